@@ -1,0 +1,98 @@
+"""A bad link, as a model: what becomes of each packet, and when.
+
+Used twice: in virtual time by the tests' simulated network, and in real time by `tandem demo`.
+One `ImpairedLink` is one direction. Order of effects: drop-tail queue, serialization, loss,
+outage, delay and jitter. Packets keep their order unless `reorder` says otherwise.
+"""
+
+from dataclasses import dataclass
+from random import Random
+
+_JITTER_STEP = 0.020
+"""Seconds over which the jitter moves from one random value to the next."""
+
+
+@dataclass(frozen=True, slots=True)
+class Impairment:
+    """What is wrong with one direction of a link. Probabilities are 0 to 1, times are seconds."""
+
+    loss: float = 0.0
+    """Share of packets lost at random."""
+    delay: float = 0.0
+    """One way."""
+    jitter: float = 0.0
+    """The delay wanders by up to this much, both ways."""
+    rate: float = 0.0
+    """Bytes per second, 0 for no limit."""
+    queue: float = 0.1
+    """Seconds of packets that wait for a limited rate; more are dropped."""
+    outages: tuple[tuple[float, float], ...] = ()
+    """(begin, end) in the link's own time, between which nothing gets through."""
+    duplicate: float = 0.0
+    """Share of packets that arrive twice."""
+    reorder: float = 0.0
+    """Share of packets that are delayed by another `delay` (at least 5 ms)."""
+
+
+class ImpairedLink:
+    """One direction of a link with its state and its own seeded randomness."""
+
+    def __init__(self, impairment: Impairment, *, seed: int) -> None:
+        self.impairment = impairment
+        self._random = Random(seed)
+        self._jitter_random = Random(seed + 1)
+        self._busy_until = 0.0
+        self._last_arrival = 0.0
+        self._jitter_at = 0
+        self._jitter_from = self._jitter_to = 0.0
+        self.sent = self.lost = self.dropped = 0
+        """Packets that came in, were lost on the way, found the queue full."""
+
+    def send(self, size: int, *, now: float) -> list[float]:
+        """When the packet arrives: never, once, or twice."""
+        self.sent += 1
+        departs_at = self._serialize(size, now)
+        if departs_at is None:
+            self.dropped += 1
+            return []
+        model = self.impairment
+        if self._random.random() < model.loss or self._is_out(departs_at):
+            self.lost += 1
+            return []
+        arrivals = [self._arrival(departs_at)]
+        if model.duplicate and self._random.random() < model.duplicate:
+            arrivals.append(self._arrival(departs_at))
+        return arrivals
+
+    def _serialize(self, size: int, now: float) -> float | None:
+        model = self.impairment
+        if not model.rate:
+            return now
+        wait = max(0.0, self._busy_until - now)
+        if wait + size / model.rate > model.queue and wait > 0:
+            return None
+        self._busy_until = now + wait + size / model.rate
+        return self._busy_until
+
+    def _is_out(self, at: float) -> bool:
+        return any(begin <= at < end for begin, end in self.impairment.outages)
+
+    def _arrival(self, departs_at: float) -> float:
+        model = self.impairment
+        arrival = departs_at + max(0.0, model.delay + self._jitter(departs_at))
+        if model.reorder and self._random.random() < model.reorder:
+            return arrival + max(model.delay, 0.005)
+        self._last_arrival = max(self._last_arrival, arrival)
+        return self._last_arrival
+
+    def _jitter(self, at: float) -> float:
+        jitter = self.impairment.jitter
+        if not jitter:
+            return 0.0
+        step = int(at / _JITTER_STEP)
+        if step != self._jitter_at:
+            self._jitter_from = self._jitter_to
+            self._jitter_to = self._jitter_random.uniform(-jitter, jitter)
+            self._jitter_at = step
+        share = at / _JITTER_STEP - step
+        return self._jitter_from + (self._jitter_to - self._jitter_from) * share

@@ -1,0 +1,218 @@
+"""The network: links between a client and a server, and the loop that moves virtual time."""
+
+import heapq
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from itertools import count
+from random import Random
+
+from simnet.peer import Peer
+from tandem.impairment import ImpairedLink, Impairment
+from tandem_transport.client_endpoint import ClientEndpoint, ClientEvent, Connected
+from tandem_transport.noise import public_key
+from tandem_transport.server_endpoint import ServerEndpoint, ServerEvent, SessionEvent, SessionStarted
+
+SERVER_KEY = bytes(range(32))
+CLIENT_KEY = bytes(range(32, 64))
+
+_STEPS_AT_ONCE = 1000
+"""Steps without time moving on: a livelock fails instead of hanging."""
+
+
+def mbit(rate: float) -> float:
+    """Megabits per second in bytes per second."""
+    return rate * 125_000
+
+
+def hours(value: float) -> float:
+    """In seconds."""
+    return value * 3600
+
+
+class Network:
+    """One server and one client with some links. `now` is virtual time in seconds."""
+
+    def __init__(
+        self,
+        *links: Impairment,
+        seed: int = 1,
+        server_links: Sequence[Impairment] | None = None,
+        client_key: bytes = CLIENT_KEY,
+        known_clients: dict[bytes, str] | None = None,
+        tamper: Callable[[bytes, Random], bytes] | None = None,
+    ) -> None:
+        """`server_links` are the directions towards the client, where they differ from the others.
+
+        `tamper` may change any datagram on the way.
+        """
+        self.now = 1000.0
+        self.random = Random(seed)
+        self._tamper = tamper
+        self.up = [ImpairedLink(link, seed=seed * 100 + 2 * i) for i, link in enumerate(links)]
+        down = links if server_links is None else server_links
+        self.down = [ImpairedLink(link, seed=seed * 100 + 50 + 2 * i) for i, link in enumerate(down)]
+        self.addresses = [f"client-link-{i}" for i in range(len(links))]
+        self._order = count()
+        self._heap: list[tuple[float, int, Callable[[], None]]] = []
+        self.known_clients = {public_key(CLIENT_KEY): "laptop"} if known_clients is None else known_clients
+        self.server_endpoint = self.make_server()
+        self.client_endpoint = self.make_client(client_key)
+        for _ in links:
+            self.client_endpoint.add_path(now=self.now)
+        self.client_peers: list[Peer] = []
+        self.server_peers: list[Peer] = []
+        self.client_events: list[ClientEvent] = []
+        self.is_server_up = True
+        self.datagrams_to_client = self.bytes_to_client = 0
+        self.datagrams_to_server = self.bytes_to_server = 0
+        self.steps = 0
+
+    # --- ends ---
+
+    def make_server(self) -> ServerEndpoint:
+        return ServerEndpoint(SERVER_KEY, self.known_clients.get, randomness=self.random.randbytes, now=self.now)
+
+    def make_client(self, key: bytes = CLIENT_KEY) -> ClientEndpoint:
+        return ClientEndpoint(
+            key,
+            public_key(SERVER_KEY),
+            randomness=self.random.randbytes,
+            wall_clock=lambda: self.now,
+            now=self.now,
+        )
+
+    @property
+    def client(self) -> Peer:
+        """The client's newest session."""
+        return self.client_peers[-1]
+
+    @property
+    def server(self) -> Peer:
+        """The server's newest session."""
+        return self.server_peers[-1]
+
+    # --- running ---
+
+    def connect(self, limit: float = 10.0) -> "Network":
+        """Runs until both ends have a session."""
+        self.run_until(lambda: bool(self.client_peers and self.server_peers), limit=limit)
+        return self
+
+    def run(self, seconds: float) -> None:
+        """Lets time pass."""
+        end = self.now + seconds
+        self._run(lambda: False, end)
+        self.now = max(self.now, end)
+
+    def run_until(self, condition: Callable[[], bool], *, limit: float) -> float:
+        """Runs until the condition holds, and fails after `limit` seconds. Returns the seconds it took."""
+        begin = self.now
+        assert self._run(condition, begin + limit), f"not within {limit} s of virtual time"
+        return self.now - begin
+
+    def at(self, when: float, action: Callable[[], None]) -> None:
+        """Does something at a time."""
+        heapq.heappush(self._heap, (when, next(self._order), action))
+
+    def after(self, seconds: float, action: Callable[[], None]) -> None:
+        """Does something later."""
+        self.at(self.now + seconds, action)
+
+    # --- links ---
+
+    def cut(self, link: int, *, begin: float, end: float) -> None:
+        """Takes a link away, in both directions, from `begin` to `end` seconds from now."""
+        for direction in (self.up[link], self.down[link]):
+            outages = (*direction.impairment.outages, (self.now + begin, self.now + end))
+            direction.impairment = replace(direction.impairment, outages=outages)
+
+    # --- inside ---
+
+    def _run(self, condition: Callable[[], bool], end: float) -> bool:
+        steps = 0
+        while steps < _STEPS_AT_ONCE:
+            self.flush()
+            if condition():
+                return True
+            at = self._next_time()
+            if at > end:
+                return False
+            steps = steps + 1 if at <= self.now else 0
+            self.now = max(self.now, at)
+            self._step()
+        raise AssertionError(f"livelock at {self.now}")
+
+    def _next_time(self) -> float:
+        times = [self.client_endpoint.next_timeout()]
+        if self.is_server_up:
+            times.append(self.server_endpoint.next_timeout())
+        if self._heap:
+            times.append(self._heap[0][0])
+        return min((time for time in times if time is not None), default=float("inf"))
+
+    def _step(self) -> None:
+        self.steps += 1
+        while self._heap and self._heap[0][0] <= self.now:
+            heapq.heappop(self._heap)[2]()
+        timeout = self.client_endpoint.next_timeout()
+        if timeout is not None and timeout <= self.now:
+            self.client_endpoint.handle_timeout(now=self.now)
+        timeout = self.server_endpoint.next_timeout()
+        if self.is_server_up and timeout is not None and timeout <= self.now:
+            self.server_endpoint.handle_timeout(now=self.now)
+
+    def flush(self) -> None:
+        """Takes events and datagrams of both ends until neither has any left."""
+        self._take_events()
+        for transmit in self.client_endpoint.datagrams_to_send(now=self.now):
+            self._to_server(transmit.path_id, transmit.data)
+        if self.is_server_up:
+            for session in self.server_endpoint.sessions:
+                self.server_endpoint.touch(session)
+            for transmit in self.server_endpoint.datagrams_to_send(now=self.now):
+                self._to_client(str(transmit.address), transmit.data)
+        self._take_events()
+
+    def _take_events(self) -> None:
+        while (event := self.client_endpoint.next_event()) is not None:
+            self._on_client_event(event)
+        while (server_event := self.server_endpoint.next_event()) is not None:
+            self._on_server_event(server_event)
+
+    def _on_client_event(self, event: ClientEvent) -> None:
+        self.client_events.append(event)
+        if isinstance(event, Connected):
+            self.client_peers.append(Peer(event.connection, lambda: self.now))
+        elif self.client_peers:
+            self.client.handle(event)  # type: ignore[arg-type]
+
+    def _on_server_event(self, event: ServerEvent) -> None:
+        match event:
+            case SessionStarted(session):
+                self.server_peers.append(Peer(session.connection, lambda: self.now))
+            case SessionEvent(session, inner):
+                for peer in self.server_peers:
+                    if peer.connection is session.connection:
+                        peer.handle(inner)
+
+    def _to_server(self, path_id: int, data: bytes) -> None:
+        self.datagrams_to_server += 1
+        self.bytes_to_server += len(data)
+        data = self._tamper(data, self.random) if self._tamper else data
+        address = self.addresses[path_id]
+        for at in self.up[path_id].send(len(data), now=self.now):
+            self.at(at, lambda: self._deliver_to_server(data, address))
+
+    def _to_client(self, address: str, data: bytes) -> None:
+        self.datagrams_to_client += 1
+        self.bytes_to_client += len(data)
+        data = self._tamper(data, self.random) if self._tamper else data
+        if address not in self.addresses:
+            return
+        path_id = self.addresses.index(address)
+        for at in self.down[path_id].send(len(data), now=self.now):
+            self.at(at, lambda: self.client_endpoint.receive_datagram(path_id, data, now=self.now))
+
+    def _deliver_to_server(self, data: bytes, address: str) -> None:
+        if self.is_server_up:
+            self.server_endpoint.receive_datagram(data, source=address, now=self.now)

@@ -1,0 +1,322 @@
+"""The small parts of the transport, each on its own."""
+
+import pytest
+
+from tandem_transport.acknowledgement import ReceivedPackets
+from tandem_transport.congestion import AckSummary
+from tandem_transport.counters import PathCounters
+from tandem_transport.delivery_rate import DeliverySample
+from tandem_transport.errors import LocalProtocolError, PeerError
+from tandem_transport.flow_control import ReceiveWindow
+from tandem_transport.frames import AckFrame
+from tandem_transport.lc2 import Lc2, Phase
+from tandem_transport.limits import BoundedTable, RateLimiter, TokenIssuer
+from tandem_transport.pacing import Pacer
+from tandem_transport.parameters import ACK_EVERY, COOKIE_LIFETIME, MAX_ACK_DELAY, MAX_TRACKED_RANGES
+from tandem_transport.queue_delay import QueueDelayEstimator
+from tandem_transport.receive_stream import ReceiveStream
+from tandem_transport.recovery import Recovery
+from tandem_transport.rtt import RttEstimator
+from tandem_transport.send_stream import SendStream
+from tandem_transport.sent_packet import SentPacket
+from tandem_transport.status import PathSigns, PathStatus, judge
+from tandem_transport.twins import TwinFilter
+
+# --- rtt, queue delay ---
+
+
+def test_rtt_follows_rfc_9002() -> None:
+    rtt = RttEstimator()
+    assert rtt.probe_timeout(0.005) == 0.3
+    rtt.on_ack(0, 0.0, 0.010, now=0.110)
+    assert (rtt.smoothed, rtt.variation) == pytest.approx((0.100, 0.050))
+    rtt.on_ack(1, 1.0, 0.0, now=1.200)
+    assert rtt.smoothed == pytest.approx(0.1125)
+    assert rtt.variation == pytest.approx(0.0625)
+    assert rtt.minimum == pytest.approx(0.100)
+    # RFC 9002 6.2.1: PTO = smoothed_rtt + max(4*rttvar, granularity) + max_ack_delay
+    assert rtt.probe_timeout(0.005) == pytest.approx(0.1125 + 0.25 + 0.005)
+    assert not rtt.on_ack(1, 0.0, 0.0, now=9.0), "the same number again is no sample"
+
+
+def test_the_least_rtt_is_forgotten_after_ten_seconds() -> None:
+    rtt = RttEstimator()
+    rtt.on_ack(0, 0.0, 0.0, now=0.010)
+    for second in range(1, 13):
+        rtt.on_ack(second, float(second), 0.0, now=second + 0.050)
+    assert rtt.minimum == pytest.approx(0.050)
+
+
+def test_queue_delay_is_what_a_packet_took_more_than_the_fastest() -> None:
+    queue = QueueDelayEstimator()
+    offset = 1e6  # the receiver's clock began at another time
+    for i in range(10):
+        queue.on_ack(i, i * 0.1, offset + i * 0.1 + 0.030, 0.060, now=i * 0.1 + 0.060)
+    assert queue.queue_delay == pytest.approx(0.0)
+    for i in range(10, 20):
+        queue.on_ack(i, i * 0.1, offset + i * 0.1 + 0.070, 0.060, now=i * 0.1 + 0.100)
+    assert queue.queue_delay == pytest.approx(0.040)
+    queue.rebase(0.040, now=2.0)
+    assert queue.queue_delay == pytest.approx(0.0)
+
+
+# --- recovery ---
+
+
+def send(recovery: Recovery, count: int, *, now: float, gap: float = 0.001) -> None:
+    for i in range(count):
+        at = now + i * gap
+        recovery.on_packet_sent(SentPacket(recovery.take_number(now=at), 1000, at, []))
+
+
+def ack(*ranges: tuple[int, int]) -> AckFrame:
+    return AckFrame(0, 0, 0, 0, tuple(sorted(ranges, reverse=True)))
+
+
+def test_loss_by_count() -> None:
+    recovery = Recovery(RttEstimator())
+    send(recovery, 10, now=0.0)
+    result = recovery.on_ack_received(ack((5, 5)), now=0.005)
+    assert [packet.number for packet in result.acked] == [5]
+    # RFC 9002 6.1.1: three packets later
+    assert [packet.number for packet in result.lost] == [0, 1, 2]
+    assert recovery.bytes_in_flight == 6000
+
+
+def test_loss_by_time() -> None:
+    rtt = RttEstimator()
+    rtt.on_ack(-0, 0.0, 0.0, now=0.1)
+    recovery = Recovery(rtt)
+    send(recovery, 3, now=1.0, gap=0.0)
+    assert recovery.on_ack_received(ack((1, 2)), now=1.1).lost == []
+    # RFC 9002 6.1.2: 9/8 of the round trip
+    assert recovery.loss_time == pytest.approx(1.0 + 0.1125 + 0.002)
+    assert recovery.loss_time is not None
+    assert [packet.number for packet in recovery.detect_lost_packets(now=recovery.loss_time)] == [0]
+
+
+def test_acks_of_what_was_never_sent_are_a_violation() -> None:
+    recovery = Recovery(RttEstimator())
+    send(recovery, 3, now=0.0)
+    with pytest.raises(PeerError):
+        recovery.on_ack_received(ack((0, 3)), now=0.1)
+
+
+def test_huge_ranges_cost_nothing() -> None:
+    recovery = Recovery(RttEstimator())
+    recovery.next_number = 1 << 47
+    send(recovery, 2, now=0.0)
+    result = recovery.on_ack_received(ack((0, (1 << 47) + 1)), now=0.1)
+    assert len(result.acked) == 2
+
+
+def test_probes_back_off_to_a_quarter_of_a_second_then_become_rare() -> None:
+    rtt = RttEstimator()
+    rtt.on_ack(0, 0.0, 0.0, now=0.02)
+    recovery = Recovery(rtt)
+    send(recovery, 1, now=0.0)
+    waits: list[float] = []
+    now = 0.0
+    while now < 120:
+        at = recovery.probe_at(0.005, is_session_active=True, now=now)
+        assert at is not None
+        waits.append(at - recovery.last_sent_at)
+        now = at
+        recovery.pto_count += 1
+        send(recovery, 1, now=now)
+    assert waits[0] < 0.1
+    assert max(waits[:30]) == pytest.approx(0.25)
+    assert waits[-1] == 2.0
+    assert recovery.probe_at(0.005, is_session_active=False, now=now) == recovery.last_sent_at + 15
+
+
+# --- acknowledgements ---
+
+
+def test_acks_are_due_at_once_after_ten_packets_or_a_gap_and_soon_otherwise() -> None:
+    received = ReceivedPackets(0.0)
+    for number in range(ACK_EVERY - 1):
+        received.on_ack_eliciting(has_gap=received.record(number, 100, now=1.0), now=1.0)
+        assert received.ack_at == 1.0 + MAX_ACK_DELAY
+    received.on_ack_eliciting(has_gap=received.record(ACK_EVERY - 1, 100, now=1.001), now=1.001)
+    assert received.ack_at == 1.001
+    received.on_ack_sent()
+    received.on_ack_eliciting(has_gap=received.record(ACK_EVERY + 1, 100, now=1.25), now=1.25)
+    assert received.ack_at == 1.25
+    frame = received.ack_frame(3, now=1.5)
+    assert frame == AckFrame(3, 1_250_000, 1100, 250_000, ((11, 11), (0, 9)))
+
+
+def test_replays_are_recognised_however_old() -> None:
+    received = ReceivedPackets(0.0)
+    for number in range(0, 4 * MAX_TRACKED_RANGES, 2):
+        assert not received.is_replay(number)
+        received.record(number, 1, now=0.0)
+    assert all(received.is_replay(number) for number in range(0, 4 * MAX_TRACKED_RANGES, 2))
+    assert received.is_replay(1), "forgotten numbers count as replayed"
+    assert not received.is_replay(4 * MAX_TRACKED_RANGES - 3), "a late one is still welcome"
+
+
+def test_of_twins_the_first_counts() -> None:
+    twins = TwinFilter()
+    assert [twins.is_new(n) for n in (0, 1, 1, 0, 5, 3, 3)] == [True, True, False, False, True, True, False]
+    assert [twins.next_sequence() for _ in range(3)] == [0, 1, 2]
+
+
+# --- streams ---
+
+
+def test_segments_in_any_order_with_overlaps() -> None:
+    stream = ReceiveStream(0, 1 << 16)
+    data = bytes(range(200))
+    for start, end in [(150, 200), (50, 120), (40, 60), (100, 160), (0, 10), (0, 45)]:
+        stream.receive(start, data[start:end], fin=end == 200)
+    assert stream.take() == (data, True)
+    assert stream.take() == (b"", False), "the end is told once"
+
+
+def test_a_stream_does_not_exceed_its_window_or_its_end() -> None:
+    stream = ReceiveStream(0, 1000)
+    with pytest.raises(PeerError, match="FLOW_CONTROL"):
+        stream.receive(900, bytes(101), fin=False)
+    stream.receive(100, bytes(10), fin=True)
+    with pytest.raises(PeerError, match="FINAL_SIZE"):
+        stream.receive(105, bytes(10), fin=False)
+    late_end = ReceiveStream(0, 1000)
+    late_end.receive(0, bytes(50), fin=False)
+    with pytest.raises(PeerError, match="FINAL_SIZE"):
+        late_end.receive(0, bytes(20), fin=True)
+
+
+def test_segments_that_overlap_without_end_are_a_violation() -> None:
+    stream = ReceiveStream(0, 10_000)
+    for offset in range(1, 21):
+        stream.receive(offset, bytes(1000), fin=False)
+    with pytest.raises(PeerError, match="overlaps"):
+        stream.receive(21, bytes(1000), fin=False)
+
+
+def test_chunks_fit_the_room_and_the_credit() -> None:
+    stream = SendStream(4, limit=1500)
+    stream.write(bytes(2000), end_stream=True)
+    first = stream.cut(1000, 1 << 20)
+    assert first is not None
+    assert len(first.frame) == 1000 or len(first.frame) == 999
+    second = stream.cut(5000, 1 << 20)
+    assert second is not None
+    assert first.data_size + second.data_size == 1500
+    assert stream.cut(5000, 1 << 20) is None
+    stream.raise_limit(3000)
+    assert stream.cut(20, 1 << 20) is None
+    last = stream.cut(5000, 1 << 20)
+    assert last is not None
+    assert last.is_fin
+    for chunk in (first, second, last):
+        stream.on_chunk_acked(chunk)
+    assert stream.is_done
+    with pytest.raises(LocalProtocolError):
+        stream.write(b"more", end_stream=False)
+
+
+def test_windows_grow_where_they_are_the_limit() -> None:
+    window = ReceiveWindow(1000, 8000)
+    assert window.on_consumed(400, rtt=0.1, now=1.0) is None
+    assert window.on_consumed(200, rtt=0.1, now=1.0) == 600 + 2000
+    assert window.on_consumed(1500, rtt=0.1, now=9.0) == 2100 + 2000, "slow consumption does not grow it"
+
+
+# --- congestion control, pacing ---
+
+
+def summary(now: float, round_number: int, *, delivered: float, spanned: float, queue: float = 0.0) -> AckSummary:
+    sample = DeliverySample(delivered, spanned, 50, False)
+    return AckSummary(now, round_number, True, queue, 100, 0.06, 0.06, sample, 0)
+
+
+def test_lc2_takes_random_loss_for_what_it_is() -> None:
+    lc2 = Lc2()
+    for i in range(30):
+        lc2.on_ack(summary(i * 0.06, i, delivered=5e6, spanned=6.25e6))
+    assert lc2.phase is not Phase.START
+    lc2.phase = Phase.DOWN  # low phases teach the loss rate
+    lc2.on_packets_lost(20)
+    lc2.on_ack(summary(2.0, 40, delivered=5e6, spanned=6.25e6)._replace(acked_below_capacity=80))
+    assert lc2.random_loss == pytest.approx(0.2)
+    lc2.on_ack(summary(2.06, 41, delivered=5e6, spanned=6.25e6))
+    assert lc2.capacity == pytest.approx(6.25e6)
+
+
+def test_lc2_leaves_start_up_when_a_queue_grows() -> None:
+    lc2 = Lc2()
+    lc2.on_ack(summary(0.0, 1, delivered=1e6, spanned=1e6))
+    before = lc2.phase
+    growing = summary(0.06, 1, delivered=2e6, spanned=2e6, queue=0.030)._replace(is_round_start=False)
+    lc2.on_ack(growing)
+    assert (before, lc2.phase) == (Phase.START, Phase.DRAIN)
+    assert lc2.pacing_rate < 2e6
+
+
+def test_a_pacer_saves_up_one_quantum_at_most() -> None:
+    pacer = Pacer()
+    sent = 0
+    while pacer.may_send(now=100.0):
+        pacer.on_packet_sent(1000, 1e6, now=100.0)
+        sent += 1
+    assert sent in (2, 3), "2 ms at 1 MB/s, and a packet that uses up the rest"
+    assert pacer.next_send_at > 100.0
+
+
+# --- status, counters, limits ---
+
+GOOD = PathSigns(True, 0.0, 0, False, 0.01, 0.030, 0.030, "")
+
+
+@pytest.mark.parametrize(
+    ("signs", "status", "reason"),
+    [
+        (GOOD, PathStatus.USABLE, ""),
+        (GOOD._replace(loss=0.11), PathStatus.DEGRADED, "loss over 10%"),
+        (GOOD._replace(is_suspect=True), PathStatus.DEGRADED, "an answer is late"),
+        (GOOD._replace(smoothed_rtt=0.2), PathStatus.DEGRADED, "round trip over 3 x its minimum"),
+        (GOOD._replace(silence=2.0, unanswered=4), PathStatus.DOWN, "no answer"),
+        (GOOD._replace(silence=9.0, unanswered=3), PathStatus.USABLE, ""),
+        (GOOD._replace(has_answered=False), PathStatus.PROBING, "no answer yet"),
+        (GOOD._replace(has_answered=False, silence=3, unanswered=9), PathStatus.DOWN, "never answered"),
+        (GOOD._replace(link_error="wlan0 is gone"), PathStatus.DOWN, "wlan0 is gone"),
+    ],
+)
+def test_status_and_cause(signs: PathSigns, status: PathStatus, reason: str) -> None:
+    assert judge(signs) == (status, reason)
+
+
+def test_counters_forget() -> None:
+    counters = PathCounters()
+    counters.on_acked(80, now=1.0)
+    counters.on_lost(20, now=2.0)
+    assert counters.loss_sent(now=3.0) == pytest.approx(0.2)
+    assert counters.loss_sent(now=30.0) is None
+    counters.on_sent(1000, now=30.0)
+    assert counters.rates(now=30.5)[0] == 1000
+    assert counters.rates(now=32.0)[0] == 0
+
+
+def test_a_rate_limiter_allows_its_rate() -> None:
+    limiter = RateLimiter(10, now=0.0)
+    assert sum(limiter.allows(now=0.0) for _ in range(50)) == 10
+    assert sum(limiter.allows(now=0.5) for _ in range(50)) == 5
+
+
+def test_tokens_live_for_two_periods_at_most() -> None:
+    made = iter([b"a" * 32, b"b" * 32, b"c" * 32, b"d" * 32, b"e" * 32])
+    issuer = TokenIssuer(lambda _: next(made), now=0.0)
+    token = issuer.issue(b"me", now=1.0)
+    assert token in issuer.valid(b"me", now=COOKIE_LIFETIME + 1)
+    assert token not in issuer.valid(b"you", now=COOKIE_LIFETIME + 1)
+    assert token not in issuer.valid(b"me", now=2 * COOKIE_LIFETIME + 2)
+
+
+def test_a_bounded_table_forgets_its_oldest() -> None:
+    table: BoundedTable[int, str] = BoundedTable(2)
+    for i in range(3):
+        table.put(i, str(i))
+    assert (table.get(0), table.get(2), len(table)) == (None, "2", 2)

@@ -1,0 +1,57 @@
+"""Tandem's transport: one encrypted session of many streams over several UDP paths at once.
+
+The core is sans-I/O: `ClientEndpoint`, `ServerEndpoint` and `Connection` are fed datagrams and
+times and asked for datagrams and times. `tandem_transport.driver` alone has sockets and a
+clock. Read `events`, then the docstring of `Connection`, then PROTOCOL.md beside `frames`.
+"""
+
+from tandem_transport.client_endpoint import (
+    ClientEndpoint,
+    ClientEvent,
+    Connected,
+    HandshakeRefused,
+    HandshakeUnanswered,
+)
+from tandem_transport.connection import Connection, Transmit
+from tandem_transport.errors import (
+    ErrorCode,
+    LocalProtocolError,
+    SessionClosed,
+    StreamReset,
+    TransportError,
+    error_name,
+)
+from tandem_transport.frames import Mode
+from tandem_transport.noise import public_key
+from tandem_transport.parameters import CipherSuite, TransportParameters
+from tandem_transport.server_endpoint import ServerEndpoint, ServerEvent, Session, SessionEvent, SessionStarted
+from tandem_transport.stats import ConnectionStats, PathStats
+from tandem_transport.status import PathStatus
+
+__all__ = [
+    "CipherSuite",
+    "ClientEndpoint",
+    "ClientEvent",
+    "Connected",
+    "Connection",
+    "ConnectionStats",
+    "ErrorCode",
+    "HandshakeRefused",
+    "HandshakeUnanswered",
+    "LocalProtocolError",
+    "Mode",
+    "PathStats",
+    "PathStatus",
+    "ServerEndpoint",
+    "ServerEvent",
+    "Session",
+    "SessionClosed",
+    "SessionEvent",
+    "SessionStarted",
+    "StreamReset",
+    "Transmit",
+    "TransportError",
+    "TransportParameters",
+    "error_name",
+    "public_key",
+]

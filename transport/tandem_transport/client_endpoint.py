@@ -1,0 +1,265 @@
+"""The client's side: gets a session and keeps one, over whatever links there are.
+
+The first message goes out on all links with the same bytes; the first answer counts. No
+link is the master, and a dead one costs nothing (PROTOCOL.md section 3).
+"""
+
+from collections import deque
+from collections.abc import Callable, Hashable, Iterator
+from dataclasses import dataclass
+
+from tandem_transport.connection import Connection, Transmit
+from tandem_transport.errors import ErrorCode, LocalProtocolError
+from tandem_transport.events import ConnectionTerminated, Event
+from tandem_transport.frames import Mode
+from tandem_transport.handshake import (
+    MAC_SIZE,
+    Challenged,
+    ClientHandshake,
+    CookieReceived,
+    Established,
+    Randomness,
+    Refused,
+)
+from tandem_transport.packets import PacketType, PacketView, split_datagram
+from tandem_transport.parameters import (
+    HANDSHAKE_REPEAT,
+    HANDSHAKE_RETRY,
+    HANDSHAKE_RETRY_MAX,
+    MAX_PATHS,
+    TransportParameters,
+)
+
+_KEPT_HANDSHAKES = 3
+"""First messages whose answers are still read: one may come after the next was sent."""
+
+_REPEATS = 3
+"""Times that the same first message is sent again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Connected:
+    """A session is there."""
+
+    connection: Connection
+
+
+@dataclass(frozen=True, slots=True)
+class HandshakeRefused:
+    """The server does not want us; it is asked again from time to time."""
+
+    code: int
+
+
+@dataclass(frozen=True, slots=True)
+class HandshakeUnanswered:
+    """No link has brought an answer yet."""
+
+    attempts: int
+    """First messages sent since the last session."""
+    silence: float
+    """Seconds since the first of them."""
+
+
+ClientEvent = Connected | HandshakeRefused | HandshakeUnanswered | Event
+
+
+class ClientEndpoint:
+    """Sans-I/O, like `Connection`: the same kinds of methods, for one session after another."""
+
+    def __init__(
+        self,
+        static_private: bytes,
+        server_public: bytes,
+        *,
+        randomness: Randomness,
+        wall_clock: Callable[[], float],
+        now: float,
+        parameters: TransportParameters | None = None,
+        mode: Mode = Mode.DUPLICATE,
+    ) -> None:
+        """`wall_clock`: seconds since 1970, for the timestamps that keep first messages from being replayed."""
+        self._static_private, self._server_public = static_private, server_public
+        self._parameters = parameters or TransportParameters()
+        self._randomness = randomness
+        self._wall_clock = wall_clock
+        self._mode = mode
+        self._instance_id = randomness(8)
+        self._last_timestamp_us = 0
+        self._path_ids: list[int] = []
+        self._connection: Connection | None = None
+        self._handshakes: deque[ClientHandshake] = deque(maxlen=_KEPT_HANDSHAKES)
+        self._token = bytes(MAC_SIZE)
+        self._attempts = 0
+        self._searching_since = now
+        self._retry_at: float | None = now
+        self._repeat_at: float | None = None
+        self._repeats_left = 0
+        self._is_stopped = False
+        self._outgoing: deque[Transmit] = deque(maxlen=16 * MAX_PATHS)
+        self._events: deque[ClientEvent] = deque()
+
+    @property
+    def connection(self) -> Connection | None:
+        """The present session, None while there is none."""
+        return self._connection
+
+    # --- input ---
+
+    def receive_datagram(self, path_id: int, data: bytes, *, now: float, source: Hashable = None) -> None:
+        """A datagram that arrived on a link."""
+        packet = next(split_datagram(data), None)
+        if packet is None:
+            return
+        if packet.packet_type in (PacketType.TRANSPORT, PacketType.STATELESS_RESET):
+            if self._connection is not None:
+                self._connection.receive_datagram(path_id, data, now=now)
+                self._collect(now)
+            return
+        for handshake in self._handshakes:
+            if handshake.handshake_id == packet.connection_id:
+                self._receive_answer(handshake, packet, path_id, now)
+                return
+
+    def handle_timeout(self, *, now: float) -> None:
+        """To be called when `next_timeout` has passed."""
+        if self._connection is not None:
+            self._connection.handle_timeout(now=now)
+            self._collect(now)
+        elif self._retry_at is not None and now >= self._retry_at:
+            self._begin(now)
+        elif self._repeat_at is not None and now >= self._repeat_at:
+            self._repeat(now)
+
+    # --- commands ---
+
+    def add_path(self, *, now: float) -> int:
+        """Another link; returns its path id. Raises LocalProtocolError beyond MAX_PATHS."""
+        path_id = len(self._path_ids)
+        if path_id >= MAX_PATHS:
+            raise LocalProtocolError(f"a session has at most {MAX_PATHS} paths")
+        self._path_ids.append(path_id)
+        if self._connection is not None:
+            self._connection.add_path(path_id, now=now)
+        else:
+            self.retry(now=now)
+        return path_id
+
+    def retry(self, *, now: float) -> None:
+        """A link has changed: tries at once, should there be no session."""
+        if self._connection is None and not self._is_stopped:
+            self._retry_at = now
+
+    def close(self, *, now: float) -> None:
+        """Ends the session for good."""
+        self._is_stopped = True
+        self._retry_at = self._repeat_at = None
+        if self._connection is not None:
+            self._connection.close(ErrorCode.SHUTTING_DOWN, "the client shuts down", now=now)
+
+    # --- output ---
+
+    def datagrams_to_send(self, *, now: float) -> Iterator[Transmit]:
+        """Everything that may leave now."""
+        while self._outgoing:
+            yield self._outgoing.popleft()
+        if self._connection is not None:
+            yield from self._connection.datagrams_to_send(now=now)
+            self._collect(now)
+
+    def next_timeout(self) -> float | None:
+        """When to call `handle_timeout` and `datagrams_to_send` again."""
+        if self._connection is not None:
+            return self._connection.next_timeout()
+        return min((time for time in (self._retry_at, self._repeat_at) if time is not None), default=None)
+
+    def next_event(self) -> ClientEvent | None:
+        """The next thing that happened."""
+        if not self._events and self._connection is not None:
+            event = self._connection.next_event()
+            if event is not None:
+                self._events.append(event)
+        return self._events.popleft() if self._events else None
+
+    # --- handshake ---
+
+    def _begin(self, now: float) -> None:
+        """A new first message with a new ephemeral key."""
+        if self._attempts:
+            self._events.append(HandshakeUnanswered(self._attempts, now - self._searching_since))
+        else:
+            self._searching_since = now
+        interval = HANDSHAKE_RETRY * 2.0 ** min(max(0, self._attempts - 1), 8)
+        self._attempts += 1
+        self._retry_at = now + min(interval, HANDSHAKE_RETRY_MAX)
+        self._handshakes.append(self._make_handshake())
+        self._repeats_left = _REPEATS + 1
+        self._repeat(now)
+
+    def _make_handshake(self) -> ClientHandshake:
+        # Never the same twice, whatever the clock does.
+        timestamp_us = max(int(self._wall_clock() * 1e6), self._last_timestamp_us + 1)
+        self._last_timestamp_us = timestamp_us
+        return ClientHandshake(
+            static_private=self._static_private,
+            server_public=self._server_public,
+            parameters=self._parameters,
+            instance_id=self._instance_id,
+            timestamp_us=timestamp_us,
+            token=self._token,
+            randomness=self._randomness,
+        )
+
+    def _repeat(self, now: float) -> None:
+        data = self._handshakes[-1].first_message()
+        self._outgoing.extend(Transmit(path_id, data, None) for path_id in self._path_ids)
+        self._repeats_left -= 1
+        self._repeat_at = now + HANDSHAKE_REPEAT if self._repeats_left else None
+
+    def _receive_answer(self, handshake: ClientHandshake, packet: PacketView, path_id: int, now: float) -> None:
+        match handshake.read_answer(packet):
+            case Established() as established:
+                if self._connection is None and not self._is_stopped:
+                    self._connect(established, now)
+            case Challenged(token) if self._connection is None and token != self._token:
+                self._token = token
+                self._retry_at = now
+            case CookieReceived(cookie):
+                self._outgoing.append(Transmit(path_id, handshake.first_message(cookie), None))
+            case Refused(code):
+                self._events.append(HandshakeRefused(code))
+                self._retry_at, self._repeat_at = now + HANDSHAKE_RETRY_MAX, None
+            case _:
+                pass
+
+    def _connect(self, established: Established, now: float) -> None:
+        connection = Connection(
+            established,
+            is_client=True,
+            parameters=self._parameters,
+            randomness=self._randomness,
+            now=now,
+        )
+        for path_id in self._path_ids:
+            connection.add_path(path_id, now=now)
+        connection.set_policy(self._mode, ())
+        self._connection = connection
+        self._handshakes.clear()
+        self._attempts = 0
+        self._retry_at = self._repeat_at = None
+        self._events.append(Connected(connection))
+
+    def _collect(self, now: float) -> None:
+        """Takes the events of the session; where it is over, begins to look for the next one."""
+        connection = self._connection
+        if connection is None:
+            return
+        while (event := connection.next_event()) is not None:
+            self._events.append(event)
+            if isinstance(event, ConnectionTerminated) and not self._is_stopped:
+                self._outgoing.extend(connection.datagrams_to_send(now=now))
+                self._connection = None
+                self._retry_at = now
+                return
+        if connection.is_closed:
+            self._connection = None

@@ -1,0 +1,51 @@
+"""The seam between a path and its congestion controller."""
+
+from typing import NamedTuple, Protocol
+
+from tandem_transport.delivery_rate import DeliverySample
+
+
+class AckSummary(NamedTuple):
+    """What one acknowledgement taught about a path."""
+
+    now: float
+    round: int
+    """Round trips so far; a round ends when a packet sent after its beginning is acknowledged."""
+    is_round_start: bool
+    queue_delay: float
+    delay_samples: int
+    """Queue delay samples so far."""
+    min_rtt: float
+    """0 before the first sample."""
+    smoothed_rtt: float
+    """0 before the first sample."""
+    sample: DeliverySample | None
+    acked_below_capacity: int
+    """Newly acknowledged packets that were sent below capacity (`is_sending_below_capacity`)."""
+
+
+class CongestionController(Protocol):
+    """Decides how fast a path may send, and how much may be in flight."""
+
+    @property
+    def pacing_rate(self) -> float:
+        """Bytes per second."""
+        ...
+
+    @property
+    def congestion_window(self) -> float:
+        """Bytes."""
+        ...
+
+    @property
+    def is_sending_below_capacity(self) -> bool:
+        """Whether packets sent now teach random loss; stamped on each packet."""
+        ...
+
+    def on_ack(self, ack: AckSummary) -> float:
+        """Returns seconds by which the route has turned out to be longer, else 0."""
+        ...
+
+    def on_packets_lost(self, lost_below_capacity: int) -> None:
+        """Losses of an outage are not reported here: they are not a loss rate."""
+        ...

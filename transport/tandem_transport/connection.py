@@ -1,0 +1,495 @@
+"""A session: streams over several paths. A value that is fed and questioned; no sockets, no clock."""
+
+from collections import deque
+from collections.abc import Callable, Hashable, Iterator
+from enum import Enum
+from typing import NamedTuple, assert_never
+
+from tandem_transport.errors import DecodeError, ErrorCode, LocalProtocolError, PeerError
+from tandem_transport.events import ConnectionTerminated, DatagramReceived, Event
+from tandem_transport.frames import (
+    NOT_ACK_ELICITING,
+    AckFrame,
+    ConnectionCloseFrame,
+    DatagramFrame,
+    Frame,
+    MaxDataFrame,
+    MaxStreamDataFrame,
+    MaxStreamsFrame,
+    Mode,
+    PathChallengeFrame,
+    PathPolicyFrame,
+    PathResponseFrame,
+    PathUse,
+    PathWish,
+    PingFrame,
+    ResetStreamFrame,
+    StatsFrame,
+    StopSendingFrame,
+    StreamFrame,
+    decode_frames,
+)
+from tandem_transport.handshake import Established, Randomness
+from tandem_transport.lc2 import Lc2
+from tandem_transport.liveness import Liveness
+from tandem_transport.outbox import Outbox
+from tandem_transport.packets import OVERHEAD, PacketType, PacketView, split_datagram
+from tandem_transport.parameters import (
+    CLOSING_PTOS,
+    MAX_ACK_DELAY,
+    MAX_PATHS,
+    MAX_REASON_SIZE,
+    TransportParameters,
+)
+from tandem_transport.paths import Path, Reachability
+from tandem_transport.scheduler import Duplicate
+from tandem_transport.sender import Sender, close_packet
+from tandem_transport.stats import ConnectionStats, path_stats
+from tandem_transport.streams import Streams
+from tandem_transport.twins import TwinFilter
+
+
+class Transmit(NamedTuple):
+    """A datagram that is to leave."""
+
+    path_id: int
+    data: bytes
+    address: Hashable
+    """Where to, as the driver named it in `receive_datagram`; None for the path's own endpoint."""
+
+
+class _State(Enum):
+    OPEN = "open"
+    CLOSING = "closing"
+    """We have closed it, and say so again to whoever still sends."""
+    CLOSED = "closed"
+
+
+class Connection:
+    """One end of an established session.
+
+    Four kinds of methods:
+
+    - input: `receive_datagram`, `handle_timeout`, `set_link_error`;
+    - commands of the application: `open_stream`, `send_stream_data`, `consume`,
+      `reset_stream`, `send_datagram`, `set_policy`, `update_keys`, `close`;
+    - output, to be taken after any input or command, in this order: `datagrams_to_send`,
+      `next_timeout`, `next_event`;
+    - questions: `send_capacity`, `stats`, `is_closed`.
+
+    `now` is seconds of a monotonic clock with any origin and never goes back. Nothing that
+    arrives raises: what is not authentic is counted and dropped, and a peer that breaks the
+    protocol has its session closed with a reason. Only a caller's mistakes raise, as
+    LocalProtocolError.
+    """
+
+    def __init__(
+        self,
+        established: Established,
+        *,
+        is_client: bool,
+        parameters: TransportParameters,
+        randomness: Randomness,
+        now: float,
+        make_controller: Callable[[], Lc2] = Lc2,
+    ) -> None:
+        self.is_client = is_client
+        self.connection_id = established.protection.connection_id
+        self._protection = established.protection
+        self._reset_token = established.reset_token
+        self._peer_max_ack_delay = established.peer_parameters.max_ack_delay
+        self._randomness = randomness
+        self._make_controller = make_controller
+        self._epoch = now
+        self._now = now
+        self._state = _State.OPEN
+        self._close_frame = b""
+        self._close_again = False
+        self._closed_at = 0.0
+        self._events: deque[Event] = deque()
+        self._paths: dict[int, Path] = {}
+        self._outbox = Outbox()
+        self._streams = self._outbox.streams = Streams(
+            is_client=is_client,
+            local=parameters,
+            remote=established.peer_parameters,
+            send_control=self._outbox.add_control,
+            emit=self._events.append,
+        )
+        self._sender = Sender(self._protection, self._outbox, Duplicate(self._outbox))
+        self._liveness = Liveness(is_client=is_client, randomness=randomness, emit=self._events.append, now=now)
+        self._twins = TwinFilter()
+        self._policy = PathPolicyFrame(0, Mode.DUPLICATE, ())
+        self._peer_rescued = 0
+        self._stats_sequence = self._peer_stats_sequence = 0
+        self._bytes_sent = self._bytes_received = 0
+        self.packets_dropped = 0
+
+    # --- input ---
+
+    def receive_datagram(self, path_id: int, data: bytes, *, now: float, source: Hashable = None) -> None:
+        """A datagram that arrived on a path, from an address that only the driver understands."""
+        self._now = now
+        for packet in split_datagram(data):
+            if packet.connection_id != self.connection_id:
+                self.packets_dropped += 1
+            elif packet.packet_type is PacketType.STATELESS_RESET:
+                self._receive_reset(packet)
+            elif packet.packet_type is PacketType.TRANSPORT and packet.path_id == path_id:
+                self._receive_packet(packet, source)
+            else:
+                self.packets_dropped += 1
+
+    def handle_timeout(self, *, now: float) -> None:
+        """To be called when `next_timeout` has passed; calling it early does nothing."""
+        self._now = now
+        if self._state is not _State.OPEN:
+            if now >= self._closed_at:
+                self._state = _State.CLOSED
+            return
+        for path in self._paths.values():
+            self._handle_path_timeout(path)
+        self._guard(lambda: self._liveness.tend(self._paths, self._streams, now=now))
+        if self._liveness.is_stats_due(now=now):
+            self._send_stats()
+        if self._liveness.is_expired(self._streams, now=now):
+            self._terminate(ErrorCode.TIMED_OUT, "nothing was heard on any link", is_remote=False)
+
+    def set_link_error(self, path_id: int, error: str, *, now: float) -> None:
+        """What the system says of a link, empty once it works again; it is probed then."""
+        path = self._paths[path_id]
+        was, path.link_error = path.link_error, error
+        if was and not error:
+            path.probes = 1
+        self._liveness.judge(self._paths, now=now)
+
+    # --- application ---
+
+    def add_path(self, path_id: int, *, now: float) -> None:
+        """The client has another link; ids are given in order and never used again."""
+        if not self.is_client or path_id in self._paths or path_id >= MAX_PATHS:
+            raise LocalProtocolError(f"path {path_id} cannot be added")
+        self._now = now
+        path = self._make_path(path_id, is_proven=True)
+        path.probes = 1
+
+    def open_stream(self) -> int:
+        """A new stream's id. Raises LocalProtocolError at the peer's limit."""
+        self._check_open()
+        stream_id = self._streams.open()
+        self._liveness.on_activity(now=self._now)
+        return stream_id
+
+    def send_capacity(self, stream_id: int) -> int:
+        """Bytes that the stream should be given now; where it is 0, a StreamWritable follows."""
+        return self._streams.send_capacity(stream_id) if self._state is _State.OPEN else 0
+
+    def send_stream_data(self, stream_id: int, data: bytes, *, end_stream: bool = False) -> None:
+        """Queues data. Raises LocalProtocolError on a stream that is finished, reset or unknown."""
+        self._check_open()
+        self._streams.write(stream_id, data, end_stream=end_stream)
+        self._bytes_sent += len(data)
+
+    def consume(self, stream_id: int, size: int) -> None:
+        """The application has passed on `size` bytes of StreamDataReceived; more may come."""
+        self._guard(lambda: self._streams.consume(stream_id, size, rtt=self._least_rtt(), now=self._now))
+
+    def reset_stream(self, stream_id: int, code: int = ErrorCode.STREAM_CANCELLED) -> None:
+        """Ends both directions at once, as a TCP reset does; does nothing to a stream that is over."""
+        self._guard(lambda: self._streams.reset(stream_id, code, rtt=self._least_rtt(), now=self._now))
+
+    def send_datagram(self, flow_id: int, data: bytes) -> bool:
+        """An unreliable message, copied on all paths; False where it is too large for a packet."""
+        self._check_open()
+        frame = DatagramFrame(flow_id, self._twins.next_sequence(), data).encode()
+        if any(len(frame) > path.datagram_size - OVERHEAD for path in self._paths.values()):
+            return False
+        for path in self._paths.values():
+            if path.reachability is not Reachability.DOWN:
+                path.once.append(frame)
+        return True
+
+    def set_policy(self, mode: Mode, wishes: tuple[PathWish, ...]) -> None:
+        """The client decides how both ends use the paths (PATH_POLICY)."""
+        self._policy = PathPolicyFrame(self._policy.sequence + 1, mode, wishes)
+        self._apply_policy()
+        self._guard(lambda: self._outbox.add_control(self._policy))
+
+    def update_keys(self, *, now: float) -> None:
+        """Begins the next key phase; the peer follows with its next packet."""
+        self._protection.update_keys(now=now)
+
+    def close(self, code: int = ErrorCode.NO_ERROR, reason: str = "", *, now: float) -> None:
+        """Ends the session and tells the peer; streams are reset."""
+        self._now = now
+        self._terminate(code, reason, is_remote=False)
+
+    # --- output ---
+
+    def datagrams_to_send(self, *, now: float) -> Iterator[Transmit]:
+        """Everything that may leave now."""
+        self._now = now
+        if self._state is _State.OPEN:
+            for path, data in self._sender.packets(list(self._paths.values()), now=now):
+                yield Transmit(path.path_id, data, path.address)
+        elif self._close_again:
+            self._close_again = False
+            for path in self._paths.values():
+                data = close_packet(self._protection, path, self._close_frame, now=now)
+                if path.may_send_to_address(len(data)):
+                    path.on_packet_sent(None, len(data), now=now)
+                    yield Transmit(path.path_id, data, path.address)
+
+    def next_timeout(self) -> float | None:
+        """When to call `handle_timeout` and `datagrams_to_send` again; None once closed."""
+        if self._state is _State.CLOSED:
+            return None
+        if self._state is _State.CLOSING:
+            return self._closed_at
+        paths = list(self._paths.values())
+        liveness_at = self._liveness.next_timeout(self._paths, self._streams, now=self._now)
+        times = [self._sender.wake_at(paths, now=self._now), liveness_at]
+        for path in paths:
+            times += (path.received.ack_at, path.recovery.loss_time, self._probe_at(path))
+        return min((time for time in times if time is not None), default=None)
+
+    def next_event(self) -> Event | None:
+        """The next thing that happened, None where nothing is left."""
+        if not self._events and self._state is _State.OPEN:
+            self._guard(lambda: self._events.extend(self._streams.events()))
+        if not self._events:
+            return None
+        return self._events.popleft()
+
+    # --- questions ---
+
+    @property
+    def is_closed(self) -> bool:
+        """The session can be forgotten: nothing is left to send, and nobody is left to answer."""
+        return self._state is _State.CLOSED
+
+    @property
+    def is_confirmed(self) -> bool:
+        """A packet of the peer has proven that it holds the session's keys."""
+        return any(path.last_received_at is not None for path in self._paths.values())
+
+    @property
+    def last_received_at(self) -> float:
+        """When the peer was last heard, on any path; at first, when the session began."""
+        return self._liveness.last_received_at
+
+    @property
+    def is_open(self) -> bool:
+        """The session has not been closed by either side."""
+        return self._state is _State.OPEN
+
+    @property
+    def mode(self) -> Mode:
+        """How paths are used, by the client's wish."""
+        return Mode(self._policy.mode) if self._policy.mode in Mode.__members__.values() else Mode.DUPLICATE
+
+    def set_quantum(self, quantum: float) -> None:
+        """How late the driver's turns are: what a pacer may catch up."""
+        for path in self._paths.values():
+            path.pacer.quantum = quantum
+
+    def stats(self, *, now: float) -> ConnectionStats:
+        """A snapshot."""
+        paths = list(self._paths.values())
+        all_won = sum(path.counters.won(now=now) for path in paths)
+        return ConnectionStats(
+            streams_open=len(self._streams),
+            streams_total=self._streams.opened,
+            stream_bytes_sent=self._bytes_sent,
+            stream_bytes_received=self._bytes_received,
+            copy_bytes=self._outbox.copy_bytes,
+            rescued=self._outbox.rescued + self._peer_rescued,
+            is_out=self._liveness.is_out,
+            packets_dropped=self.packets_dropped,
+            paths=tuple(path_stats(path, all_won, now=now) for path in paths),
+        )
+
+    # --- packets ---
+
+    def _receive_packet(self, packet: PacketView, source: Hashable) -> None:
+        number, path = packet.packet_number, self._paths.get(packet.path_id)
+        if path is not None and path.received.is_replay(number):
+            self.packets_dropped += 1
+            return
+        payload = self._protection.open(packet, number, now=self._now)
+        if payload is None:
+            self.packets_dropped += 1
+        elif self._state is not _State.OPEN:
+            self._close_again = bool(self._close_frame)
+        else:
+            self._guard(lambda: self._process(packet, number, payload, source))
+
+    def _process(self, packet: PacketView, number: int, payload: bytes, source: Hashable) -> None:
+        path = self._path_of(packet.path_id)
+        if number > path.received.largest and source != path.address:
+            path.move_to(source)
+            self._liveness.challenge(path, now=self._now)
+        has_gap = path.on_packet_received(number, len(packet.data), now=self._now)
+        self._liveness.last_received_at = self._now
+        frames = decode_frames(payload)
+        if not all(isinstance(frame, NOT_ACK_ELICITING) for frame in frames):
+            self._schedule_acks(path, has_gap=has_gap)
+        for frame in frames:
+            self._on_frame(frame, path)
+
+    def _path_of(self, path_id: int) -> Path:
+        path = self._paths.get(path_id)
+        if path is not None:
+            return path
+        if self.is_client or path_id >= MAX_PATHS:
+            raise PeerError(ErrorCode.PROTOCOL_VIOLATION, f"path id {path_id}")
+        return self._make_path(path_id, is_proven=False)
+
+    def _make_path(self, path_id: int, *, is_proven: bool) -> Path:
+        path = Path(path_id, self._make_controller(), is_proven=is_proven, epoch=self._epoch)
+        path.last_sent_at = self._now
+        self._paths[path_id] = path
+        self._apply_policy()
+        return path
+
+    def _schedule_acks(self, path: Path, *, has_gap: bool) -> None:
+        path.received.on_ack_eliciting(has_gap=has_gap, now=self._now)
+        for other in self._paths.values():
+            if other is not path and other.reachability is not Reachability.DOWN and other.received.received:
+                other.received.ack_within(MAX_ACK_DELAY, now=self._now)
+
+    def _receive_reset(self, packet: PacketView) -> None:
+        if packet.body == self._reset_token and self._state is _State.OPEN:
+            self._terminate(ErrorCode.FORGOTTEN, "the other side no longer knows this session", is_remote=True)
+        else:
+            self.packets_dropped += 1
+
+    # --- timers ---
+
+    def _handle_path_timeout(self, path: Path) -> None:
+        now, recovery = self._now, path.recovery
+        if recovery.is_probe_due(recovery.loss_time, now=now):
+            for packet in path.on_loss_timeout(max_ack_delay=self._peer_max_ack_delay, now=now):
+                self._outbox.on_lost(packet, path, now=now)
+        if recovery.is_probe_due(self._probe_at(path), now=now):
+            path.on_probe_timeout(now=now)
+            if any(other is not path and other.reachability is not Reachability.DOWN for other in self._paths.values()):
+                self._outbox.move_away_from(path)
+
+    def _probe_at(self, path: Path) -> float | None:
+        # An end that may not send to an unproven address has nothing to time (RFC 9002 section 6.2.2.1).
+        if path.use is PathUse.CLOSED or not path.may_send_to_address(OVERHEAD + 1):
+            return None
+        is_active = self._liveness.is_active(self._streams, now=self._now)
+        return path.recovery.probe_at(self._peer_max_ack_delay, is_session_active=is_active, now=self._now)
+
+    def _send_stats(self) -> None:
+        self._stats_sequence += 1
+        frame = self._liveness.stats_frame(self._stats_sequence, self._outbox.rescued, self._paths, now=self._now)
+        for path in self._paths.values():
+            if path.reachability is Reachability.ACTIVE:
+                path.once.append(frame.encode())
+
+    # --- frames ---
+
+    def _on_frame(self, frame: Frame, path: Path) -> None:
+        streams, rtt, now = self._streams, self._least_rtt(), self._now
+        match frame:
+            case StreamFrame():
+                self._on_stream(frame, path)
+            case AckFrame():
+                self._on_ack(frame, path)
+            case PingFrame():
+                pass  # the acknowledgement is the answer
+            case MaxDataFrame():
+                streams.on_max_data_frame(frame)
+            case MaxStreamDataFrame():
+                streams.on_max_stream_data_frame(frame)
+            case MaxStreamsFrame():
+                streams.on_max_streams_frame(frame)
+            case ResetStreamFrame():
+                streams.on_reset_frame(frame, rtt=rtt, now=now)
+            case StopSendingFrame():
+                streams.on_stop_sending_frame(frame)
+            case DatagramFrame():
+                if self._twins.is_new(frame.sequence):
+                    self._events.append(DatagramReceived(frame.flow_id, frame.data))
+            case StatsFrame():
+                self._on_stats(frame)
+            case PathChallengeFrame():
+                path.once.append(PathResponseFrame(frame.data).encode())
+            case PathResponseFrame():
+                path.on_response(frame.data)
+            case PathPolicyFrame():
+                self._on_path_policy(frame)
+            case ConnectionCloseFrame():
+                self._terminate(frame.code, frame.reason, is_remote=True)
+            case _:
+                assert_never(frame)
+
+    def _on_ack(self, frame: AckFrame, via: Path) -> None:
+        path = self._paths.get(frame.path_id)
+        if path is None:
+            raise PeerError(ErrorCode.PROTOCOL_VIOLATION, f"ACK for unused path {frame.path_id}")
+        result = path.on_ack(frame, is_own_path=path is via, max_ack_delay=self._peer_max_ack_delay, now=self._now)
+        for packet in result.acked:
+            self._outbox.on_acked(packet)
+        for packet in result.lost:
+            self._outbox.on_lost(packet, path, now=self._now)
+
+    def _on_stream(self, frame: StreamFrame, path: Path) -> None:
+        if self._streams.on_stream_frame(frame, rtt=self._least_rtt(), now=self._now):
+            self._bytes_received += len(frame.data)
+            path.counters.on_won(now=self._now)
+            self._liveness.on_activity(now=self._now)
+
+    def _on_path_policy(self, frame: PathPolicyFrame) -> None:
+        if self.is_client:
+            raise PeerError(ErrorCode.PROTOCOL_VIOLATION, "PATH_POLICY from a server")
+        if frame.sequence > self._policy.sequence:
+            self._policy = frame
+            self._apply_policy()
+
+    def _on_stats(self, frame: StatsFrame) -> None:
+        if frame.sequence <= self._peer_stats_sequence:
+            return
+        self._peer_stats_sequence, self._peer_rescued = frame.sequence, frame.rescued
+        for count in frame.counts:
+            if count.path_id in self._paths:
+                self._paths[count.path_id].peer_count = count
+
+    # --- inside ---
+
+    def _apply_policy(self) -> None:
+        for wish in self._policy.wishes:
+            path = self._paths.get(wish.path_id)
+            if path is not None and path.use is not PathUse.CLOSED:
+                path.use = wish.use
+
+    def _least_rtt(self) -> float:
+        return min((path.rtt.smoothed for path in self._paths.values() if path.rtt.smoothed), default=0.0)
+
+    def _check_open(self) -> None:
+        if self._state is not _State.OPEN:
+            raise LocalProtocolError("the session is closed")
+
+    def _guard(self, action: Callable[[], object]) -> None:
+        """Runs what a peer may have caused; its violations end the session, not the process."""
+        try:
+            action()
+        except DecodeError as error:
+            self._terminate(ErrorCode.FRAME_ENCODING_ERROR, str(error), is_remote=False)
+        except PeerError as error:
+            self._terminate(error.code, error.reason, is_remote=False)
+
+    def _terminate(self, code: int, reason: str, *, is_remote: bool) -> None:
+        if self._state is not _State.OPEN:
+            return
+        if is_remote:
+            self._state = _State.CLOSED
+        else:
+            self._state, self._close_again = _State.CLOSING, True
+            self._close_frame = ConnectionCloseFrame(code, reason[:MAX_REASON_SIZE]).encode()
+            ptos = [path.rtt.probe_timeout(self._peer_max_ack_delay) for path in self._paths.values()]
+            self._closed_at = self._now + CLOSING_PTOS * max(ptos, default=0.0)
+        self._events.append(ConnectionTerminated(code, reason, is_remote))

@@ -1,0 +1,36 @@
+"""Connection ids that the server can recognise without remembering them (PROTOCOL.md section 2.1)."""
+
+import hmac
+from hashlib import blake2s
+
+from tandem_transport.parameters import CONNECTION_ID_SIZE, RESET_TOKEN_SIZE
+
+
+class ConnectionIdIssuer:
+    """Makes and checks ids under keys derived from the server's static private key.
+
+    A restarted server with the same key still knows its forgotten ids from noise, and can
+    prove with a stateless reset that it no longer has the session (RFC 9000 section 10.3).
+    """
+
+    __slots__ = ("_id_key", "_reset_key")
+
+    def __init__(self, static_private_key: bytes) -> None:
+        self._id_key = blake2s(b"connection id", key=static_private_key).digest()
+        self._reset_key = blake2s(b"stateless reset", key=static_private_key).digest()
+
+    def issue(self, random_bytes: bytes) -> bytes:
+        """An id from 8 random bytes."""
+        return random_bytes + self._mac(random_bytes)
+
+    def is_ours(self, connection_id: bytes) -> bool:
+        """Whether this server, or an earlier one with its key, has issued the id."""
+        half = CONNECTION_ID_SIZE // 2
+        return hmac.compare_digest(self._mac(connection_id[:half]), connection_id[half:])
+
+    def reset_token(self, connection_id: bytes) -> bytes:
+        """The secret that only the id's client was told, in the handshake."""
+        return blake2s(connection_id, key=self._reset_key, digest_size=RESET_TOKEN_SIZE).digest()
+
+    def _mac(self, data: bytes) -> bytes:
+        return blake2s(data, key=self._id_key, digest_size=CONNECTION_ID_SIZE // 2).digest()

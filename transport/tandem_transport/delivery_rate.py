@@ -1,0 +1,106 @@
+"""Delivery rate of a path, measured on the receiver's clock (after the delivery-rate draft of BBR).
+
+Two rates over the same interval: `delivered`, what arrived, and `spanned`, what was sent for
+it to arrive. Random loss lowers the first and not the second; that difference is what lets
+the congestion controller tell a lossy link from a slow one.
+"""
+
+from typing import NamedTuple
+
+from tandem_transport.sent_packet import SentPacket
+
+_LEAST_INTERVAL = 0.8
+"""RTTs that a sample spans at least; shorter ones measure bursts."""
+
+
+class DeliverySample(NamedTuple):
+    """Rates in bytes per second."""
+
+    delivered: float
+    """Bytes that arrived, per second."""
+    spanned: float
+    """Bytes that were sent in the same span, lost ones included, per second; 0 where unknown."""
+    packets: float
+    """Full packets spanned: how much the sample can be trusted."""
+    is_app_limited: bool
+    """The sender had nothing more to send: the path may be faster than this."""
+
+
+class DeliveryRateEstimator:
+    """Keeps a reference point that every packet copies, and compares it when the packet is acknowledged."""
+
+    __slots__ = (
+        "_app_limited_until",
+        "_received_at",
+        "_received_bytes",
+        "_sent_at",
+        "_sent_bytes",
+        "_sent_reference",
+    )
+
+    def __init__(self) -> None:
+        self._sent_bytes = 0
+        """Bytes ever sent."""
+        self._received_bytes = 0
+        self._received_at: float | None = None
+        """Reference on the receiver's side: bytes that had arrived, and when."""
+        self._sent_reference = 0
+        self._sent_at = 0.0
+        """Reference on our side: bytes sent up to the packet that `_received_at` is about, and when."""
+        self._app_limited_until = 0
+        """Received bytes at which the app-limited phase is over; 0 for none."""
+
+    def on_packet_sent(self, packet: SentPacket, *, is_idle: bool, base_delay: float | None) -> None:
+        """Stamps the packet with the reference. `is_idle`: nothing else is in flight."""
+        if is_idle:
+            self._restart(packet.sent_at, base_delay)
+        self._sent_bytes += packet.size
+        packet.sent_bytes = self._sent_bytes
+        packet.reference = (self._received_bytes, self._received_at, self._sent_reference, self._sent_at)
+        packet.is_app_limited = self._app_limited_until > 0
+
+    def on_unacknowledged_sent(self, size: int) -> None:
+        """A packet that is never acknowledged for itself (ACK only) uses the link too."""
+        self._sent_bytes += size
+
+    def on_app_limited(self, bytes_in_flight: int) -> None:
+        """The path could send, and there was nothing to send."""
+        self._app_limited_until = max(self._app_limited_until, self._received_bytes + bytes_in_flight, 1)
+
+    def on_ack(
+        self, newest: SentPacket, largest: int, received_at: float, received_bytes: int, min_rtt: float
+    ) -> DeliverySample | None:
+        """`newest` is the highest newly acknowledged packet; `received_*` are the ACK's."""
+        sample = self._sample(newest, largest, received_at, received_bytes, min_rtt)
+        if received_bytes > self._received_bytes:
+            self._received_bytes, self._received_at = received_bytes, received_at
+            if newest.number == largest:
+                self._sent_reference = newest.sent_bytes
+        self._sent_at = newest.sent_at
+        if self._received_bytes > self._app_limited_until:
+            self._app_limited_until = 0
+        return sample
+
+    def _sample(
+        self, newest: SentPacket, largest: int, received_at: float, received_bytes: int, min_rtt: float
+    ) -> DeliverySample | None:
+        bytes_before, received_before, sent_before, sent_at_before = newest.reference
+        if received_before is None:
+            return None
+        interval = max(received_at - received_before, newest.sent_at - sent_at_before)
+        if interval <= 0 or interval < _LEAST_INTERVAL * min_rtt:
+            return None
+        spanned = newest.sent_bytes - sent_before
+        return DeliverySample(
+            delivered=(received_bytes - bytes_before) / interval,
+            spanned=spanned / interval if newest.number == largest else 0.0,
+            packets=spanned / newest.full_size,
+            is_app_limited=newest.is_app_limited,
+        )
+
+    def _restart(self, now: float, base_delay: float | None) -> None:
+        # From idle the interval begins when this packet arrives, not when the last one did.
+        self._sent_at = now
+        if self._received_at is not None and base_delay is not None:
+            self._received_at = max(self._received_at, now + base_delay)
+            self._sent_reference = self._sent_bytes

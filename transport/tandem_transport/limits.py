@@ -1,0 +1,93 @@
+"""Small guards of a server: rates, secrets that change, tables that forget their oldest."""
+
+from collections import OrderedDict
+from collections.abc import Hashable
+from hashlib import blake2s
+from typing import Generic, TypeVar
+
+from tandem_transport.handshake import MAC_SIZE, Randomness
+from tandem_transport.parameters import COOKIE_LIFETIME
+
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V")
+
+
+class RateLimiter:
+    """A token bucket that holds one second's worth."""
+
+    __slots__ = ("_rate", "_tokens", "_updated_at")
+
+    def __init__(self, per_second: float, *, now: float) -> None:
+        self._rate = self._tokens = float(per_second)
+        self._updated_at = now
+
+    def allows(self, *, now: float) -> bool:
+        """Takes a token, where there is one."""
+        self._tokens = min(self._rate, self._tokens + (now - self._updated_at) * self._rate)
+        self._updated_at = now
+        if self._tokens < 1:
+            return False
+        self._tokens -= 1
+        return True
+
+
+class TokenIssuer:
+    """Makes tokens that prove something for a while, without remembering any of them.
+
+    The secret changes every COOKIE_LIFETIME; tokens of the last one are still good.
+    """
+
+    __slots__ = ("_changed_at", "_previous", "_randomness", "_secret")
+
+    def __init__(self, randomness: Randomness, *, now: float) -> None:
+        self._randomness = randomness
+        self._secret = self._previous = randomness(32)
+        self._changed_at = now
+
+    def issue(self, about: bytes, *, now: float) -> bytes:
+        """A token for whatever is described by `about`."""
+        self._rotate(now)
+        return _token(self._secret, about)
+
+    def valid(self, about: bytes, *, now: float) -> tuple[bytes, bytes]:
+        """The tokens that are good for it."""
+        self._rotate(now)
+        return _token(self._secret, about), _token(self._previous, about)
+
+    def _rotate(self, now: float) -> None:
+        if now - self._changed_at >= COOKIE_LIFETIME:
+            stale = now - self._changed_at >= 2 * COOKIE_LIFETIME
+            self._previous = self._randomness(32) if stale else self._secret
+            self._secret = self._randomness(32)
+            self._changed_at = now
+
+
+class BoundedTable(Generic[K, V]):
+    """A mapping that forgets its oldest entry when it is full."""
+
+    __slots__ = ("_entries", "_limit")
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._entries: OrderedDict[K, V] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def get(self, key: K) -> V | None:
+        return self._entries.get(key)
+
+    def pop(self, key: K) -> V | None:
+        return self._entries.pop(key, None)
+
+    def put(self, key: K, value: V) -> None:
+        self._entries[key] = value
+        if len(self._entries) > self._limit:
+            self._entries.popitem(last=False)
+
+    def values(self) -> list[V]:
+        return list(self._entries.values())
+
+
+def _token(secret: bytes, about: bytes) -> bytes:
+    return blake2s(about, key=secret, digest_size=MAC_SIZE).digest()

@@ -1,0 +1,137 @@
+"""Who still answers: keep-alives, path status, address proofs, outages, the end of a silent session."""
+
+from collections.abc import Callable, Iterable, Mapping
+
+from tandem_transport.events import Event, OutageChanged, PathStatusChanged
+from tandem_transport.frames import PathChallengeFrame, PathCount, PathUse, StatsFrame
+from tandem_transport.handshake import Randomness
+from tandem_transport.parameters import (
+    ACTIVE_PERIOD,
+    DOWN_AFTER,
+    IDLE_LIMIT,
+    KEEPALIVE_ACTIVE,
+    KEEPALIVE_IDLE,
+    OUTAGE_LIMIT,
+    STATS_INTERVAL,
+)
+from tandem_transport.paths import Path
+from tandem_transport.status import PathStatus
+from tandem_transport.streams import Streams
+
+_JUDGE_INTERVAL = 0.1
+"""Statuses are for people: ten looks a second are enough."""
+
+_CHALLENGE_INTERVAL = 0.5
+
+
+class Liveness:
+    """Watches the paths of one session."""
+
+    def __init__(self, *, is_client: bool, randomness: Randomness, emit: Callable[[Event], None], now: float) -> None:
+        self._is_client = is_client
+        self._randomness = randomness
+        self._emit = emit
+        self.last_received_at = now
+        """Last authentic packet on any path."""
+        self._active_at = now
+        self._judged_at = now
+        self._stats_at = now
+        self._outage_began: float | None = None
+
+    @property
+    def is_out(self) -> bool:
+        """Every path is down."""
+        return self._outage_began is not None
+
+    def on_activity(self, *, now: float) -> None:
+        """The application sends or receives."""
+        self._active_at = now
+
+    def is_active(self, streams: Streams, *, now: float) -> bool:
+        """Streams are open, and either in use lately or waiting for an acknowledgement."""
+        return len(streams) > 0 and (now - self._active_at < ACTIVE_PERIOD or streams.held > 0)
+
+    def challenge(self, path: Path, *, now: float) -> None:
+        """Asks whoever is at a new address to prove that it wants our packets."""
+        if path.is_proven or self._is_client:
+            return
+        if path.challenge is None:
+            path.challenge = self._randomness(8)
+        path.challenged_at = now
+        path.once.append(PathChallengeFrame(path.challenge).encode())
+
+    def tend(self, paths: Mapping[int, Path], streams: Streams, *, now: float) -> None:
+        """Does what is due."""
+        interval = self._keepalive_interval(streams, now=now)
+        for path in paths.values():
+            if interval is not None and path.use is not PathUse.CLOSED and self._is_quiet(path, interval, now=now):
+                path.probes = max(path.probes, 1)
+            if path.challenge is not None and now >= path.challenged_at + _CHALLENGE_INTERVAL:
+                self.challenge(path, now=now)
+        if now >= self._judged_at + _JUDGE_INTERVAL:
+            self.judge(paths, now=now)
+
+    def judge(self, paths: Mapping[int, Path], *, now: float) -> None:
+        """Updates every path's status, and whether all are down."""
+        self._judged_at = now
+        for path in paths.values():
+            if path.update_status(now=now):
+                self._emit(PathStatusChanged(path.path_id, path.status, path.status_reason))
+        is_out = all(path.status is PathStatus.DOWN for path in paths.values())
+        if is_out and paths and self._outage_began is None:
+            self._outage_began = now
+            self._emit(OutageChanged(True, 0.0))
+        elif not is_out and self._outage_began is not None:
+            self._emit(OutageChanged(False, now - self._outage_began))
+            self._outage_began = None
+
+    def is_expired(self, streams: Streams, *, now: float) -> bool:
+        """The session has been silent for longer than it is held."""
+        return now >= self._expires_at(streams)
+
+    def is_stats_due(self, *, now: float) -> bool:
+        """A STATS frame is due: once a second while anything goes on."""
+        if now < self._stats_at + STATS_INTERVAL or now - self._active_at >= ACTIVE_PERIOD:
+            return False
+        self._stats_at = now
+        return True
+
+    def stats_frame(self, sequence: int, rescued: int, paths: Mapping[int, Path], *, now: float) -> StatsFrame:
+        """What we counted of the peer's packets."""
+        counts = [PathCount(path.path_id, *path.counters.received_and_missing(now=now)) for path in paths.values()]
+        return StatsFrame(sequence, rescued, tuple(counts))
+
+    def next_timeout(self, paths: Mapping[int, Path], streams: Streams, *, now: float) -> float:
+        """When `tend` has something to do."""
+        times = [self._expires_at(streams)]
+        interval = self._keepalive_interval(streams, now=now)
+        for path in paths.values():
+            if interval is not None and path.recovery.is_idle and path.use is not PathUse.CLOSED:
+                times.append(path.last_sent_at + interval)
+            if path.challenge is not None:
+                times.append(path.challenged_at + _CHALLENGE_INTERVAL)
+            times += self._status_times(path)
+        if now - self._active_at < ACTIVE_PERIOD:
+            times.append(self._stats_at + STATS_INTERVAL)
+        return min(times)
+
+    # --- inside ---
+
+    def _keepalive_interval(self, streams: Streams, *, now: float) -> float | None:
+        if self.is_active(streams, now=now):
+            return KEEPALIVE_ACTIVE
+        # One end is enough to keep NATs open, and the client is the one behind them.
+        return KEEPALIVE_IDLE if self._is_client else None
+
+    def _is_quiet(self, path: Path, interval: float, *, now: float) -> bool:
+        return path.recovery.is_idle and now >= path.last_sent_at + interval
+
+    def _expires_at(self, streams: Streams) -> float:
+        return self.last_received_at + (OUTAGE_LIMIT if len(streams) else IDLE_LIMIT)
+
+    def _status_times(self, path: Path) -> Iterable[float]:
+        since = path.recovery.unanswered_since
+        if since is not None and path.status is not PathStatus.DOWN and self._judged_at < since + DOWN_AFTER:
+            yield max(since + DOWN_AFTER, self._judged_at + _JUDGE_INTERVAL)
+        elif since is None and path.status in (PathStatus.DOWN, PathStatus.PROBING):
+            yield self._judged_at + _JUDGE_INTERVAL

@@ -1,0 +1,108 @@
+"""What waits to be sent, and what became of what was sent."""
+
+from collections import deque
+
+from tandem_transport.errors import ErrorCode, PeerError
+from tandem_transport.frames import Frame
+from tandem_transport.parameters import MAX_CONTROL_QUEUE
+from tandem_transport.paths import Path
+from tandem_transport.sent_packet import Chunk, SentPacket
+from tandem_transport.streams import Streams
+
+
+class Outbox:
+    """Control frames and lost chunks in queues, new data in the streams.
+
+    A chunk that a copy has delivered is never sent again: it is dropped where it waits.
+    """
+
+    def __init__(self) -> None:
+        self.streams: Streams
+        """Set by the connection, for the streams send their control frames through here."""
+        self.control: deque[Chunk] = deque()
+        self.lost: deque[Chunk] = deque()
+        self.rescued = 0
+        """Chunks whose first packet was declared lost while a copy sent before that arrived."""
+        self.copy_bytes = 0
+        """Frame bytes sent again, as copies or retransmissions."""
+
+    def add_control(self, frame: Frame) -> None:
+        """A frame that must arrive. Raises PeerError where the peer makes us queue without end."""
+        if len(self.control) >= MAX_CONTROL_QUEUE:
+            raise PeerError(ErrorCode.PROTOCOL_VIOLATION, "too many frames to answer")
+        self.control.append(Chunk(frame.encode()))
+
+    def has_lost(self) -> bool:
+        """Whether a lost chunk waits that is still wanted."""
+        while self.lost and not self.lost[0].is_wanted:
+            self.lost.popleft().is_queued = False
+        return bool(self.lost)
+
+    def take_waiting(self, queue: deque[Chunk], chunks: list[Chunk], room: int) -> int:
+        """Moves chunks that fit from the front of a queue; returns the room that is left."""
+        while queue:
+            chunk = queue[0]
+            if chunk.is_wanted:
+                if len(chunk.frame) > room:
+                    break
+                chunks.append(chunk)
+                room -= len(chunk.frame)
+            queue.popleft()
+            chunk.is_queued = False
+        return room
+
+    def take_new(self, chunks: list[Chunk], room: int) -> int:
+        """Cuts new data from the streams; returns the room that is left."""
+        while True:
+            chunk = self.streams.cut(room)
+            if chunk is None:
+                return room
+            chunks.append(chunk)
+            room -= len(chunk.frame)
+
+    # --- what became of packets ---
+
+    def on_sent(self, packet: SentPacket, path: Path) -> None:
+        """A packet with these chunks leaves on a path."""
+        for chunk in packet.chunks:
+            if chunk.first_packet is None:
+                chunk.first_packet = (path.path_id, packet.number)
+            else:
+                self.copy_bytes += len(chunk.frame)
+            chunk.in_flight += 1
+            chunk.paths_in_flight |= path.bit
+
+    def on_acked(self, packet: SentPacket) -> None:
+        """A packet has arrived."""
+        for chunk in packet.chunks:
+            chunk.in_flight -= 1
+            if chunk.is_done:
+                continue
+            chunk.is_done = True
+            chunk.frame = b""
+            if chunk.first_lost_at is not None and packet.sent_at < chunk.first_lost_at:
+                self.rescued += 1
+            self.streams.on_chunk_acked(chunk)
+
+    def on_lost(self, packet: SentPacket, path: Path, *, now: float) -> None:
+        """A packet is lost; what no other packet carries is queued again."""
+        for chunk in packet.chunks:
+            chunk.in_flight -= 1
+            chunk.paths_in_flight &= ~path.bit
+            if chunk.first_packet == (path.path_id, packet.number):
+                chunk.first_lost_at = now
+                self.rescued += chunk.is_done
+            if chunk.in_flight <= 0:
+                self._queue_lost(chunk)
+
+    def move_away_from(self, path: Path) -> None:
+        """A path has gone silent: what only it carries is queued for the others."""
+        for packet in path.recovery.outstanding():
+            for chunk in packet.chunks:
+                if not chunk.paths_in_flight & ~path.bit:
+                    self._queue_lost(chunk)
+
+    def _queue_lost(self, chunk: Chunk) -> None:
+        if chunk.is_wanted and not chunk.is_queued:
+            chunk.is_queued = True
+            self.lost.append(chunk)

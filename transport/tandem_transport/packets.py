@@ -1,0 +1,101 @@
+"""The header that every packet begins with (PROTOCOL.md section 2).
+
+     0       1                 17      18       20              26
+    +-------+-----------------+-------+--------+---------------+----------
+    | flags |  connection id  | path  | length | packet number | payload ...
+    +-------+-----------------+-------+--------+---------------+----------
+
+Handshake messages have no packet number. The length is that of the whole packet, so that
+one datagram may hold several, and so that UDP_GRO may merge datagrams.
+"""
+
+from collections.abc import Iterator
+from enum import IntEnum
+from struct import Struct
+from typing import NamedTuple
+
+from tandem_transport.parameters import MAX_PACKETS_PER_DATAGRAM, TAG_SIZE
+
+_PREFIX = Struct(">B16sBH")
+_TRANSPORT = Struct(">B16sBHHI")
+
+PREFIX_SIZE = _PREFIX.size
+HEADER_SIZE = _TRANSPORT.size
+OVERHEAD = HEADER_SIZE + TAG_SIZE
+"""Bytes of a transport packet that are not payload."""
+
+_KEY_PHASE = 0x01
+_RESERVED = 0x0E
+
+
+class PacketType(IntEnum):
+    """The upper half of the flags byte."""
+
+    INITIATION = 1
+    RESPONSE = 2
+    COOKIE = 3
+    CHALLENGE = 4
+    REFUSED = 5
+    TRANSPORT = 6
+    STATELESS_RESET = 7
+
+
+class PacketView(NamedTuple):
+    """One packet as it stands in a datagram, nothing of it authenticated yet."""
+
+    packet_type: PacketType
+    key_phase: int
+    connection_id: bytes
+    path_id: int
+    data: bytes
+    """The whole packet, header included."""
+
+    @property
+    def packet_number(self) -> int:
+        """Of a TRANSPORT packet."""
+        high, low = _TRANSPORT.unpack_from(self.data)[4:]
+        return int(high << 32 | low)
+
+    @property
+    def body(self) -> bytes:
+        """What follows the prefix in a handshake message."""
+        return self.data[PREFIX_SIZE:]
+
+
+def split_datagram(datagram: bytes) -> Iterator[PacketView]:
+    """The packets of a datagram, at most MAX_PACKETS_PER_DATAGRAM; ends at the first malformed one."""
+    position = 0
+    for _ in range(MAX_PACKETS_PER_DATAGRAM):
+        view = _view(datagram, position)
+        if view is None:
+            return
+        yield view
+        position += len(view.data)
+
+
+def _view(datagram: bytes, position: int) -> PacketView | None:
+    if len(datagram) - position < PREFIX_SIZE:
+        return None
+    flags, connection_id, path_id, length = _PREFIX.unpack_from(datagram, position)
+    packet_type = _TYPES.get(flags >> 4)
+    if packet_type is None or flags & _RESERVED or position + length > len(datagram):
+        return None
+    if length < (OVERHEAD if packet_type is PacketType.TRANSPORT else PREFIX_SIZE):
+        return None
+    whole = position == 0 and length == len(datagram)
+    data = datagram if whole else datagram[position : position + length]
+    return PacketView(packet_type, flags & _KEY_PHASE, connection_id, path_id, data)
+
+
+def transport_header(key_phase: int, connection_id: bytes, path_id: int, size: int, number: int) -> bytes:
+    """Header of a TRANSPORT packet with `size` bytes of payload."""
+    flags = PacketType.TRANSPORT << 4 | key_phase
+    return _TRANSPORT.pack(flags, connection_id, path_id, size + OVERHEAD, number >> 32, number & 0xFFFF_FFFF)
+
+
+def message(packet_type: PacketType, connection_id: bytes, body: bytes) -> bytes:
+    """A packet of any other type."""
+    return _PREFIX.pack(packet_type << 4, connection_id, 0, PREFIX_SIZE + len(body)) + body
+
+
+_TYPES = {int(packet_type): packet_type for packet_type in PacketType}

@@ -1,0 +1,278 @@
+"""Every number of the transport in one place, each with its unit, its reason and its source.
+
+Two groups: what both ends must agree on (the specification, PROTOCOL.md), and what one
+implementation may choose. Times are seconds, sizes are bytes, rates are bytes per second.
+"""
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+from tandem_transport.errors import DecodeError
+from tandem_transport.varint import Reader, encode_varint
+
+# --- Specification constants ---------------------------------------------------------------
+
+PROLOGUE = b"tandem/1"
+"""Noise prologue: protocol name and version. Another version fails to decrypt."""
+
+CONNECTION_ID_SIZE = 16
+"""8 random bytes and an 8-byte MAC by the server's static key (PROTOCOL.md 2.1)."""
+
+TAG_SIZE = 16
+"""Both AEADs have 16-byte tags (RFC 8439, RFC 5116)."""
+
+MAX_PACKETS_PER_DATAGRAM = 64
+"""Packets that a receiver looks at in one datagram; UDP_GRO merges at most 64."""
+
+MAX_PATHS = 32
+"""Path ids of one session, which are never reused."""
+
+MAX_VARINT = (1 << 62) - 1
+"""Largest value of a variable-length integer (RFC 9000 section 16)."""
+
+MAX_PACKET_NUMBER = (1 << 48) - 1
+"""Packet numbers are sent whole, in 48 bits; at a million packets a second they last nine years."""
+
+RESET_TOKEN_SIZE = 16
+"""Bytes of a stateless reset token (RFC 9000 section 10.3)."""
+
+# --- Implementation constants --------------------------------------------------------------
+
+BASE_DATAGRAM_SIZE = 1200
+"""UDP payload that every path is assumed to carry (RFC 9000 section 14)."""
+
+GRANULARITY = 0.001
+"""Timers below 1 ms fire at once in an event loop: the least that is worth waiting for."""
+
+INITIAL_PTO = 0.3
+"""Probe timeout of a path before its first RTT sample."""
+
+PACKET_THRESHOLD = 3
+"""Packets acknowledged after it that make a packet lost (RFC 9002 section 6.1.1)."""
+
+TIME_THRESHOLD = 1.125
+"""RTTs after which a packet older than an acknowledged one is lost (RFC 9002 section 6.1.2)."""
+
+TIME_THRESHOLD_SLACK = 0.002
+"""Added to the time threshold: one late turn of an event loop is not a loss."""
+
+MIN_PTO_VARIANCE = 0.010
+"""Least allowance for RTT variation in the probe timeout; RFC 9002 has 1 ms, Wi-Fi needs more."""
+
+PTO_BACKOFF_CAP = 0.25
+"""Longest backed-off probe timeout at first: a link that returns is used again at once."""
+
+PTO_PATIENCE = (10.0, 60.0)
+"""Ages of a silence after which probes become rarer, and rarer still."""
+
+PTO_RARE = 1.0
+"""Probe interval between the two ages of PTO_PATIENCE."""
+
+PTO_RAREST = 2.0
+"""Probe interval of a long silence while a stream is open; a returning link is used within 3 s."""
+
+PTO_IDLE = 15.0
+"""Probe interval of a long silence when no stream is open."""
+
+KEEPALIVE_ACTIVE = 1.0
+"""A path that sent nothing for this long sends a PING while a stream is open and active."""
+
+KEEPALIVE_IDLE = 15.0
+"""The same when nothing goes on: below every NAT's time-out, under 2 MB a day and path."""
+
+ACTIVE_PERIOD = 10.0
+"""A session counts as active for this long after stream data was sent or received."""
+
+MAX_ACK_DELAY = 0.005
+"""Longest time that an acknowledgement waits for company."""
+
+ACK_EVERY = 10
+"""Ack-eliciting packets after which an acknowledgement is sent at once."""
+
+MAX_ACK_RANGES = 32
+"""Ranges in one ACK frame; older ones were sent before, in frames that were acknowledged or not."""
+
+MAX_TRACKED_RANGES = 256
+"""Ranges of received packet numbers that are remembered; anything below them counts as replayed."""
+
+SENT_TIMES = 4096
+"""Packets of a path whose sending time is remembered for delay samples (a power of two)."""
+
+MAX_OUTSTANDING = 16384
+"""Unacknowledged packets of one path; more are not sent. 16 MB in flight, more than any window."""
+
+INITIAL_WINDOW = 32 * BASE_DATAGRAM_SIZE
+"""Bytes in flight that a new path may have (RFC 9002 section 7.2 has 10 packets for one path)."""
+
+MIN_WINDOW = 8 * BASE_DATAGRAM_SIZE
+"""Bytes in flight that a path may always have."""
+
+PACER_QUANTUM = 0.002
+"""Time that a pacer may catch up; a driver raises it to the lateness of its turns."""
+
+MAX_PACER_QUANTUM = 0.010
+"""Largest quantum: more would be a burst that overflows a shallow queue."""
+
+SESSION_BUFFER = 8 << 20
+"""Bytes that a session holds in each direction, for all its streams together."""
+
+INITIAL_STREAM_WINDOW = 64 << 10
+"""Receive window of a new stream. Covers INITIAL_WINDOW; grows with need (docs/decisions/0003)."""
+
+SEND_AHEAD = 64 << 10
+"""Unsent bytes that a stream may hold, or as many as it has in flight: more would only be stale sooner."""
+
+MAX_STREAM_WINDOW = SESSION_BUFFER
+"""Largest receive window of one stream."""
+
+MAX_STREAMS = 2000
+"""Streams that a peer may have open at once."""
+
+MAX_SEGMENT_OVERHEAD = 2
+"""A receiver holds at most this many times the window in overlapping out-of-order segments."""
+
+MAX_CONTROL_QUEUE = 8192
+"""Control frames waiting to be sent: four for each stream that a peer may open."""
+
+MAX_COPY_QUEUE = 16384
+"""Chunks waiting to be copied on one path: as many as may be outstanding on another."""
+
+MAX_REASON_SIZE = 256
+"""Bytes of the text in a CONNECTION_CLOSE."""
+
+MAX_DATAGRAM_QUEUE = 64
+"""DATAGRAM frames waiting for room on each path; older ones are dropped (RFC 9221 section 5)."""
+
+OUTAGE_LIMIT = 600.0
+"""Silence on all paths after which a session with open streams is given up."""
+
+IDLE_LIMIT = 180.0
+"""Silence on all paths after which a session without streams is given up."""
+
+CLOSING_PTOS = 3
+"""Probe timeouts for which a closed session still answers packets (RFC 9000 section 10.2)."""
+
+HANDSHAKE_RETRY = 2.0
+"""Seconds without an answer after which a client makes a new first message."""
+
+HANDSHAKE_RETRY_MAX = 30.0
+"""Longest time between two first messages."""
+
+HANDSHAKE_REPEAT = 0.5
+"""Seconds after which the same first message is sent again on every link."""
+
+ANSWER_LIFETIME = 5.0
+"""Seconds for which a server answers copies of a first message with the same bytes."""
+
+ANSWER_ADDRESSES = 8
+"""Addresses to which one answer is sent."""
+
+MAX_EMBRYOS = 1024
+"""Sessions that no transport packet has confirmed yet, and cached answers; the oldest give way."""
+
+MAX_SESSIONS_PER_KEY = 4
+"""Instances with one client key that live side by side."""
+
+AMPLIFICATION_LIMIT = 3
+"""Bytes sent for each byte received before an address is proven (RFC 9000 section 8.1)."""
+
+RESETS_PER_SECOND = 10
+"""Stateless resets, and REFUSED answers, that a server sends in a second."""
+
+HANDSHAKES_PER_SECOND = 200
+"""First messages that a server works on in a second before it asks for cookies: a tenth of a core."""
+
+COOKIE_LIFETIME = 120.0
+"""Seconds for which the secret behind cookies and challenges lives (WireGuard has 120)."""
+
+PREVIOUS_KEYS_LIFETIME = 10.0
+"""Seconds for which packets of the previous key phase are still read."""
+
+STATS_INTERVAL = 1.0
+"""Seconds between STATS frames of an active session."""
+
+DOWN_AFTER = 2.0
+"""Seconds without an answer after which a path is shown as down ..."""
+
+DOWN_PROBES = 4
+"""... if at least this many of its probes are unanswered."""
+
+
+class CipherSuite(IntEnum):
+    """How transport packets are protected; the client says which its CPU does faster."""
+
+    AES_256_GCM = 1
+    CHACHA20_POLY1305 = 2
+
+
+class _Id(IntEnum):
+    """Transport parameter ids (PROTOCOL.md section 3.4)."""
+
+    MAX_ACK_DELAY_US = 1
+    INITIAL_MAX_DATA = 2
+    INITIAL_MAX_STREAM_DATA = 3
+    MAX_STREAMS = 4
+    CIPHER_SUITE = 5
+
+
+@dataclass(frozen=True, slots=True)
+class TransportParameters:
+    """What one end tells the other in the handshake (RFC 9000 section 7.4)."""
+
+    max_ack_delay: float = MAX_ACK_DELAY
+    """Seconds by which the sender of these may delay an acknowledgement."""
+    initial_max_data: int = SESSION_BUFFER
+    """Bytes that may be sent to it on all streams together before a MAX_DATA."""
+    initial_max_stream_data: int = INITIAL_STREAM_WINDOW
+    """Bytes that may be sent to it on one stream before a MAX_STREAM_DATA."""
+    max_streams: int = MAX_STREAMS
+    """Streams that the other end may have open at once."""
+    cipher_suite: CipherSuite = CipherSuite.AES_256_GCM
+    """Protection of this session's packets; the client's choice counts."""
+
+    def encode(self) -> bytes:
+        """Id, length and value for each, as in RFC 9000 section 18."""
+        values = {
+            _Id.MAX_ACK_DELAY_US: round(self.max_ack_delay * 1e6),
+            _Id.INITIAL_MAX_DATA: self.initial_max_data,
+            _Id.INITIAL_MAX_STREAM_DATA: self.initial_max_stream_data,
+            _Id.MAX_STREAMS: self.max_streams,
+            _Id.CIPHER_SUITE: int(self.cipher_suite),
+        }
+        parts: list[bytes] = []
+        for identifier, value in values.items():
+            encoded = encode_varint(value)
+            parts += (encode_varint(identifier), encode_varint(len(encoded)), encoded)
+        return b"".join(parts)
+
+    @classmethod
+    def decode(cls, data: bytes) -> "TransportParameters":
+        """Unknown ids are skipped, id 0 is padding. Raises DecodeError on anything malformed."""
+        reader = Reader(data)
+        values: dict[int, int] = {}
+        while reader.remaining:
+            identifier = reader.varint()
+            if identifier == 0:
+                continue
+            value = Reader(reader.take(reader.varint()))
+            if identifier in _Id.__members__.values():
+                values[identifier] = value.varint()
+        return cls._from_values(values)
+
+    @classmethod
+    def _from_values(cls, values: dict[int, int]) -> "TransportParameters":
+        default = cls()
+        max_ack_delay_us = values.get(_Id.MAX_ACK_DELAY_US, round(default.max_ack_delay * 1e6))
+        if max_ack_delay_us > 1_000_000:
+            raise DecodeError(f"max_ack_delay of {max_ack_delay_us} us is over a second")
+        try:
+            cipher_suite = CipherSuite(values.get(_Id.CIPHER_SUITE, default.cipher_suite))
+        except ValueError as error:
+            raise DecodeError("unknown cipher suite") from error
+        return cls(
+            max_ack_delay=max_ack_delay_us / 1e6,
+            initial_max_data=values.get(_Id.INITIAL_MAX_DATA, default.initial_max_data),
+            initial_max_stream_data=values.get(_Id.INITIAL_MAX_STREAM_DATA, default.initial_max_stream_data),
+            max_streams=values.get(_Id.MAX_STREAMS, default.max_streams),
+            cipher_suite=cipher_suite,
+        )

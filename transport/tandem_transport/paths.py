@@ -1,0 +1,257 @@
+"""A path: one way between the two ends, with everything that is measured of it."""
+
+from collections import deque
+from collections.abc import Hashable
+from enum import IntEnum
+
+from tandem_transport.acknowledgement import ReceivedPackets
+from tandem_transport.congestion import AckSummary, CongestionController
+from tandem_transport.counters import PathCounters
+from tandem_transport.delivery_rate import DeliveryRateEstimator, DeliverySample
+from tandem_transport.frames import AckFrame, PathCount, PathUse
+from tandem_transport.pacing import Pacer
+from tandem_transport.parameters import (
+    AMPLIFICATION_LIMIT,
+    BASE_DATAGRAM_SIZE,
+    DOWN_AFTER,
+    MAX_DATAGRAM_QUEUE,
+)
+from tandem_transport.queue_delay import QueueDelayEstimator
+from tandem_transport.recovery import AckResult, Recovery
+from tandem_transport.rtt import RttEstimator
+from tandem_transport.sent_packet import SentPacket
+from tandem_transport.status import PathSigns, PathStatus, judge
+
+_PROVEN_ADDRESSES = 4
+"""Addresses of a path that are remembered as proven: a flapping NAT needs no new proof."""
+
+_DOWN_PTOS = 2
+_DOWN_RTTS = 3
+_OUTAGE_PTOS = 3
+"""A run of losses that spans more probe timeouts than this is an outage, not a loss rate."""
+
+
+class Reachability(IntEnum):
+    """The scheduler's view; lower is better."""
+
+    ACTIVE = 0
+    SUSPECT = 1
+    """A probe timeout has passed."""
+    DOWN = 2
+    """Two in a row, and nothing acknowledged for 3 RTTs."""
+
+
+class Path:
+    """Estimators, recovery, congestion control and address of one path."""
+
+    def __init__(self, path_id: int, congestion: CongestionController, *, is_proven: bool, epoch: float) -> None:
+        self.path_id = path_id
+        self.bit = 1 << path_id
+        self.rtt = RttEstimator()
+        self.queue = QueueDelayEstimator()
+        self.delivery_rate = DeliveryRateEstimator()
+        self.recovery = Recovery(self.rtt)
+        self.congestion = congestion
+        self.pacer = Pacer()
+        self.received = ReceivedPackets(epoch)
+        self.counters = PathCounters()
+        self.reachability = Reachability.ACTIVE
+        self.use = PathUse.AVAILABLE
+        self.once: deque[bytes] = deque(maxlen=MAX_DATAGRAM_QUEUE)
+        """Encoded frames for this path alone, sent once and never again."""
+        self.probes = 0
+        """Packets to be sent at once, whatever window and pacer say."""
+        self.datagram_size = BASE_DATAGRAM_SIZE
+        self.last_sent_at = epoch
+        self.last_received_at: float | None = None
+        self.status = PathStatus.PROBING
+        self.status_reason = "no answer yet"
+        self.link_error = ""
+        """Set by the owner while the link itself is known to be gone."""
+        self.peer_count: PathCount | None = None
+        """What the peer last counted of our packets (STATS)."""
+        self.address: Hashable = None
+        self._is_proven = is_proven
+        self._proven: deque[Hashable] = deque(maxlen=_PROVEN_ADDRESSES)
+        self._unproven_credit = 0
+        self.challenge: bytes | None = None
+        """Data of the PATH_CHALLENGE that waits for its response."""
+        self.challenged_at = 0.0
+
+    # --- address ---
+
+    @property
+    def is_proven(self) -> bool:
+        """Whether whoever receives what we send has shown that it wants it."""
+        return self._is_proven
+
+    def move_to(self, address: Hashable) -> None:
+        """The newest authentic packet came from another address."""
+        self.address = address
+        self._is_proven = address in self._proven
+        self._unproven_credit = 0
+        self.challenge = None
+
+    def on_response(self, data: bytes) -> bool:
+        """A PATH_RESPONSE; tells whether it proves the address."""
+        if data != self.challenge:
+            return False
+        self.challenge = None
+        self._is_proven = True
+        self._proven.append(self.address)
+        return True
+
+    def may_send_to_address(self, size: int) -> bool:
+        """At most three times what came from an unproven address (RFC 9000 section 8.1)."""
+        return self._is_proven or self._unproven_credit >= size
+
+    # --- receiving ---
+
+    def on_packet_received(self, number: int, size: int, *, now: float) -> bool:
+        """An authentic packet; tells whether it reveals a gap."""
+        before = self.received.largest
+        has_gap = self.received.record(number, size, now=now)
+        was_away = self.last_received_at is None or now - self.last_received_at > DOWN_AFTER
+        advance = max(0, number - before)
+        # What an outage swallowed is not a loss rate.
+        self.counters.on_received(size, min(advance, 1) if was_away else advance, now=now)
+        self.last_received_at = now
+        if not self._is_proven:
+            self._unproven_credit += AMPLIFICATION_LIMIT * size
+        return has_gap
+
+    # --- sending ---
+
+    def may_send(self, *, now: float) -> bool:
+        """Pacer, window and address allow a full packet."""
+        size = self.datagram_size
+        if self.recovery.bytes_in_flight + size > self.congestion.congestion_window or self.recovery.is_full:
+            return False
+        return self.pacer.may_send(now=now) and self.may_send_to_address(size)
+
+    def is_window_limited(self) -> bool:
+        """Only an acknowledgement can make this path send again."""
+        size = self.datagram_size
+        window_is_full = self.recovery.bytes_in_flight + size > self.congestion.congestion_window
+        return window_is_full or self.recovery.is_full or not self.may_send_to_address(size)
+
+    def on_packet_sent(self, packet: SentPacket | None, size: int, *, now: float) -> None:
+        """`packet` is None for one that asks for no acknowledgement; those are not paced."""
+        self.last_sent_at = now
+        self.counters.on_sent(size, now=now)
+        if not self._is_proven:
+            self._unproven_credit -= size
+        if packet is None:
+            self.delivery_rate.on_unacknowledged_sent(size)
+            return
+        packet.is_below_capacity = self.congestion.is_sending_below_capacity
+        packet.full_size = self.datagram_size
+        self.delivery_rate.on_packet_sent(packet, is_idle=self.recovery.is_idle, base_delay=self.queue.base)
+        self.recovery.on_packet_sent(packet)
+        self.pacer.on_packet_sent(size, self.congestion.pacing_rate, now=now)
+
+    # --- acknowledgements ---
+
+    def on_ack(self, ack: AckFrame, *, is_own_path: bool, max_ack_delay: float, now: float) -> AckResult:
+        """An ACK frame about this path; `is_own_path` where it also arrived on it."""
+        received_at = ack.received_at_us / 1e6
+        self._sample_delays(ack, received_at, is_own_path=is_own_path, now=now)
+        was_down = self.reachability is Reachability.DOWN
+        result = self.recovery.on_ack_received(ack, now=now)
+        if result.acked:
+            self._on_answer(now=now)
+        if result.lost:
+            self._on_lost(result.lost, was_down=was_down, max_ack_delay=max_ack_delay, now=now)
+        if result.acked:
+            self.counters.on_acked(len(result.acked), now=now)
+            self._control_congestion(ack, result, received_at, now=now)
+        return result
+
+    def on_loss_timeout(self, *, max_ack_delay: float, now: float) -> list[SentPacket]:
+        """The time threshold of an outstanding packet has passed; returns what is lost."""
+        lost = self.recovery.detect_lost_packets(now=now)
+        if lost:
+            self._on_lost(lost, was_down=False, max_ack_delay=max_ack_delay, now=now)
+        return lost
+
+    def on_probe_timeout(self, *, now: float) -> None:
+        """Nothing was acknowledged for a probe timeout (RFC 9002 section 6.2)."""
+        recovery = self.recovery
+        recovery.pto_count += 1
+        self.probes = 1
+        if self.reachability is Reachability.ACTIVE:
+            self.reachability = Reachability.SUSPECT
+        last = recovery.last_acked_at
+        if recovery.pto_count >= _DOWN_PTOS and (last is None or now - last > _DOWN_RTTS * self.rtt.smoothed):
+            self.reachability = Reachability.DOWN
+
+    def _sample_delays(self, ack: AckFrame, received_at: float, *, is_own_path: bool, now: float) -> None:
+        sent_at = self.recovery.sent_at(ack.largest)
+        if sent_at is None:
+            return
+        if is_own_path:
+            self.rtt.on_ack(ack.largest, sent_at, ack.delay_us / 1e6, now=now)
+        self.queue.on_ack(ack.largest, sent_at, received_at, self.rtt.minimum, now=now)
+
+    def _on_answer(self, *, now: float) -> None:
+        if self.reachability is not Reachability.ACTIVE:
+            self.reachability = Reachability.ACTIVE
+            self.pacer.next_send_at = now
+
+    def _on_lost(self, lost: list[SentPacket], *, was_down: bool, max_ack_delay: float, now: float) -> None:
+        span = lost[-1].sent_at - lost[0].sent_at
+        if was_down or (len(lost) > 3 and span > _OUTAGE_PTOS * self.rtt.probe_timeout(max_ack_delay)):
+            return
+        self.counters.on_lost(len(lost), now=now)
+        self.congestion.on_packets_lost(sum(packet.is_below_capacity for packet in lost))
+
+    def _control_congestion(self, ack: AckFrame, result: AckResult, received_at: float, *, now: float) -> None:
+        summary = AckSummary(
+            now=now,
+            round=self.recovery.round,
+            is_round_start=result.is_round_start,
+            queue_delay=self.queue.queue_delay,
+            delay_samples=self.queue.samples,
+            min_rtt=self.rtt.minimum,
+            smoothed_rtt=self.rtt.smoothed,
+            sample=self._delivery_sample(ack, result, received_at),
+            acked_below_capacity=sum(packet.is_below_capacity for packet in result.acked),
+        )
+        longer = self.congestion.on_ack(summary)
+        if longer:
+            self.queue.rebase(longer, now=now)
+
+    def _delivery_sample(self, ack: AckFrame, result: AckResult, received_at: float) -> DeliverySample | None:
+        return self.delivery_rate.on_ack(
+            result.acked[-1], ack.largest, received_at, ack.received_bytes, self.rtt.minimum
+        )
+
+    # --- status ---
+
+    def update_status(self, *, now: float) -> bool:
+        """Judges the path anew; tells whether its status has changed."""
+        recovery = self.recovery
+        since = recovery.unanswered_since
+        before = self.status
+        self.status, self.status_reason = judge(
+            PathSigns(
+                has_answered=recovery.last_acked_at is not None,
+                silence=now - since if since is not None else 0.0,
+                unanswered=recovery.unanswered,
+                is_suspect=self.reachability is not Reachability.ACTIVE,
+                loss=max(self.loss_sent(now=now) or 0.0, self.loss_received(now=now) or 0.0),
+                smoothed_rtt=self.rtt.smoothed,
+                min_rtt=self.rtt.minimum,
+                link_error=self.link_error,
+            )
+        )
+        return self.status is not before
+
+    def loss_sent(self, *, now: float) -> float | None:
+        """Share of our packets that were lost in the last 10 s, outages excluded."""
+        return self.counters.loss_sent(now=now)
+
+    def loss_received(self, *, now: float) -> float | None:
+        """Share of the peer's packet numbers that never came, of the last 10 s."""
+        received, missing = self.counters.received_and_missing(now=now)
+        return missing / (received + missing) if received + missing else None

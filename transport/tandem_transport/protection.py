@@ -1,0 +1,101 @@
+"""Packet protection: AEAD keys of both directions, key phases, key update (PROTOCOL.md section 4)."""
+
+import hmac
+from hashlib import blake2s
+from struct import Struct
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM, ChaCha20Poly1305
+
+from tandem_transport.packets import HEADER_SIZE, PacketView, transport_header
+from tandem_transport.parameters import PREVIOUS_KEYS_LIFETIME, CipherSuite
+
+_NONCE = Struct(">IQ")
+
+
+class PacketKey:
+    """The key of one direction in one phase."""
+
+    __slots__ = ("_aead", "_cipher_suite", "_secret")
+
+    def __init__(self, secret: bytes, cipher_suite: CipherSuite) -> None:
+        self._secret = secret
+        self._cipher_suite = cipher_suite
+        key = _expand(secret, b"tandem key")
+        self._aead = AESGCM(key) if cipher_suite is CipherSuite.AES_256_GCM else ChaCha20Poly1305(key)
+
+    def next(self) -> "PacketKey":
+        """The key of the following phase (RFC 9001 section 6.1)."""
+        return PacketKey(_expand(self._secret, b"tandem ku"), self._cipher_suite)
+
+    def seal(self, path_id: int, number: int, header: bytes, payload: bytes) -> bytes:
+        """Ciphertext and tag. A (path, number) pair is used once: packet numbers never repeat."""
+        return self._aead.encrypt(_NONCE.pack(path_id, number), payload, header)
+
+    def open(self, path_id: int, number: int, header: bytes, sealed: bytes) -> bytes | None:
+        """The payload, or None where the packet is not authentic."""
+        try:
+            return self._aead.decrypt(_NONCE.pack(path_id, number), sealed, header)
+        except InvalidTag:
+            return None
+
+
+class PacketProtection:
+    """The keys of a session as one end sees them.
+
+    A key update may be begun by either end; the other follows with its next packet. Packets
+    of the previous phase are still read for a while, for they may be late.
+    """
+
+    __slots__ = (
+        "_previous",
+        "_previous_until",
+        "_receive",
+        "_receive_next",
+        "_send",
+        "connection_id",
+        "key_phase",
+    )
+
+    def __init__(
+        self, connection_id: bytes, send_secret: bytes, receive_secret: bytes, cipher_suite: CipherSuite
+    ) -> None:
+        self.connection_id = connection_id
+        self.key_phase = 0
+        self._send = PacketKey(send_secret, cipher_suite)
+        self._receive = PacketKey(receive_secret, cipher_suite)
+        self._receive_next = self._receive.next()
+        self._previous: PacketKey | None = None
+        self._previous_until = 0.0
+
+    def seal(self, path_id: int, number: int, payload: bytes) -> bytes:
+        """A whole TRANSPORT packet."""
+        header = transport_header(self.key_phase, self.connection_id, path_id, len(payload), number)
+        return header + self._send.seal(path_id, number, header, payload)
+
+    def open(self, packet: PacketView, number: int, *, now: float) -> bytes | None:
+        """The payload of a TRANSPORT packet, or None where it is not authentic."""
+        header, sealed = packet.data[:HEADER_SIZE], packet.data[HEADER_SIZE:]
+        if packet.key_phase == self.key_phase:
+            return self._receive.open(packet.path_id, number, header, sealed)
+        if self._previous is not None and now <= self._previous_until:
+            payload = self._previous.open(packet.path_id, number, header, sealed)
+            if payload is not None:
+                return payload
+        payload = self._receive_next.open(packet.path_id, number, header, sealed)
+        if payload is not None:
+            self.update_keys(now=now)
+        return payload
+
+    def update_keys(self, *, now: float) -> None:
+        """Moves both directions to the next phase (RFC 9001 section 6)."""
+        self._previous, self._previous_until = self._receive, now + PREVIOUS_KEYS_LIFETIME
+        self._receive = self._receive_next
+        self._receive_next = self._receive.next()
+        self._send = self._send.next()
+        self.key_phase ^= 1
+
+
+def _expand(secret: bytes, label: bytes) -> bytes:
+    """One block of HKDF-Expand (RFC 5869 section 2.3) with BLAKE2s."""
+    return hmac.new(secret, label + b"\x01", blake2s).digest()

@@ -1,0 +1,105 @@
+"""Round-trip time of a path (RFC 9002 section 5)."""
+
+from collections import deque
+
+from tandem_transport.parameters import (
+    GRANULARITY,
+    INITIAL_PTO,
+    MIN_PTO_VARIANCE,
+    TIME_THRESHOLD,
+    TIME_THRESHOLD_SLACK,
+)
+
+_RECENT_SAMPLES = 128
+"""Samples that `p95` looks at: a minute of keep-alives, or the last moments of a transfer."""
+
+
+class MinimumFilter:
+    """The least value of the last `buckets` seconds, by buckets of one second."""
+
+    __slots__ = ("_buckets", "_keep", "value")
+
+    def __init__(self, keep: float) -> None:
+        self._keep = keep
+        self._buckets: deque[tuple[float, float]] = deque()
+        self.value = 0.0
+        """Meaningless before the first sample."""
+
+    def __bool__(self) -> bool:
+        return bool(self._buckets)
+
+    def add(self, value: float, *, now: float) -> None:
+        """A sample; old buckets are dropped."""
+        buckets = self._buckets
+        if buckets and now - buckets[-1][0] < 1.0:
+            if value < buckets[-1][1]:
+                buckets[-1] = (buckets[-1][0], value)
+                self.value = min(self.value, value)
+            return
+        buckets.append((now, value))
+        while buckets[0][0] < now - self._keep:
+            buckets.popleft()
+        self.value = min(least for _, least in buckets)
+
+    def restart(self, value: float, *, now: float) -> None:
+        """Forgets all samples but this one."""
+        self._buckets.clear()
+        self._buckets.append((now, value))
+        self.value = value
+
+
+class RttEstimator:
+    """Smoothed RTT and its variation; samples come only from ACKs that arrived on their own path.
+
+    An ACK that was copied on the other path would mix the delays of two paths.
+    """
+
+    __slots__ = ("_largest_sampled", "_minimum", "_recent", "latest", "smoothed", "variation")
+
+    def __init__(self) -> None:
+        self.latest = 0.0
+        self.smoothed = 0.0
+        """0 before the first sample."""
+        self.variation = 0.0
+        self._minimum = MinimumFilter(10.0)
+        self._recent: deque[float] = deque(maxlen=_RECENT_SAMPLES)
+        self._largest_sampled = -1
+
+    @property
+    def minimum(self) -> float:
+        """Least RTT of the last 10 s, 0 before the first sample."""
+        return self._minimum.value
+
+    def on_ack(self, largest: int, sent_at: float, ack_delay: float, *, now: float) -> bool:
+        """A sample from a new largest acknowledged number; tells whether it was one."""
+        if largest <= self._largest_sampled:
+            return False
+        self._largest_sampled = largest
+        self._update(max(now - sent_at - ack_delay, 0.0001), now=now)
+        return True
+
+    def _update(self, sample: float, *, now: float) -> None:
+        self.latest = sample
+        self._recent.append(sample)
+        self._minimum.add(sample, now=now)
+        if not self.smoothed:
+            self.smoothed, self.variation = sample, sample / 2
+            return
+        self.variation += (abs(self.smoothed - sample) - self.variation) / 4
+        self.smoothed += (sample - self.smoothed) / 8
+
+    def probe_timeout(self, max_ack_delay: float) -> float:
+        """PTO without backoff (RFC 9002 section 6.2.1)."""
+        if not self.smoothed:
+            return INITIAL_PTO
+        return self.smoothed + max(4 * self.variation, MIN_PTO_VARIANCE) + max_ack_delay
+
+    def loss_delay(self) -> float:
+        """Age at which a packet before an acknowledged one is lost (RFC 9002 section 6.1.2)."""
+        return max(TIME_THRESHOLD * max(self.smoothed, self.latest), GRANULARITY) + TIME_THRESHOLD_SLACK
+
+    def p95(self) -> float:
+        """95th percentile of the recent samples, 0 before the first."""
+        if not self._recent:
+            return 0.0
+        return sorted(self._recent)[int(0.95 * (len(self._recent) - 1))]

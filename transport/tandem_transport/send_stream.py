@@ -1,0 +1,103 @@
+"""The sending half of a stream: bytes that wait, bytes in flight, the end."""
+
+from tandem_transport.errors import LocalProtocolError
+from tandem_transport.frames import stream_frame_header
+from tandem_transport.sent_packet import Chunk
+from tandem_transport.varint import encode_varint
+
+_LEAST_ROOM = 32
+"""A packet with less room than this gets no data: the header would outweigh it."""
+
+
+class SendStream:
+    """Cuts what the application writes into chunks, each exactly once."""
+
+    __slots__ = (
+        "_buffer",
+        "_fin_cut",
+        "_fin_done",
+        "_finished",
+        "_limit",
+        "is_reset",
+        "offset",
+        "stream_id",
+        "unacked",
+    )
+
+    def __init__(self, stream_id: int, limit: int) -> None:
+        self.stream_id = stream_id
+        self._buffer = bytearray()
+        self._limit = limit
+        """Offset that the peer takes."""
+        self.offset = 0
+        """Bytes cut so far."""
+        self.unacked = 0
+        """Bytes cut and not acknowledged."""
+        self._finished = self._fin_cut = self._fin_done = False
+        self.is_reset = False
+
+    @property
+    def unsent(self) -> int:
+        """Bytes that wait to be cut."""
+        return len(self._buffer)
+
+    @property
+    def held(self) -> int:
+        """Bytes for which this stream needs memory."""
+        return len(self._buffer) + self.unacked
+
+    @property
+    def is_done(self) -> bool:
+        """Everything is acknowledged, or the stream was reset."""
+        return self.is_reset or (self._fin_done and not self.unacked)
+
+    @property
+    def is_ready(self) -> bool:
+        """There is something to cut, and the peer takes it."""
+        if self.is_reset:
+            return False
+        if self._buffer:
+            return self.offset < self._limit
+        return self._finished and not self._fin_cut
+
+    def write(self, data: bytes, *, end_stream: bool) -> None:
+        """Raises LocalProtocolError on a finished or reset stream."""
+        if self._finished or self.is_reset:
+            raise LocalProtocolError(f"stream {self.stream_id} was already {'reset' if self.is_reset else 'finished'}")
+        self._buffer += data
+        self._finished = end_stream
+
+    def raise_limit(self, limit: int) -> None:
+        """The peer takes more (MAX_STREAM_DATA)."""
+        self._limit = max(self._limit, limit)
+
+    def cut(self, room: int, session_credit: int) -> Chunk | None:
+        """The next chunk whose frame fits in `room` bytes, None where nothing fits or may go."""
+        header_size = _header_size(self.stream_id, self.offset)
+        size = min(len(self._buffer), room - header_size, self._limit - self.offset, session_credit)
+        is_fin = self._finished and size == len(self._buffer)
+        if room < header_size + _LEAST_ROOM or (size <= 0 and not (is_fin and size == 0)):
+            return None
+        frame = stream_frame_header(self.stream_id, self.offset, size, is_fin) + self._buffer[:size]
+        del self._buffer[:size]
+        self.offset += size
+        self.unacked += size
+        self._fin_cut = is_fin
+        return Chunk(frame, self, size, is_fin)
+
+    def on_chunk_acked(self, chunk: Chunk) -> None:
+        """One of our chunks has arrived."""
+        self.unacked -= chunk.data_size
+        if chunk.is_fin:
+            self._fin_done = True
+
+    def reset(self) -> int:
+        """Gives up what has not arrived; returns the final size for RESET_STREAM."""
+        self.is_reset = True
+        self._buffer.clear()
+        self.unacked = 0
+        return self.offset
+
+
+def _header_size(stream_id: int, offset: int) -> int:
+    return 1 + len(encode_varint(stream_id)) + len(encode_varint(offset)) + 2

@@ -1,0 +1,347 @@
+"""The server's side of all sessions: who may come in, which datagram belongs to whom.
+
+Nothing here answers a datagram that does not prove knowledge of the server's public key, and
+no answer is larger than its cause. A first message changes nothing until a transport packet
+has confirmed that its sender holds the keys (PROTOCOL.md section 3).
+"""
+
+from collections import deque
+from collections.abc import Callable, Hashable, Iterator
+from dataclasses import dataclass, field
+from hashlib import blake2s
+
+from tandem_transport.connection import Connection, Transmit
+from tandem_transport.connection_id import ConnectionIdIssuer
+from tandem_transport.errors import DecodeError, ErrorCode
+from tandem_transport.events import ConnectionTerminated, Event
+from tandem_transport.handshake import (
+    MAC_SIZE,
+    Randomness,
+    Refusal,
+    ServerHandshake,
+    cookie_key,
+    cookie_reply,
+    has_valid_mac1,
+    has_valid_mac2,
+    mac1_key,
+)
+from tandem_transport.limits import BoundedTable, RateLimiter, TokenIssuer
+from tandem_transport.noise import public_key
+from tandem_transport.packets import PREFIX_SIZE, PacketType, PacketView, message, split_datagram
+from tandem_transport.parameters import (
+    ANSWER_ADDRESSES,
+    ANSWER_LIFETIME,
+    HANDSHAKES_PER_SECOND,
+    MAX_EMBRYOS,
+    MAX_SESSIONS_PER_KEY,
+    RESET_TOKEN_SIZE,
+    RESETS_PER_SECOND,
+    TransportParameters,
+)
+
+_SILENT = 30.0
+"""A session that was not heard for this long gives way to another instance of its client."""
+
+Lookup = Callable[[bytes], str | None]
+"""Name of the client with this public key, None for a stranger."""
+
+
+@dataclass(eq=False, slots=True)
+class Session:
+    """A client that is connected."""
+
+    connection: Connection
+    client_name: str
+    client_public: bytes
+    instance_id: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class SessionStarted:
+    """A client has confirmed its session."""
+
+    session: Session
+
+
+@dataclass(frozen=True, slots=True)
+class SessionEvent:
+    """Something happened in a session."""
+
+    session: Session
+    event: Event
+
+
+ServerEvent = SessionStarted | SessionEvent
+
+
+@dataclass(slots=True)
+class ServerCounters:
+    """Datagrams that got no answer, and why."""
+
+    malformed: int = 0
+    bad_mac1: int = 0
+    undecipherable: int = 0
+    unknown_connection: int = 0
+    refused: int = 0
+    challenged: int = 0
+    cookies: int = 0
+    resets: int = 0
+
+
+@dataclass(slots=True)
+class _Answer:
+    data: bytes
+    expires_at: float
+    addresses: set[Hashable] = field(default_factory=set[Hashable])
+
+
+class ServerEndpoint:
+    """Sans-I/O, like `Connection`: the same kinds of methods, for many sessions."""
+
+    def __init__(
+        self,
+        static_private: bytes,
+        lookup: Lookup,
+        *,
+        randomness: Randomness,
+        now: float,
+        parameters: TransportParameters | None = None,
+    ) -> None:
+        self._static_private = static_private
+        public = public_key(static_private)
+        self._mac1_key, self._cookie_key = mac1_key(public), cookie_key(public)
+        self._lookup = lookup
+        self._randomness = randomness
+        self._parameters = parameters or TransportParameters()
+        self._ids = ConnectionIdIssuer(static_private)
+        self._cookies = TokenIssuer(randomness, now=now)
+        self._challenges = TokenIssuer(randomness, now=now)
+        self._handshakes = RateLimiter(HANDSHAKES_PER_SECOND, now=now)
+        self._resets = RateLimiter(RESETS_PER_SECOND, now=now)
+        self._sessions: dict[bytes, Session] = {}
+        self._embryos: BoundedTable[bytes, Session] = BoundedTable(MAX_EMBRYOS)
+        self._answers: BoundedTable[bytes, _Answer] = BoundedTable(MAX_EMBRYOS)
+        self._timestamps: dict[bytes, int] = {}
+        """Newest accepted timestamp of each registered client."""
+        self._outgoing: deque[Transmit] = deque(maxlen=MAX_EMBRYOS)
+        self._events: deque[ServerEvent] = deque()
+        self._timeouts: dict[bytes, float] = {}
+        self._touched: dict[bytes, Session] = {}
+        self.counters = ServerCounters()
+
+    @property
+    def sessions(self) -> list[Session]:
+        """Confirmed sessions."""
+        return list(self._sessions.values())
+
+    # --- input ---
+
+    def receive_datagram(self, data: bytes, *, source: Hashable, now: float) -> None:
+        """A datagram from an address that only the driver understands."""
+        packet = next(split_datagram(data), None)
+        if packet is None:
+            self.counters.malformed += 1
+        elif packet.packet_type is PacketType.TRANSPORT:
+            self._receive_transport(packet, data, source, now)
+        elif packet.packet_type is PacketType.INITIATION:
+            self._receive_initiation(packet, source, now)
+        else:
+            self.counters.malformed += 1
+
+    def handle_timeout(self, *, now: float) -> None:
+        """To be called when `next_timeout` has passed."""
+        for connection_id in [key for key, at in self._timeouts.items() if at <= now]:
+            session = self._sessions[connection_id]
+            session.connection.handle_timeout(now=now)
+            self._touched[connection_id] = session
+
+    # --- commands ---
+
+    def touch(self, session: Session) -> None:
+        """The application has given a command to the session's connection."""
+        if session.connection.connection_id in self._sessions:
+            self._touched[session.connection.connection_id] = session
+
+    def remove_client(self, public: bytes, *, now: float) -> None:
+        """Ends the sessions of a client that is no longer registered."""
+        self._timestamps.pop(public, None)
+        for session in self.sessions:
+            if session.client_public == public:
+                self._close(session, ErrorCode.REVOKED, "this client's key was removed", now)
+
+    def close(self, *, now: float) -> None:
+        """Ends all sessions."""
+        for session in self.sessions:
+            self._close(session, ErrorCode.SHUTTING_DOWN, "the server shuts down", now)
+
+    # --- output ---
+
+    def datagrams_to_send(self, *, now: float) -> Iterator[Transmit]:
+        """Everything that may leave now."""
+        while self._outgoing:
+            yield self._outgoing.popleft()
+        touched, self._touched = self._touched, {}
+        for connection_id, session in touched.items():
+            yield from session.connection.datagrams_to_send(now=now)
+            self._collect(session)
+            self._schedule(connection_id, session)
+
+    def next_timeout(self) -> float | None:
+        """When to call `handle_timeout` and `datagrams_to_send` again."""
+        return min(self._timeouts.values(), default=None)
+
+    def next_event(self) -> ServerEvent | None:
+        """The next thing that happened in any session."""
+        if not self._events:
+            for session in list(self._touched.values()):
+                self._collect(session)
+        return self._events.popleft() if self._events else None
+
+    # --- transport packets ---
+
+    def _receive_transport(self, packet: PacketView, data: bytes, source: Hashable, now: float) -> None:
+        connection_id = packet.connection_id
+        session = self._sessions.get(connection_id)
+        if session is None:
+            session = self._embryos.get(connection_id)
+            if session is None:
+                self._reset(packet, source, now)
+                return
+        session.connection.receive_datagram(packet.path_id, data, now=now, source=source)
+        if connection_id not in self._sessions:
+            if not session.connection.is_confirmed:
+                return
+            self._confirm(session, now)
+        self._touched[connection_id] = session
+
+    def _reset(self, packet: PacketView, source: Hashable, now: float) -> None:
+        """Tells a client whose session is forgotten (RFC 9000 section 10.3); noise gets silence."""
+        self.counters.unknown_connection += 1
+        connection_id = packet.connection_id
+        if len(packet.data) <= PREFIX_SIZE + RESET_TOKEN_SIZE or not self._ids.is_ours(connection_id):
+            return
+        if self._resets.allows(now=now):
+            self.counters.resets += 1
+            token = self._ids.reset_token(connection_id)
+            data = message(PacketType.STATELESS_RESET, connection_id, token)
+            self._outgoing.append(Transmit(packet.path_id, data, source))
+
+    def _confirm(self, session: Session, now: float) -> None:
+        self._embryos.pop(session.connection.connection_id)
+        others = [other for other in self.sessions if other.client_public == session.client_public]
+        for other in others:
+            if other.instance_id == session.instance_id:
+                self._close(other, ErrorCode.REPLACED, "the client has a newer session", now)
+                others.remove(other)
+                break
+        if len(others) >= MAX_SESSIONS_PER_KEY:
+            silent = min(others, key=lambda other: other.connection.last_received_at)
+            self._close(silent, ErrorCode.REPLACED, "another computer uses this key", now)
+        self._sessions[session.connection.connection_id] = session
+        self._events.append(SessionStarted(session))
+
+    # --- first messages ---
+
+    def _receive_initiation(self, packet: PacketView, source: Hashable, now: float) -> None:
+        if not has_valid_mac1(self._mac1_key, packet):
+            self.counters.bad_mac1 += 1
+            return
+        digest = blake2s(packet.data[:-MAC_SIZE]).digest()
+        answer = self._answers.get(digest)
+        if answer is not None and answer.expires_at > now:
+            self._repeat(answer, source)
+            return
+        if not self._handshakes.allows(now=now) and not self._has_cookie(packet, source, now):
+            self._send_cookie(packet, source, now)
+            return
+        try:
+            handshake = ServerHandshake(self._static_private, packet)
+        except DecodeError:
+            self.counters.undecipherable += 1
+            return
+        data = self._answer(handshake, now)
+        if data is not None:
+            answer = _Answer(data, now + ANSWER_LIFETIME)
+            self._answers.put(digest, answer)
+            self._repeat(answer, source)
+
+    def _repeat(self, answer: _Answer, source: Hashable) -> None:
+        """The same bytes to every address from which the same message came: one session."""
+        if source in answer.addresses or len(answer.addresses) < ANSWER_ADDRESSES:
+            answer.addresses.add(source)
+            self._outgoing.append(Transmit(0, answer.data, source))
+
+    def _answer(self, handshake: ServerHandshake, now: float) -> bytes | None:
+        name = self._lookup(handshake.client_public)
+        if name is None:
+            return self._refuse(handshake, Refusal.UNKNOWN_KEY, now)
+        if self._has_no_room(handshake, now):
+            return self._refuse(handshake, Refusal.TOO_MANY_SESSIONS, now)
+        who = handshake.client_public + handshake.instance_id
+        is_fresh = handshake.timestamp_us > self._timestamps.get(handshake.client_public, -1)
+        if not is_fresh and handshake.token not in self._challenges.valid(who, now=now):
+            self.counters.challenged += 1
+            return handshake.challenge(self._challenges.issue(who, now=now), self._randomness)
+        self._timestamps[handshake.client_public] = handshake.timestamp_us
+        return self._accept(handshake, name, now)
+
+    def _accept(self, handshake: ServerHandshake, name: str, now: float) -> bytes:
+        connection_id = self._ids.issue(self._randomness(8))
+        token = self._ids.reset_token(connection_id)
+        data, established = handshake.accept(connection_id, token, self._parameters, self._randomness)
+        connection = Connection(
+            established,
+            is_client=False,
+            parameters=self._parameters,
+            randomness=self._randomness,
+            now=now,
+        )
+        session = Session(connection, name, handshake.client_public, handshake.instance_id)
+        self._embryos.put(connection_id, session)
+        return data
+
+    def _has_no_room(self, handshake: ServerHandshake, now: float) -> bool:
+        """All sessions of this key are in use, and none of them is this instance's."""
+        others = [other for other in self.sessions if other.client_public == handshake.client_public]
+        if len(others) < MAX_SESSIONS_PER_KEY:
+            return False
+        if any(other.instance_id == handshake.instance_id for other in others):
+            return False
+        return all(now - other.connection.last_received_at < _SILENT for other in others)
+
+    def _refuse(self, handshake: ServerHandshake, code: Refusal, now: float) -> bytes | None:
+        if not self._resets.allows(now=now):
+            return None
+        self.counters.refused += 1
+        return handshake.refuse(code, self._randomness)
+
+    def _has_cookie(self, packet: PacketView, source: Hashable, now: float) -> bool:
+        cookies = self._cookies.valid(repr(source).encode(), now=now)
+        return any(has_valid_mac2(cookie, packet) for cookie in cookies)
+
+    def _send_cookie(self, packet: PacketView, source: Hashable, now: float) -> None:
+        self.counters.cookies += 1
+        cookie = self._cookies.issue(repr(source).encode(), now=now)
+        data = cookie_reply(self._cookie_key, packet, cookie, self._randomness)
+        self._outgoing.append(Transmit(0, data, source))
+
+    # --- inside ---
+
+    def _close(self, session: Session, code: ErrorCode, reason: str, now: float) -> None:
+        session.connection.close(code, reason, now=now)
+        self._touched[session.connection.connection_id] = session
+
+    def _collect(self, session: Session) -> None:
+        while (event := session.connection.next_event()) is not None:
+            self._events.append(SessionEvent(session, event))
+            if isinstance(event, ConnectionTerminated):
+                self._touched.setdefault(session.connection.connection_id, session)
+
+    def _schedule(self, connection_id: bytes, session: Session) -> None:
+        timeout = session.connection.next_timeout()
+        if timeout is None or session.connection.is_closed:
+            self._sessions.pop(connection_id, None)
+            self._timeouts.pop(connection_id, None)
+            self._touched.pop(connection_id, None)
+        else:
+            self._timeouts[connection_id] = timeout

@@ -1,0 +1,80 @@
+"""Frozen snapshots for the console, logs and tests. None stands for "no sample yet"."""
+
+from collections.abc import Hashable
+from dataclasses import dataclass
+
+from tandem_transport.paths import Path
+from tandem_transport.status import PathStatus
+
+
+@dataclass(frozen=True, slots=True)
+class PathStats:
+    """One path as its local end sees it. Times are seconds, rates bytes per second."""
+
+    path_id: int
+    address: Hashable
+    status: PathStatus
+    reason: str
+    rtt_latest: float | None
+    rtt_smoothed: float | None
+    rtt_min: float | None
+    rtt_p95: float | None
+    loss_sent: float | None
+    loss_received: float | None
+    rate_sent: float
+    rate_received: float
+    bytes_sent: int
+    bytes_received: int
+    won: float | None
+    """Share of the frames with new bytes that this path brought first, of the last 60 s."""
+    queue_delay: float
+    pacing_rate: float
+    congestion_window: float
+    bytes_in_flight: int
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionStats:
+    """A session and its paths."""
+
+    streams_open: int
+    streams_total: int
+    stream_bytes_sent: int
+    """Bytes of stream data, each counted once."""
+    stream_bytes_received: int
+    copy_bytes: int
+    rescued: int
+    """Chunks that a copy saved, in both directions."""
+    is_out: bool
+    """All paths are down."""
+    packets_dropped: int
+    """Packets that were not authentic, replayed or misdirected."""
+    paths: tuple[PathStats, ...]
+
+
+def path_stats(path: Path, all_won: int, *, now: float) -> PathStats:
+    """`all_won`: frames that all paths together brought first."""
+    rtt, counters = path.rtt, path.counters
+    has_rtt = bool(rtt.smoothed)
+    rate_sent, rate_received = counters.rates(now=now)
+    return PathStats(
+        path_id=path.path_id,
+        address=path.address,
+        status=path.status,
+        reason=path.status_reason,
+        rtt_latest=rtt.latest if has_rtt else None,
+        rtt_smoothed=rtt.smoothed if has_rtt else None,
+        rtt_min=rtt.minimum if has_rtt else None,
+        rtt_p95=rtt.p95() if has_rtt else None,
+        loss_sent=path.loss_sent(now=now),
+        loss_received=path.loss_received(now=now),
+        rate_sent=rate_sent,
+        rate_received=rate_received,
+        bytes_sent=counters.bytes_sent,
+        bytes_received=counters.bytes_received,
+        won=counters.won(now=now) / all_won if all_won else None,
+        queue_delay=path.queue.queue_delay,
+        pacing_rate=path.congestion.pacing_rate,
+        congestion_window=path.congestion.congestion_window,
+        bytes_in_flight=path.recovery.bytes_in_flight,
+    )

@@ -1,0 +1,60 @@
+"""What an operator is told about a path (the scheduler has its own states, see paths.py)."""
+
+from enum import StrEnum
+from typing import NamedTuple
+
+from tandem_transport.parameters import DOWN_AFTER, DOWN_PROBES
+
+_DEGRADED_LOSS = 0.10
+_DEGRADED_RTT = 3.0
+"""Times the least RTT."""
+_DEGRADED_RTT_LEAST = 0.050
+"""A path this fast is not degraded by its RTT, whatever its minimum."""
+
+
+class PathStatus(StrEnum):
+    """The words of the status JSON and the console."""
+
+    PROBING = "probing"
+    USABLE = "usable"
+    DEGRADED = "degraded"
+    DOWN = "down"
+
+
+class PathSigns(NamedTuple):
+    """What a path's status is judged by."""
+
+    has_answered: bool
+    """Ever."""
+    silence: float
+    """Seconds since the first unanswered packet, 0 where all is answered."""
+    unanswered: int
+    is_suspect: bool
+    loss: float
+    """The worse of both directions."""
+    smoothed_rtt: float
+    min_rtt: float
+    link_error: str
+    """What the system says of the link, such as an interface that is gone; empty where nothing."""
+
+
+def judge(signs: PathSigns) -> tuple[PathStatus, str]:
+    """The status and its cause in a few words, empty for a usable path."""
+    if signs.link_error:
+        return PathStatus.DOWN, signs.link_error
+    if signs.silence >= DOWN_AFTER and signs.unanswered >= DOWN_PROBES:
+        return PathStatus.DOWN, "no answer" if signs.has_answered else "never answered"
+    if not signs.has_answered:
+        return PathStatus.PROBING, "no answer yet"
+    return _judge_quality(signs)
+
+
+def _judge_quality(signs: PathSigns) -> tuple[PathStatus, str]:
+    if signs.loss > _DEGRADED_LOSS:
+        return PathStatus.DEGRADED, f"loss over {_DEGRADED_LOSS:.0%}"
+    if signs.is_suspect:
+        return PathStatus.DEGRADED, "an answer is late"
+    slow = max(_DEGRADED_RTT * signs.min_rtt, _DEGRADED_RTT_LEAST)
+    if signs.min_rtt and signs.smoothed_rtt > slow:
+        return PathStatus.DEGRADED, f"round trip over {_DEGRADED_RTT:.0f} x its minimum"
+    return PathStatus.USABLE, ""

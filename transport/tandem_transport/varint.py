@@ -1,0 +1,65 @@
+"""Variable-length integers (RFC 9000 section 16) and the one reader of everything that has arrived."""
+
+from tandem_transport.errors import DecodeError
+
+
+def encode_varint(value: int) -> bytes:
+    """1, 2, 4 or 8 bytes for values below 2^6, 2^14, 2^30 and 2^62."""
+    if value < 0x40:
+        return value.to_bytes(1, "big")
+    if value < 0x4000:
+        return (value | 0x4000).to_bytes(2, "big")
+    if value < 0x4000_0000:
+        return (value | 0x8000_0000).to_bytes(4, "big")
+    return (value | 0xC000_0000_0000_0000).to_bytes(8, "big")
+
+
+class Reader:
+    """Reads bytes from the front. Every method raises DecodeError where too few are left."""
+
+    __slots__ = ("_data", "_end", "_position")
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self._position = 0
+        self._end = len(data)
+
+    @property
+    def remaining(self) -> int:
+        """Bytes not read yet."""
+        return self._end - self._position
+
+    def varint(self) -> int:
+        """The next integer, 0 to 2^62 - 1."""
+        position = self._position
+        if position >= self._end:
+            raise DecodeError("an integer is missing")
+        first = self._data[position]
+        if first < 0x40:
+            self._position = position + 1
+            return first
+        size = 1 << (first >> 6)
+        end = position + size
+        if end > self._end:
+            raise DecodeError("an integer is cut short")
+        self._position = end
+        return int.from_bytes(self._data[position:end], "big") & ((1 << (8 * size - 2)) - 1)
+
+    def take(self, size: int) -> bytes:
+        """The next `size` bytes."""
+        start = self._position
+        end = start + size
+        if end > self._end:
+            raise DecodeError(f"{size} bytes announced, {self._end - start} left")
+        self._position = end
+        return self._data[start:end]
+
+    def rest(self) -> bytes:
+        """All that is left."""
+        start, self._position = self._position, self._end
+        return self._data[start:]
+
+    def skip_zeros(self) -> None:
+        """Leaves out the zero bytes that come next (PADDING frames)."""
+        left = len(self._data[self._position :].lstrip(b"\0"))
+        self._position = self._end - left
