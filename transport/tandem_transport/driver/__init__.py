@@ -1,0 +1,22 @@
+"""The one place of the transport that touches sockets, clocks and an event loop.
+
+`ClientDriver` and `ServerDriver` run the sans-I/O endpoints under asyncio; `Stream` is what an
+application reads and writes.
+"""
+
+from tandem_transport.driver.client import ClientDriver, Link, LocalAddress, Resolve
+from tandem_transport.driver.server import ServerDriver
+from tandem_transport.driver.session import DrivenSession
+from tandem_transport.driver.sockets import UdpAddress
+from tandem_transport.driver.stream import Stream
+
+__all__ = [
+    "ClientDriver",
+    "DrivenSession",
+    "Link",
+    "LocalAddress",
+    "Resolve",
+    "ServerDriver",
+    "Stream",
+    "UdpAddress",
+]

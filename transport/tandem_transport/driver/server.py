@@ -1,0 +1,174 @@
+"""The server's driver: one socket for each local address and port, many sessions.
+
+A wildcard socket would answer from the wrong address on a host with several, so there is
+never one: the owner names the addresses, and names them again when they change.
+"""
+
+import asyncio
+import logging
+import os
+from collections.abc import Callable
+from typing import NamedTuple
+
+from tandem_transport.driver.session import DrivenSession
+from tandem_transport.driver.sockets import UdpAddress, UdpSocket, format_address
+from tandem_transport.driver.stream import Stream
+from tandem_transport.driver.turns import TurnTaker
+from tandem_transport.events import ConnectionTerminated, Event
+from tandem_transport.server_endpoint import Lookup, ServerEndpoint, Session, SessionEvent, SessionStarted
+
+log = logging.getLogger("tandem.server")
+
+_CLOSE_TIME = 0.2
+"""Seconds for which a closing server still answers its clients' packets."""
+
+
+class Source(NamedTuple):
+    """Where a client's datagram came from, and by which of our sockets."""
+
+    local: tuple[str, int]
+    remote: UdpAddress
+
+    def __str__(self) -> str:
+        return format_address(self.remote)
+
+
+class ServerDriver(TurnTaker):
+    """Serves all clients on all sockets."""
+
+    def __init__(
+        self,
+        static_private: bytes,
+        lookup: Lookup,
+        *,
+        accept: Callable[[Session, Stream], None],
+        on_event: Callable[[Session, Event], None] | None = None,
+        on_started: Callable[[Session], None] | None = None,
+    ) -> None:
+        """`accept` takes each stream that a client opens."""
+        super().__init__()
+        self.endpoint = ServerEndpoint(static_private, lookup, randomness=os.urandom, now=self.now())
+        self._accept = accept
+        self._on_event = on_event
+        self._on_started = on_started
+        self._sockets: dict[tuple[str, int], tuple[UdpSocket, asyncio.Task[None]]] = {}
+        self._sessions: dict[Session, DrivenSession] = {}
+        self.send: Callable[[Source, bytes], bool] | None = None
+        """Where datagrams go instead of a socket; `tandem demo` puts bad links there."""
+
+    @property
+    def sessions(self) -> list[Session]:
+        """Confirmed sessions."""
+        return list(self._sessions)
+
+    @property
+    def addresses(self) -> list[tuple[str, int]]:
+        """Where it listens."""
+        return list(self._sockets)
+
+    async def listen(self, addresses: list[tuple[str, int]]) -> None:
+        """Opens and closes sockets so that it listens on exactly these. Raises OSError."""
+        for address in addresses:
+            if address not in self._sockets:
+                await self._open(address)
+        for address in [known for known in self._sockets if known not in addresses]:
+            log.info("no longer listening on %s", format_address(address))
+            self._close_socket(address)
+
+    def remove_client(self, public: bytes) -> None:
+        """Ends the sessions of a client that is no longer registered."""
+        self.wake()
+        self.endpoint.remove_client(public, now=self.now())
+
+    def forget(self, session: Session, stream: Stream) -> None:
+        """The application has done with a stream."""
+        driven = self._sessions.get(session)
+        if driven is not None:
+            driven.forget(stream)
+
+    async def close(self) -> None:
+        """Says goodbye to all clients and closes the sockets."""
+        self.wake()
+        self.endpoint.close(now=self.now())
+        await asyncio.sleep(_CLOSE_TIME if self._sessions else 0)
+        self.stop_turns()
+        tasks = [task for _, task in self._sockets.values()]
+        for address in list(self._sockets):
+            self._close_socket(address)
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    # --- sockets ---
+
+    async def _open(self, address: tuple[str, int]) -> None:
+        sock = await UdpSocket.open(*address)
+        log.info("listening on udp %s", format_address(sock.local))
+
+        def handle(data: bytes, remote: UdpAddress) -> None:
+            self.wake()
+            self.endpoint.receive_datagram(data, source=Source(address, remote), now=self.now())
+
+        self._sockets[address] = (sock, asyncio.create_task(sock.receive(handle)))
+
+    def _close_socket(self, address: tuple[str, int]) -> None:
+        sock, task = self._sockets.pop(address)
+        task.cancel()
+        sock.close()
+
+    # --- turns ---
+
+    def _handle_timeout(self, now: float) -> None:
+        self.endpoint.handle_timeout(now=now)
+
+    def _next_timeout(self) -> float | None:
+        return self.endpoint.next_timeout()
+
+    def _transmit(self, now: float) -> bool:
+        any_sent = False
+        for transmit in self.endpoint.datagrams_to_send(now=now):
+            any_sent = True
+            if isinstance(transmit.address, Source):
+                self._send(transmit.address, transmit.data)
+        return any_sent
+
+    def _send(self, source: Source, data: bytes) -> None:
+        if self.send is not None:
+            self.send(source, data)
+        elif source.local in self._sockets:
+            self._sockets[source.local][0].send(data, source.remote)
+
+    def send_now(self, source: Source, data: bytes) -> None:
+        """Past `send`: what comes out of a bad link."""
+        if source.local in self._sockets:
+            self._sockets[source.local][0].send(data, source.remote)
+
+    def _handle_events(self) -> bool:
+        any_event = False
+        while (event := self.endpoint.next_event()) is not None:
+            any_event = True
+            match event:
+                case SessionStarted(session):
+                    self._start(session)
+                case SessionEvent(session, inner):
+                    self._handle_session_event(session, inner)
+        return any_event
+
+    def _start(self, session: Session) -> None:
+        def wake() -> None:
+            self.endpoint.touch(session)
+            self.wake()
+
+        self._sessions[session] = DrivenSession(session.connection, wake, lambda stream: self._accept(session, stream))
+        session.connection.set_quantum(self.quantum)
+        if self._on_started is not None:
+            self._on_started(session)
+
+    def _handle_session_event(self, session: Session, event: Event) -> None:
+        driven = self._sessions.get(session)
+        if driven is None:
+            return
+        driven.handle(event)
+        self.endpoint.touch(session)
+        if self._on_event is not None:
+            self._on_event(session, event)
+        if isinstance(event, ConnectionTerminated):
+            del self._sessions[session]

@@ -1,0 +1,79 @@
+"""A connection under a driver: turns its events into streams."""
+
+import asyncio
+from collections.abc import Callable
+
+from tandem_transport.connection import Connection
+from tandem_transport.driver.stream import Stream
+from tandem_transport.errors import SessionClosed
+from tandem_transport.events import (
+    ConnectionTerminated,
+    Event,
+    StopSendingReceived,
+    StreamDataReceived,
+    StreamOpened,
+    StreamReset,
+    StreamWritable,
+)
+
+
+class DrivenSession:
+    """The streams of one connection."""
+
+    def __init__(
+        self, connection: Connection, wake: Callable[[], None], accept: Callable[[Stream], None] | None = None
+    ) -> None:
+        """`accept` takes the streams that the peer opens; without it they are reset."""
+        self.connection = connection
+        self._wake = wake
+        self._accept = accept
+        self._streams: dict[int, Stream] = {}
+        self.closed: asyncio.Future[SessionClosed] = asyncio.get_running_loop().create_future()
+        """Done once the session is over."""
+
+    def open_stream(self) -> Stream:
+        """Raises LocalProtocolError where the peer allows no more, or the session is closed."""
+        stream = Stream(self.connection.open_stream(), self.connection, self._wake)
+        self._streams[stream.stream_id] = stream
+        return stream
+
+    def forget(self, stream: Stream) -> None:
+        """The application has done with it."""
+        self._streams.pop(stream.stream_id, None)
+
+    def handle(self, event: Event) -> None:
+        """Passes an event of the connection on to whom it concerns."""
+        match event:
+            case StreamDataReceived(stream_id, data, end_stream):
+                stream = self._streams.get(stream_id)
+                if stream is None:
+                    self.connection.consume(stream_id, len(data))
+                else:
+                    stream.feed(data, end_stream=end_stream)
+            case StreamWritable(stream_id):
+                if stream_id in self._streams:
+                    self._streams[stream_id].on_writable()
+            case StreamOpened(stream_id):
+                self._on_opened(stream_id)
+            case StreamReset(stream_id, code) | StopSendingReceived(stream_id, code):
+                if stream_id in self._streams:
+                    self._streams[stream_id].on_peer_reset(code)
+                    self.connection.reset_stream(stream_id, code)
+            case ConnectionTerminated(code, reason, is_remote):
+                self._on_terminated(SessionClosed(code, reason, is_remote=is_remote))
+            case _:
+                pass
+
+    def _on_opened(self, stream_id: int) -> None:
+        if self._accept is None:
+            self.connection.reset_stream(stream_id)
+            return
+        stream = self._streams[stream_id] = Stream(stream_id, self.connection, self._wake)
+        self._accept(stream)
+
+    def _on_terminated(self, error: SessionClosed) -> None:
+        streams, self._streams = list(self._streams.values()), {}
+        for stream in streams:
+            stream.on_session_closed(error)
+        if not self.closed.done():
+            self.closed.set_result(error)

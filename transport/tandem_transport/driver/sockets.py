@@ -1,0 +1,161 @@
+"""UDP sockets: received through asyncio-dgram, sent to directly.
+
+asyncio-dgram reports a failed send at the next one, and drops that one instead; on a socket
+that serves many peers, one peer's bad address would cost another's packet. So packets are sent
+with the socket's own non-blocking `sendto`; what the kernel has no room for is dropped and
+counted, as the network would.
+"""
+
+import asyncio
+import logging
+import socket
+import sys
+from collections.abc import Callable
+from typing import cast
+
+import asyncio_dgram
+
+log = logging.getLogger("tandem.udp")
+
+BUFFER_SIZE = 4 << 20
+"""Asked of the kernel for each direction; stock Linux grants 208 KB, about 90 packets."""
+
+_BATCH = 256
+"""Datagrams received before other work gets a turn."""
+
+_SHED_DEPTH = 4096
+"""Datagrams that may wait; asyncio-dgram's queue has no bound of its own. Older ones are dropped."""
+
+UdpAddress = tuple[str, int] | tuple[str, int, int, int]
+"""As the socket module has them, for IPv4 and IPv6."""
+
+
+def bound_socket(host: str, port: int, device: str | None = None) -> socket.socket:
+    """A non-blocking UDP socket, unconnected. Raises OSError.
+
+    Args:
+        host: A literal address.
+        port: 0 for any.
+        device: The interface that its packets must use. Routes alone would send them out of
+            the default one, whatever the source address. Loopback needs none.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    udp = socket.socket(family, socket.SOCK_DGRAM)
+    try:
+        udp.setblocking(False)
+        if family == socket.AF_INET6:
+            udp.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        udp.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, BUFFER_SIZE)
+        udp.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, BUFFER_SIZE)
+        if device is not None:
+            _bind_to_device(udp, device)
+        udp.bind((host, port))
+    except OSError:
+        udp.close()
+        raise
+    return udp
+
+
+def granted_buffers(udp: socket.socket) -> tuple[int, int]:
+    """Receive and send buffer, in bytes; Linux reports twice what it uses for data."""
+    return (
+        udp.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF),
+        udp.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF),
+    )
+
+
+def format_address(address: UdpAddress) -> str:
+    """HOST:PORT, with brackets around an IPv6 host."""
+    host, port = address[0], address[1]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+class UdpSocket:
+    """A bound socket with a task that hands on what it receives."""
+
+    def __init__(self, udp: socket.socket, stream: asyncio_dgram.aio.DatagramStream) -> None:
+        self._udp = udp
+        self._stream = stream
+        self.local: UdpAddress = udp.getsockname()
+        self.dropped = 0
+        """Datagrams that the kernel had no room for."""
+        self.shed = 0
+        """Datagrams received and dropped, for we were too slow."""
+        self.error = ""
+        """What the last send failed with; empty once one succeeds."""
+
+    @classmethod
+    async def open(cls, host: str, port: int, device: str | None = None) -> "UdpSocket":
+        """Raises OSError."""
+        udp = bound_socket(host, port, device)
+        receive_buffer, send_buffer = granted_buffers(udp)
+        log.debug("%s: buffers %d/%d bytes", format_address(udp.getsockname()), receive_buffer, send_buffer)
+        return cls(udp, await asyncio_dgram.from_socket(udp))
+
+    def send(self, data: bytes, address: UdpAddress) -> bool:
+        """Sends one datagram, or drops it; tells which."""
+        try:
+            self._udp.sendto(data, address)
+        except BlockingIOError:
+            self.dropped += 1
+            return False
+        except OSError as error:
+            self.dropped += 1
+            self._note(error)
+            return False
+        self.error = ""
+        return True
+
+    async def receive(self, handle: Callable[[bytes, UdpAddress], None]) -> None:
+        """Hands on every datagram until the socket is closed."""
+        received = 0
+        while True:
+            try:
+                data, address = cast("tuple[bytes, UdpAddress]", await self._stream.recv())
+            except asyncio_dgram.TransportClosed:
+                return
+            except OSError as error:  # an ICMP error of some earlier datagram: news, not the end
+                self._note(error)
+                continue
+            if address[1]:  # port 0 cannot be answered
+                handle(data, address)
+            received += 1
+            if received % _BATCH == 0:
+                self._shed()
+                await asyncio.sleep(0)
+
+    def close(self) -> None:
+        """Closes the socket; `receive` returns."""
+        self._stream.close()
+
+    def _shed(self) -> None:
+        # The one look into asyncio-dgram: its queue has neither a bound nor a public depth.
+        queue = cast("asyncio.Queue[object]", getattr(self._stream, "_recvq"))  # noqa: B009
+        for _ in range(queue.qsize() - _SHED_DEPTH):
+            queue.get_nowait()
+            self.shed += 1
+
+    def _note(self, error: OSError) -> None:
+        text = error.strerror or str(error)
+        if text != self.error:
+            log.info("%s: %s", format_address(self.local), text)
+        self.error = text
+
+
+def _bind_to_device(udp: socket.socket, device: str) -> None:
+    if sys.platform == "linux":
+        udp.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, device.encode())
+    elif sys.platform == "darwin":
+        ip_bound_if, ipv6_bound_if = 25, 125  # <netinet/in.h>; the socket module has no names for them
+        index = socket.if_nametoindex(device)
+        if udp.family == socket.AF_INET:
+            udp.setsockopt(socket.IPPROTO_IP, ip_bound_if, index)
+        else:
+            udp.setsockopt(socket.IPPROTO_IPV6, ipv6_bound_if, index)
+    elif sys.platform == "win32":
+        ip_unicast_if = 31
+        index = socket.if_nametoindex(device)
+        if udp.family == socket.AF_INET:
+            udp.setsockopt(socket.IPPROTO_IP, ip_unicast_if, index.to_bytes(4, "big"))
+        else:
+            udp.setsockopt(socket.IPPROTO_IPV6, ip_unicast_if, index)

@@ -1,0 +1,119 @@
+"""A stream of a session as an application sees it: read, write, finish, reset."""
+
+import asyncio
+from collections.abc import Callable
+
+from tandem_transport.connection import Connection
+from tandem_transport.errors import ErrorCode, SessionClosed, StreamReset, TransportError
+
+_READ_LIMIT = 256 << 10
+"""Bytes that one `read` returns at most."""
+
+
+class Stream:
+    """Ordered bytes both ways, with back-pressure both ways and an end for each direction."""
+
+    def __init__(self, stream_id: int, connection: Connection, wake: Callable[[], None]) -> None:
+        self.stream_id = stream_id
+        self._connection = connection
+        self._wake = wake
+        self._received = bytearray()
+        self._is_ended = False
+        self._error: TransportError | None = None
+        self._readable = asyncio.Event()
+        self._writable = asyncio.Event()
+        self.on_reset: Callable[[], None] | None = None
+        """Called once when the peer, or the end of the session, resets the stream."""
+
+    async def read(self, limit: int = _READ_LIMIT) -> bytes:
+        """Some bytes, at most `limit`; b"" once the peer has finished.
+
+        Raises:
+            StreamReset: the peer gave the stream up; unread data is gone.
+            SessionClosed: the session ended.
+        """
+        while not self._received:
+            if self._error is not None:
+                raise self._error
+            if self._is_ended:
+                return b""
+            self._readable.clear()
+            await self._readable.wait()
+        data = bytes(self._received[:limit])
+        del self._received[:limit]
+        self._connection.consume(self.stream_id, len(data))
+        self._wake()
+        return data
+
+    async def read_exactly(self, size: int) -> bytes:
+        """`size` bytes. Raises EOFError where the stream ends before, and like `read`."""
+        data = b""
+        while len(data) < size:
+            more = await self.read(size - len(data))
+            if not more:
+                raise EOFError(f"{len(data)} of {size} bytes")
+            data += more
+        return data
+
+    async def write(self, data: bytes) -> None:
+        """Returns once all of it is queued; waits while the session has no room. Raises like `read`."""
+        view = memoryview(data)
+        while view:
+            if self._error is not None:
+                raise self._error
+            size = min(len(view), self._connection.send_capacity(self.stream_id))
+            if not size:
+                self._writable.clear()
+                await self._writable.wait()
+                continue
+            self._connection.send_stream_data(self.stream_id, bytes(view[:size]))
+            self._wake()
+            view = view[size:]
+
+    def finish(self) -> None:
+        """Ends our direction; what was written still arrives. Does nothing on a stream that is reset."""
+        if self._error is None:
+            self._connection.send_stream_data(self.stream_id, b"", end_stream=True)
+            self._wake()
+
+    def reset(self, code: int = ErrorCode.STREAM_CANCELLED) -> None:
+        """Gives up both directions at once: a TCP reset at the other end."""
+        if self._error is None:
+            self._fail(StreamReset(code), is_remote=False)
+            self._connection.reset_stream(self.stream_id, code)
+            self._wake()
+
+    @property
+    def is_reset(self) -> bool:
+        """Reset by either side, or with its session."""
+        return self._error is not None
+
+    # --- called by the session ---
+
+    def feed(self, data: bytes, *, end_stream: bool) -> None:
+        """In-order data has arrived."""
+        self._received += data
+        self._is_ended = self._is_ended or end_stream
+        self._readable.set()
+
+    def on_peer_reset(self, code: int) -> None:
+        """The peer gave the stream up."""
+        self._fail(StreamReset(code), is_remote=True)
+
+    def on_session_closed(self, error: SessionClosed) -> None:
+        """The session is over."""
+        self._fail(error, is_remote=True)
+
+    def on_writable(self) -> None:
+        """There is room again."""
+        self._writable.set()
+
+    def _fail(self, error: TransportError, *, is_remote: bool) -> None:
+        if self._error is not None:
+            return
+        self._error = error
+        self._received.clear()
+        self._readable.set()
+        self._writable.set()
+        if is_remote and self.on_reset is not None:
+            self.on_reset()

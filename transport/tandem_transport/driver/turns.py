@@ -1,0 +1,102 @@
+"""When the core gets its turn, and what time it is.
+
+Within a turn of the event loop the clock is read once: everything that was received together
+has one time, read as early as possible, and all decisions of a turn agree.
+"""
+
+import asyncio
+import time
+from abc import ABC, abstractmethod
+
+from tandem_transport.parameters import GRANULARITY, MAX_PACER_QUANTUM, PACER_QUANTUM
+
+_MAX_ROUNDS = 100
+"""Rounds of events and datagrams in one turn; more would starve the rest of the process."""
+
+
+class TurnTaker(ABC):
+    """Runs a sans-I/O endpoint: one timer, one call per turn of the loop."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._now: float | None = None
+        self._is_scheduled = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = 0.0
+        self._lateness = 0.0
+
+    def now(self) -> float:
+        """The time of this turn, or of the moment where no turn is on its way."""
+        if self._now is not None:
+            return self._now
+        now = time.monotonic()
+        if self._is_scheduled:
+            self._now = now
+        return now
+
+    def wake(self) -> None:
+        """Asks for a turn: something was received, or a command was given."""
+        if not self._is_scheduled:
+            self._is_scheduled = True
+            self._loop.call_soon(self._turn)
+
+    def stop_turns(self) -> None:
+        """No turn comes after this."""
+        self._is_scheduled = True
+        if self._timer is not None:
+            self._timer.cancel()
+
+    @property
+    def quantum(self) -> float:
+        """How long a pacer may catch up: as late as turns are, within bounds."""
+        return min(max(PACER_QUANTUM, self._lateness), MAX_PACER_QUANTUM)
+
+    # --- what the endpoint does ---
+
+    @abstractmethod
+    def _handle_timeout(self, now: float) -> None: ...
+
+    @abstractmethod
+    def _handle_events(self) -> bool:
+        """Takes all events; tells whether there were any."""
+
+    @abstractmethod
+    def _transmit(self, now: float) -> bool:
+        """Sends all datagrams; tells whether there were any."""
+
+    @abstractmethod
+    def _next_timeout(self) -> float | None: ...
+
+    # --- the turn ---
+
+    def _turn(self) -> None:
+        now = self._now = self.now()
+        self._is_scheduled = False
+        timeout = self._next_timeout()
+        if timeout is not None and timeout <= now:
+            self._handle_timeout(now)
+        for _ in range(_MAX_ROUNDS):
+            had_events = self._handle_events()
+            if not self._transmit(now) and not had_events:
+                break
+        self._arm(now)
+        self._now = None
+
+    def _arm(self, now: float) -> None:
+        timeout = self._next_timeout()
+        if self._timer is not None:
+            if timeout is not None and abs(timeout - self._timer_at) < GRANULARITY / 2:
+                return
+            self._timer.cancel()
+            self._timer = None
+        if timeout is not None:
+            # An event loop fires timers below a millisecond at once: that would be a busy loop.
+            delay = max(timeout - now, GRANULARITY)
+            self._timer_at = now + delay
+            self._timer = self._loop.call_later(delay, self._on_timer)
+
+    def _on_timer(self) -> None:
+        self._timer = None
+        self._lateness += (max(0.0, self.now() - self._timer_at) - self._lateness) / 8
+        if not self._is_scheduled:
+            self._turn()
