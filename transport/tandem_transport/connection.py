@@ -284,6 +284,11 @@ class Connection:
         return self._state is _State.OPEN
 
     @property
+    def is_out(self) -> bool:
+        """All paths are down; streams are held."""
+        return self._liveness.is_out
+
+    @property
     def mode(self) -> Mode:
         """How paths are used, by the client's wish."""
         return Mode(self._policy.mode) if self._policy.mode in Mode.__members__.values() else Mode.DUPLICATE

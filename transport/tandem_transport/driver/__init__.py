@@ -5,9 +5,9 @@ application reads and writes.
 """
 
 from tandem_transport.driver.client import ClientDriver, Link, LocalAddress, Resolve
-from tandem_transport.driver.server import ServerDriver
+from tandem_transport.driver.server import ServerDriver, Source
 from tandem_transport.driver.session import DrivenSession
-from tandem_transport.driver.sockets import UdpAddress
+from tandem_transport.driver.sockets import UdpAddress, format_address
 from tandem_transport.driver.stream import Stream
 
 __all__ = [
@@ -17,6 +17,8 @@ __all__ = [
     "LocalAddress",
     "Resolve",
     "ServerDriver",
+    "Source",
     "Stream",
     "UdpAddress",
+    "format_address",
 ]

@@ -1,0 +1,71 @@
+"""The admin endpoint: `/healthz` for anybody on this machine, `/status` for who has the token.
+
+A web page can make a browser send requests here, so every request needs a loopback literal as
+its Host and no Origin; a name that was rebound to 127.0.0.1 is turned away.
+"""
+
+import hmac
+from collections.abc import Awaitable, Callable
+
+from aiohttp import web
+
+from tandem import runtime
+from tandem.addresses import format_host_port, is_loopback
+from tandem.errors import TandemError
+from tandem.status import Status
+
+_Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+_LOOPBACK_HOSTS = ("127.0.0.1", "[::1]")
+
+
+class AdminEndpoint:
+    """A small HTTP server."""
+
+    def __init__(self, host: str, port: int, status: Callable[[], Status], *, token: str | None = None) -> None:
+        """Without a token, one is made and left where the command line finds it."""
+        self._host, self._port = host, port
+        self._status = status
+        self._token = token
+        self._runner: web.AppRunner | None = None
+
+    async def start(self) -> None:
+        """Raises TandemError where the address cannot be had."""
+        app = web.Application(middlewares=[self._guard])
+        app.router.add_get("/healthz", self._healthz)
+        app.router.add_get("/status", self._get_status)
+        self._runner = web.AppRunner(app, access_log=None, handle_signals=False)
+        await self._runner.setup()
+        try:
+            await web.TCPSite(self._runner, self._host, self._port).start()
+        except OSError as error:
+            await self._runner.cleanup()
+            place = format_host_port(self._host, self._port)
+            hint = "another Tandem may be running; --admin HOST:PORT takes another port"
+            raise TandemError(f"admin endpoint {place}: {error.strerror or error}", hint) from error
+        if self._token is None:
+            self._token = runtime.publish_token(self._port)
+
+    async def close(self) -> None:
+        """Stops serving."""
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    @web.middleware
+    async def _guard(self, request: web.Request, handler: _Handler) -> web.StreamResponse:
+        host = request.headers.get("Host", "")
+        name = host.rsplit(":", 1)[0] if not host.endswith("]") else host
+        is_local = name in _LOOPBACK_HOSTS or not is_loopback(self._host)
+        if not is_local or "Origin" in request.headers:
+            return web.json_response({"error": "use a loopback address, and no browser"}, status=403)
+        return await handler(request)
+
+    async def _healthz(self, request: web.Request) -> web.Response:
+        is_healthy = self._status().is_healthy
+        return web.json_response({"healthy": is_healthy}, status=200 if is_healthy else 503)
+
+    async def _get_status(self, request: web.Request) -> web.Response:
+        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+        expected = (self._token or "").encode()
+        if scheme != "Bearer" or not hmac.compare_digest(token.encode(), expected):
+            return web.json_response({"error": "the token is missing or wrong"}, status=401)
+        return web.Response(text=self._status().model_dump_json(), content_type="application/json")

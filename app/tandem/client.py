@@ -1,0 +1,248 @@
+"""`tandem client`: SOCKS and local ports in, a session over all links out."""
+
+import asyncio
+import logging
+import time
+
+from tandem.addresses import format_host_port, parse_host_port
+from tandem.admin import AdminEndpoint
+from tandem.config import CLIENT_ADMIN_PORT, Config, LinkConfig
+from tandem.errors import TandemError, UsageError
+from tandem.forwards import SUFFIX
+from tandem.invites import Invite
+from tandem.links import found_links, resolver
+from tandem.request import Answer, Kind, Request, RequestError, read_answer
+from tandem.status import ClientStatus, client_status
+from tandem.streams import FarStream
+from tandem_socks import Opened, Relay, RelayResult, Reply, SocksError, SocksFrontend, reset_tcp
+from tandem_socks import Request as SocksRequest
+from tandem_transport import (
+    ClientEvent,
+    Connected,
+    HandshakeRefused,
+    HandshakeUnanswered,
+    TransportError,
+    TransportParameters,
+    error_name,
+)
+from tandem_transport.driver import ClientDriver, DrivenSession, Link, Stream
+from tandem_transport.events import ConnectionTerminated, OutageChanged, PathStatusChanged
+
+log = logging.getLogger("tandem.client")
+
+_SESSION_WAIT = 15.0
+"""Seconds that a new connection waits for a session while there is none."""
+
+_REFUSALS = {
+    1: "this client's key is not registered there; ask for a new invite",
+    2: "too many computers use this client's key; ask for another invite",
+    3: "the server is full",
+}
+
+
+class Client:
+    """Everything that a client process runs."""
+
+    def __init__(self, config: Config, invite: Invite, links: list[Link], parameters: TransportParameters) -> None:
+        self._config = config
+        self._invite = invite
+        self._links = links
+        self._parameters = parameters
+        self._started_at = time.monotonic()
+        self._servers: list[asyncio.Server] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._admin: AdminEndpoint | None = None
+        self._socks = SocksFrontend(self._open_socks, on_closed=self._on_socks_closed)
+        self.driver: ClientDriver
+
+    async def start(self) -> None:
+        """Raises TandemError where a local port cannot be had."""
+        self.driver = ClientDriver(
+            self._invite.client_private,
+            self._invite.server_public,
+            self._links,
+            parameters=self._parameters,
+            on_event=self._on_event,
+        )
+        try:
+            await self._listen()
+        except TandemError:
+            await self.close()
+            raise
+        self.driver.start()
+
+    async def close(self) -> None:
+        """Stops accepting, ends the connections, says goodbye."""
+        for server in self._servers:
+            server.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._socks.close()
+        if self._admin is not None:
+            await self._admin.close()
+        await self.driver.close()
+
+    def status(self) -> ClientStatus:
+        """The present status."""
+        return client_status(self.driver, self._started_at)
+
+    # --- listening ---
+
+    async def _listen(self) -> None:
+        section = self._config.admin
+        listen = section.listen or f"127.0.0.1:{CLIENT_ADMIN_PORT}"
+        token = section.token.get_secret_value() if section.token is not None else None
+        self._admin = AdminEndpoint(*parse_host_port(listen, what="admin"), self.status, token=token)
+        await self._admin.start()
+        host, port = parse_host_port(self._config.socks.listen, what="socks")
+        try:
+            await self._socks.listen(host, port)
+        except OSError as error:
+            raise _port_error("SOCKS port", host, port, error, "--socks HOST:PORT") from error
+        log.info("SOCKS port at %s", format_host_port(host, port))
+        for item in self._config.listen:
+            await self._listen_for(item.host, item.port, item.forward)
+
+    async def _listen_for(self, host: str, port: int, forward: str) -> None:
+        request = Request(Kind.FORWARD, forward, 0)
+
+        async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            task = asyncio.current_task()
+            assert task is not None
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+            await self._serve_forward(request, reader, writer)
+
+        try:
+            self._servers.append(await asyncio.start_server(accept, host, port, backlog=1024))
+        except OSError as error:
+            raise _port_error(f"forward {forward}", host, port, error, "--listen [HOST:]PORT=FORWARD") from error
+        log.info("forward %s at %s", forward, format_host_port(host, port))
+
+    async def _serve_forward(
+        self, request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        try:
+            opened = await self._open(request)
+        except SocksError as error:
+            log.info("%s: %s", request, error)
+            reset_tcp(writer)
+            return
+        result = await Relay(reader, writer, opened.stream).run()
+        _log_closed(str(request), result)
+
+    # --- streams ---
+
+    async def _open_socks(self, wanted: SocksRequest) -> Opened:
+        host = wanted.host.rstrip(".")
+        if host.lower().endswith(SUFFIX):
+            return await self._open(Request(Kind.FORWARD, host[: -len(SUFFIX)], 0))
+        return await self._open(Request(Kind.DIAL, wanted.host, wanted.port))
+
+    async def _open(self, request: Request) -> Opened:
+        """Raises SocksError with the server's reply, or with GENERAL_FAILURE where it was never asked."""
+        session = await self._session()
+        try:
+            stream = session.open_stream()
+        except TransportError as error:
+            raise SocksError(Reply.GENERAL_FAILURE, f"session: {error}") from error
+        try:
+            await stream.write(request.encode())
+            answer = await read_answer(stream)
+        except (TransportError, RequestError, ValueError) as error:
+            stream.reset()
+            session.forget(stream)
+            raise SocksError(Reply.GENERAL_FAILURE, f"session: {error}") from error
+        except asyncio.CancelledError:
+            stream.reset()
+            raise
+        return self._opened(session, stream, answer)
+
+    def _opened(self, session: DrivenSession, stream: Stream, answer: Answer) -> Opened:
+        if answer.reply is not Reply.SUCCEEDED:
+            stream.finish()
+            session.forget(stream)
+            raise SocksError(answer.reply, f"server: {answer.text}")
+        return Opened(FarStream(stream, session.connection), answer.bound_host, answer.bound_port)
+
+    async def _session(self) -> DrivenSession:
+        try:
+            async with asyncio.timeout(_SESSION_WAIT):
+                return await self.driver.wait_connected()
+        except TimeoutError as error:
+            raise SocksError(Reply.GENERAL_FAILURE, "no session with the server yet") from error
+
+    # --- logs ---
+
+    def _on_socks_closed(self, request: SocksRequest, result: RelayResult) -> None:
+        _log_closed(str(request), result)
+
+    def _on_event(self, event: ClientEvent) -> None:
+        match event:
+            case Connected():
+                log.info("session with the server is up")
+            case HandshakeRefused(code):
+                log.error("the server refuses us: %s", _REFUSALS.get(code, f"code {code}"))
+            case HandshakeUnanswered(attempts, silence) if attempts in (2, 5) or attempts % 20 == 0:
+                remotes = ", ".join(sorted({e for link in self._links for e in _endpoints(link)}))
+                text = "no answer from %s for %.0f s: wrong server key, firewall, or server down; trying on"
+                log.warning(text, remotes, silence)
+            case PathStatusChanged(path_id, status, reason):
+                log.info("link %s is %s%s", self._links[path_id].name, status, f" ({reason})" if reason else "")
+            case OutageChanged(is_out, duration):
+                if is_out:
+                    log.warning("all links are down; connections are held")
+                else:
+                    log.info("back after %.1f s", duration)
+            case ConnectionTerminated(code, reason, _):
+                log.warning("session over: %s", reason or error_name(code))
+            case _:
+                pass
+
+
+def make_links(config: Config, invite: Invite) -> list[Link]:
+    """The configured links, or one for each interface with a default route. Raises UsageError."""
+    configured = list(config.link) or found_links()
+    if not configured:
+        raise UsageError("no links: no interface has a default route", "name them: --link NAME=ADDRESS_OR_INTERFACE")
+    endpoints = [parse_host_port(endpoint, what="invite: endpoint") for endpoint in invite.endpoints]
+    return [_make_link(i, link, endpoints) for i, link in enumerate(configured)]
+
+
+def _make_link(index: int, link: LinkConfig, endpoints: list[tuple[str, int]]) -> Link:
+    if link.endpoint is not None:
+        own = [parse_host_port(link.endpoint, what=f"link {link.name}: endpoint")]
+    else:
+        fitting = [endpoint for endpoint in endpoints if _same_family(link.bind, endpoint[0])]
+        start = index % len(fitting) if fitting else 0
+        own = fitting[start:] + fitting[:start]
+    if not own:
+        raise UsageError(f"link {link.name}: no endpoint of the invite fits {link.bind}", "--link NAME=BIND@HOST:PORT")
+    return Link(link.name, resolver(link.bind), own)
+
+
+def _same_family(bind: str, host: str) -> bool:
+    """Names fit every link; an IPv6 address fits a link that is not bound to an IPv4 one, and so on."""
+    bind_is_v6, host_is_v6 = ":" in bind, ":" in host
+    bind_is_v4, host_is_v4 = _looks_like_v4(bind), _looks_like_v4(host)
+    return not (bind_is_v6 and host_is_v4) and not (bind_is_v4 and host_is_v6)
+
+
+def _looks_like_v4(text: str) -> bool:
+    return text.replace(".", "").isdigit()
+
+
+def _endpoints(link: Link) -> list[str]:
+    return [format_host_port(host, port) for host, port in link.endpoints]
+
+
+def _log_closed(target: str, result: RelayResult) -> None:
+    log.info(
+        "%s: %d bytes up, %d down, ended by %s", target, result.bytes_to_stream, result.bytes_to_tcp, result.ended_by
+    )
+
+
+def _port_error(what: str, host: str, port: int, error: OSError, option: str) -> TandemError:
+    place = format_host_port(host, port)
+    return TandemError(f"{what} {place}: {error.strerror or error}", f"{option} takes another one")

@@ -1,0 +1,17 @@
+"""Failures that are expected: a message, a hint, an exit code, never a traceback."""
+
+
+class TandemError(Exception):
+    """Something could not be done. `main` prints it and exits with `exit_code`."""
+
+    exit_code = 1
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+class UsageError(TandemError):
+    """The command line, the configuration or an invite is wrong."""
+
+    exit_code = 2

@@ -1,0 +1,196 @@
+"""`tandem server`: sessions in, TCP connections out."""
+
+import asyncio
+import contextlib
+import ipaddress
+import logging
+import time
+
+from tandem.addresses import expand_wildcards, format_host_port, parse_host_port
+from tandem.admin import AdminEndpoint
+from tandem.config import SERVER_ADMIN_PORT, Config
+from tandem.dialer import Dialed, Dialer
+from tandem.errors import TandemError
+from tandem.forwards import SUFFIX, Forwards
+from tandem.request import Answer, Kind, Request, RequestError, read_request
+from tandem.state import ClientRegistry, StateDirectory, default_directory
+from tandem.status import ServerStatus, server_status
+from tandem.streams import FarStream
+from tandem_socks import Relay, Reply, SocksError
+from tandem_transport import Session, TransportError, error_name
+from tandem_transport.driver import ServerDriver, Stream
+from tandem_transport.events import ConnectionTerminated, Event, PathStatusChanged
+
+log = logging.getLogger("tandem.server")
+
+_REQUEST_TIMEOUT = 10.0
+_POLL_INTERVAL = 1.0
+"""Seconds between two looks at the state directory."""
+
+_SCAN_INTERVAL = 5.0
+"""Seconds between two looks at this machine's addresses."""
+
+
+class Server:
+    """Everything that a server process runs."""
+
+    def __init__(self, config: Config) -> None:
+        section = config.server
+        self._config = config
+        self._state = StateDirectory(section.state or default_directory())
+        self._listen = [parse_host_port(text, what="listen") for text in section.listen]
+        self._forwards = Forwards(config.forward)
+        self._dialer = Dialer(ipaddress.ip_network(network) for network in section.allow)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._background: list[asyncio.Task[None]] = []
+        self._started_at = time.monotonic()
+        self.driver: ServerDriver
+        self._registry: ClientRegistry
+        self._admin: AdminEndpoint | None = None
+
+    async def start(self) -> None:
+        """Raises TandemError where an address or the state directory cannot be had."""
+        self._registry = ClientRegistry(self._state)
+        self.driver = ServerDriver(
+            self._state.server_key(),
+            self._registry.lookup,
+            accept=self._accept,
+            on_event=self._on_event,
+            on_started=_log_start,
+        )
+        await self._bind()
+        await self._start_admin()
+        self._background = [asyncio.create_task(self._follow_clients()), asyncio.create_task(self._follow_addresses())]
+        log.info("serving %d clients; state in %s", len(self._registry), self._state.path)
+
+    async def close(self) -> None:
+        """Ends all sessions and says so to the clients."""
+        for task in (*self._background, *self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._background, *self._tasks, return_exceptions=True)
+        if self._admin is not None:
+            await self._admin.close()
+        await self.driver.close()
+
+    def status(self) -> ServerStatus:
+        """The present status."""
+        return server_status(self.driver, self._started_at, len(self._registry))
+
+    # --- starting, following ---
+
+    async def _bind(self) -> None:
+        for host, port in self._listen:
+            addresses = expand_wildcards([(host, port)])
+            try:
+                await self.driver.listen([*self.driver.addresses, *addresses])
+            except OSError as error:
+                await self.driver.close()
+                text = f"udp {format_host_port(host, port)}: {error.strerror or error}"
+                hint = (
+                    "another server may be running; --listen HOST:PORT takes an address of this machine and a free port"
+                )
+                raise TandemError(text, hint) from error
+
+    async def _start_admin(self) -> None:
+        section = self._config.admin
+        listen = section.listen or f"127.0.0.1:{SERVER_ADMIN_PORT}"
+        token = section.token.get_secret_value() if section.token is not None else None
+        self._admin = AdminEndpoint(*parse_host_port(listen, what="admin"), self.status, token=token)
+        try:
+            await self._admin.start()
+        except TandemError:
+            await self.driver.close()
+            raise
+
+    async def _follow_clients(self) -> None:
+        """A client that was removed is out within two seconds; one that was invited is in at once."""
+        while True:
+            await asyncio.sleep(_POLL_INTERVAL)
+            try:
+                gone = self._registry.reload()
+            except TandemError as error:
+                log.error("%s; the clients stay as they were", error)
+                continue
+            for public in gone:
+                self.driver.remove_client(public)
+
+    async def _follow_addresses(self) -> None:
+        """Sockets of wildcard addresses come and go with the machine's addresses."""
+        while True:
+            await asyncio.sleep(_SCAN_INTERVAL)
+            wanted = expand_wildcards(self._listen)
+            if set(wanted) != set(self.driver.addresses):
+                with contextlib.suppress(OSError):  # an address that is not ready yet; the next scan tries again
+                    await self.driver.listen(wanted)
+
+    # --- streams ---
+
+    def _accept(self, session: Session, stream: Stream) -> None:
+        task = asyncio.create_task(self._serve(session, stream))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _serve(self, session: Session, stream: Stream) -> None:
+        try:
+            async with asyncio.timeout(_REQUEST_TIMEOUT):
+                request = await read_request(stream)
+            await self._connect(session, stream, request)
+        except (TimeoutError, RequestError, TransportError) as error:
+            log.debug("%s: stream %d: %s", session.client_name, stream.stream_id, error)
+            stream.reset()
+        finally:
+            self.driver.forget(session, stream)
+
+    async def _connect(self, session: Session, stream: Stream, request: Request) -> None:
+        began = time.monotonic()
+        try:
+            dialed = await self._dial(request)
+        except SocksError as error:
+            log.info("%s: %s: %s", session.client_name, request, error)
+            await stream.write(Answer(error.reply or Reply.GENERAL_FAILURE, text=str(error)).encode())
+            stream.finish()
+            await stream.read()
+            return
+        try:
+            await stream.write(Answer(Reply.SUCCEEDED, dialed.bound_host, dialed.bound_port).encode())
+        except TransportError:
+            dialed.writer.transport.abort()
+            raise
+        result = await Relay(dialed.reader, dialed.writer, FarStream(stream, session.connection)).run()
+        log.info(
+            "%s: %s: %d bytes up, %d down, %.1f s, ended by %s",
+            session.client_name,
+            request,
+            result.bytes_to_tcp,
+            result.bytes_to_stream,
+            time.monotonic() - began,
+            result.ended_by,
+        )
+
+    async def _dial(self, request: Request) -> Dialed:
+        forward = self._forwards.find(request)
+        if forward is not None:
+            port = forward.target_port
+            return await self._dialer.dial_target(forward.target_host, port)
+        if request.kind is Kind.FORWARD:
+            known = ", ".join(name + SUFFIX for name in self._forwards.names()) or "none"
+            raise SocksError(Reply.HOST_UNREACHABLE, f"no forward {request.host!r}; the server has: {known}")
+        if not self._config.server.dial:
+            raise SocksError(Reply.CONNECTION_NOT_ALLOWED_BY_RULESET, "this server has forwards only")
+        return await self._dialer.dial(request.host, request.port)
+
+    # --- logs ---
+
+    def _on_event(self, session: Session, event: Event) -> None:
+        match event:
+            case PathStatusChanged(path_id, status, reason):
+                log.debug("%s: path %d is %s%s", session.client_name, path_id, status, f" ({reason})" if reason else "")
+            case ConnectionTerminated(code, reason, is_remote):
+                who = "the client" if is_remote else "us"
+                log.info("%s: session closed by %s: %s", session.client_name, who, reason or error_name(code))
+            case _:
+                pass
+
+
+def _log_start(session: Session) -> None:
+    log.info("%s: session started", session.client_name)

@@ -1,0 +1,153 @@
+"""The server's state directory: its key, and one file for each client. Public keys only, files 0600."""
+
+import base64
+import json
+import os
+import re
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from tandem.errors import TandemError, UsageError
+from tandem_transport import public_key
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_RELOAD_LEAST = 1.0
+"""Seconds between two looks at the directory that an unknown key may cause."""
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """A registered client."""
+
+    name: str
+    public_key: bytes
+    created: str
+
+
+def default_directory() -> Path:
+    """Where the state is when nobody says."""
+    if directory := os.environ.get("STATE_DIRECTORY"):  # systemd sets it
+        return Path(directory.split(":")[0])
+    if os.geteuid() == 0:
+        return Path("/var/lib/tandem")
+    base = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+    return Path(base) / "tandem"
+
+
+class StateDirectory:
+    """Reads and writes it; safe while a server runs."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._clients = path / "clients"
+
+    def server_key(self) -> bytes:
+        """The server's private key, made on first use. Raises TandemError."""
+        path = self.path / "server.key"
+        try:
+            if not path.exists():
+                write_private(path, base64.b64encode(os.urandom(32)) + b"\n")
+            key = base64.b64decode(path.read_bytes())
+        except (OSError, ValueError) as error:
+            raise TandemError(f"{path}: {error}", "the state directory must be readable and writable") from error
+        if len(key) != 32:
+            raise TandemError(f"{path}: not a key", "restore it from a backup; a new key needs new invites")
+        return key
+
+    def clients(self) -> list[Client]:
+        """All registered clients, by name. Raises TandemError."""
+        if not self._clients.is_dir():
+            return []
+        return [_read_client(path) for path in sorted(self._clients.glob("*.json"))]
+
+    def add_client(self, name: str, public: bytes, *, replace: bool) -> None:
+        """Registers a client. Raises UsageError for a bad or taken name, TandemError where it cannot be written."""
+        if not _NAME.fullmatch(name):
+            raise UsageError(f"client name {name!r}", "letters, digits, dots, dashes and underscores, at most 64")
+        path = self._clients / f"{name}.json"
+        if path.exists() and not replace:
+            raise UsageError(f"client {name!r} is registered already", "--replace gives it a new key")
+        record = {
+            "name": name,
+            "public_key": base64.b64encode(public).decode(),
+            "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        }
+        try:
+            write_private(path, json.dumps(record, indent=1).encode() + b"\n")
+        except OSError as error:
+            raise TandemError(f"{path}: {error.strerror}") from error
+
+    def remove_client(self, name: str) -> None:
+        """Raises UsageError for a name that is not registered."""
+        path = self._clients / f"{name}.json"
+        if not _NAME.fullmatch(name) or not path.exists():
+            known = ", ".join(client.name for client in self.clients()) or "none"
+            raise UsageError(f"no client {name!r}", f"registered: {known}")
+        path.unlink()
+
+    def stamp(self) -> tuple[tuple[str, int, int], ...]:
+        """Changes whenever a client is added, replaced or removed."""
+        if not self._clients.is_dir():
+            return ()
+        entries = [(entry.name, entry.stat()) for entry in self._clients.glob("*.json")]
+        return tuple(sorted((name, stat.st_mtime_ns, stat.st_ino) for name, stat in entries))
+
+
+class ClientRegistry:
+    """The registered clients as a running server knows them; follows the directory."""
+
+    def __init__(self, state: StateDirectory) -> None:
+        self._state = state
+        self._names: dict[bytes, str] = {}
+        self._stamp: tuple[tuple[str, int, int], ...] | None = None
+        self._looked_at = 0.0
+        self.reload()
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def reload(self) -> set[bytes]:
+        """Reads the directory where it has changed; returns the public keys that are gone."""
+        self._looked_at = time.monotonic()
+        stamp = self._state.stamp()
+        if stamp == self._stamp:
+            return set()
+        self._stamp = stamp
+        before, self._names = self._names, {c.public_key: c.name for c in self._state.clients()}
+        return set(before) - set(self._names)
+
+    def lookup(self, public: bytes) -> str | None:
+        """A client's name; looks again where it is unknown, once a second at most."""
+        if public not in self._names and time.monotonic() - self._looked_at >= _RELOAD_LEAST:
+            self.reload()
+        return self._names.get(public)
+
+
+def write_private(path: Path, data: bytes) -> None:
+    """Writes a file that only its owner can read, whole or not at all. Raises OSError."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # mode 0600
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def server_public_key(state: StateDirectory) -> bytes:
+    """What clients know the server by."""
+    return public_key(state.server_key())
+
+
+def _read_client(path: Path) -> Client:
+    try:
+        record = json.loads(path.read_text())
+        return Client(record["name"], base64.b64decode(record["public_key"]), record["created"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise TandemError(f"{path}: not a client file ({error})", "remove it, and invite that client again") from error

@@ -1,0 +1,212 @@
+"""The status: what `/status`, `tandem status --json` and the console show. A contract; names stay.
+
+null stands for "no sample yet", never 0.
+"""
+
+import time
+from typing import Literal
+
+from pydantic import BaseModel
+
+from tandem import __version__
+from tandem_transport import Connection, ConnectionStats, PathStats
+from tandem_transport.driver import ClientDriver, Link, ServerDriver, Source, format_address
+
+
+class RttStatus(BaseModel):
+    """Milliseconds."""
+
+    latest: float | None
+    smoothed: float | None
+    min: float | None
+    p95: float | None
+
+
+class LinkStatus(BaseModel):
+    """One link; on the server, one path of a session."""
+
+    name: str
+    path_id: int
+    local: str | None
+    remote: str | None
+    state: Literal["probing", "usable", "degraded", "down"]
+    reason: str
+    rtt_ms: RttStatus
+    loss_up: float | None
+    loss_down: float | None
+    rate_up_bps: float
+    rate_down_bps: float
+    bytes_up: int
+    bytes_down: int
+    won: float | None
+
+
+class SessionStatus(BaseModel):
+    """The client's session with its server."""
+
+    state: Literal["connecting", "up", "outage"]
+    server: str | None
+    streams_open: int
+    streams_total: int
+    bytes_up: int
+    bytes_down: int
+    copy_bytes: int
+    rescued: int
+
+
+class ServerSessionStatus(SessionStatus):
+    """A session on the server."""
+
+    client: str
+    links: list[LinkStatus]
+
+
+class ClientStatus(BaseModel):
+    """A client's status."""
+
+    version: str = __version__
+    role: Literal["client"] = "client"
+    uptime_s: float
+    mode: str
+    session: SessionStatus
+    links: list[LinkStatus]
+
+    @property
+    def is_healthy(self) -> bool:
+        """Whether there is a session that can be used."""
+        return self.session.state == "up"
+
+
+class ServerStatus(BaseModel):
+    """A server's status."""
+
+    version: str = __version__
+    role: Literal["server"] = "server"
+    uptime_s: float
+    listen: list[str]
+    clients: int
+    sessions: list[ServerSessionStatus]
+
+    @property
+    def is_healthy(self) -> bool:
+        """Whether it serves."""
+        return bool(self.listen)
+
+
+Status = ClientStatus | ServerStatus
+
+
+def client_status(driver: ClientDriver, started_at: float) -> ClientStatus:
+    """The present status of a client."""
+    now = time.monotonic()
+    connection = driver.endpoint.connection
+    stats = connection.stats(now=now) if connection is not None else None
+    paths = {path.path_id: path for path in stats.paths} if stats else {}
+    links = [_client_link(i, link, paths.get(i)) for i, link in enumerate(driver.links)]
+    server = next((link.remote for link in links if link.remote), None)
+    return ClientStatus(
+        uptime_s=round(now - started_at, 1),
+        mode=_mode(connection),
+        session=SessionStatus.model_validate(_session(stats, is_up=True, server=server)),
+        links=links,
+    )
+
+
+def server_status(driver: ServerDriver, started_at: float, clients: int) -> ServerStatus:
+    """The present status of a server; up and down are the client's."""
+    now = time.monotonic()
+    sessions: list[ServerSessionStatus] = []
+    for session in driver.sessions:
+        stats = session.connection.stats(now=now)
+        links = [_server_link(path) for path in stats.paths]
+        fields = _session(stats, is_up=False, server=None) | {"client": session.client_name, "links": links}
+        sessions.append(ServerSessionStatus.model_validate(fields))
+    listen = [format_address(address) for address in driver.addresses]
+    return ServerStatus(uptime_s=round(now - started_at, 1), listen=listen, clients=clients, sessions=sessions)
+
+
+def _mode(connection: Connection | None) -> str:
+    return connection.mode.name.lower() if connection is not None else "duplicate"
+
+
+def _session(stats: ConnectionStats | None, *, is_up: bool, server: str | None) -> dict[str, object]:
+    """Fields of SessionStatus. `is_up`: our sending direction is the client's upload."""
+    if stats is None:
+        counts = {"streams_open": 0, "streams_total": 0, "bytes_up": 0, "bytes_down": 0, "copy_bytes": 0, "rescued": 0}
+        return {"state": "connecting", "server": server, **counts}
+    sent, received = stats.stream_bytes_sent, stats.stream_bytes_received
+    return {
+        "state": "outage" if stats.is_out else "up",
+        "server": server,
+        "streams_open": stats.streams_open,
+        "streams_total": stats.streams_total,
+        "bytes_up": sent if is_up else received,
+        "bytes_down": received if is_up else sent,
+        "copy_bytes": stats.copy_bytes,
+        "rescued": stats.rescued,
+    }
+
+
+def _client_link(path_id: int, link: Link, path: PathStats | None) -> LinkStatus:
+    local = format_address(link.sock.local) if link.sock is not None else None
+    remote = format_address(link.remote) if link.remote is not None else None
+    if path is None:
+        state, reason = ("down", link.error) if link.error else ("probing", "no session yet")
+        return LinkStatus.model_validate(
+            {"name": link.name, "path_id": path_id, "local": local, "remote": remote, "state": state, "reason": reason}
+            | {"rtt_ms": {"latest": None, "smoothed": None, "min": None, "p95": None}, "won": None}
+            | {"loss_up": None, "loss_down": None, "rate_up_bps": 0, "rate_down_bps": 0, "bytes_up": 0, "bytes_down": 0}
+        )
+    return LinkStatus(
+        name=link.name,
+        path_id=path_id,
+        local=local,
+        remote=remote,
+        state=path.status.value,
+        reason=path.reason,
+        rtt_ms=_rtt(path),
+        loss_up=_round(path.loss_sent),
+        loss_down=_round(path.loss_received),
+        rate_up_bps=path.rate_sent * 8,
+        rate_down_bps=path.rate_received * 8,
+        bytes_up=path.bytes_sent,
+        bytes_down=path.bytes_received,
+        won=_round(path.won),
+    )
+
+
+def _server_link(path: PathStats) -> LinkStatus:
+    source = path.address if isinstance(path.address, Source) else None
+    return LinkStatus(
+        name=f"path {path.path_id}",
+        path_id=path.path_id,
+        local=format_address(source.local) if source else None,
+        remote=format_address(source.remote) if source else None,
+        state=path.status.value,
+        reason=path.reason,
+        rtt_ms=_rtt(path),
+        loss_up=_round(path.loss_received),
+        loss_down=_round(path.loss_sent),
+        rate_up_bps=path.rate_received * 8,
+        rate_down_bps=path.rate_sent * 8,
+        bytes_up=path.bytes_received,
+        bytes_down=path.bytes_sent,
+        won=_round(path.won),
+    )
+
+
+def _rtt(path: PathStats) -> RttStatus:
+    return RttStatus(
+        latest=_milliseconds(path.rtt_latest),
+        smoothed=_milliseconds(path.rtt_smoothed),
+        min=_milliseconds(path.rtt_min),
+        p95=_milliseconds(path.rtt_p95),
+    )
+
+
+def _milliseconds(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds * 1000, 2)
+
+
+def _round(share: float | None) -> float | None:
+    return None if share is None else round(share, 4)

@@ -1,0 +1,45 @@
+"""What goes wrong between a SOCKS client and what it wants, and the one table of replies."""
+
+import errno
+from enum import IntEnum
+
+
+class Reply(IntEnum):
+    """REP (RFC 1928 section 6)."""
+
+    SUCCEEDED = 0
+    GENERAL_FAILURE = 1
+    CONNECTION_NOT_ALLOWED_BY_RULESET = 2
+    NETWORK_UNREACHABLE = 3
+    HOST_UNREACHABLE = 4
+    CONNECTION_REFUSED = 5
+    TTL_EXPIRED = 6
+    COMMAND_NOT_SUPPORTED = 7
+    ADDRESS_TYPE_NOT_SUPPORTED = 8
+
+
+class SocksError(Exception):
+    """A request cannot be served. `reply` is what the client gets, None for a bare close."""
+
+    def __init__(self, reply: Reply | None, text: str) -> None:
+        super().__init__(text)
+        self.reply = reply
+
+
+_REPLY_OF_ERRNO = {
+    errno.ENETUNREACH: Reply.NETWORK_UNREACHABLE,
+    errno.ENETDOWN: Reply.NETWORK_UNREACHABLE,
+    errno.EAFNOSUPPORT: Reply.NETWORK_UNREACHABLE,
+    errno.EADDRNOTAVAIL: Reply.NETWORK_UNREACHABLE,
+    errno.EHOSTUNREACH: Reply.HOST_UNREACHABLE,
+    errno.EHOSTDOWN: Reply.HOST_UNREACHABLE,
+    errno.ETIMEDOUT: Reply.HOST_UNREACHABLE,
+    errno.ECONNREFUSED: Reply.CONNECTION_REFUSED,
+}
+
+
+def reply_of(error: OSError) -> Reply:
+    """The reply for a dial that failed: network 3, host or time-out 4, refused 5, else 1."""
+    if isinstance(error, TimeoutError):
+        return Reply.HOST_UNREACHABLE
+    return _REPLY_OF_ERRNO.get(error.errno or 0, Reply.GENERAL_FAILURE)

@@ -1,0 +1,120 @@
+"""The messages of SOCKS version 5 (RFC 1928): values, parsing, serialising.
+
+Parsers look at the front of a buffer and return the message and its size, or None where more
+bytes are needed, so that any segmentation of the input gives the same result.
+"""
+
+import ipaddress
+from dataclasses import dataclass
+from enum import IntEnum
+
+from tandem_socks.errors import Reply, SocksError
+
+VERSION = 5
+
+
+class Method(IntEnum):
+    """Authentication methods (RFC 1928 section 3)."""
+
+    NO_AUTHENTICATION_REQUIRED = 0x00
+    USERNAME_PASSWORD = 0x02
+    NO_ACCEPTABLE_METHODS = 0xFF
+
+
+class Command(IntEnum):
+    """What a client asks for (RFC 1928 section 4)."""
+
+    CONNECT = 1
+    BIND = 2
+    UDP_ASSOCIATE = 3
+
+
+class AddressType(IntEnum):
+    """ATYP (RFC 1928 section 5)."""
+
+    IPV4 = 1
+    DOMAIN_NAME = 3
+    IPV6 = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What a client wants to be connected to."""
+
+    command: Command
+    host: str
+    """A literal address or a name, which is resolved at the far end."""
+    port: int
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host}:{self.port}"
+
+
+def parse_greeting(buffer: bytes) -> tuple[tuple[int, ...], int] | None:
+    """The methods that a client offers. Raises SocksError where it does not speak SOCKS 5."""
+    if buffer and buffer[0] != VERSION:
+        raise SocksError(None, f"first byte is {buffer[0]:#04x}, SOCKS 5 begins with 0x05")
+    if len(buffer) < 2 or len(buffer) < 2 + buffer[1]:
+        return None
+    size = 2 + buffer[1]
+    return tuple(buffer[2:size]), size
+
+
+def parse_request(buffer: bytes) -> tuple[Request, int] | None:
+    """A request. Raises SocksError with the reply that the client should get."""
+    if buffer and buffer[0] != VERSION:
+        raise SocksError(Reply.GENERAL_FAILURE, f"version {buffer[0]} in a request")
+    if len(buffer) < 4:
+        return None
+    found = _parse_host(buffer)
+    if found is None or len(buffer) < found[1] + 2:
+        return None
+    host, end = found
+    if buffer[1] not in Command.__members__.values():
+        raise SocksError(Reply.COMMAND_NOT_SUPPORTED, f"command {buffer[1]}")
+    port = int.from_bytes(buffer[end : end + 2], "big")
+    return Request(Command(buffer[1]), host, port), end + 2
+
+
+def encode_method(method: Method) -> bytes:
+    """The server's choice of a method."""
+    return bytes([VERSION, method])
+
+
+def encode_reply(reply: Reply, host: str = "0.0.0.0", port: int = 0) -> bytes:
+    """A whole reply; `host` is the bound address, all zeros where it is not known."""
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        address = ipaddress.IPv4Address(0)
+    address_type = AddressType.IPV4 if address.version == 4 else AddressType.IPV6
+    return bytes([VERSION, reply, 0, address_type]) + address.packed + port.to_bytes(2, "big")
+
+
+def _parse_host(buffer: bytes) -> tuple[str, int] | None:
+    """DST.ADDR and the position after it."""
+    match buffer[3]:
+        case AddressType.IPV4:
+            end = 4 + 4
+            return None if len(buffer) < end else (str(ipaddress.IPv4Address(buffer[4:end])), end)
+        case AddressType.IPV6:
+            end = 4 + 16
+            return None if len(buffer) < end else (str(ipaddress.IPv6Address(buffer[4:end])), end)
+        case AddressType.DOMAIN_NAME:
+            if len(buffer) < 5 or len(buffer) < 5 + buffer[4]:
+                return None
+            end = 5 + buffer[4]
+            return _host_name(buffer[5:end]), end
+        case other:
+            raise SocksError(Reply.ADDRESS_TYPE_NOT_SUPPORTED, f"address type {other}")
+
+
+def _host_name(data: bytes) -> str:
+    try:
+        name = data.decode()
+    except UnicodeDecodeError:
+        name = ""
+    if not name or not name.isprintable() or " " in name:
+        raise SocksError(Reply.HOST_UNREACHABLE, f"{data!r} is not a host name")
+    return name

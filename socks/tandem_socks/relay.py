@@ -1,0 +1,144 @@
+"""Carries bytes both ways between a TCP connection and a far stream, until both have ended.
+
+An end of data is passed on as an end of data, a reset as a reset, and whoever reads slowly
+slows whoever writes.
+"""
+
+import asyncio
+import contextlib
+import socket
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+CHUNK = 64 << 10
+"""Bytes read from a TCP connection at once."""
+
+HALF_CLOSE_LINGER = 30.0
+"""Seconds without data after which a connection that is half closed is given up."""
+
+_NEVER_SENT = struct.pack("ii", 1, 0)
+
+
+class ByteStream(Protocol):
+    """The far side. `read` and `write` raise ConnectionError once it is reset."""
+
+    async def read(self) -> bytes:
+        """Some bytes; b"" at the end of data."""
+        ...
+
+    async def write(self, data: bytes) -> None:
+        """Returns once there is room for more."""
+        ...
+
+    def finish(self) -> None:
+        """Passes on an end of data."""
+        ...
+
+    def reset(self) -> None:
+        """Gives up both directions."""
+        ...
+
+    def watch_reset(self, callback: Callable[[], None]) -> None:
+        """`callback` is called once when the far side is reset, whoever reads or writes then."""
+        ...
+
+    @property
+    def is_held(self) -> bool:
+        """The far side is out of reach for a while: its silence means nothing."""
+        ...
+
+
+@dataclass(slots=True)
+class RelayResult:
+    """What one connection has carried."""
+
+    bytes_to_stream: int = 0
+    bytes_to_tcp: int = 0
+    ended_by: str = "both ends"
+
+
+class Relay:
+    """One TCP connection and its far stream."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, stream: ByteStream) -> None:
+        self._reader, self._writer, self._stream = reader, writer, stream
+        self._result = RelayResult()
+        self._is_over = False
+
+    async def run(self, first: bytes = b"") -> RelayResult:
+        """`first` was already read from the TCP side. Returns when both directions are over."""
+        self._stream.watch_reset(lambda: self._abort("far side: reset"))
+        uplink = asyncio.create_task(self._tcp_to_stream(first))
+        downlink = asyncio.create_task(self._stream_to_tcp())
+        try:
+            await asyncio.wait({uplink, downlink}, return_when=asyncio.FIRST_COMPLETED)
+            if not self._is_over:
+                await self._linger(uplink if downlink.done() else downlink)
+        except asyncio.CancelledError:
+            self._abort("shutdown")
+            raise
+        finally:
+            for task in (uplink, downlink):
+                task.cancel()
+            await asyncio.gather(uplink, downlink, return_exceptions=True)
+            self._writer.close()
+            with contextlib.suppress(OSError):
+                await self._writer.wait_closed()
+        return self._result
+
+    async def _tcp_to_stream(self, data: bytes) -> None:
+        try:
+            while data or (data := await self._reader.read(CHUNK)):
+                await self._stream.write(data)
+                self._result.bytes_to_stream += len(data)
+                data = b""
+            self._stream.finish()
+        except OSError as error:
+            self._abort(_who(error))
+
+    async def _stream_to_tcp(self) -> None:
+        try:
+            while data := await self._stream.read():
+                self._writer.write(data)
+                await self._writer.drain()
+                self._result.bytes_to_tcp += len(data)
+            self._writer.write_eof()
+        except OSError as error:
+            self._abort(_who(error))
+
+    async def _linger(self, remaining: "asyncio.Task[None]") -> None:
+        """Waits for the other direction; gives it up when nothing comes for long."""
+        while not remaining.done():
+            before = self._result.bytes_to_stream + self._result.bytes_to_tcp
+            await asyncio.wait({remaining}, timeout=HALF_CLOSE_LINGER)
+            after = self._result.bytes_to_stream + self._result.bytes_to_tcp
+            if not remaining.done() and before == after and not self._stream.is_held:
+                self._abort("silence after a half-close")
+                return
+
+    def _abort(self, ended_by: str) -> None:
+        if self._is_over:
+            return
+        self._is_over = True
+        self._result.ended_by = ended_by
+        self._stream.reset()
+        reset_tcp(self._writer)
+
+
+def reset_tcp(writer: asyncio.StreamWriter) -> None:
+    """Ends a TCP connection with a RST instead of a FIN."""
+    sock = writer.get_extra_info("socket")
+    if sock is not None:
+        with contextlib.suppress(OSError):
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NEVER_SENT)
+    writer.transport.abort()
+
+
+def _who(error: OSError) -> str:
+    return "far side: reset" if isinstance(error, FarReset) else f"near side: {error.strerror or error}"
+
+
+class FarReset(ConnectionResetError):
+    """Raised by a `ByteStream` whose far end was reset."""
