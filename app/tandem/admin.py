@@ -5,6 +5,7 @@ its Host and no Origin; a name that was rebound to 127.0.0.1 is turned away.
 """
 
 import hmac
+import os
 from collections.abc import Awaitable, Callable
 
 from aiohttp import web
@@ -41,7 +42,9 @@ class AdminEndpoint:
             await self._runner.cleanup()
             place = format_host_port(self._host, self._port)
             hint = "another Tandem may be running; --admin HOST:PORT takes another port"
-            raise TandemError(f"admin endpoint {place}: {error.strerror or error}", hint) from error
+            raise TandemError(
+                f"admin endpoint {place}: {os.strerror(error.errno) if error.errno else error}", hint
+            ) from error
         if self._token is None:
             self._token = runtime.publish_token(self._port)
 

@@ -245,14 +245,11 @@ def main() -> None:
 
 
 def _complain(text: str, hint: str) -> None:
-    click.echo(f"error: {_mask(text)}", err=True)
+    from tandem.logs import mask
+
+    click.echo(f"error: {mask(text)}", err=True)
     if hint:
         click.echo(f"hint: {hint}", err=True)
-
-
-def _mask(text: str) -> str:
-    head, separator, _ = text.partition("tandem://")
-    return head + (separator + "***" if separator else "")
 
 
 def _read_invite(source: str | None, config: "Config") -> "Invite":

@@ -152,7 +152,6 @@ class Client:
             answer = await read_answer(stream)
         except (TransportError, RequestError, ValueError) as error:
             stream.reset()
-            session.forget(stream)
             raise SocksError(Reply.GENERAL_FAILURE, f"session: {error}") from error
         except asyncio.CancelledError:
             stream.reset()
@@ -161,8 +160,7 @@ class Client:
 
     def _opened(self, session: DrivenSession, stream: Stream, answer: Answer) -> Opened:
         if answer.reply is not Reply.SUCCEEDED:
-            stream.finish()
-            session.forget(stream)
+            stream.reset()
             raise SocksError(answer.reply, f"server: {answer.text}")
         return Opened(FarStream(stream, session.connection), answer.bound_host, answer.bound_port)
 

@@ -70,6 +70,9 @@ def render(status: ClientStatus, *, head: str = "", lines: list[str] | None = No
     """The whole console; readable at 80 columns and without colour."""
     parts: list[RenderableType] = [Text(head)] if head else []
     parts += [_session_line(status), _table(status)]
+    causes = [f"{link.name}: {link.reason}" for link in status.links if link.reason]
+    if causes:
+        parts.append(Text("; ".join(causes)))
     if lines:
         parts.append(Text("\n".join(lines), style="dim", no_wrap=True, overflow="ellipsis"))
     return Group(*parts)
@@ -101,19 +104,16 @@ def _table(status: ClientStatus) -> Table:
     table.add_column("link")
     table.add_column("state", min_width=8)
     for title in ("RTT ms", "loss up", "loss down", "up", "down", "won"):
-        table.add_column(title, justify="right", min_width=7 if title in ("up", "down") else None)
+        table.add_column(title, justify="right", no_wrap=True)
     for link in status.links:
         table.add_row(*_row(link))
     return table
 
 
 def _row(link: LinkStatus) -> list[RenderableType]:
-    state = Text(link.state, style=_STYLES[link.state])
-    if link.reason:
-        state.append(f"\n{link.reason}", style="dim")
     return [
         link.name,
-        state,
+        Text(link.state, style=_STYLES[link.state]),
         _ms(link.rtt_ms.smoothed),
         _percent(link.loss_up),
         _percent(link.loss_down),

@@ -2,6 +2,7 @@
 
 import asyncio
 import ipaddress
+import os
 import socket
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -81,7 +82,8 @@ class Dialer:
             text = f"no answer from {host}:{port} within {DIAL_TIMEOUT:.0f} s"
             raise SocksError(Reply.HOST_UNREACHABLE, text) from error
         except OSError as error:
-            raise SocksError(reply_of(error), f"{host}:{port}: {error.strerror or error}") from error
+            text = os.strerror(error.errno) if error.errno else str(error)
+            raise SocksError(reply_of(error), text) from error
 
     async def _dial(self, host: str, port: int, *, is_checked: bool) -> Dialed:
         addresses = await self._resolve(host, port)
@@ -89,7 +91,7 @@ class Dialer:
             # The checked addresses are the ones that are dialed: a name cannot change its mind.
             allowed = [info for info in addresses if self.is_allowed(info[4][0])]
             if not allowed:
-                text = f"{host}: {addresses[0][4][0]} is a private address; the server's owner can --allow it"
+                text = f"{addresses[0][4][0]} is a private address; the server's owner can --allow it"
                 raise SocksError(Reply.CONNECTION_NOT_ALLOWED_BY_RULESET, text)
             addresses = allowed
         sock = await aiohappyeyeballs.start_connection(  # pyright: ignore[reportUnknownMemberType]

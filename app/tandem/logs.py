@@ -7,7 +7,7 @@ import sys
 import time
 from typing import Literal
 
-_SECRET = re.compile(r"tandem://\S+")
+_SECRET = re.compile(r"tandem://\S{8,}")
 
 
 def mask(text: str) -> str:

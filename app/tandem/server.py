@@ -86,9 +86,7 @@ class Server:
             except OSError as error:
                 await self.driver.close()
                 text = f"udp {format_host_port(host, port)}: {error.strerror or error}"
-                hint = (
-                    "another server may be running; --listen HOST:PORT takes an address of this machine and a free port"
-                )
+                hint = "--listen HOST:PORT takes an address of this machine, and a port that nothing else uses"
                 raise TandemError(text, hint) from error
 
     async def _start_admin(self) -> None:
@@ -138,8 +136,6 @@ class Server:
         except (TimeoutError, RequestError, TransportError) as error:
             log.debug("%s: stream %d: %s", session.client_name, stream.stream_id, error)
             stream.reset()
-        finally:
-            self.driver.forget(session, stream)
 
     async def _connect(self, session: Session, stream: Stream, request: Request) -> None:
         began = time.monotonic()

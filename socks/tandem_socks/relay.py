@@ -131,7 +131,7 @@ def reset_tcp(writer: asyncio.StreamWriter) -> None:
     """Ends a TCP connection with a RST instead of a FIN."""
     sock = writer.get_extra_info("socket")
     if sock is not None:
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, ValueError):  # it may be closed already
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NEVER_SENT)
     writer.transport.abort()
 

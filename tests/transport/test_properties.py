@@ -8,8 +8,8 @@ import pytest
 from simnet import Network, mbit
 from tandem.impairment import Impairment
 
-SEEDS = [int(os.environ["TANDEM_SEED"])] if "TANDEM_SEED" in os.environ else range(250)
-"""A failing seed is in the test's name; TANDEM_SEED=17 replays that history alone."""
+SEEDS = [int(os.environ["SIMNET_SEED"])] if "SIMNET_SEED" in os.environ else range(250)
+"""A failing seed is in the test's name; SIMNET_SEED=17 replays that history alone."""
 
 
 def random_link(random: Random) -> Impairment:

@@ -293,6 +293,11 @@ class Connection:
         """How paths are used, by the client's wish."""
         return Mode(self._policy.mode) if self._policy.mode in Mode.__members__.values() else Mode.DUPLICATE
 
+    def silence(self, path_id: int, *, now: float) -> float:
+        """Seconds for which nothing on a path was answered, 0 where nothing waits for an answer."""
+        since = self._paths[path_id].recovery.unanswered_since
+        return now - since if since is not None else 0.0
+
     def set_quantum(self, quantum: float) -> None:
         """How late the driver's turns are: what a pacer may catch up."""
         for path in self._paths.values():

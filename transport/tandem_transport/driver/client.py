@@ -60,7 +60,10 @@ class Link:
     remote: UdpAddress | None = None
     error: str = ""
     endpoint_index: int = 0
-    unanswered_since: float | None = None
+    tried_since: float = 0.0
+    """When the present endpoint was first tried."""
+    answered_at: float = 0.0
+    """When anything last arrived."""
 
 
 class ClientDriver(TurnTaker):
@@ -136,7 +139,7 @@ class ClientDriver(TurnTaker):
             while True:
                 if link.sock is None:
                     receiver = await self._open(path_id, link) or receiver
-                elif link.remote is None or self._is_silent(link):
+                elif link.remote is None or self._is_silent(path_id, link):
                     await self._rotate(path_id, link)
                 await asyncio.sleep(_MAINTAIN_INTERVAL)
         finally:
@@ -154,8 +157,8 @@ class ClientDriver(TurnTaker):
         log.info("link %s: bound to %s", link.name, format_address(sock.local))
 
         def handle(data: bytes, address: UdpAddress) -> None:
-            link.unanswered_since = None
             self.wake()
+            link.answered_at = self.now()
             self.endpoint.receive_datagram(path_id, data, now=self.now())
 
         task = asyncio.create_task(sock.receive(handle))
@@ -180,14 +183,19 @@ class ClientDriver(TurnTaker):
         if remote != link.remote:
             log.info("link %s: server at %s", link.name, format_address(remote))  # type: ignore[arg-type]
         link.remote = remote  # type: ignore[assignment]
-        link.unanswered_since = None
+        link.tried_since = time.monotonic()
         self._set_error(path_id, link, "")
         self.wake()
         self.endpoint.retry(now=self.now())
 
-    def _is_silent(self, link: Link) -> bool:
-        since = link.unanswered_since
-        return len(link.endpoints) > 1 and since is not None and time.monotonic() - since > _ROTATE_AFTER
+    def _is_silent(self, path_id: int, link: Link) -> bool:
+        """The server does not answer at this endpoint, and there is another."""
+        if len(link.endpoints) < 2:
+            return False
+        connection, now = self.endpoint.connection, time.monotonic()
+        if connection is not None:
+            return min(connection.silence(path_id, now=now), now - link.tried_since) > _ROTATE_AFTER
+        return now - max(link.tried_since, link.answered_at) > _ROTATE_AFTER
 
     def _set_error(self, path_id: int, link: Link, error: str) -> None:
         if error == link.error:
@@ -215,14 +223,12 @@ class ClientDriver(TurnTaker):
             connection.set_quantum(self.quantum)
         for transmit in self.endpoint.datagrams_to_send(now=now):
             any_sent = True
-            self._send(self.links[transmit.path_id], transmit.data, now)
+            self._send(self.links[transmit.path_id], transmit.data)
         return any_sent
 
-    def _send(self, link: Link, data: bytes, now: float) -> None:
+    def _send(self, link: Link, data: bytes) -> None:
         if link.sock is None or link.remote is None:
             return
-        if link.unanswered_since is None:
-            link.unanswered_since = now
         if link.send is not None:
             link.send(data, link.remote)
         else:

@@ -80,12 +80,6 @@ class ServerDriver(TurnTaker):
         self.wake()
         self.endpoint.remove_client(public, now=self.now())
 
-    def forget(self, session: Session, stream: Stream) -> None:
-        """The application has done with a stream."""
-        driven = self._sessions.get(session)
-        if driven is not None:
-            driven.forget(stream)
-
     async def close(self) -> None:
         """Says goodbye to all clients and closes the sockets."""
         self.wake()

@@ -33,13 +33,7 @@ class DrivenSession:
 
     def open_stream(self) -> Stream:
         """Raises LocalProtocolError where the peer allows no more, or the session is closed."""
-        stream = Stream(self.connection.open_stream(), self.connection, self._wake)
-        self._streams[stream.stream_id] = stream
-        return stream
-
-    def forget(self, stream: Stream) -> None:
-        """The application has done with it."""
-        self._streams.pop(stream.stream_id, None)
+        return self._make(self.connection.open_stream())
 
     def handle(self, event: Event) -> None:
         """Passes an event of the connection on to whom it concerns."""
@@ -68,8 +62,15 @@ class DrivenSession:
         if self._accept is None:
             self.connection.reset_stream(stream_id)
             return
-        stream = self._streams[stream_id] = Stream(stream_id, self.connection, self._wake)
-        self._accept(stream)
+        self._accept(self._make(stream_id))
+
+    def _make(self, stream_id: int) -> Stream:
+        stream = Stream(stream_id, self.connection, self._wake, self._forget)
+        self._streams[stream_id] = stream
+        return stream
+
+    def _forget(self, stream: Stream) -> None:
+        self._streams.pop(stream.stream_id, None)
 
     def _on_terminated(self, error: SessionClosed) -> None:
         streams, self._streams = list(self._streams.values()), {}

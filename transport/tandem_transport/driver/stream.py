@@ -13,12 +13,20 @@ _READ_LIMIT = 256 << 10
 class Stream:
     """Ordered bytes both ways, with back-pressure both ways and an end for each direction."""
 
-    def __init__(self, stream_id: int, connection: Connection, wake: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        stream_id: int,
+        connection: Connection,
+        wake: Callable[[], None],
+        on_over: "Callable[[Stream], None]",
+    ) -> None:
+        """`on_over` is called once nothing more can happen to the stream."""
+        self._on_over = on_over
         self.stream_id = stream_id
         self._connection = connection
         self._wake = wake
         self._received = bytearray()
-        self._is_ended = False
+        self._is_ended = self._is_finished = False
         self._error: TransportError | None = None
         self._readable = asyncio.Event()
         self._writable = asyncio.Event()
@@ -71,10 +79,12 @@ class Stream:
             view = view[size:]
 
     def finish(self) -> None:
-        """Ends our direction; what was written still arrives. Does nothing on a stream that is reset."""
-        if self._error is None:
+        """Ends our direction; what was written still arrives. Does nothing where that has no meaning."""
+        if self._error is None and not self._is_finished:
+            self._is_finished = True
             self._connection.send_stream_data(self.stream_id, b"", end_stream=True)
             self._wake()
+            self._check_over()
 
     def reset(self, code: int = ErrorCode.STREAM_CANCELLED) -> None:
         """Gives up both directions at once: a TCP reset at the other end."""
@@ -95,6 +105,7 @@ class Stream:
         self._received += data
         self._is_ended = self._is_ended or end_stream
         self._readable.set()
+        self._check_over()
 
     def on_peer_reset(self, code: int) -> None:
         """The peer gave the stream up."""
@@ -115,5 +126,10 @@ class Stream:
         self._received.clear()
         self._readable.set()
         self._writable.set()
+        self._on_over(self)
         if is_remote and self.on_reset is not None:
             self.on_reset()
+
+    def _check_over(self) -> None:
+        if self._is_finished and self._is_ended:
+            self._on_over(self)

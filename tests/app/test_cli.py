@@ -1,0 +1,114 @@
+"""The command line as its users meet it: help, messages, exit codes."""
+
+from pathlib import Path
+
+import pytest
+
+from loopback import free_port, run_tandem
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> dict[str, str]:
+    return {"XDG_CONFIG_HOME": str(tmp_path), "XDG_RUNTIME_DIR": str(tmp_path / "run"), "HOME": str(tmp_path)}
+
+
+@pytest.mark.parametrize("command", ["server", "invite", "clients", "revoke", "client", "connect", "status", "demo"])
+def test_every_command_has_help(command: str) -> None:
+    done = run_tandem(command, "--help")
+    assert done.returncode == 0
+    assert "Usage: " in done.stdout
+
+
+def test_connect_starts_without_the_transport() -> None:
+    """ssh waits for it at every login."""
+    import subprocess
+    import sys
+
+    code = "import sys, tandem.cli, tandem.connect; print([n in sys.modules for n in ('tandem_transport', 'pydantic')])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.strip() == "[False, False]"
+
+
+def test_an_invite_without_an_endpoint_is_a_usage_error_with_a_hint(
+    tmp_path: Path, environment: dict[str, str]
+) -> None:
+    done = run_tandem("invite", "laptop", "--state", str(tmp_path / "s"), environment=environment)
+    assert done.returncode == 2
+    assert "error: no endpoint" in done.stderr
+    assert "hint: --endpoint HOST:8120" in done.stderr
+    assert not (tmp_path / "s" / "clients").exists()
+
+
+def test_an_invite_from_the_command_line_a_file_and_standard_input(tmp_path: Path, environment: dict[str, str]) -> None:
+    made = run_tandem(
+        "invite", "laptop", "--state", str(tmp_path / "s"), "--endpoint", "127.0.0.1:9", "--qr", environment=environment
+    )
+    assert made.returncode == 0
+    invite = made.stdout.splitlines()[0]
+    assert len(made.stdout.splitlines()) > 10, "the QR code"
+    file = tmp_path / "invite"
+    file.write_text(invite)
+    file.chmod(0o644)
+    open_file = run_tandem("client", f"@{file}", environment=environment)
+    assert open_file.returncode == 2
+    assert f"hint: chmod 600 {file}" in open_file.stderr
+    file.chmod(0o600)
+    taken = run_tandem("client", f"@{file}", "--link", "a=127.0.0.2", "--socks", "nonsense", environment=environment)
+    assert taken.returncode == 2
+    assert "socks.listen" in taken.stderr
+    piped = run_tandem("client", "-", "--link", "broken", environment=environment, stdin=invite)
+    assert (piped.returncode, "--link: 'broken'" in piped.stderr) == (2, True)
+    visible = run_tandem("client", invite, "--socks", "127.0.0.1:0", environment=environment)
+    assert visible.returncode == 2
+    broken = run_tandem("client", "-", "--link", "a=127.0.0.2", environment=environment, stdin=invite[:-3])
+    assert broken.returncode == 2
+    assert "checksum" in broken.stderr
+    assert invite[15:40] not in broken.stderr + visible.stderr + taken.stderr
+
+
+def test_no_invite_at_all(environment: dict[str, str]) -> None:
+    done = run_tandem("client", "--link", "a=127.0.0.2", environment=environment)
+    assert done.returncode == 2
+    assert "error: no invite" in done.stderr
+
+
+def test_adaptive_is_not_there_yet(environment: dict[str, str]) -> None:
+    done = run_tandem("client", "--mode", "adaptive", environment=environment)
+    assert done.returncode == 2
+    assert "--mode adaptive" in done.stderr
+
+
+def test_a_server_address_that_this_machine_does_not_have(tmp_path: Path, environment: dict[str, str]) -> None:
+    done = run_tandem("server", "--state", str(tmp_path), "--listen", "192.0.2.1:8120", environment=environment)
+    assert done.returncode == 1
+    assert "error: udp 192.0.2.1:8120: Cannot assign requested address" in done.stderr
+    assert "hint: --listen" in done.stderr
+
+
+def test_a_server_port_in_use(tmp_path: Path, environment: dict[str, str]) -> None:
+    import socket
+
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.bind(("127.0.0.1", 0))
+        place = f"127.0.0.1:{sock.getsockname()[1]}"
+        done = run_tandem("server", "--state", str(tmp_path), "--listen", place, environment=environment)
+    assert done.returncode == 1
+    assert f"error: udp {place}: Address already in use" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_status_with_nothing_running(environment: dict[str, str]) -> None:
+    done = run_tandem("status", "--admin", f"127.0.0.1:{free_port()}", environment=environment)
+    assert done.returncode == 1
+    assert "error: no Tandem answers" in done.stderr
+
+
+def test_connect_without_a_client(environment: dict[str, str]) -> None:
+    done = run_tandem("connect", "host", "22", "--proxy", f"127.0.0.1:{free_port()}", environment=environment)
+    assert done.returncode == 1
+    assert "error: no SOCKS port" in done.stderr
+
+
+def test_a_wrong_option_is_a_usage_error() -> None:
+    assert run_tandem("client", "--nonsense").returncode == 2
+    assert run_tandem("nonsense").returncode == 2

@@ -1,0 +1,149 @@
+"""Configuration and invites: where values come from, and what bad ones get."""
+
+import base64
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tandem import config
+from tandem.errors import UsageError
+from tandem.invites import PREFIX, Invite
+from tandem.logs import mask
+
+INVITE = Invite(b"s" * 32, b"c" * 32, ("vpn.example.org:8120", "[2001:db8::1]:8121"), "laptop")
+
+
+@pytest.fixture(autouse=True)
+def no_outside_configuration(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    monkeypatch.delenv("TANDEM_INVITE", raising=False)
+
+
+def test_defaults() -> None:
+    loaded = config.load()
+    assert loaded.socks.listen == "127.0.0.1:1080"
+    assert loaded.mode == "duplicate"
+    assert loaded.server.dial is True
+
+
+def test_file_then_environment_then_options(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    file = tmp_path / "tandem.toml"
+    file.write_text(
+        '[socks]\nlisten = "127.0.0.1:1081"\n[server]\nlisten = ["127.0.0.1:1"]\ndial = false\n'
+        '[[link]]\nname = "a"\nbind = "eth0"\n[[forward]]\nmatch = "web"\ntarget = "127.0.0.1:80"\n'
+    )
+    assert config.load(file).socks.listen == "127.0.0.1:1081"
+    monkeypatch.setenv("TANDEM_SOCKS__LISTEN", "127.0.0.1:1082")
+    loaded = config.load(file)
+    assert loaded.socks.listen == "127.0.0.1:1082"
+    assert loaded.server.dial is False
+    loaded = config.load(file, {"socks": {"listen": "127.0.0.1:1083"}, "server": {"listen": ["127.0.0.1:2"]}})
+    assert loaded.socks.listen == "127.0.0.1:1083"
+    assert loaded.server.listen == ["127.0.0.1:2"]
+    assert loaded.server.dial is False
+    assert (loaded.link[0].bind, loaded.forward[0].match) == ("eth0", "web")
+
+
+def test_the_default_file_is_read(tmp_path: Path) -> None:
+    (tmp_path / "tandem").mkdir()
+    (tmp_path / "tandem" / "tandem.toml").write_text('[socks]\nlisten = "127.0.0.1:9"\n')
+    assert config.load().socks.listen == "127.0.0.1:9"
+
+
+def test_all_mistakes_at_once_with_place_value_and_what_is_accepted(tmp_path: Path) -> None:
+    file = tmp_path / "bad.toml"
+    file.write_text(
+        'mode = "fast"\n[sokcs]\nlisten = "x"\n[[link]]\nname = "a"\nbnd = "w"\n'
+        '[[listen]]\nport = 70000\nforward = "web"\n'
+        '[admin]\nlisten = "0.0.0.0:1"\n[server]\nlisten = ["nope"]\nallow = ["10.0.0.1/8"]\n'
+    )
+    with pytest.raises(UsageError) as caught:
+        config.load(file)
+    lines = str(caught.value).splitlines()
+    assert lines[0] == "configuration: 7 problems"
+    assert set(lines[1:]) == {
+        f"  {file}: mode: input should be 'duplicate', got 'fast'",
+        f"  {file}: sokcs: unknown key, did you mean `socks`?",
+        f"  {file}: link[0].bnd: unknown key, did you mean `bind`?",
+        f"  {file}: listen[0].port: input should be less than or equal to 65535, got 70000",
+        f"  {file}: admin: listen: 0.0.0.0:1 is not a loopback address; set a token, or use 127.0.0.1",
+        f"  {file}: server.listen[0]: address: 'nope' is not an address and a port; "
+        "accepted is HOST:PORT or [IPV6]:PORT",
+        f"  {file}: server.allow[0]: 10.0.0.1/8 has host bits set; accepted is ADDRESS/BITS, such as 192.168.1.0/24",
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[socks", "bad.toml: "),
+        ('[socks]\nlisten = "0.0.0.0:1080"', "would be open to everybody"),
+        ('[[link]]\nname="a"\nbind="x"\n[[link]]\nname="a"\nbind="y"', "link: name a is there twice"),
+    ],
+)
+def test_single_mistakes(text: str, message: str, tmp_path: Path) -> None:
+    file = tmp_path / "bad.toml"
+    file.write_text(text)
+    with pytest.raises(UsageError, match=message):
+        config.load(file)
+
+
+def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no such file"):
+        config.load(tmp_path / "none.toml")
+
+
+def test_unknown_environment_variables_are_mistakes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TANDEM_SOKCS__LISTEN", "127.0.0.1:1")
+    with pytest.raises(UsageError, match="TANDEM_SOKCS__LISTEN"):
+        config.load()
+
+
+def test_a_mistake_in_the_environment_names_the_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TANDEM_SOCKS__LISTEN", "nowhere")
+    with pytest.raises(UsageError, match="environment TANDEM_SOCKS__LISTEN"):
+        config.load()
+
+
+# --- invites ---
+
+
+def test_an_invite_comes_back() -> None:
+    text = INVITE.encode()
+    assert text.startswith(PREFIX)
+    assert Invite.decode(f"  {text}\n") == INVITE
+
+
+def test_an_invite_tells_nothing_when_shown() -> None:
+    assert "c" * 32 not in repr(INVITE)
+    assert mask(f"got {INVITE.encode()} from") == "got tandem://*** from"
+    shown = repr(config.load(options={"invite": INVITE.encode()}))
+    assert INVITE.encode() not in shown
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "does not begin"),
+        ("http://example.org", "does not begin"),
+        ("tandem://2/AAAA", "newer Tandem"),
+        (INVITE.encode()[:-1], "checksum"),
+        (INVITE.encode()[:-2] + "AA", "checksum"),
+        (INVITE.encode() + "!", "a character"),
+        (PREFIX, "checksum"),
+    ],
+)
+def test_malformed_invites(text: str, message: str) -> None:
+    with pytest.raises(UsageError, match=message) as caught:
+        Invite.decode(text)
+    assert caught.value.exit_code == 2
+    assert text.removeprefix(PREFIX)[:20] not in str(caught.value) or len(text) < 20
+
+
+@given(st.binary(max_size=200))
+def test_arbitrary_invites_are_usage_errors(data: bytes) -> None:
+    text = base64.urlsafe_b64encode(data).decode().rstrip("=")
+    with pytest.raises(UsageError):
+        Invite.decode(PREFIX + text)

@@ -1,0 +1,241 @@
+"""State directory, dialer, forwards, admin endpoint, console: the parts around the session."""
+
+import asyncio
+import ipaddress
+import stat
+from pathlib import Path
+
+import aiohttp
+import pytest
+from rich.console import Console
+
+from tandem import runtime
+from tandem.admin import AdminEndpoint
+from tandem.config import ForwardConfig
+from tandem.console import line, render
+from tandem.dialer import Dialer
+from tandem.errors import TandemError, UsageError
+from tandem.forwards import Forwards
+from tandem.request import Kind, Request
+from tandem.state import ClientRegistry, StateDirectory
+from tandem.status import ClientStatus
+from tandem_socks import Reply, SocksError
+
+# --- state ---
+
+
+def test_the_key_is_made_once_and_nobody_else_can_read_it(tmp_path: Path) -> None:
+    state = StateDirectory(tmp_path / "state")
+    assert state.server_key() == state.server_key()
+    assert stat.S_IMODE((tmp_path / "state" / "server.key").stat().st_mode) == 0o600
+    assert stat.S_IMODE((tmp_path / "state").stat().st_mode) == 0o700
+    state.add_client("laptop", b"p" * 32, replace=False)
+    assert stat.S_IMODE((tmp_path / "state" / "clients" / "laptop.json").stat().st_mode) == 0o600
+
+
+def test_clients_are_registered_replaced_and_removed(tmp_path: Path) -> None:
+    state = StateDirectory(tmp_path)
+    state.add_client("laptop", b"1" * 32, replace=False)
+    registry = ClientRegistry(state)
+    assert registry.lookup(b"1" * 32) == "laptop"
+    with pytest.raises(UsageError, match="registered already"):
+        state.add_client("laptop", b"2" * 32, replace=False)
+    state.add_client("laptop", b"2" * 32, replace=True)
+    assert registry.reload() == {b"1" * 32}
+    assert registry.lookup(b"2" * 32) == "laptop"
+    state.remove_client("laptop")
+    assert registry.reload() == {b"2" * 32}
+    with pytest.raises(UsageError, match="no client 'laptop'") as caught:
+        state.remove_client("laptop")
+    assert caught.value.hint == "registered: none"
+
+
+@pytest.mark.parametrize("name", ["", "../x", "a b", "ü", "x" * 65, ".hidden"])
+def test_bad_client_names(name: str, tmp_path: Path) -> None:
+    with pytest.raises(UsageError):
+        StateDirectory(tmp_path).add_client(name, b"p" * 32, replace=False)
+
+
+def test_a_broken_state_directory_is_an_error_with_its_place(tmp_path: Path) -> None:
+    (tmp_path / "server.key").write_text("not a key")
+    with pytest.raises(TandemError, match=r"server\.key"):
+        StateDirectory(tmp_path).server_key()
+    (tmp_path / "clients").mkdir()
+    (tmp_path / "clients" / "x.json").write_text("{")
+    with pytest.raises(TandemError, match=r"x\.json"):
+        StateDirectory(tmp_path).clients()
+
+
+# --- dialer ---
+
+DENIED = [
+    *("127.0.0.1", "10.0.0.1", "172.16.0.1", "192.168.1.1", "100.64.0.1", "169.254.169.254", "0.0.0.0", "224.0.0.1"),
+    *("255.255.255.255", "::1", "::", "fe80::1", "fd00::1", "ff02::1", "::ffff:10.0.0.1", "::ffff:127.0.0.1"),
+    *("64:ff9b::a00:1", "2002:a00:1::"),
+]
+
+
+@pytest.mark.parametrize("host", DENIED)
+def test_private_addresses_are_denied(host: str) -> None:
+    assert not Dialer().is_allowed(host)
+
+
+@pytest.mark.parametrize("host", ["8.8.8.8", "2001:4860:4860::8888", "172.32.0.1", "100.128.0.1"])
+def test_public_addresses_are_allowed(host: str) -> None:
+    assert Dialer().is_allowed(host)
+
+
+def test_allow_takes_a_network_off_the_deny_list_and_nothing_else() -> None:
+    dialer = Dialer([ipaddress.ip_network("10.1.0.0/16")])
+    assert dialer.is_allowed("10.1.2.3")
+    assert dialer.is_allowed("::ffff:10.1.2.3")
+    assert not dialer.is_allowed("10.2.0.1")
+    assert dialer.is_allowed("8.8.8.8")
+
+
+async def test_names_are_checked_by_what_they_resolve_to() -> None:
+    with pytest.raises(SocksError) as caught:
+        await Dialer().dial("localhost", 80)
+    assert caught.value.reply is Reply.CONNECTION_NOT_ALLOWED_BY_RULESET
+    with pytest.raises(SocksError) as caught:
+        await Dialer().dial("no-such-host.invalid", 80)
+    assert caught.value.reply is Reply.HOST_UNREACHABLE
+
+
+async def test_dialing_gives_the_bound_address() -> None:
+    server = await asyncio.start_server(lambda reader, writer: writer.close(), "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    dialed = await Dialer([ipaddress.ip_network("127.0.0.0/8")]).dial("127.0.0.1", port)
+    assert (dialed.bound_host, dialed.bound_port) == dialed.writer.get_extra_info("sockname")
+    dialed.writer.close()
+    server.close()
+    with pytest.raises(SocksError) as caught:
+        await Dialer().dial_target("127.0.0.1", port)
+    assert caught.value.reply is Reply.CONNECTION_REFUSED
+
+
+# --- forwards ---
+
+FORWARDS = Forwards(
+    [
+        ForwardConfig(match="web", target="10.0.0.5:80"),
+        ForwardConfig(match="git.example.org:22", target="10.0.0.6:2222"),
+        ForwardConfig(match="*.example.org:443", target="10.0.0.7:443"),
+        ForwardConfig(match="db:*", target="10.0.0.8:5432"),
+    ]
+)
+
+
+@pytest.mark.parametrize(
+    ("request_", "target"),
+    [
+        (Request(Kind.FORWARD, "WEB", 0), "10.0.0.5"),
+        (Request(Kind.FORWARD, "git.example.org", 0), None),
+        (Request(Kind.DIAL, "web", 80), None),
+        (Request(Kind.DIAL, "git.example.org", 22), "10.0.0.6"),
+        (Request(Kind.DIAL, "git.example.org", 443), "10.0.0.7"),
+        (Request(Kind.DIAL, "example.org", 443), None),
+        (Request(Kind.DIAL, "db", 1), "10.0.0.8"),
+    ],
+    ids=str,
+)
+def test_the_first_matching_forward_counts(request_: Request, target: str | None) -> None:
+    found = FORWARDS.find(request_)
+    assert (found.target_host if found else None) == target
+
+
+# --- admin ---
+
+
+def client_status(state: str = "up") -> ClientStatus:
+    link = {
+        "name": "wifi",
+        "path_id": 0,
+        "local": "192.0.2.2:5",
+        "remote": "192.0.2.1:8120",
+        "state": "degraded",
+        "reason": "loss over 10%",
+        "rtt_ms": {"latest": 31.0, "smoothed": 33.3, "min": 30.0, "p95": 41.0},
+        "loss_up": 0.125,
+        "loss_down": None,
+        "rate_up_bps": 1_250_000.0,
+        "rate_down_bps": 0.0,
+        "bytes_up": 1000,
+        "bytes_down": 2000,
+        "won": 0.5,
+    }
+    session = {"state": state, "server": "192.0.2.1:8120", "streams_open": 2, "streams_total": 7}
+    session |= {"bytes_up": 1000, "bytes_down": 2_500_000, "copy_bytes": 10, "rescued": 3}
+    return ClientStatus.model_validate({"uptime_s": 1.0, "mode": "duplicate", "session": session, "links": [link]})
+
+
+async def test_the_admin_endpoint_answers_its_owner_alone(
+    unused_tcp_port: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    state = ["up"]
+    endpoint = AdminEndpoint("127.0.0.1", unused_tcp_port, lambda: client_status(state[0]))
+    await endpoint.start()
+    token = runtime.find_token(unused_tcp_port)
+    base = f"http://127.0.0.1:{unused_tcp_port}"
+    bearer = {"Authorization": f"Bearer {token}"}
+    async with aiohttp.ClientSession() as session:
+
+        async def get(path: str, headers: dict[str, str] | None = None) -> int:
+            async with session.get(base + path, headers=headers) as answer:
+                return answer.status
+
+        assert await get("/healthz") == 200
+        assert await get("/status") == 401
+        assert await get("/status", {"Authorization": "Bearer wrong"}) == 401
+        assert await get("/status", bearer) == 200
+        assert await get("/status", bearer | {"Origin": "http://evil.example"}) == 403
+        assert await get("/status", bearer | {"Host": "evil.example"}) == 403
+        assert await get("/healthz", {"Host": f"localhost:{unused_tcp_port}"}) == 403
+        state[0] = "outage"
+        assert await get("/healthz") == 503
+    await endpoint.close()
+
+
+async def test_an_admin_port_in_use_is_an_error_with_a_hint(unused_tcp_port: int) -> None:
+    server = await asyncio.start_server(lambda reader, writer: writer.close(), "127.0.0.1", unused_tcp_port)
+    with pytest.raises(TandemError, match="Address already in use") as caught:
+        await AdminEndpoint("127.0.0.1", unused_tcp_port, client_status).start()
+    assert "--admin" in caught.value.hint
+    server.close()
+
+
+# --- console ---
+
+
+def test_the_console_fits_eighty_columns_and_needs_no_colour() -> None:
+    console = Console(width=80, force_terminal=False)
+    with console.capture() as capture:
+        console.print(render(client_status(), lines=["link wifi is degraded"]))
+    text = capture.get()
+    assert "session up" in text
+    assert "streams 2 open, 7 in all" in text
+    row = next(row for row in text.splitlines() if "wifi" in row)
+    assert [cell.strip() for cell in row.split("│")[1:-1]] == [
+        "wifi", "degraded", "33", "12%", "-", "1.25 Mbit/s", "0 bit/s", "50%"
+    ]  # fmt: skip
+    assert "wifi: loss over 10%" in text
+    assert "link wifi is degraded" in text
+
+
+def test_the_status_in_one_line() -> None:
+    assert line(client_status()) == ("session up, 2 streams open; wifi degraded 33 ms, loss 12% up - down")
+
+
+def test_the_status_keeps_its_names() -> None:
+    """DESIGN: monitoring relies on them."""
+    status = client_status().model_dump()
+    assert list(status) == ["version", "role", "uptime_s", "mode", "session", "links"]
+    assert list(status["session"]) == [
+        "state", "server", "streams_open", "streams_total", "bytes_up", "bytes_down", "copy_bytes", "rescued"
+    ]  # fmt: skip
+    assert list(status["links"][0]) == [
+        "name", "path_id", "local", "remote", "state", "reason", "rtt_ms", "loss_up", "loss_down",
+        "rate_up_bps", "rate_down_bps", "bytes_up", "bytes_down", "won",
+    ]  # fmt: skip
+    assert list(status["links"][0]["rtt_ms"]) == ["latest", "smoothed", "min", "p95"]

@@ -1,0 +1,72 @@
+"""A small TCP server that counts its connections: what clients reach through Tandem."""
+
+import hashlib
+import random
+import socket
+import struct
+import threading
+
+
+class Target:
+    """HTTP enough for curl: /bytes/N, /slow/N/MS (N blocks of 64 KB, MS apart), /reset, /echo."""
+
+    def __init__(self) -> None:
+        self.connections = 0
+        self._server = socket.create_server(("127.0.0.1", 0), backlog=64)
+        self.port: int = self._server.getsockname()[1]
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def url(self, path: str) -> str:
+        return f"http://127.0.0.1:{self.port}/{path}"
+
+    def close(self) -> None:
+        self._server.close()
+
+    @staticmethod
+    def content(size: int) -> bytes:
+        return random.Random(size).randbytes(size)
+
+    @classmethod
+    def sha256(cls, size: int) -> str:
+        return hashlib.sha256(cls.content(size)).hexdigest()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                connection, _ = self._server.accept()
+            except OSError:
+                return
+            self.connections += 1
+            threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
+
+    def _serve(self, connection: socket.socket) -> None:
+        with connection:
+            try:
+                request = b""
+                while b"\r\n\r\n" not in request:
+                    data = connection.recv(65536)
+                    if not data:
+                        break
+                    request += data
+                self._answer(connection, request)
+            except OSError:
+                pass
+
+    def _answer(self, connection: socket.socket, request: bytes) -> None:
+        path = request.split(b" ")[1].decode().strip("/") if b" " in request else ""
+        kind, *arguments = path.split("/")
+        if kind == "bytes":
+            size = int(arguments[0])
+            connection.sendall(_head(size) + self.content(size))
+        elif kind == "reset":
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        elif kind == "count":
+            # Reads until the client's end of data, then says how much there was.
+            size = len(request.split(b"\r\n\r\n", 1)[1])
+            while data := connection.recv(65536):
+                size += len(data)
+            connection.sendall(b"%d" % size)
+
+
+def _head(size: int) -> bytes:
+    return f"HTTP/1.1 200 OK\r\nContent-Length: {size}\r\nConnection: close\r\n\r\n".encode()

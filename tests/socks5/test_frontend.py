@@ -1,0 +1,194 @@
+"""The listener on loopback, with a far side in memory."""
+
+import asyncio
+import socket
+import struct
+from collections.abc import AsyncIterator, Callable
+
+import pytest
+
+from tandem_socks import FarReset, Opened, RelayResult, Reply, Request, SocksError, SocksFrontend
+
+GREETING = b"\x05\x01\x00"
+REQUEST = b"\x05\x01\x00\x03\x04host\x00\x50"
+
+
+class Far:
+    """A far stream: echoes in capitals, or does what a test says."""
+
+    def __init__(self) -> None:
+        self.to_near: asyncio.Queue[bytes | None] = asyncio.Queue()
+        self.received = bytearray()
+        self.is_finished = asyncio.Event()
+        self.is_reset = asyncio.Event()
+        self.room = asyncio.Event()
+        self.room.set()
+        self._callback: Callable[[], None] | None = None
+
+    async def read(self) -> bytes:
+        data = await self.to_near.get()
+        if data is None:
+            raise FarReset("far side: reset")
+        return data
+
+    async def write(self, data: bytes) -> None:
+        await self.room.wait()
+        self.received += data
+
+    def finish(self) -> None:
+        self.is_finished.set()
+
+    def reset(self) -> None:
+        self.is_reset.set()
+
+    def watch_reset(self, callback: Callable[[], None]) -> None:
+        self._callback = callback
+
+    @property
+    def is_held(self) -> bool:
+        return False
+
+    def break_off(self) -> None:
+        assert self._callback is not None
+        self._callback()
+
+
+class Bench:
+    """A frontend, its far streams and what it was asked for."""
+
+    def __init__(self) -> None:
+        self.far = Far()
+        self.asked: list[Request] = []
+        self.error: SocksError | None = None
+        self.closed: asyncio.Queue[RelayResult] = asyncio.Queue()
+        self.frontend = SocksFrontend(self._open, on_closed=lambda _, result: self.closed.put_nowait(result))
+
+    async def _open(self, request: Request) -> Opened:
+        self.asked.append(request)
+        if self.error is not None:
+            raise self.error
+        return Opened(self.far, "192.0.2.9", 999)
+
+    async def dial(self, data: bytes = GREETING + REQUEST) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.frontend.port)
+        writer.write(data)
+        return reader, writer
+
+    async def connected(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        reader, writer = await self.dial()
+        assert await reader.readexactly(12) == b"\x05\x00\x05\x00\x00\x01\xc0\x00\x02\x09\x03\xe7"
+        return reader, writer
+
+
+@pytest.fixture
+async def bench() -> AsyncIterator[Bench]:
+    made = Bench()
+    await made.frontend.listen("127.0.0.1", 0)
+    yield made
+    await made.frontend.close()
+
+
+async def test_data_both_ways_and_half_close(bench: Bench) -> None:
+    reader, writer = await bench.connected()
+    writer.write(b"question")
+    writer.write_eof()
+    await bench.far.is_finished.wait()
+    assert bench.far.received == b"question"
+    bench.far.to_near.put_nowait(b"a late answer")
+    bench.far.to_near.put_nowait(b"")
+    assert await reader.read() == b"a late answer"
+    writer.close()
+    await writer.wait_closed()
+    assert str(bench.asked[0]) == "host:80"
+
+
+async def test_the_far_side_finishes_first(bench: Bench) -> None:
+    reader, writer = await bench.connected()
+    bench.far.to_near.put_nowait(b"banner")
+    bench.far.to_near.put_nowait(b"")
+    assert await reader.read() == b"banner"
+    writer.write(b"still talking")
+    writer.close()
+    await writer.wait_closed()
+    await bench.far.is_finished.wait()
+    assert bench.far.received == b"still talking"
+    assert await bench.closed.get() == RelayResult(13, 6, "both ends")
+
+
+async def test_data_in_one_segment_with_the_request(bench: Bench) -> None:
+    reader, writer = await bench.dial(GREETING + REQUEST + b"early")
+    await reader.readexactly(12)
+    writer.write(b" bird")
+    writer.write_eof()
+    await bench.far.is_finished.wait()
+    assert bench.far.received == b"early bird"
+    bench.far.to_near.put_nowait(b"")
+    assert await reader.read() == b""
+    writer.close()
+
+
+async def test_a_failed_dial_gives_its_reply_and_a_clean_end(bench: Bench) -> None:
+    bench.error = SocksError(Reply.CONNECTION_REFUSED, "refused")
+    reader, writer = await bench.dial(GREETING + REQUEST + b"data that nobody reads" * 1000)
+    assert await reader.readexactly(12) == b"\x05\x00\x05\x05\x00\x01" + bytes(6)
+    writer.write_eof()
+    assert await reader.read() == b""
+    writer.close()
+
+
+async def test_a_far_reset_is_a_reset(bench: Bench) -> None:
+    reader, writer = await bench.connected()
+    bench.far.to_near.put_nowait(None)
+    with pytest.raises(ConnectionResetError):
+        await reader.read()
+    writer.close()
+
+
+async def test_a_far_reset_is_noticed_while_nothing_flows(bench: Bench) -> None:
+    reader, writer = await bench.connected()
+    bench.far.to_near.put_nowait(b"")
+    assert await reader.read() == b""
+    bench.far.break_off()
+    await bench.far.is_reset.wait()
+    writer.close()
+
+
+async def test_a_near_reset_is_a_reset(bench: Bench) -> None:
+    _, writer = await bench.connected()
+    sock: socket.socket = writer.get_extra_info("socket")
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    writer.transport.abort()
+    await bench.far.is_reset.wait()
+    assert not bench.far.is_finished.is_set()
+
+
+async def test_a_slow_far_side_slows_the_client(bench: Bench) -> None:
+    bench.far.room.clear()
+    _, writer = await bench.connected()
+    writer.write(bytes(30_000_000))
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(writer.drain(), 1.0)
+    assert len(bench.far.received) == 0
+    bench.far.room.set()
+    await writer.drain()
+    writer.transport.abort()
+
+
+@pytest.mark.parametrize("data", [b"\x05\x01\x02", b"GET / HTTP/1.1\r\n\r\n", b"\x16\x03\x01\x02", b"\x04\x01\x00\x50"])
+async def test_nonsense_is_closed(bench: Bench, data: bytes) -> None:
+    reader, writer = await bench.dial(data)
+    writer.write_eof()
+    assert await reader.read() in (b"\x05\xff", b"")
+    writer.close()
+    assert bench.asked == []
+
+
+async def test_a_client_that_goes_away_leaves_nothing(bench: Bench) -> None:
+    for data in (b"", b"\x05", GREETING, GREETING + REQUEST[:5]):
+        _, writer = await bench.dial(data)
+        writer.close()
+        await writer.wait_closed()
+    reader, writer = await bench.connected()
+    writer.close()
+    await bench.far.is_finished.wait()
+    del reader
