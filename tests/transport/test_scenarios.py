@@ -8,6 +8,7 @@ import pytest
 
 from simnet import Network, mbit
 from tandem.impairment import Impairment
+from tandem_transport import LocalProtocolError
 
 LINK = Impairment(delay=0.030, rate=mbit(50))
 LOSSY = replace(LINK, loss=0.20)
@@ -261,11 +262,14 @@ def test_rescued_and_copy_bytes_are_counted() -> None:
     assert clean.loss_received == pytest.approx(0.0, abs=0.01)
 
 
-def test_key_update_in_mid_transfer() -> None:
+def test_key_updates_of_both_ends_in_mid_transfer() -> None:
     network = Network(LOSSY, LOSSY, seed=8).connect()
-    network.after(0.3, lambda: network.client.connection.update_keys(now=network.now))
-    network.after(0.9, lambda: network.server.connection.update_keys(now=network.now))
-    download(network, 3_000_000, limit=20)
+    for updater in (network.client, network.server, network.client):
+        network.after(0.3, lambda updater=updater: updater.connection.update_keys(now=network.now))  # type: ignore[misc]
+        download(network, 2_000_000, limit=20)
+        with pytest.raises(LocalProtocolError):
+            updater.connection.update_keys(now=network.now)
+        network.run(11)
     assert network.client.terminated is None
 
 

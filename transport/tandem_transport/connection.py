@@ -216,7 +216,12 @@ class Connection:
         self._guard(lambda: self._outbox.add_control(self._policy))
 
     def update_keys(self, *, now: float) -> None:
-        """Begins the next key phase; the peer follows with its next packet."""
+        """Begins the next key phase; the peer follows with its next packet.
+
+        Raises LocalProtocolError while packets of the last phase may still arrive.
+        """
+        if not self._protection.may_update(now=now):
+            raise LocalProtocolError("the last key update is not over")
         self._protection.update_keys(now=now)
 
     def close(self, code: int = ErrorCode.NO_ERROR, reason: str = "", *, now: float) -> None:

@@ -87,6 +87,10 @@ class PacketProtection:
             self.update_keys(now=now)
         return payload
 
+    def may_update(self, *, now: float) -> bool:
+        """Packets of the previous phase are no longer read, so that a phase bit has one meaning."""
+        return self._previous is None or now > self._previous_until
+
     def update_keys(self, *, now: float) -> None:
         """Moves both directions to the next phase (RFC 9001 section 6)."""
         self._previous, self._previous_until = self._receive, now + PREVIOUS_KEYS_LIFETIME
