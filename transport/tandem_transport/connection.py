@@ -3,30 +3,17 @@
 from collections import deque
 from collections.abc import Callable, Hashable, Iterator
 from enum import Enum
-from typing import NamedTuple, assert_never
+from typing import NamedTuple
 
 from tandem_transport.errors import DecodeError, ErrorCode, LocalProtocolError, PeerError
-from tandem_transport.events import ConnectionTerminated, DatagramReceived, Event
+from tandem_transport.events import ConnectionTerminated, Event
 from tandem_transport.frames import (
     NOT_ACK_ELICITING,
-    AckFrame,
     ConnectionCloseFrame,
     DatagramFrame,
-    Frame,
-    MaxDataFrame,
-    MaxStreamDataFrame,
-    MaxStreamsFrame,
     Mode,
-    PathChallengeFrame,
-    PathPolicyFrame,
-    PathResponseFrame,
     PathUse,
     PathWish,
-    PingFrame,
-    ResetStreamFrame,
-    StatsFrame,
-    StopSendingFrame,
-    StreamFrame,
     decode_frames,
 )
 from tandem_transport.handshake import Established, Randomness
@@ -42,6 +29,9 @@ from tandem_transport.parameters import (
     TransportParameters,
 )
 from tandem_transport.paths import Path, Reachability
+from tandem_transport.policy import Policy
+from tandem_transport.receiver import Receiver
+from tandem_transport.reports import Reports
 from tandem_transport.scheduler import Duplicate
 from tandem_transport.sender import Sender, close_packet
 from tandem_transport.stats import ConnectionStats, path_stats
@@ -119,10 +109,21 @@ class Connection:
         self._sender = Sender(self._protection, self._outbox, Duplicate(self._outbox))
         self._liveness = Liveness(is_client=is_client, randomness=randomness, emit=self._events.append, now=now)
         self._twins = TwinFilter()
-        self._policy = PathPolicyFrame(0, Mode.DUPLICATE, ())
-        self._peer_rescued = 0
-        self._stats_sequence = self._peer_stats_sequence = 0
-        self._bytes_sent = self._bytes_received = 0
+        self._policy = Policy()
+        self._reports = Reports()
+        self._receiver = Receiver(
+            paths=self._paths,
+            outbox=self._outbox,
+            liveness=self._liveness,
+            policy=self._policy,
+            reports=self._reports,
+            twins=self._twins,
+            emit=self._events.append,
+            close=lambda frame: self._terminate(frame.code, frame.reason, is_remote=True),
+            takes_policy=not is_client,
+            max_ack_delay=self._peer_max_ack_delay,
+        )
+        self._bytes_sent = 0
         self.packets_dropped = 0
 
     # --- input ---
@@ -211,9 +212,9 @@ class Connection:
 
     def set_policy(self, mode: Mode, wishes: tuple[PathWish, ...]) -> None:
         """The client decides how both ends use the paths (PATH_POLICY)."""
-        self._policy = PathPolicyFrame(self._policy.sequence + 1, mode, wishes)
-        self._apply_policy()
-        self._guard(lambda: self._outbox.add_control(self._policy))
+        frame = self._policy.choose(mode, wishes)
+        self._policy.apply(self._paths)
+        self._guard(lambda: self._outbox.add_control(frame))
 
     def update_keys(self, *, now: float) -> None:
         """Begins the next key phase; the peer follows with its next packet.
@@ -296,7 +297,7 @@ class Connection:
     @property
     def mode(self) -> Mode:
         """How paths are used, by the client's wish."""
-        return Mode(self._policy.mode) if self._policy.mode in Mode.__members__.values() else Mode.DUPLICATE
+        return self._policy.mode
 
     def silence(self, path_id: int, *, now: float) -> float:
         """Seconds for which nothing on a path was answered, 0 where nothing waits for an answer."""
@@ -316,9 +317,9 @@ class Connection:
             streams_open=len(self._streams),
             streams_total=self._streams.opened,
             stream_bytes_sent=self._bytes_sent,
-            stream_bytes_received=self._bytes_received,
+            stream_bytes_received=self._receiver.stream_bytes,
             copy_bytes=self._outbox.copy_bytes,
-            rescued=self._outbox.rescued + self._peer_rescued,
+            rescued=self._outbox.rescued + self._reports.peer_rescued,
             is_out=self._liveness.is_out,
             packets_dropped=self.packets_dropped,
             paths=tuple(path_stats(path, all_won, now=now) for path in paths),
@@ -349,8 +350,7 @@ class Connection:
         frames = decode_frames(payload)
         if not all(isinstance(frame, NOT_ACK_ELICITING) for frame in frames):
             self._schedule_acks(path, has_gap=has_gap)
-        for frame in frames:
-            self._on_frame(frame, path)
+        self._receiver.receive(frames, path, rtt=self._least_rtt(), now=self._now)
 
     def _path_of(self, path_id: int) -> Path:
         path = self._paths.get(path_id)
@@ -364,7 +364,7 @@ class Connection:
         path = Path(path_id, self._make_controller(), is_proven=is_proven, epoch=self._epoch)
         path.last_sent_at = self._now
         self._paths[path_id] = path
-        self._apply_policy()
+        self._policy.apply(self._paths)
         return path
 
     def _schedule_acks(self, path: Path, *, has_gap: bool) -> None:
@@ -399,87 +399,12 @@ class Connection:
         return path.recovery.probe_at(self._peer_max_ack_delay, is_session_active=is_active, now=self._now)
 
     def _send_stats(self) -> None:
-        self._stats_sequence += 1
-        frame = self._liveness.stats_frame(self._stats_sequence, self._outbox.rescued, self._paths, now=self._now)
+        frame = self._reports.make(self._outbox.rescued, self._paths, now=self._now)
         for path in self._paths.values():
             if path.reachability is Reachability.ACTIVE:
                 path.once.append(frame.encode())
 
-    # --- frames ---
-
-    def _on_frame(self, frame: Frame, path: Path) -> None:
-        streams, rtt, now = self._streams, self._least_rtt(), self._now
-        match frame:
-            case StreamFrame():
-                self._on_stream(frame, path)
-            case AckFrame():
-                self._on_ack(frame, path)
-            case PingFrame():
-                pass  # the acknowledgement is the answer
-            case MaxDataFrame():
-                streams.on_max_data_frame(frame)
-            case MaxStreamDataFrame():
-                streams.on_max_stream_data_frame(frame)
-            case MaxStreamsFrame():
-                streams.on_max_streams_frame(frame)
-            case ResetStreamFrame():
-                streams.on_reset_frame(frame, rtt=rtt, now=now)
-            case StopSendingFrame():
-                streams.on_stop_sending_frame(frame)
-            case DatagramFrame():
-                if self._twins.is_new(frame.sequence):
-                    self._events.append(DatagramReceived(frame.flow_id, frame.data))
-            case StatsFrame():
-                self._on_stats(frame)
-            case PathChallengeFrame():
-                path.once.append(PathResponseFrame(frame.data).encode())
-            case PathResponseFrame():
-                path.on_response(frame.data)
-            case PathPolicyFrame():
-                self._on_path_policy(frame)
-            case ConnectionCloseFrame():
-                self._terminate(frame.code, frame.reason, is_remote=True)
-            case _:
-                assert_never(frame)
-
-    def _on_ack(self, frame: AckFrame, via: Path) -> None:
-        path = self._paths.get(frame.path_id)
-        if path is None:
-            raise PeerError(ErrorCode.PROTOCOL_VIOLATION, f"ACK for unused path {frame.path_id}")
-        result = path.on_ack(frame, is_own_path=path is via, max_ack_delay=self._peer_max_ack_delay, now=self._now)
-        for packet in result.acked:
-            self._outbox.on_acked(packet)
-        for packet in result.lost:
-            self._outbox.on_lost(packet, path, now=self._now)
-
-    def _on_stream(self, frame: StreamFrame, path: Path) -> None:
-        if self._streams.on_stream_frame(frame, rtt=self._least_rtt(), now=self._now):
-            self._bytes_received += len(frame.data)
-            path.counters.on_won(now=self._now)
-            self._liveness.on_activity(now=self._now)
-
-    def _on_path_policy(self, frame: PathPolicyFrame) -> None:
-        if self.is_client:
-            raise PeerError(ErrorCode.PROTOCOL_VIOLATION, "PATH_POLICY from a server")
-        if frame.sequence > self._policy.sequence:
-            self._policy = frame
-            self._apply_policy()
-
-    def _on_stats(self, frame: StatsFrame) -> None:
-        if frame.sequence <= self._peer_stats_sequence:
-            return
-        self._peer_stats_sequence, self._peer_rescued = frame.sequence, frame.rescued
-        for count in frame.counts:
-            if count.path_id in self._paths:
-                self._paths[count.path_id].peer_count = count
-
     # --- inside ---
-
-    def _apply_policy(self) -> None:
-        for wish in self._policy.wishes:
-            path = self._paths.get(wish.path_id)
-            if path is not None and path.use is not PathUse.CLOSED:
-                path.use = wish.use
 
     def _least_rtt(self) -> float:
         return min((path.rtt.smoothed for path in self._paths.values() if path.rtt.smoothed), default=0.0)

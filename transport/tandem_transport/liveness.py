@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping
 
 from tandem_transport.events import Event, OutageChanged, PathStatusChanged
-from tandem_transport.frames import PathChallengeFrame, PathCount, PathUse, StatsFrame
+from tandem_transport.frames import PathChallengeFrame, PathUse
 from tandem_transport.handshake import Randomness
 from tandem_transport.parameters import (
     ACTIVE_PERIOD,
@@ -95,11 +95,6 @@ class Liveness:
             return False
         self._stats_at = now
         return True
-
-    def stats_frame(self, sequence: int, rescued: int, paths: Mapping[int, Path], *, now: float) -> StatsFrame:
-        """What we counted of the peer's packets."""
-        counts = [PathCount(path.path_id, *path.counters.received_and_missing(now=now)) for path in paths.values()]
-        return StatsFrame(sequence, rescued, tuple(counts))
 
     def next_timeout(self, paths: Mapping[int, Path], streams: Streams, *, now: float) -> float:
         """When `tend` has something to do."""
