@@ -1,0 +1,137 @@
+"""A peer with valid keys sends whatever it likes: nothing raises, and other sessions would not notice."""
+
+from random import Random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from simnet import CLIENT_KEY, SERVER_KEY
+from strategies import FRAME
+from tandem_transport import Connection, ErrorCode, TransportParameters, public_key
+from tandem_transport.events import ConnectionTerminated, Event
+from tandem_transport.frames import (
+    AckFrame,
+    Frame,
+    MaxStreamDataFrame,
+    PathPolicyFrame,
+    ResetStreamFrame,
+    StopSendingFrame,
+    StreamFrame,
+)
+from tandem_transport.handshake import ClientHandshake, Established, ServerHandshake
+from tandem_transport.packets import split_datagram
+
+
+def established() -> tuple[Established, Established]:
+    """The keys of both ends of a session."""
+    random = Random(1)
+    client = ClientHandshake(
+        static_private=CLIENT_KEY,
+        server_public=public_key(SERVER_KEY),
+        parameters=TransportParameters(),
+        instance_id=bytes(8),
+        timestamp_us=1,
+        token=bytes(16),
+        randomness=random.randbytes,
+    )
+    server = ServerHandshake(SERVER_KEY, next(split_datagram(client.first_message())))
+    answer, at_server = server.accept(b"c" * 16, b"r" * 16, TransportParameters(), random.randbytes)
+    at_client = client.read_answer(next(split_datagram(answer)))
+    assert isinstance(at_client, Established)
+    return at_client, at_server
+
+
+class Victim:
+    """A connection whose peer is the test."""
+
+    def __init__(self, *, is_client: bool) -> None:
+        at_client, at_server = established()
+        own, self._peer = (at_client, at_server) if is_client else (at_server, at_client)
+        self.connection = Connection(
+            own, is_client=is_client, parameters=TransportParameters(), randomness=Random(2).randbytes, now=0.0
+        )
+        if is_client:
+            self.connection.add_path(0, now=0.0)
+        self.now = 0.0
+        self._number = 0
+        self.events: list[Event] = []
+
+    def receive(self, payload: bytes, *, path_id: int = 0) -> None:
+        packet = self._peer.protection.seal(path_id, self._number, payload)
+        self._number += 1
+        self.connection.receive_datagram(path_id, packet, now=self.now, source="peer")
+        self.settle()
+
+    def settle(self) -> None:
+        for _ in range(20):
+            while (event := self.connection.next_event()) is not None:
+                self.events.append(event)
+            for _ in self.connection.datagrams_to_send(now=self.now):
+                pass
+            timeout = self.connection.next_timeout()
+            if timeout is None or timeout > self.now + 1:
+                return
+            self.now = max(self.now, timeout)
+            self.connection.handle_timeout(now=self.now)
+
+    @property
+    def closed_with(self) -> int | None:
+        codes = [event.code for event in self.events if isinstance(event, ConnectionTerminated)]
+        return codes[0] if codes else None
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.booleans(), st.lists(st.lists(FRAME, min_size=1, max_size=4), min_size=1, max_size=6), st.integers(0, 3))
+def test_any_frames_in_any_order(is_client: bool, packets: list[list[Frame]], path_id: int) -> None:
+    victim = Victim(is_client=is_client)
+    if is_client:
+        victim.connection.send_stream_data(victim.connection.open_stream(), b"hello")
+        victim.settle()
+    for number, frames in enumerate(packets):
+        victim.receive(b"".join(frame.encode() for frame in frames), path_id=path_id if number % 2 else 0)
+    victim.connection.stats(now=victim.now)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.binary(max_size=200), min_size=1, max_size=4))
+def test_any_payload(payloads: list[bytes]) -> None:
+    victim = Victim(is_client=False)
+    for payload in payloads:
+        victim.receive(payload)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.binary(max_size=1500))
+def test_arbitrary_datagrams_reach_no_application(datagram: bytes) -> None:
+    victim = Victim(is_client=False)
+    victim.connection.receive_datagram(0, datagram, now=0.0, source="stranger")
+    assert victim.connection.next_event() is None
+    assert not victim.connection.is_confirmed
+    assert list(victim.connection.datagrams_to_send(now=0.0)) == []
+
+
+@pytest.mark.parametrize(
+    ("frame", "code"),
+    [
+        (StreamFrame(0, 1 << 40, b"x", False), ErrorCode.FLOW_CONTROL_ERROR),
+        (StreamFrame(4000, 0, b"x", False), ErrorCode.STREAM_LIMIT_ERROR),
+        (StreamFrame(1, 0, b"x", False), ErrorCode.STREAM_STATE_ERROR),
+        (MaxStreamDataFrame(7, 1), ErrorCode.STREAM_STATE_ERROR),
+        (StopSendingFrame(9, 1), ErrorCode.STREAM_STATE_ERROR),
+        (ResetStreamFrame(0, 1, 1 << 50), ErrorCode.FLOW_CONTROL_ERROR),
+        (AckFrame(0, 0, 0, 0, ((0, 1 << 40),)), ErrorCode.PROTOCOL_VIOLATION),
+        (AckFrame(5, 0, 0, 0, ((0, 0),)), ErrorCode.PROTOCOL_VIOLATION),
+    ],
+)
+def test_violations_close_the_session_with_a_reason(frame: Frame, code: ErrorCode) -> None:
+    victim = Victim(is_client=False)
+    victim.receive(frame.encode())
+    assert victim.closed_with == code
+    assert not victim.connection.is_open
+
+
+def test_a_server_makes_no_policy() -> None:
+    victim = Victim(is_client=True)
+    victim.receive(PathPolicyFrame(1, 1, ()).encode())
+    assert victim.closed_with == ErrorCode.PROTOCOL_VIOLATION
