@@ -17,6 +17,7 @@ class Service(Protocol):
 
 def run(main: Coroutine[Any, Any, None]) -> None:
     """Runs it under uvloop where that exists, on Windows with the loop that has UDP."""
+    _raise_descriptor_limit()
     if sys.platform == "win32":
         with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
             runner.run(main)
@@ -55,3 +56,14 @@ async def serve(service: Service, beside: Callable[[], Awaitable[None]] | None =
         closing = asyncio.create_task(service.close())
         with contextlib.suppress(asyncio.CancelledError):
             await closing
+
+
+def _raise_descriptor_limit() -> None:
+    """A browser opens dozens of connections at once; the usual soft limit of 1024 is soon reached."""
+    if sys.platform == "win32":
+        return
+    import resource
+
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
