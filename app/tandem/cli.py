@@ -12,6 +12,7 @@ from tandem.errors import TandemError, UsageError
 if TYPE_CHECKING:
     from tandem.config import Config
     from tandem.invites import Invite
+    from tandem.state import StateDirectory
 
 _CONFIG = click.option("--config", "config_file", type=click.Path(path_type=Path), help="TOML file to read.")
 _STATE = click.option(
@@ -66,7 +67,11 @@ def server(
 
     section: dict[str, Any] = {"state": state, "listen": list(listen), "allow": list(allow)}
     options: dict[str, Any] = {"server": {key: value for key, value in section.items() if value}}
-    options |= {"forward": [_split(item, "=", "--forward", ("match", "target")) for item in forward]} if forward else {}
+    options |= (
+        {"forward": [_split(item, "--forward MATCH=TARGET", ("match", "target")) for item in forward]}
+        if forward
+        else {}
+    )
     options |= {"admin": {"listen": admin}} if admin else {}
     logs.set_up(log_level, log_format)
     running.run(running.serve(Server(config.load(config_file, options))))
@@ -115,23 +120,22 @@ def invite(
 
 
 @cli.command()
+@_CONFIG
 @_STATE
-def clients(state: Path | None) -> None:
+def clients(config_file: Path | None, state: Path | None) -> None:
     """List the registered clients."""
-    from tandem.state import StateDirectory, default_directory
-
-    for client in StateDirectory(state or default_directory()).clients():
+    for client in _state_directory(config_file, state).clients():
         click.echo(f"{client.name}\t{client.created}")
 
 
 @cli.command()
 @click.argument("name")
+@_CONFIG
 @_STATE
-def revoke(name: str, state: Path | None) -> None:
+def revoke(name: str, config_file: Path | None, state: Path | None) -> None:
     """Remove a client; its sessions end within two seconds."""
-    from tandem.state import StateDirectory, default_directory
-
-    StateDirectory(state or default_directory()).remove_client(name)
+    _state_directory(config_file, state).remove_client(name)
+    click.echo(f"{name} is removed")
 
 
 @cli.command("client")
@@ -252,6 +256,15 @@ def _complain(text: str, hint: str) -> None:
         click.echo(f"hint: {hint}", err=True)
 
 
+def _state_directory(config_file: Path | None, state: Path | None) -> "StateDirectory":
+    """The server's, as the configuration says."""
+    from tandem import config
+    from tandem.state import StateDirectory, default_directory
+
+    loaded = config.load(config_file, {"server": {"state": state}} if state else {})
+    return StateDirectory(loaded.server.state or default_directory())
+
+
 def _read_invite(source: str | None, config: "Config") -> "Invite":
     from tandem.invites import Invite
 
@@ -263,9 +276,14 @@ def _read_invite(source: str | None, config: "Config") -> "Invite":
             raise UsageError("no invite", hint)
         return Invite.decode(config.invite.get_secret_value())
     if source == "-":
-        return Invite.decode(sys.stdin.readline())
+        text = sys.stdin.readline()
+        if not text.strip():
+            raise UsageError("no invite on standard input", "tandem client - < FILE")
+        return Invite.decode(text)
     if source.startswith("@"):
         return Invite.decode(_read_secret(Path(source[1:])))
+    if not source.startswith("tandem://") and Path(source).is_file():
+        raise UsageError(f"{source} is a file, not an invite", f"to read it: tandem client @{source}")
     click.echo("warning: others on this machine can see an invite on the command line; use - or @FILE", err=True)
     return Invite.decode(source)
 
@@ -280,7 +298,7 @@ def _read_secret(path: Path) -> str:
 
 
 def _parse_link(text: str) -> dict[str, str]:
-    fields = _split(text, "=", "--link", ("name", "bind"))
+    fields = _split(text, "--link NAME=BIND[@HOST:PORT]", ("name", "bind"))
     bind, separator, endpoint = fields["bind"].partition("@")
     return {"name": fields["name"], "bind": bind} | ({"endpoint": endpoint} if separator else {})
 
@@ -288,13 +306,15 @@ def _parse_link(text: str) -> dict[str, str]:
 def _parse_listen(text: str) -> dict[str, Any]:
     from tandem.addresses import parse_host_port
 
-    fields = _split(text, "=", "--listen", ("place", "forward"))
+    fields = _split(text, "--listen [HOST:]PORT=FORWARD", ("place", "forward"))
     host, port = parse_host_port(fields["place"], what="--listen", default_host="127.0.0.1")
     return {"host": host, "port": port, "forward": fields["forward"]}
 
 
-def _split(text: str, separator: str, option: str, names: tuple[str, str]) -> dict[str, str]:
-    first, found, second = text.partition(separator)
+def _split(text: str, form: str, names: tuple[str, str]) -> dict[str, str]:
+    """The two sides of the first equals sign; `form` is the option as `--help` has it."""
+    first, found, second = text.partition("=")
     if not found or not first or not second:
-        raise UsageError(f"{option}: {text!r}", f"accepted is {names[0].upper()}{separator}{names[1].upper()}")
+        option, _, accepted = form.partition(" ")
+        raise UsageError(f"{option}: {text!r} has another form", f"accepted is {accepted}")
     return {names[0]: first, names[1]: second}

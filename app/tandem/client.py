@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 import time
 
 from tandem.addresses import format_host_port, parse_host_port
@@ -12,7 +13,7 @@ from tandem.forwards import SUFFIX
 from tandem.invites import Invite
 from tandem.links import found_links, resolver
 from tandem.request import Answer, Kind, Request, RequestError, read_answer
-from tandem.status import ClientStatus, client_status
+from tandem.status import ClientStatus, client_status, refusal_text
 from tandem.streams import FarStream
 from tandem_socks import Opened, Relay, RelayResult, Reply, SocksError, SocksFrontend, reset_tcp
 from tandem_socks import Request as SocksRequest
@@ -33,12 +34,6 @@ log = logging.getLogger("tandem.client")
 _SESSION_WAIT = 15.0
 """Seconds that a new connection waits for a session while there is none."""
 
-_REFUSALS = {
-    1: "this client's key is not registered there; ask for a new invite",
-    2: "too many computers use this client's key; ask for another invite",
-    3: "the server is full",
-}
-
 
 class Client:
     """Everything that a client process runs."""
@@ -52,6 +47,8 @@ class Client:
         self._servers: list[asyncio.Server] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._admin: AdminEndpoint | None = None
+        self._refused: int | None = None
+        """The refusal that was logged last; each link brings one."""
         self._socks = SocksFrontend(self._open_socks, on_closed=self._on_socks_closed)
         self.driver: ClientDriver
 
@@ -179,9 +176,11 @@ class Client:
     def _on_event(self, event: ClientEvent) -> None:
         match event:
             case Connected():
+                self._refused = None
                 log.info("session with the server is up")
-            case HandshakeRefused(code):
-                log.error("the server refuses us: %s", _REFUSALS.get(code, f"code {code}"))
+            case HandshakeRefused(code) if code != self._refused:
+                self._refused = code
+                log.error("refused: %s", refusal_text(code))
             case HandshakeUnanswered(attempts, silence) if attempts in (2, 5) or attempts % 20 == 0:
                 remotes = ", ".join(sorted({e for link in self._links for e in _endpoints(link)}))
                 text = "no answer from %s for %.0f s: wrong server key, firewall, or server down; trying on"
@@ -193,8 +192,9 @@ class Client:
                     log.warning("all links are down; connections are held")
                 else:
                     log.info("back after %.1f s", duration)
-            case ConnectionTerminated(code, reason, _):
-                log.warning("session over: %s", reason or error_name(code))
+            case ConnectionTerminated(code, reason, is_remote):
+                level = logging.WARNING if is_remote else logging.INFO
+                log.log(level, "session over: %s", reason or error_name(code))
             case _:
                 pass
 
@@ -243,4 +243,6 @@ def _log_closed(target: str, result: RelayResult) -> None:
 
 def _port_error(what: str, host: str, port: int, error: OSError, option: str) -> TandemError:
     place = format_host_port(host, port)
-    return TandemError(f"{what} {place}: {error.strerror or error}", f"{option} takes another one")
+    return TandemError(
+        f"{what} {place}: {os.strerror(error.errno) if error.errno else error}", f"{option} takes another one"
+    )

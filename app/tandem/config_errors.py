@@ -29,7 +29,7 @@ def describe(
         if item["type"] == "missing" and str(item["loc"][-1]) in misspelt:
             continue  # the misspelling is reported already
         source = _source(item["loc"], file, options, environment)
-        lines.append(f"{source}{_place(item['loc'])}: {_text(item, model)}")
+        lines.append(f"{source}{_place(item['loc'])}{_text(item, model)}")
     head = "configuration: 1 problem" if len(lines) == 1 else f"configuration: {len(lines)} problems"
     return UsageError("\n  ".join([head, *lines]))
 
@@ -59,7 +59,7 @@ def _source(
     top = str(location[0])
     name = "TANDEM_" + "__".join(str(part) for part in location).upper()
     if _holds(options, location[:2]) or (top in options and not isinstance(options[top], Mapping)):
-        return "option "
+        return "option --"
     if any(name.startswith(key) for key in environment if key.startswith("TANDEM_")):
         return f"environment {name}: "
     return f"{file}: " if file is not None else ""
@@ -78,7 +78,7 @@ def _place(location: tuple[int | str, ...]) -> str:
     text = ""
     for part in location:
         text += f"[{part}]" if isinstance(part, int) else f".{part}"
-    return text.removeprefix(".") or "all together"
+    return text.removeprefix(".") + ": " if text else ""
 
 
 def _suggestion(model: type[BaseModel], location: tuple[int | str, ...]) -> str | None:

@@ -37,7 +37,8 @@ def _dial(host: str, port: int, proxy_host: str, proxy_port: int) -> socket.sock
             f"no SOCKS port at {place}", "start `tandem client`, or name it: --proxy HOST:PORT"
         ) from error
     except (socks.ProxyError, OSError) as error:
-        raise TandemError(f"{host}:{port}: {error}") from error
+        text = str(error).removeprefix("Socket error: ").removeprefix("0x05: ")
+        raise TandemError(f"{host}:{port}: {text}") from error
     return sock
 
 

@@ -6,6 +6,7 @@ import sys
 from collections import deque
 from collections.abc import Callable
 
+from rich import box
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.table import Table
@@ -100,11 +101,15 @@ def _session_line(status: ClientStatus) -> Text:
 
 
 def _table(status: ClientStatus) -> Table:
-    table = Table(expand=False)
-    table.add_column("link")
-    table.add_column("state", min_width=8)
-    for title in ("RTT ms", "loss up", "loss down", "up", "down", "won"):
-        table.add_column(title, justify="right", no_wrap=True)
+    """At most 80 columns wide, and as wide with traffic as without."""
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table.add_column("link", max_width=14, overflow="ellipsis", no_wrap=True)
+    table.add_column("state", min_width=8, no_wrap=True)
+    for title, width in (("RTT ms", 6), ("loss up", 7), ("loss down", 9)):
+        table.add_column(title, justify="right", min_width=width, no_wrap=True)
+    for title in ("up bit/s", "down bit/s"):
+        table.add_column(title, justify="right", min_width=10, no_wrap=True)
+    table.add_column("won", justify="right", min_width=4, no_wrap=True)
     for link in status.links:
         table.add_row(*_row(link))
     return table
@@ -132,11 +137,11 @@ def _percent(share: float | None) -> str:
 
 
 def _rate(bits: float) -> str:
-    for unit in ("bit/s", "kbit/s", "Mbit/s"):
+    for unit in ("", " k", " M"):
         if bits < 1000:
-            return f"{bits:.0f} {unit}" if unit == "bit/s" else f"{bits:.3g} {unit}"
+            return f"{bits:.3g}{unit}"
         bits /= 1000
-    return f"{bits:.3g} Gbit/s"
+    return f"{bits:.3g} G"
 
 
 def _bytes(count: float) -> str:

@@ -129,7 +129,7 @@ def head(config: Config) -> str:
         f"Two bad links between a client and a server on this machine: {links}.\n"
         "In another terminal, try:\n"
         f"  curl --socks5-hostname {socks} http://example.org/\n"
-        f"  python3 -m http.server 8000 & curl --socks5-hostname {socks} http://127.0.0.1:8000/\n"
+        f"  curl --socks5-hostname {socks} http://127.0.0.1:PORT/   (a server of yours)\n"
         f"  ssh -o ProxyCommand='tandem connect %h %p' YOUR-HOST\n"
         "Ctrl-C ends it.\n"
     )

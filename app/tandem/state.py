@@ -65,7 +65,8 @@ class StateDirectory:
     def add_client(self, name: str, public: bytes, *, replace: bool) -> None:
         """Registers a client. Raises UsageError for a bad or taken name, TandemError where it cannot be written."""
         if not _NAME.fullmatch(name):
-            raise UsageError(f"client name {name!r}", "letters, digits, dots, dashes and underscores, at most 64")
+            hint = "letters, digits, dots, dashes and underscores, at most 64"
+            raise UsageError(f"client name {name!r} is not allowed", hint)
         path = self._clients / f"{name}.json"
         if path.exists() and not replace:
             raise UsageError(f"client {name!r} is registered already", "--replace gives it a new key")
@@ -84,7 +85,7 @@ class StateDirectory:
         path = self._clients / f"{name}.json"
         if not _NAME.fullmatch(name) or not path.exists():
             known = ", ".join(client.name for client in self.clients()) or "none"
-            raise UsageError(f"no client {name!r}", f"registered: {known}")
+            raise UsageError(f"no client {name!r} in {self.path}", f"registered: {known}")
         path.unlink()
 
     def stamp(self) -> tuple[tuple[str, int, int], ...]:

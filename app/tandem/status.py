@@ -96,13 +96,26 @@ class ServerStatus(BaseModel):
 Status = ClientStatus | ServerStatus
 
 
+_REFUSALS = {
+    1: "the server does not know this client's key; ask for a new invite",
+    2: "too many computers use this client's key; ask for another invite",
+    3: "the server is full",
+}
+
+
+def refusal_text(code: int) -> str:
+    """Why a server turns a client down, in words."""
+    return _REFUSALS.get(code, f"the server refuses this client (code {code})")
+
+
 def client_status(driver: ClientDriver, started_at: float) -> ClientStatus:
     """The present status of a client."""
     now = time.monotonic()
     connection = driver.endpoint.connection
     stats = connection.stats(now=now) if connection is not None else None
     paths = {path.path_id: path for path in stats.paths} if stats else {}
-    links = [_client_link(i, link, paths.get(i)) for i, link in enumerate(driver.links)]
+    waiting = refusal_text(driver.refused) if driver.refused is not None else "no session yet"
+    links = [_client_link(i, link, paths.get(i), waiting) for i, link in enumerate(driver.links)]
     server = next((link.remote for link in links if link.remote), None)
     return ClientStatus(
         uptime_s=round(now - started_at, 1),
@@ -147,11 +160,11 @@ def _session(stats: ConnectionStats | None, *, is_up: bool, server: str | None) 
     }
 
 
-def _client_link(path_id: int, link: Link, path: PathStats | None) -> LinkStatus:
+def _client_link(path_id: int, link: Link, path: PathStats | None, waiting: str) -> LinkStatus:
     local = format_address(link.sock.local) if link.sock is not None else None
     remote = format_address(link.remote) if link.remote is not None else None
     if path is None:
-        state, reason = ("down", link.error) if link.error else ("probing", "no session yet")
+        state, reason = ("down", link.error) if link.error else ("probing", waiting)
         return LinkStatus.model_validate(
             {"name": link.name, "path_id": path_id, "local": local, "remote": remote, "state": state, "reason": reason}
             | {"rtt_ms": {"latest": None, "smoothed": None, "min": None, "p95": None}, "won": None}

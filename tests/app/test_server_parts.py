@@ -45,7 +45,7 @@ def test_clients_are_registered_replaced_and_removed(tmp_path: Path) -> None:
     assert registry.lookup(b"2" * 32) == "laptop"
     state.remove_client("laptop")
     assert registry.reload() == {b"2" * 32}
-    with pytest.raises(UsageError, match="no client 'laptop'") as caught:
+    with pytest.raises(UsageError, match="no client 'laptop' in ") as caught:
         state.remove_client("laptop")
     assert caught.value.hint == "registered: none"
 
@@ -216,9 +216,8 @@ def test_the_console_fits_eighty_columns_and_needs_no_colour() -> None:
     assert "session up" in text
     assert "streams 2 open, 7 in all" in text
     row = next(row for row in text.splitlines() if "wifi" in row)
-    assert [cell.strip() for cell in row.split("│")[1:-1]] == [
-        "wifi", "degraded", "33", "12%", "-", "1.25 Mbit/s", "0 bit/s", "50%"
-    ]  # fmt: skip
+    assert row.split() == ["wifi", "degraded", "33", "12%", "-", "1.25", "M", "0", "50%"]
+    assert max(map(len, text.splitlines())) <= 80
     assert "wifi: loss over 10%" in text
     assert "link wifi is degraded" in text
 

@@ -318,7 +318,7 @@ class Connection:
             streams_total=self._streams.opened,
             stream_bytes_sent=self._bytes_sent,
             stream_bytes_received=self._receiver.stream_bytes,
-            copy_bytes=self._outbox.copy_bytes,
+            copy_bytes=self._outbox.copy_bytes + self._reports.peer_copied,
             rescued=self._outbox.rescued + self._reports.peer_rescued,
             is_out=self._liveness.is_out,
             packets_dropped=self.packets_dropped,
@@ -399,7 +399,8 @@ class Connection:
         return path.recovery.probe_at(self._peer_max_ack_delay, is_session_active=is_active, now=self._now)
 
     def _send_stats(self) -> None:
-        frame = self._reports.make(self._outbox.rescued, self._paths, now=self._now)
+        outbox = self._outbox
+        frame = self._reports.make(outbox.rescued, outbox.copy_bytes, self._paths, now=self._now)
         for path in self._paths.values():
             if path.reachability is Reachability.ACTIVE:
                 path.once.append(frame.encode())

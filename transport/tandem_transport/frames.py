@@ -216,10 +216,12 @@ class StatsFrame(NamedTuple):
     """Counts up; an older frame than the newest seen is ignored."""
     rescued: int
     """Chunks that a copy saved since the session began, by the sender's count."""
+    copied: int
+    """Bytes that the sender has sent again, as copies or retransmissions."""
     counts: tuple[PathCount, ...]
 
     def encode(self) -> bytes:
-        values = [FrameType.STATS, self.sequence, self.rescued, len(self.counts)]
+        values = [FrameType.STATS, self.sequence, self.rescued, self.copied, len(self.counts)]
         for count in self.counts:
             values += count
         return b"".join(map(encode_varint, values))
@@ -366,9 +368,9 @@ def _path_policy(reader: Reader) -> Frame:
 
 
 def _stats(reader: Reader) -> Frame:
-    sequence, rescued = reader.varint(), reader.varint()
+    sequence, rescued, copied = reader.varint(), reader.varint(), reader.varint()
     counts = tuple(PathCount(_path_id(reader), reader.varint(), reader.varint()) for _ in _path_list(reader))
-    return StatsFrame(sequence, rescued, counts)
+    return StatsFrame(sequence, rescued, copied, counts)
 
 
 def _datagram(reader: Reader) -> Frame:

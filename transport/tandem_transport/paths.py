@@ -31,6 +31,10 @@ _OUTAGE_PTOS = 3
 """A run of losses that spans more probe timeouts than this is an outage, not a loss rate."""
 
 
+_LOSS_PACKETS = 30
+"""Packets in 10 s from which a loss rate says something; one lost keep-alive of five does not."""
+
+
 class Reachability(IntEnum):
     """The scheduler's view; lower is better."""
 
@@ -239,19 +243,13 @@ class Path:
                 silence=now - since if since is not None else 0.0,
                 unanswered=recovery.unanswered,
                 is_suspect=self.reachability is not Reachability.ACTIVE,
-                loss=max(self.loss_sent(now=now) or 0.0, self.loss_received(now=now) or 0.0),
+                loss=max(
+                    self.counters.loss_sent(least=_LOSS_PACKETS, now=now) or 0.0,
+                    self.counters.loss_received(least=_LOSS_PACKETS, now=now) or 0.0,
+                ),
                 smoothed_rtt=self.rtt.smoothed,
                 min_rtt=self.rtt.minimum,
                 link_error=self.link_error,
             )
         )
         return self.status is not before
-
-    def loss_sent(self, *, now: float) -> float | None:
-        """Share of our packets that were lost in the last 10 s, outages excluded."""
-        return self.counters.loss_sent(now=now)
-
-    def loss_received(self, *, now: float) -> float | None:
-        """Share of the peer's packet numbers that never came, of the last 10 s."""
-        received, missing = self.counters.received_and_missing(now=now)
-        return missing / (received + missing) if received + missing else None

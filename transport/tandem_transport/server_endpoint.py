@@ -127,6 +127,7 @@ class ServerEndpoint:
         self._events: deque[ServerEvent] = deque()
         self._timeouts: dict[bytes, float] = {}
         self._touched: dict[bytes, Session] = {}
+        self._is_closing = False
         self.counters = ServerCounters()
 
     @property
@@ -141,6 +142,8 @@ class ServerEndpoint:
         packet = next(split_datagram(data), None)
         if packet is None:
             self.counters.malformed += 1
+        elif self._is_closing and packet.connection_id not in self._sessions:
+            return
         elif packet.packet_type is PacketType.TRANSPORT:
             self._receive_transport(packet, data, source, now)
         elif packet.packet_type is PacketType.INITIATION:
@@ -170,7 +173,8 @@ class ServerEndpoint:
                 self._close(session, ErrorCode.REVOKED, "this client's key was removed", now)
 
     def close(self, *, now: float) -> None:
-        """Ends all sessions."""
+        """Ends all sessions, and begins no other."""
+        self._is_closing = True
         for session in self.sessions:
             self._close(session, ErrorCode.SHUTTING_DOWN, "the server shuts down", now)
 

@@ -43,6 +43,7 @@ class ConnectionStats:
     """Bytes of stream data, each counted once."""
     stream_bytes_received: int
     copy_bytes: int
+    """Bytes sent again, as copies or retransmissions, in both directions."""
     rescued: int
     """Chunks that a copy saved, in both directions."""
     is_out: bool
@@ -66,8 +67,8 @@ def path_stats(path: Path, all_won: int, *, now: float) -> PathStats:
         rtt_smoothed=rtt.smoothed if has_rtt else None,
         rtt_min=rtt.minimum if has_rtt else None,
         rtt_p95=rtt.p95() if has_rtt else None,
-        loss_sent=path.loss_sent(now=now),
-        loss_received=path.loss_received(now=now),
+        loss_sent=counters.loss_sent(now=now),
+        loss_received=counters.loss_received(now=now),
         rate_sent=rate_sent,
         rate_received=rate_received,
         bytes_sent=counters.bytes_sent,

@@ -83,6 +83,7 @@ class UdpSocket:
         """Datagrams received and dropped, for we were too slow."""
         self.error = ""
         """What the last send failed with; empty once one succeeds."""
+        self._is_closed = False
 
     @classmethod
     async def open(cls, host: str, port: int, device: str | None = None) -> "UdpSocket":
@@ -94,6 +95,8 @@ class UdpSocket:
 
     def send(self, data: bytes, address: UdpAddress) -> bool:
         """Sends one datagram, or drops it; tells which."""
+        if self._is_closed:
+            return False
         try:
             self._udp.sendto(data, address)
         except BlockingIOError:
@@ -126,6 +129,7 @@ class UdpSocket:
 
     def close(self) -> None:
         """Closes the socket; `receive` returns."""
+        self._is_closed = True
         self._stream.close()
 
     def _shed(self) -> None:
