@@ -9,18 +9,22 @@ from hypothesis import strategies as st
 from simnet import CLIENT_KEY, SERVER_KEY
 from strategies import FRAME
 from tandem_transport import Connection, ErrorCode, TransportParameters, public_key
-from tandem_transport.events import ConnectionTerminated, Event
+from tandem_transport.events import ConnectionTerminated, Event, StreamDataReceived
 from tandem_transport.frames import (
     AckFrame,
     Frame,
     MaxStreamDataFrame,
+    PathChallengeFrame,
     PathPolicyFrame,
+    PathUse,
+    PathWish,
     ResetStreamFrame,
     StopSendingFrame,
     StreamFrame,
 )
 from tandem_transport.handshake import ClientHandshake, Established, ServerHandshake
 from tandem_transport.packets import split_datagram
+from tandem_transport.parameters import MAX_OUTSTANDING
 
 
 def established() -> tuple[Established, Established]:
@@ -55,20 +59,29 @@ class Victim:
             self.connection.add_path(0, now=0.0)
         self.now = 0.0
         self._number = 0
+        self.sent = 0
+        """Bytes that it has sent."""
         self.events: list[Event] = []
 
-    def receive(self, payload: bytes, *, path_id: int = 0) -> None:
+    def receive(self, payload: bytes, *, path_id: int = 0, source: str = "peer") -> None:
+        self.receive_only(payload, path_id=path_id, source=source)
+        self.settle()
+
+    def receive_only(self, payload: bytes, *, path_id: int = 0, source: str = "peer") -> None:
+        """Without the second of timers that follows."""
         packet = self._peer.protection.seal(path_id, self._number, payload)
         self._number += 1
-        self.connection.receive_datagram(path_id, packet, now=self.now, source="peer")
-        self.settle()
+        self.connection.receive_datagram(path_id, packet, now=self.now, source=source)
+        self._send()
+
+    def _send(self) -> None:
+        self.sent += sum(len(transmit.data) for transmit in self.connection.datagrams_to_send(now=self.now))
 
     def settle(self) -> None:
         for _ in range(20):
             while (event := self.connection.next_event()) is not None:
                 self.events.append(event)
-            for _ in self.connection.datagrams_to_send(now=self.now):
-                pass
+            self._send()
             timeout = self.connection.next_timeout()
             if timeout is None or timeout > self.now + 1:
                 return
@@ -135,3 +148,41 @@ def test_a_server_makes_no_policy() -> None:
     victim = Victim(is_client=True)
     victim.receive(PathPolicyFrame(1, 1, ()).encode())
     assert victim.closed_with == ErrorCode.PROTOCOL_VIOLATION
+
+
+def test_a_reset_stream_takes_no_more_data_and_gives_no_more_credit() -> None:
+    victim = Victim(is_client=False)
+    victim.receive(StreamFrame(0, 0, bytes(1000), False).encode())
+    victim.receive(ResetStreamFrame(0, 1, 3000).encode())
+    victim.receive(StreamFrame(0, 1000, bytes(500), False).encode())
+    victim.connection.consume(0, 1000)
+    delivered = [event for event in victim.events if isinstance(event, StreamDataReceived)]
+    assert [len(event.data) for event in delivered] == [1000]
+    # The whole session window is offered again, and not a byte more.
+    victim.receive(b"".join(StreamFrame(2 + 2 * i, 0, bytes(500), False).encode() for i in range(2)))
+    assert victim.closed_with is None
+
+
+def test_challenges_that_nobody_acknowledges_are_not_answered_without_end() -> None:
+    victim = Victim(is_client=True)
+    for number in range(MAX_OUTSTANDING + 500):
+        victim.receive_only(PathChallengeFrame(number.to_bytes(8, "big")).encode())
+    assert victim.connection.stats(now=victim.now).paths[0].bytes_in_flight < (MAX_OUTSTANDING + 10) * 60
+
+
+def test_a_short_frame_does_not_carry_a_long_one_past_the_limit() -> None:
+    victim = Victim(is_client=False)
+    victim.receive(b"\x01" + bytes(1100))
+    assert victim.connection.send_datagram(1, bytes(1000))
+    before = victim.sent
+    victim.receive(PathChallengeFrame(bytes(8)).encode(), source="elsewhere")
+    assert victim.sent - before <= 3 * 51
+
+
+def test_a_closed_path_makes_no_timer_fire_forever_and_holds_nothing_up() -> None:
+    victim = Victim(is_client=False)
+    victim.receive(PathPolicyFrame(1, 1, (PathWish(0, PathUse.CLOSED, 0),)).encode())
+    for _ in range(20):
+        victim.receive(b"\x01")
+    timeout = victim.connection.next_timeout()
+    assert timeout is None or timeout > victim.now

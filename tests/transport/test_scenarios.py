@@ -302,3 +302,21 @@ def test_a_silent_session_ends_and_another_begins() -> None:
     network.run_until(lambda: len(network.client_peers) == len(network.server_peers) == 2, limit=35)
     assert network.client_peers[0].terminated is not None
     download(network, 10_000, limit=5)
+
+
+def test_two_ends_that_close_at_once_do_not_answer_each_other_without_end() -> None:
+    network = Network(replace(LINK, delay=0.005), replace(LINK, delay=0.1), replace(LINK, delay=0.25)).connect()
+    network.run(2)
+    before = network.datagrams_to_client + network.datagrams_to_server
+    network.client_endpoint.close(now=network.now)
+    network.server_endpoint.close(now=network.now)
+    network.run(5)
+    assert network.datagrams_to_client + network.datagrams_to_server - before < 30
+
+
+def test_whoever_closes_the_session_another_one_follows() -> None:
+    network = Network(LINK, LINK).connect()
+    network.run(5)
+    network.client.connection.close(now=network.now)
+    network.run_until(lambda: len(network.client_peers) == len(network.server_peers) == 2, limit=5)
+    download(network, 10_000, limit=5)

@@ -88,6 +88,9 @@ class ClientEndpoint:
         self._last_timestamp_us = 0
         self._path_ids: list[int] = []
         self._connection: Connection | None = None
+        self._connected_at = now
+        self._short_sessions = 0
+        self._now = now
         self._handshakes: deque[ClientHandshake] = deque(maxlen=_KEPT_HANDSHAKES)
         self._token = bytes(MAC_SIZE)
         self._attempts = 0
@@ -108,6 +111,7 @@ class ClientEndpoint:
 
     def receive_datagram(self, path_id: int, data: bytes, *, now: float, source: Hashable = None) -> None:
         """A datagram that arrived on a link."""
+        self._now = now
         packet = next(split_datagram(data), None)
         if packet is None:
             return
@@ -123,6 +127,7 @@ class ClientEndpoint:
 
     def handle_timeout(self, *, now: float) -> None:
         """To be called when `next_timeout` has passed."""
+        self._now = now
         if self._connection is not None:
             self._connection.handle_timeout(now=now)
             self._collect(now)
@@ -161,6 +166,7 @@ class ClientEndpoint:
 
     def datagrams_to_send(self, *, now: float) -> Iterator[Transmit]:
         """Everything that may leave now."""
+        self._now = now
         while self._outgoing:
             yield self._outgoing.popleft()
         if self._connection is not None:
@@ -175,10 +181,8 @@ class ClientEndpoint:
 
     def next_event(self) -> ClientEvent | None:
         """The next thing that happened."""
-        if not self._events and self._connection is not None:
-            event = self._connection.next_event()
-            if event is not None:
-                self._events.append(event)
+        if not self._events:
+            self._collect(self._now)
         return self._events.popleft() if self._events else None
 
     # --- handshake ---
@@ -243,7 +247,7 @@ class ClientEndpoint:
         for path_id in self._path_ids:
             connection.add_path(path_id, now=now)
         connection.set_policy(self._mode, ())
-        self._connection = connection
+        self._connection, self._connected_at = connection, now
         self._handshakes.clear()
         self._attempts = 0
         self._retry_at = self._repeat_at = None
@@ -259,7 +263,10 @@ class ClientEndpoint:
             if isinstance(event, ConnectionTerminated) and not self._is_stopped:
                 self._outgoing.extend(connection.datagrams_to_send(now=now))
                 self._connection = None
-                self._retry_at = now
+                # One session after another that ends as it begins must not make a loop at RTT speed.
+                is_short = now - self._connected_at < HANDSHAKE_RETRY
+                self._short_sessions = self._short_sessions + 1 if is_short else 0
+                self._retry_at = now + HANDSHAKE_RETRY if self._short_sessions > 1 else now
                 return
         if connection.is_closed:
             self._connection = None

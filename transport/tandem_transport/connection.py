@@ -94,7 +94,9 @@ class Connection:
         self._now = now
         self._state = _State.OPEN
         self._close_frame = b""
-        self._close_again = False
+        self._close_on: list[Path] = []
+        """Paths on which the CONNECTION_CLOSE is to be sent, again."""
+        self._received_closing = 0
         self._closed_at = 0.0
         self._events: deque[Event] = deque()
         self._paths: dict[int, Path] = {}
@@ -236,11 +238,12 @@ class Connection:
         """Everything that may leave now."""
         self._now = now
         if self._state is _State.OPEN:
+            self._outbox.note_blocked(self._paths.values())
             for path, data in self._sender.packets(list(self._paths.values()), now=now):
                 yield Transmit(path.path_id, data, path.address)
-        elif self._close_again:
-            self._close_again = False
-            for path in self._paths.values():
+        else:
+            paths, self._close_on = self._close_on, []
+            for path in paths:
                 data = close_packet(self._protection, path, self._close_frame, now=now)
                 if path.may_send_to_address(len(data)):
                     path.on_packet_sent(None, len(data), now=now)
@@ -256,6 +259,8 @@ class Connection:
         liveness_at = self._liveness.next_timeout(self._paths, self._streams, now=self._now)
         times = [self._sender.wake_at(paths, now=self._now), liveness_at]
         for path in paths:
+            if path.use is PathUse.CLOSED:
+                continue
             times += (path.received.ack_at, path.recovery.loss_time, self._probe_at(path))
         return min((time for time in times if time is not None), default=None)
 
@@ -336,9 +341,27 @@ class Connection:
         if payload is None:
             self.packets_dropped += 1
         elif self._state is not _State.OPEN:
-            self._close_again = bool(self._close_frame)
+            if path is not None:
+                self._receive_while_closing(path, number, payload)
         else:
             self._guard(lambda: self._process(packet, number, payload, source))
+
+    def _receive_while_closing(self, path: Path, number: int, payload: bytes) -> None:
+        """Says again that the session is over, ever more rarely; not to one who says so too.
+
+        Two ends that close at once would answer each other without end (RFC 9000 section 10.2).
+        """
+        path.received.record(number, len(payload), now=self._now)
+        try:
+            is_closed_too = any(isinstance(frame, ConnectionCloseFrame) for frame in decode_frames(payload))
+        except DecodeError:
+            return
+        if is_closed_too:
+            self._state, self._close_on = _State.CLOSED, []
+            return
+        self._received_closing += 1
+        if self._received_closing & (self._received_closing - 1) == 0 and path not in self._close_on:
+            self._close_on.append(path)
 
     def _process(self, packet: PacketView, number: int, payload: bytes, source: Hashable) -> None:
         path = self._path_of(packet.path_id)
@@ -368,7 +391,8 @@ class Connection:
         return path
 
     def _schedule_acks(self, path: Path, *, has_gap: bool) -> None:
-        path.received.on_ack_eliciting(has_gap=has_gap, now=self._now)
+        if path.use is not PathUse.CLOSED:
+            path.received.on_ack_eliciting(has_gap=has_gap, now=self._now)
         for other in self._paths.values():
             if other is not path and other.reachability is not Reachability.DOWN and other.received.received:
                 other.received.ack_within(MAX_ACK_DELAY, now=self._now)
@@ -393,7 +417,7 @@ class Connection:
 
     def _probe_at(self, path: Path) -> float | None:
         # An end that may not send to an unproven address has nothing to time (RFC 9002 section 6.2.2.1).
-        if path.use is PathUse.CLOSED or not path.may_send_to_address(OVERHEAD + 1):
+        if path.is_blocked:
             return None
         is_active = self._liveness.is_active(self._streams, now=self._now)
         return path.recovery.probe_at(self._peer_max_ack_delay, is_session_active=is_active, now=self._now)
@@ -429,7 +453,7 @@ class Connection:
         if is_remote:
             self._state = _State.CLOSED
         else:
-            self._state, self._close_again = _State.CLOSING, True
+            self._state, self._close_on = _State.CLOSING, list(self._paths.values())
             self._close_frame = ConnectionCloseFrame(code, reason[:MAX_REASON_SIZE]).encode()
             ptos = [path.rtt.probe_timeout(self._peer_max_ack_delay) for path in self._paths.values()]
             self._closed_at = self._now + CLOSING_PTOS * max(ptos, default=0.0)

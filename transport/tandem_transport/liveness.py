@@ -64,7 +64,7 @@ class Liveness:
         """Does what is due."""
         interval = self._keepalive_interval(streams, now=now)
         for path in paths.values():
-            if interval is not None and path.use is not PathUse.CLOSED and self._is_quiet(path, interval, now=now):
+            if interval is not None and not path.is_blocked and self._is_quiet(path, interval, now=now):
                 path.probes = max(path.probes, 1)
             if path.challenge is not None and now >= path.challenged_at + _CHALLENGE_INTERVAL:
                 self.challenge(path, now=now)
@@ -77,8 +77,9 @@ class Liveness:
         for path in paths.values():
             if path.update_status(now=now):
                 self._emit(PathStatusChanged(path.path_id, path.status, path.status_reason))
-        is_out = all(path.status is PathStatus.DOWN for path in paths.values())
-        if is_out and paths and self._outage_began is None:
+        in_use = [path for path in paths.values() if path.use is not PathUse.CLOSED]
+        is_out = all(path.status is PathStatus.DOWN for path in in_use)
+        if is_out and in_use and self._outage_began is None:
             self._outage_began = now
             self._emit(OutageChanged(True, 0.0))
         elif not is_out and self._outage_began is not None:
@@ -101,7 +102,7 @@ class Liveness:
         times = [self._expires_at(streams)]
         interval = self._keepalive_interval(streams, now=now)
         for path in paths.values():
-            if interval is not None and path.recovery.is_idle and path.use is not PathUse.CLOSED:
+            if interval is not None and path.recovery.is_idle and not path.is_blocked:
                 times.append(path.last_sent_at + interval)
             if path.challenge is not None:
                 times.append(path.challenged_at + _CHALLENGE_INTERVAL)

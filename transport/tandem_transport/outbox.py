@@ -1,11 +1,12 @@
 """What waits to be sent, and what became of what was sent."""
 
 from collections import deque
+from collections.abc import Iterable
 
 from tandem_transport.errors import ErrorCode, PeerError
 from tandem_transport.frames import Frame
 from tandem_transport.parameters import MAX_CONTROL_QUEUE
-from tandem_transport.paths import Path
+from tandem_transport.paths import Path, Reachability
 from tandem_transport.sent_packet import Chunk, SentPacket
 from tandem_transport.streams import Streams
 
@@ -21,6 +22,8 @@ class Outbox:
         """Set by the connection, for the streams send their control frames through here."""
         self.control: deque[Chunk] = deque()
         self.lost: deque[Chunk] = deque()
+        self._blocked = 0
+        """Bit set of the paths that can neither send nor probe: what they carry has no timer."""
         self.rescued = 0
         """Chunks whose first packet was declared lost while a copy sent before that arrived."""
         self.copy_bytes = 0
@@ -92,8 +95,19 @@ class Outbox:
             if chunk.first_packet == (path.path_id, packet.number):
                 chunk.first_lost_at = now
                 self.rescued += chunk.is_done
-            if chunk.in_flight <= 0:
+            if chunk.in_flight <= 0 or not chunk.paths_in_flight & ~self._blocked:
                 self._queue_lost(chunk)
+
+    def note_blocked(self, paths: Iterable[Path]) -> None:
+        """Paths that have become blocked give up what they carry."""
+        blocked = 0
+        for path in paths:
+            if path.is_blocked:
+                blocked |= path.bit
+                path.reachability = Reachability.DOWN
+                if not self._blocked & path.bit:
+                    self.move_away_from(path)
+        self._blocked = blocked
 
     def move_away_from(self, path: Path) -> None:
         """A path has gone silent: what only it carries is queued for the others."""

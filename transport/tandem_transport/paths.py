@@ -10,6 +10,7 @@ from tandem_transport.counters import PathCounters
 from tandem_transport.delivery_rate import DeliveryRateEstimator, DeliverySample
 from tandem_transport.frames import AckFrame, PathCount, PathUse
 from tandem_transport.pacing import Pacer
+from tandem_transport.packets import OVERHEAD
 from tandem_transport.parameters import (
     AMPLIFICATION_LIMIT,
     BASE_DATAGRAM_SIZE,
@@ -30,6 +31,8 @@ _DOWN_RTTS = 3
 _OUTAGE_PTOS = 3
 """A run of losses that spans more probe timeouts than this is an outage, not a loss rate."""
 
+
+_LEAST_PACKET = OVERHEAD + 1
 
 _LOSS_PACKETS = 30
 """Packets in 10 s from which a loss rate says something; one lost keep-alive of five does not."""
@@ -108,6 +111,16 @@ class Path:
     def may_send_to_address(self, size: int) -> bool:
         """At most three times what came from an unproven address (RFC 9000 section 8.1)."""
         return self._is_proven or self._unproven_credit >= size
+
+    @property
+    def allowance(self) -> float:
+        """Bytes that may be sent to the address."""
+        return float("inf") if self._is_proven else self._unproven_credit
+
+    @property
+    def is_blocked(self) -> bool:
+        """Not even a PING may be sent: closed for good, or the address has proven nothing and used its credit up."""
+        return self.use is PathUse.CLOSED or not self.may_send_to_address(_LEAST_PACKET)
 
     # --- receiving ---
 

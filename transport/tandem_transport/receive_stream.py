@@ -6,6 +6,12 @@ from tandem_transport.errors import ErrorCode, PeerError
 from tandem_transport.flow_control import ReceiveWindow
 from tandem_transport.parameters import MAX_SEGMENT_OVERHEAD, MAX_STREAM_WINDOW
 
+_SEGMENT_COST = 64
+"""Bytes that a segment costs besides its data, roughly."""
+
+_SEGMENT_LEAST = 512 << 10
+"""Memory for segments that every stream may use, however small its window."""
+
 
 class ReceiveStream:
     """Puts what arrives in order. Copies are the normal case: most of what comes twice is dropped."""
@@ -132,19 +138,22 @@ class ReceiveStream:
         while self._offsets and self._offsets[0] <= self._delivered:
             offset = heappop(self._offsets)
             segment = self._segments.pop(offset)
-            self._buffered -= len(segment)
+            self._buffered -= len(segment) + _SEGMENT_COST
             if offset + len(segment) > self._delivered:
                 self._append(offset, segment)
 
     def _hold(self, offset: int, data: bytes) -> bool:
+        if not data:
+            return False
         known = self._segments.get(offset)
         if known is not None and len(known) >= len(data):
             return False
         if known is None:
             heappush(self._offsets, offset)
+            self._buffered += _SEGMENT_COST
         self._segments[offset] = data
         self._buffered += len(data) - len(known or b"")
-        if self._buffered > MAX_SEGMENT_OVERHEAD * self.window.window:
+        if self._buffered > max(MAX_SEGMENT_OVERHEAD * self.window.window, _SEGMENT_LEAST):
             raise PeerError(ErrorCode.PROTOCOL_VIOLATION, f"stream {self.stream_id} overlaps itself without end")
         return True
 

@@ -51,9 +51,9 @@ class Sender:
         while path.probes > 0 and path.may_send_to_address(OVERHEAD + len(_PING)):
             path.probes -= 1
             yield path, self._build(path, paths, *self._probe(path), now=now)
-        while path.once and path.may_send_to_address(OVERHEAD + len(path.once[0])):
+        while path.once and not path.recovery.is_full and path.may_send_to_address(OVERHEAD + len(path.once[0])):
             frames = b""
-            room = path.datagram_size - OVERHEAD
+            room = min(path.datagram_size, path.allowance) - OVERHEAD
             while path.once and len(frames) + len(path.once[0]) <= room:
                 frames += path.once.popleft()
             if not frames:

@@ -286,7 +286,8 @@ class ServerEndpoint:
         if not is_fresh and handshake.token not in self._challenges.valid(who, now=now):
             self.counters.challenged += 1
             return handshake.challenge(self._challenges.issue(who, now=now), self._randomness)
-        self._timestamps[handshake.client_public] = handshake.timestamp_us
+        newest = self._timestamps.get(handshake.client_public, -1)
+        self._timestamps[handshake.client_public] = max(newest, handshake.timestamp_us)
         return self._accept(handshake, name, now)
 
     def _accept(self, handshake: ServerHandshake, name: str, now: float) -> bytes:

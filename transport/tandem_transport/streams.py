@@ -122,11 +122,16 @@ class Streams:
         self._queue(sending)
 
     def consume(self, stream_id: int, size: int, *, rtt: float, now: float) -> None:
-        """The application has passed on `size` bytes; the windows move."""
-        self._consume_session(size, rtt=rtt, now=now)
+        """The application has passed on `size` bytes; the windows move.
+
+        What a stream that was reset or given up had left is counted already.
+        """
         stream = self._streams.get(stream_id)
-        if stream is None:
-            return
+        if stream is not None and not stream.receiving.is_reset and not stream.receiving.is_abandoned:
+            self._consume(stream_id, stream, size, rtt=rtt, now=now)
+
+    def _consume(self, stream_id: int, stream: Stream, size: int, *, rtt: float, now: float) -> None:
+        self._consume_session(size, rtt=rtt, now=now)
         receiving = stream.receiving
         self._offer(stream_id, receiving, receiving.window.on_consumed(size, rtt=rtt, now=now))
         self._remove_if_done(stream_id, stream)
@@ -144,7 +149,7 @@ class Streams:
             unread = receiving.window.received - receiving.window.consumed
             receiving.abandon()
             self._readable.pop(stream_id, None)
-            self.consume(stream_id, unread, rtt=rtt, now=now)
+            self._consume(stream_id, stream, unread, rtt=rtt, now=now)
         self._remove_if_done(stream_id, stream)
         return stream
 
@@ -153,13 +158,13 @@ class Streams:
     def on_stream_frame(self, frame: StreamFrame, *, rtt: float, now: float) -> bool:
         """Tells whether the frame brought anything new. Raises PeerError."""
         stream = self._accept(frame.stream_id)
-        if stream is None:
+        if stream is None or stream.receiving.is_reset:
             return False
         receiving = stream.receiving
         growth, is_new = receiving.receive(frame.offset, frame.data, fin=frame.fin)
         self._receive_session(growth)
         if receiving.is_abandoned:
-            self.consume(frame.stream_id, growth, rtt=rtt, now=now)
+            self._consume(frame.stream_id, stream, growth, rtt=rtt, now=now)
         elif is_new or frame.fin:
             self._readable[frame.stream_id] = receiving
             if growth and receiving.has_gap:

@@ -161,6 +161,7 @@ class ServerDriver(TurnTaker):
         if driven is None:
             return
         driven.handle(event)
+        session.connection.set_quantum(self.quantum)
         self.endpoint.touch(session)
         if self._on_event is not None:
             self._on_event(session, event)

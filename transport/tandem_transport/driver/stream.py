@@ -1,10 +1,11 @@
 """A stream of a session as an application sees it: read, write, finish, reset."""
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 
 from tandem_transport.connection import Connection
-from tandem_transport.errors import ErrorCode, SessionClosed, StreamReset, TransportError
+from tandem_transport.errors import ErrorCode, LocalProtocolError, SessionClosed, StreamReset, TransportError
 
 _READ_LIMIT = 256 << 10
 """Bytes that one `read` returns at most."""
@@ -74,7 +75,10 @@ class Stream:
                 self._writable.clear()
                 await self._writable.wait()
                 continue
-            self._connection.send_stream_data(self.stream_id, bytes(view[:size]))
+            try:
+                self._connection.send_stream_data(self.stream_id, bytes(view[:size]))
+            except LocalProtocolError as error:  # reset; its event comes with the next turn
+                raise StreamReset(ErrorCode.STREAM_CANCELLED) from error
             self._wake()
             view = view[size:]
 
@@ -82,7 +86,9 @@ class Stream:
         """Ends our direction; what was written still arrives. Does nothing where that has no meaning."""
         if self._error is None and not self._is_finished:
             self._is_finished = True
-            self._connection.send_stream_data(self.stream_id, b"", end_stream=True)
+            # The core may know of a reset whose event comes only with the next turn.
+            with contextlib.suppress(LocalProtocolError):
+                self._connection.send_stream_data(self.stream_id, b"", end_stream=True)
             self._wake()
             self._check_over()
 

@@ -20,7 +20,7 @@ class TurnTaker(ABC):
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._now: float | None = None
-        self._is_scheduled = False
+        self._is_scheduled = self._is_stopped = False
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
         self._lateness = 0.0
@@ -36,13 +36,13 @@ class TurnTaker(ABC):
 
     def wake(self) -> None:
         """Asks for a turn: something was received, or a command was given."""
-        if not self._is_scheduled:
+        if not self._is_scheduled and not self._is_stopped:
             self._is_scheduled = True
             self._loop.call_soon(self._turn)
 
     def stop_turns(self) -> None:
         """No turn comes after this."""
-        self._is_scheduled = True
+        self._is_stopped = True
         if self._timer is not None:
             self._timer.cancel()
 
@@ -70,6 +70,8 @@ class TurnTaker(ABC):
     # --- the turn ---
 
     def _turn(self) -> None:
+        if self._is_stopped:
+            return
         now = self._now = self.now()
         self._is_scheduled = False
         timeout = self._next_timeout()
