@@ -40,8 +40,3 @@ def test_socks_is_pysocks() -> None:
     assert hasattr(socks, "socksocket")
     for root in ("app", "socks", "transport"):
         assert not (ROOT / root / "__init__.py").exists()
-
-
-def test_the_project_names_no_other_machine() -> None:
-    for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), ROOT / "constraints.txt"]:
-        assert "/work/" not in path.read_text(), path

@@ -13,6 +13,7 @@ from tandem_transport.events import ConnectionTerminated, Event, StreamDataRecei
 from tandem_transport.frames import (
     AckFrame,
     Frame,
+    MaxDataFrame,
     MaxStreamDataFrame,
     PathChallengeFrame,
     PathPolicyFrame,
@@ -25,6 +26,7 @@ from tandem_transport.frames import (
 from tandem_transport.handshake import ClientHandshake, Established, ServerHandshake
 from tandem_transport.packets import split_datagram
 from tandem_transport.parameters import MAX_OUTSTANDING
+from tandem_transport.streams import Streams
 
 
 def established() -> tuple[Established, Established]:
@@ -150,17 +152,22 @@ def test_a_server_makes_no_policy() -> None:
     assert victim.closed_with == ErrorCode.PROTOCOL_VIOLATION
 
 
-def test_a_reset_stream_takes_no_more_data_and_gives_no_more_credit() -> None:
-    victim = Victim(is_client=False)
-    victim.receive(StreamFrame(0, 0, bytes(1000), False).encode())
-    victim.receive(ResetStreamFrame(0, 1, 3000).encode())
-    victim.receive(StreamFrame(0, 1000, bytes(500), False).encode())
-    victim.connection.consume(0, 1000)
-    delivered = [event for event in victim.events if isinstance(event, StreamDataReceived)]
-    assert [len(event.data) for event in delivered] == [1000]
-    # The whole session window is offered again, and not a byte more.
-    victim.receive(b"".join(StreamFrame(2 + 2 * i, 0, bytes(500), False).encode() for i in range(2)))
-    assert victim.closed_with is None
+def test_a_reset_stream_takes_no_more_data_and_gives_its_credit_once() -> None:
+    controls: list[Frame] = []
+    events: list[Event] = []
+    parameters = TransportParameters()
+    streams = Streams(
+        is_client=False, local=parameters, remote=parameters, send_control=controls.append, emit=events.append
+    )
+    for stream_id in range(0, 3000, 2):
+        streams.on_stream_frame(StreamFrame(stream_id, 0, bytes(4000), False), rtt=0.1, now=1.0)
+        events.extend(streams.events())
+        streams.on_reset_frame(ResetStreamFrame(stream_id, 1, 8000), rtt=0.1, now=1.0)
+        assert not streams.on_stream_frame(StreamFrame(stream_id, 4000, bytes(500), False), rtt=0.1, now=1.0)
+        streams.consume(stream_id, 4000, rtt=0.1, now=1.0)
+    limits = [frame.limit for frame in controls if isinstance(frame, MaxDataFrame)]
+    assert 12_000_000 < max(limits) <= 1500 * 8000 + parameters.initial_max_data
+    assert sum(len(event.data) for event in events if isinstance(event, StreamDataReceived)) == 1500 * 4000
 
 
 def test_challenges_that_nobody_acknowledges_are_not_answered_without_end() -> None:
