@@ -2,9 +2,9 @@
 
 from collections import deque
 from collections.abc import Callable, Hashable, Iterator
-from enum import Enum
 from typing import NamedTuple
 
+from tandem_transport.closing import Closing
 from tandem_transport.errors import DecodeError, ErrorCode, LocalProtocolError, PeerError
 from tandem_transport.events import ConnectionTerminated, Event
 from tandem_transport.frames import (
@@ -33,7 +33,7 @@ from tandem_transport.policy import Policy
 from tandem_transport.receiver import Receiver
 from tandem_transport.reports import Reports
 from tandem_transport.scheduler import Duplicate
-from tandem_transport.sender import Sender, close_packet
+from tandem_transport.sender import Sender
 from tandem_transport.stats import ConnectionStats, path_stats
 from tandem_transport.streams import Streams
 from tandem_transport.twins import TwinFilter
@@ -46,13 +46,6 @@ class Transmit(NamedTuple):
     data: bytes
     address: Hashable
     """Where to, as the driver named it in `receive_datagram`; None for the path's own endpoint."""
-
-
-class _State(Enum):
-    OPEN = "open"
-    CLOSING = "closing"
-    """We have closed it, and say so again to whoever still sends."""
-    CLOSED = "closed"
 
 
 class Connection:
@@ -92,12 +85,9 @@ class Connection:
         self._make_controller = make_controller
         self._epoch = now
         self._now = now
-        self._state = _State.OPEN
-        self._close_frame = b""
-        self._close_on: list[Path] = []
-        """Paths on which the CONNECTION_CLOSE is to be sent, again."""
-        self._received_closing = 0
-        self._closed_at = 0.0
+        self._is_terminated = False
+        self._closing: Closing | None = None
+        """Where this end has closed the session."""
         self._events: deque[Event] = deque()
         self._paths: dict[int, Path] = {}
         self._outbox = Outbox()
@@ -146,9 +136,9 @@ class Connection:
     def handle_timeout(self, *, now: float) -> None:
         """To be called when `next_timeout` has passed; calling it early does nothing."""
         self._now = now
-        if self._state is not _State.OPEN:
-            if now >= self._closed_at:
-                self._state = _State.CLOSED
+        if self._closing is not None:
+            self._closing.handle_timeout(now=now)
+        if self._is_terminated:
             return
         for path in self._paths.values():
             self._handle_path_timeout(path)
@@ -185,7 +175,7 @@ class Connection:
 
     def send_capacity(self, stream_id: int) -> int:
         """Bytes that the stream should be given now; where it is 0, a StreamWritable follows."""
-        return self._streams.send_capacity(stream_id) if self._state is _State.OPEN else 0
+        return 0 if self._is_terminated else self._streams.send_capacity(stream_id)
 
     def send_stream_data(self, stream_id: int, data: bytes, *, end_stream: bool = False) -> None:
         """Queues data. Raises LocalProtocolError on a stream that is finished, reset or unknown."""
@@ -237,24 +227,21 @@ class Connection:
     def datagrams_to_send(self, *, now: float) -> Iterator[Transmit]:
         """Everything that may leave now."""
         self._now = now
-        if self._state is _State.OPEN:
+        packets: Iterator[tuple[Path, bytes]] = iter(())
+        if not self._is_terminated:
             self._outbox.note_blocked(self._paths.values())
-            for path, data in self._sender.packets(list(self._paths.values()), now=now):
-                yield Transmit(path.path_id, data, path.address)
-        else:
-            paths, self._close_on = self._close_on, []
-            for path in paths:
-                data = close_packet(self._protection, path, self._close_frame, now=now)
-                if path.may_send_to_address(len(data)):
-                    path.on_packet_sent(None, len(data), now=now)
-                    yield Transmit(path.path_id, data, path.address)
+            packets = self._sender.packets(list(self._paths.values()), now=now)
+        elif self._closing is not None:
+            packets = self._closing.packets(self._protection, now=now)
+        for path, data in packets:
+            yield Transmit(path.path_id, data, path.address)
 
     def next_timeout(self) -> float | None:
         """When to call `handle_timeout` and `datagrams_to_send` again; None once closed."""
-        if self._state is _State.CLOSED:
+        if self.is_closed:
             return None
-        if self._state is _State.CLOSING:
-            return self._closed_at
+        if self._closing is not None:
+            return self._closing.over_at
         paths = list(self._paths.values())
         liveness_at = self._liveness.next_timeout(self._paths, self._streams, now=self._now)
         times = [self._sender.wake_at(paths, now=self._now), liveness_at]
@@ -266,7 +253,7 @@ class Connection:
 
     def next_event(self) -> Event | None:
         """The next thing that happened, None where nothing is left."""
-        if not self._events and self._state is _State.OPEN:
+        if not self._events and not self._is_terminated:
             self._guard(lambda: self._events.extend(self._streams.events()))
         if not self._events:
             return None
@@ -277,7 +264,7 @@ class Connection:
     @property
     def is_closed(self) -> bool:
         """The session can be forgotten: nothing is left to send, and nobody is left to answer."""
-        return self._state is _State.CLOSED
+        return self._is_terminated and (self._closing is None or self._closing.is_over)
 
     @property
     def is_confirmed(self) -> bool:
@@ -292,7 +279,7 @@ class Connection:
     @property
     def is_open(self) -> bool:
         """The session has not been closed by either side."""
-        return self._state is _State.OPEN
+        return not self._is_terminated
 
     @property
     def is_out(self) -> bool:
@@ -340,28 +327,10 @@ class Connection:
         payload = self._protection.open(packet, number, now=self._now)
         if payload is None:
             self.packets_dropped += 1
-        elif self._state is not _State.OPEN:
-            if path is not None:
-                self._receive_while_closing(path, number, payload)
-        else:
+        elif self._closing is not None and path is not None:
+            self._closing.receive(path, number, payload, now=self._now)
+        elif not self._is_terminated:
             self._guard(lambda: self._process(packet, number, payload, source))
-
-    def _receive_while_closing(self, path: Path, number: int, payload: bytes) -> None:
-        """Says again that the session is over, ever more rarely; not to one who says so too.
-
-        Two ends that close at once would answer each other without end (RFC 9000 section 10.2).
-        """
-        path.received.record(number, len(payload), now=self._now)
-        try:
-            is_closed_too = any(isinstance(frame, ConnectionCloseFrame) for frame in decode_frames(payload))
-        except DecodeError:
-            return
-        if is_closed_too:
-            self._state, self._close_on = _State.CLOSED, []
-            return
-        self._received_closing += 1
-        if self._received_closing & (self._received_closing - 1) == 0 and path not in self._close_on:
-            self._close_on.append(path)
 
     def _process(self, packet: PacketView, number: int, payload: bytes, source: Hashable) -> None:
         path = self._path_of(packet.path_id)
@@ -398,7 +367,7 @@ class Connection:
                 other.received.ack_within(MAX_ACK_DELAY, now=self._now)
 
     def _receive_reset(self, packet: PacketView) -> None:
-        if packet.body == self._reset_token and self._state is _State.OPEN:
+        if packet.body == self._reset_token and not self._is_terminated:
             self._terminate(ErrorCode.FORGOTTEN, "the other side no longer knows this session", is_remote=True)
         else:
             self.packets_dropped += 1
@@ -435,7 +404,7 @@ class Connection:
         return min((path.rtt.smoothed for path in self._paths.values() if path.rtt.smoothed), default=0.0)
 
     def _check_open(self) -> None:
-        if self._state is not _State.OPEN:
+        if self._is_terminated:
             raise LocalProtocolError("the session is closed")
 
     def _guard(self, action: Callable[[], object]) -> None:
@@ -448,13 +417,12 @@ class Connection:
             self._terminate(error.code, error.reason, is_remote=False)
 
     def _terminate(self, code: int, reason: str, *, is_remote: bool) -> None:
-        if self._state is not _State.OPEN:
+        if self._is_terminated:
             return
-        if is_remote:
-            self._state = _State.CLOSED
-        else:
-            self._state, self._close_on = _State.CLOSING, list(self._paths.values())
-            self._close_frame = ConnectionCloseFrame(code, reason[:MAX_REASON_SIZE]).encode()
+        self._is_terminated = True
+        if not is_remote:
+            frame = ConnectionCloseFrame(code, reason[:MAX_REASON_SIZE])
             ptos = [path.rtt.probe_timeout(self._peer_max_ack_delay) for path in self._paths.values()]
-            self._closed_at = self._now + CLOSING_PTOS * max(ptos, default=0.0)
+            over_at = self._now + CLOSING_PTOS * max(ptos, default=0.0)
+            self._closing = Closing(frame, self._paths.values(), over_at)
         self._events.append(ConnectionTerminated(code, reason, is_remote))

@@ -138,8 +138,3 @@ def _in_order(paths: list[Path]) -> list[Path]:
     open_paths = [path for path in paths if path.use is not PathUse.CLOSED]
     usable = [path for path in open_paths if path.reachability is not Reachability.DOWN] or open_paths
     return sorted(usable, key=lambda path: (path.reachability, path.rtt.smoothed))
-
-
-def close_packet(protection: PacketProtection, path: Path, frame: bytes, *, now: float) -> bytes:
-    """A packet with a CONNECTION_CLOSE, outside of everything else."""
-    return protection.seal(path.path_id, path.recovery.take_number(now=now), frame)
