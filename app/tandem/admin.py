@@ -5,14 +5,14 @@ its Host and no Origin; a name that was rebound to 127.0.0.1 is turned away.
 """
 
 import hmac
-import os
 from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
 from tandem import runtime
-from tandem.addresses import format_host_port, is_loopback
-from tandem.errors import TandemError
+from tandem.addresses import format_host_port, is_loopback, parse_host_port
+from tandem.config import AdminConfig
+from tandem.errors import TandemError, os_error_text
 from tandem.status import Status
 
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -29,6 +29,13 @@ class AdminEndpoint:
         self._token = token
         self._runner: web.AppRunner | None = None
 
+    @classmethod
+    def configured(cls, section: AdminConfig, default_port: int, status: Callable[[], Status]) -> "AdminEndpoint":
+        """As the configuration says; on loopback where it says nothing."""
+        host, port = parse_host_port(section.listen or f"127.0.0.1:{default_port}", what="admin")
+        token = section.token.get_secret_value() if section.token is not None else None
+        return cls(host, port, status, token=token)
+
     async def start(self) -> None:
         """Raises TandemError where the address cannot be had."""
         app = web.Application(middlewares=[self._guard])
@@ -42,9 +49,7 @@ class AdminEndpoint:
             await self._runner.cleanup()
             place = format_host_port(self._host, self._port)
             hint = "another Tandem may be running; --admin HOST:PORT takes another port"
-            raise TandemError(
-                f"admin endpoint {place}: {os.strerror(error.errno) if error.errno else error}", hint
-            ) from error
+            raise TandemError(f"admin endpoint {place}: {os_error_text(error)}", hint) from error
         if self._token is None:
             self._token = runtime.publish_token(self._port)
 

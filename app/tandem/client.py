@@ -2,13 +2,12 @@
 
 import asyncio
 import logging
-import os
 import time
 
 from tandem.addresses import format_host_port, parse_host_port
 from tandem.admin import AdminEndpoint
 from tandem.config import CLIENT_ADMIN_PORT, Config, LinkConfig
-from tandem.errors import TandemError, UsageError
+from tandem.errors import TandemError, UsageError, os_error_text
 from tandem.forwards import SUFFIX
 from tandem.invites import Invite
 from tandem.links import found_links, resolver
@@ -87,10 +86,7 @@ class Client:
     # --- listening ---
 
     async def _listen(self) -> None:
-        section = self._config.admin
-        listen = section.listen or f"127.0.0.1:{CLIENT_ADMIN_PORT}"
-        token = section.token.get_secret_value() if section.token is not None else None
-        self._admin = AdminEndpoint(*parse_host_port(listen, what="admin"), self.status, token=token)
+        self._admin = AdminEndpoint.configured(self._config.admin, CLIENT_ADMIN_PORT, self.status)
         await self._admin.start()
         host, port = parse_host_port(self._config.socks.listen, what="socks")
         try:
@@ -243,6 +239,4 @@ def _log_closed(target: str, result: RelayResult) -> None:
 
 def _port_error(what: str, host: str, port: int, error: OSError, option: str) -> TandemError:
     place = format_host_port(host, port)
-    return TandemError(
-        f"{what} {place}: {os.strerror(error.errno) if error.errno else error}", f"{option} takes another one"
-    )
+    return TandemError(f"{what} {place}: {os_error_text(error)}", f"{option} takes another one")

@@ -2,7 +2,6 @@
 
 import asyncio
 import ipaddress
-import os
 import socket
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from typing import cast
 
 import aiohappyeyeballs
 
+from tandem.errors import os_error_text
 from tandem_socks import Reply, SocksError, reply_of
 
 DIAL_TIMEOUT = 10.0
@@ -82,7 +82,7 @@ class Dialer:
             text = f"no answer from {host}:{port} within {DIAL_TIMEOUT:.0f} s"
             raise SocksError(Reply.HOST_UNREACHABLE, text) from error
         except OSError as error:
-            text = os.strerror(error.errno) if error.errno else str(error)
+            text = os_error_text(error)
             raise SocksError(reply_of(error), text) from error
 
     async def _dial(self, host: str, port: int, *, is_checked: bool) -> Dialed:

@@ -1,5 +1,12 @@
 """Failures that are expected: a message, a hint, an exit code, never a traceback."""
 
+import os
+
+
+def os_error_text(error: OSError) -> str:
+    """The system's words for an error; asyncio wraps them in an address that is told already."""
+    return os.strerror(error.errno) if error.errno else str(error)
+
 
 class TandemError(Exception):
     """Something could not be done. `main` prints it and exits with `exit_code`."""

@@ -10,7 +10,7 @@ from tandem.addresses import expand_wildcards, format_host_port, parse_host_port
 from tandem.admin import AdminEndpoint
 from tandem.config import SERVER_ADMIN_PORT, Config
 from tandem.dialer import Dialed, Dialer
-from tandem.errors import TandemError
+from tandem.errors import TandemError, os_error_text
 from tandem.forwards import SUFFIX, Forwards
 from tandem.request import Answer, Kind, Request, RequestError, read_request
 from tandem.state import ClientRegistry, StateDirectory, default_directory
@@ -85,15 +85,12 @@ class Server:
                 await self.driver.listen([*self.driver.addresses, *addresses])
             except OSError as error:
                 await self.driver.close()
-                text = f"udp {format_host_port(host, port)}: {error.strerror or error}"
+                text = f"udp {format_host_port(host, port)}: {os_error_text(error)}"
                 hint = "--listen HOST:PORT takes an address of this machine, and a port that nothing else uses"
                 raise TandemError(text, hint) from error
 
     async def _start_admin(self) -> None:
-        section = self._config.admin
-        listen = section.listen or f"127.0.0.1:{SERVER_ADMIN_PORT}"
-        token = section.token.get_secret_value() if section.token is not None else None
-        self._admin = AdminEndpoint(*parse_host_port(listen, what="admin"), self.status, token=token)
+        self._admin = AdminEndpoint.configured(self._config.admin, SERVER_ADMIN_PORT, self.status)
         try:
             await self._admin.start()
         except TandemError:

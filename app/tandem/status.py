@@ -170,40 +170,35 @@ def _client_link(path_id: int, link: Link, path: PathStats | None, waiting: str)
             | {"rtt_ms": {"latest": None, "smoothed": None, "min": None, "p95": None}, "won": None}
             | {"loss_up": None, "loss_down": None, "rate_up_bps": 0, "rate_down_bps": 0, "bytes_up": 0, "bytes_down": 0}
         )
+    return _link(path, link.name, local, remote, is_client=True)
+
+
+def _server_link(path: PathStats) -> LinkStatus:
+    source = path.address if isinstance(path.address, Source) else None
+    local = format_address(source.local) if source else None
+    remote = format_address(source.remote) if source else None
+    return _link(path, f"path {path.path_id}", local, remote, is_client=False)
+
+
+def _link(path: PathStats, name: str, local: str | None, remote: str | None, *, is_client: bool) -> LinkStatus:
+    """Up and down are the client's, on both ends: what a server sends is down."""
+    sent = (path.loss_sent, path.rate_sent, path.bytes_sent)
+    received = (path.loss_received, path.rate_received, path.bytes_received)
+    up, down = (sent, received) if is_client else (received, sent)
     return LinkStatus(
-        name=link.name,
-        path_id=path_id,
+        name=name,
+        path_id=path.path_id,
         local=local,
         remote=remote,
         state=path.status.value,
         reason=path.reason,
         rtt_ms=_rtt(path),
-        loss_up=_round(path.loss_sent),
-        loss_down=_round(path.loss_received),
-        rate_up_bps=path.rate_sent * 8,
-        rate_down_bps=path.rate_received * 8,
-        bytes_up=path.bytes_sent,
-        bytes_down=path.bytes_received,
-        won=_round(path.won),
-    )
-
-
-def _server_link(path: PathStats) -> LinkStatus:
-    source = path.address if isinstance(path.address, Source) else None
-    return LinkStatus(
-        name=f"path {path.path_id}",
-        path_id=path.path_id,
-        local=format_address(source.local) if source else None,
-        remote=format_address(source.remote) if source else None,
-        state=path.status.value,
-        reason=path.reason,
-        rtt_ms=_rtt(path),
-        loss_up=_round(path.loss_received),
-        loss_down=_round(path.loss_sent),
-        rate_up_bps=path.rate_received * 8,
-        rate_down_bps=path.rate_sent * 8,
-        bytes_up=path.bytes_received,
-        bytes_down=path.bytes_sent,
+        loss_up=_round(up[0]),
+        loss_down=_round(down[0]),
+        rate_up_bps=up[1] * 8,
+        rate_down_bps=down[1] * 8,
+        bytes_up=up[2],
+        bytes_down=down[2],
         won=_round(path.won),
     )
 
