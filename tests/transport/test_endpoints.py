@@ -1,6 +1,7 @@
 """Who gets in, who gets silence: handshakes over the simulated network."""
 
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 
@@ -11,7 +12,7 @@ from tandem_transport.errors import ErrorCode
 from tandem_transport.handshake import Refusal
 from tandem_transport.noise import public_key
 from tandem_transport.packets import PacketType, message, split_datagram
-from tandem_transport.parameters import HANDSHAKES_PER_SECOND
+from tandem_transport.parameters import HANDSHAKE_RETRY_MAX, HANDSHAKES_PER_SECOND
 
 LINK = Impairment(delay=0.030)
 
@@ -63,7 +64,12 @@ def test_a_wrong_server_key_gets_silence() -> None:
     assert network.datagrams_to_client == 0
     assert network.server_endpoint.counters.bad_mac1 > 0
     unanswered = [event for event in network.client_events if isinstance(event, HandshakeUnanswered)]
-    assert [event.attempts for event in unanswered] == [1, 2, 3, 4]
+    assert [event.attempts for event in unanswered] == list(range(1, 11))
+    network.run(600)
+    silences = [event.silence for event in network.client_events if isinstance(event, HandshakeUnanswered)]
+    gaps = [after - before for before, after in pairwise(silences)]
+    assert max(gaps) == pytest.approx(HANDSHAKE_RETRY_MAX)
+    assert gaps == sorted(gaps)
 
 
 def test_nothing_answers_what_is_not_authentic() -> None:

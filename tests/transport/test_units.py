@@ -1,5 +1,7 @@
 """The small parts of the transport, each on its own."""
 
+from itertools import islice
+
 import pytest
 
 from tandem_transport.acknowledgement import ReceivedPackets
@@ -7,12 +9,20 @@ from tandem_transport.congestion import AckSummary
 from tandem_transport.counters import PathCounters
 from tandem_transport.delivery_rate import DeliverySample
 from tandem_transport.errors import LocalProtocolError, PeerError
-from tandem_transport.flow_control import ReceiveWindow
-from tandem_transport.frames import AckFrame
+from tandem_transport.flow_control import Budget, ReceiveWindow
+from tandem_transport.frames import AckFrame, StreamFrame
 from tandem_transport.lc2 import Lc2, Phase
 from tandem_transport.limits import BoundedTable, RateLimiter, TokenIssuer
 from tandem_transport.pacing import Pacer
-from tandem_transport.parameters import ACK_EVERY, COOKIE_LIFETIME, MAX_ACK_DELAY, MAX_TRACKED_RANGES
+from tandem_transport.parameters import (
+    ACK_EVERY,
+    COOKIE_LIFETIME,
+    MAX_ACK_DELAY,
+    MAX_SEGMENT_OVERHEAD,
+    MAX_TRACKED_RANGES,
+    SESSION_BUFFER,
+    TransportParameters,
+)
 from tandem_transport.queue_delay import QueueDelayEstimator
 from tandem_transport.receive_stream import ReceiveStream
 from tandem_transport.recovery import Recovery
@@ -20,6 +30,7 @@ from tandem_transport.rtt import RttEstimator
 from tandem_transport.send_stream import SendStream
 from tandem_transport.sent_packet import SentPacket
 from tandem_transport.status import PathSigns, PathStatus, judge
+from tandem_transport.streams import Streams
 from tandem_transport.twins import TwinFilter
 
 # --- rtt, queue delay ---
@@ -189,11 +200,56 @@ def test_a_stream_does_not_exceed_its_window_or_its_end() -> None:
 
 
 def test_segments_that_overlap_without_end_are_a_violation() -> None:
-    stream = ReceiveStream(0, 10_000)
-    for offset in range(1, 493):
-        stream.receive(offset, bytes(1000), fin=False)
+    parameters = TransportParameters()
+    streams = Streams(
+        is_client=False, local=parameters, remote=parameters, send_control=lambda _: None, emit=lambda _: None
+    )
+    frames = (StreamFrame(2 * i, offset, bytes(1000), False) for i in range(1000) for offset in range(1, 50))
+    fitting = MAX_SEGMENT_OVERHEAD * SESSION_BUFFER // 1160
+    for frame in islice(frames, fitting):
+        streams.on_stream_frame(frame, rtt=0.1, now=1.0)
     with pytest.raises(PeerError, match="overlaps"):
-        stream.receive(493, bytes(1000), fin=False)
+        streams.on_stream_frame(next(frames), rtt=0.1, now=1.0)
+
+
+def test_no_session_takes_all_of_the_memory_that_a_server_has() -> None:
+    budget = Budget(32 << 20)
+    parameters = TransportParameters()
+    everybody = [
+        Streams(
+            is_client=False,
+            local=parameters,
+            remote=parameters,
+            send_control=lambda _: None,
+            emit=lambda _: None,
+            send_budget=budget,
+        )
+        for _ in range(12)
+    ]
+    for streams in everybody:
+        for _ in range(100):
+            stream_id = streams.open()
+            while capacity := streams.send_capacity(stream_id):
+                streams.write(stream_id, bytes(capacity), end_stream=False)
+        assert streams.held > 0
+    assert sum(streams.held for streams in everybody) == budget.used <= budget.limit
+    for streams in everybody:
+        streams.release()
+    assert budget.used == 0
+
+
+def test_a_window_grows_for_slow_readers_while_the_budget_allows() -> None:
+    budget = Budget(1 << 20)
+    greedy, modest = ReceiveWindow(128 << 10, 8 << 20, budget), ReceiveWindow(128 << 10, 8 << 20, budget)
+    for window in (greedy, modest):
+        while True:
+            window.received = window.limit
+            if window.on_filled() is None:
+                break
+    assert greedy.window == 512 << 10
+    assert modest.window == 256 << 10
+    greedy.release()
+    assert modest.on_filled() == 512 << 10
 
 
 def test_empty_segments_are_not_kept() -> None:

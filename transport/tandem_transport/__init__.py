@@ -12,7 +12,7 @@ from tandem_transport.client_endpoint import (
     HandshakeRefused,
     HandshakeUnanswered,
 )
-from tandem_transport.connection import Connection, Transmit
+from tandem_transport.connection import Connection
 from tandem_transport.errors import (
     ErrorCode,
     LocalProtocolError,
@@ -23,6 +23,7 @@ from tandem_transport.errors import (
 )
 from tandem_transport.frames import Mode
 from tandem_transport.noise import public_key
+from tandem_transport.packets import Transmit
 from tandem_transport.parameters import CipherSuite, TransportParameters
 from tandem_transport.server_endpoint import ServerEndpoint, ServerEvent, Session, SessionEvent, SessionStarted
 from tandem_transport.stats import ConnectionStats, PathStats

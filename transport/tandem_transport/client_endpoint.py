@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass
 
-from tandem_transport.connection import Connection, Transmit
+from tandem_transport.connection import Connection
 from tandem_transport.errors import ErrorCode, LocalProtocolError
 from tandem_transport.events import ConnectionTerminated, Event
 from tandem_transport.frames import Mode
@@ -21,8 +21,9 @@ from tandem_transport.handshake import (
     Randomness,
     Refused,
 )
-from tandem_transport.packets import PacketType, PacketView, split_datagram
+from tandem_transport.packets import PacketType, PacketView, Transmit, split_datagram
 from tandem_transport.parameters import (
+    HANDSHAKE_PATIENCE,
     HANDSHAKE_REPEAT,
     HANDSHAKE_RETRY,
     HANDSHAKE_RETRY_MAX,
@@ -76,15 +77,20 @@ class ClientEndpoint:
         wall_clock: Callable[[], float],
         now: float,
         parameters: TransportParameters | None = None,
+        instance_id: bytes | None = None,
         mode: Mode = Mode.DUPLICATE,
     ) -> None:
-        """`wall_clock`: seconds since 1970, for the timestamps that keep first messages from being replayed."""
+        """`wall_clock`: seconds since 1970, for the timestamps that keep first messages from being replayed.
+
+        `instance_id`: 8 random bytes. A client that was restarted gives those that it had, and its
+        old session gives way; without them it is another computer with the same key.
+        """
         self._static_private, self._server_public = static_private, server_public
         self._parameters = parameters or TransportParameters()
         self._randomness = randomness
         self._wall_clock = wall_clock
         self._mode = mode
-        self._instance_id = randomness(8)
+        self._instance_id = instance_id or randomness(8)
         self._last_timestamp_us = 0
         self._path_ids: list[int] = []
         self._connection: Connection | None = None
@@ -155,6 +161,20 @@ class ClientEndpoint:
         if self._connection is None and not self._is_stopped:
             self._retry_at = now
 
+    def on_rebound(self, path_id: int, *, now: float) -> None:
+        """A link has another socket."""
+        self._now = now
+        if self._connection is not None:
+            self._connection.on_rebound(path_id, now=now)
+        self.retry(now=now)
+
+    def on_wake(self, *, now: float) -> None:
+        """The machine has slept, or this process stood still."""
+        self._now = now
+        if self._connection is not None:
+            self._connection.on_wake(now=now)
+        self.retry(now=now)
+
     def close(self, *, now: float) -> None:
         """Ends the session for good."""
         self._is_stopped = True
@@ -193,7 +213,7 @@ class ClientEndpoint:
             self._events.append(HandshakeUnanswered(self._attempts, now - self._searching_since))
         else:
             self._searching_since = now
-        interval = HANDSHAKE_RETRY * 2.0 ** min(max(0, self._attempts - 1), 8)
+        interval = HANDSHAKE_RETRY * 2.0 ** min(max(0, self._attempts - HANDSHAKE_PATIENCE), 8)
         self._attempts += 1
         self._retry_at = now + min(interval, HANDSHAKE_RETRY_MAX)
         self._handshakes.append(self._make_handshake())
@@ -261,6 +281,9 @@ class ClientEndpoint:
         while (event := connection.next_event()) is not None:
             self._events.append(event)
             if isinstance(event, ConnectionTerminated) and not self._is_stopped:
+                if event.code == ErrorCode.REPLACED and event.is_remote:
+                    # Somebody else uses our instance id, a cloned machine perhaps: we would take turns for ever.
+                    self._instance_id = self._randomness(8)
                 self._outgoing.extend(connection.datagrams_to_send(now=now))
                 self._connection = None
                 # One session after another that ends as it begins must not make a loop at RTT speed.

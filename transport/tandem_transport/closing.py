@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 
 from tandem_transport.errors import DecodeError
 from tandem_transport.frames import ConnectionCloseFrame, decode_frames
+from tandem_transport.packets import Transmit
 from tandem_transport.paths import Path
 from tandem_transport.protection import PacketProtection
 
@@ -40,11 +41,12 @@ class Closing:
         if self._received & (self._received - 1) == 0 and path not in self._to_tell:
             self._to_tell.append(path)
 
-    def packets(self, protection: PacketProtection, *, now: float) -> Iterator[tuple[Path, bytes]]:
+    def packets(self, protection: PacketProtection, *, now: float) -> Iterator[Transmit]:
         """What is to be sent, outside of windows and pacers."""
         paths, self._to_tell = self._to_tell, []
         for path in paths:
+            address = path.addresses.current
             data = protection.seal(path.path_id, path.recovery.take_number(now=now), self._frame)
-            if not self.is_over and path.may_send_to_address(len(data)):
-                path.on_packet_sent(None, len(data), now=now)
-                yield path, data
+            if not self.is_over and path.addresses.may_send(len(data)):
+                path.on_packet_sent(None, len(data), address, now=now)
+                yield Transmit(path.path_id, data, address)

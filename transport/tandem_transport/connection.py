@@ -2,11 +2,11 @@
 
 from collections import deque
 from collections.abc import Callable, Hashable, Iterator
-from typing import NamedTuple
 
 from tandem_transport.closing import Closing
 from tandem_transport.errors import DecodeError, ErrorCode, LocalProtocolError, PeerError
 from tandem_transport.events import ConnectionTerminated, Event
+from tandem_transport.flow_control import Budget
 from tandem_transport.frames import (
     NOT_ACK_ELICITING,
     ConnectionCloseFrame,
@@ -20,7 +20,7 @@ from tandem_transport.handshake import Established, Randomness
 from tandem_transport.lc2 import Lc2
 from tandem_transport.liveness import Liveness
 from tandem_transport.outbox import Outbox
-from tandem_transport.packets import OVERHEAD, PacketType, PacketView, split_datagram
+from tandem_transport.packets import OVERHEAD, PacketType, PacketView, Transmit, split_datagram
 from tandem_transport.parameters import (
     CLOSING_PTOS,
     MAX_ACK_DELAY,
@@ -28,6 +28,7 @@ from tandem_transport.parameters import (
     MAX_REASON_SIZE,
     TransportParameters,
 )
+from tandem_transport.path_addresses import HostOf, PathAddresses
 from tandem_transport.paths import Path, Reachability
 from tandem_transport.policy import Policy
 from tandem_transport.receiver import Receiver
@@ -37,15 +38,6 @@ from tandem_transport.sender import Sender
 from tandem_transport.stats import ConnectionStats, path_stats
 from tandem_transport.streams import Streams
 from tandem_transport.twins import TwinFilter
-
-
-class Transmit(NamedTuple):
-    """A datagram that is to leave."""
-
-    path_id: int
-    data: bytes
-    address: Hashable
-    """Where to, as the driver named it in `receive_datagram`; None for the path's own endpoint."""
 
 
 class Connection:
@@ -74,14 +66,31 @@ class Connection:
         parameters: TransportParameters,
         randomness: Randomness,
         now: float,
+        host_of: HostOf = lambda address: address,
+        send_budget: Budget | None = None,
+        receive_budget: Budget | None = None,
         make_controller: Callable[[], Lc2] = Lc2,
     ) -> None:
+        """A session begins.
+
+        Args:
+            established: What the handshake came to.
+            is_client: Which end this is.
+            parameters: What the handshake told the peer.
+            randomness: For challenges.
+            now: The present time.
+            host_of: What addresses have in common where only the port differs.
+            send_budget: Memory shared with other sessions, for what is to be sent.
+            receive_budget: The same for what was received.
+            make_controller: Makes the congestion controller of a path.
+        """
         self.is_client = is_client
         self.connection_id = established.protection.connection_id
         self._protection = established.protection
         self._reset_token = established.reset_token
         self._peer_max_ack_delay = established.peer_parameters.max_ack_delay
         self._randomness = randomness
+        self._host_of = host_of
         self._make_controller = make_controller
         self._epoch = now
         self._now = now
@@ -97,9 +106,11 @@ class Connection:
             remote=established.peer_parameters,
             send_control=self._outbox.add_control,
             emit=self._events.append,
+            send_budget=send_budget,
+            receive_budget=receive_budget,
         )
         self._sender = Sender(self._protection, self._outbox, Duplicate(self._outbox))
-        self._liveness = Liveness(is_client=is_client, randomness=randomness, emit=self._events.append, now=now)
+        self._liveness = Liveness(is_client=is_client, emit=self._events.append, now=now)
         self._twins = TwinFilter()
         self._policy = Policy()
         self._reports = Reports()
@@ -148,6 +159,20 @@ class Connection:
         if self._liveness.is_expired(self._streams, now=now):
             self._terminate(ErrorCode.TIMED_OUT, "nothing was heard on any link", is_remote=False)
 
+    def on_rebound(self, path_id: int, *, now: float) -> None:
+        """The link has another socket, perhaps in another network: it is probed at once and measured anew."""
+        self._now = now
+        path = self._paths[path_id]
+        path.rebind(now=now)
+        self._outbox.move_away_from(path)
+
+    def on_wake(self, *, now: float) -> None:
+        """The machine has slept, or this process stood still: asks on all paths who is still there."""
+        self._now = now
+        for path in self._paths.values():
+            path.recovery.begin_anew()
+            path.probes = 1
+
     def set_link_error(self, path_id: int, error: str, *, now: float) -> None:
         """What the system says of a link, empty once it works again; it is probed then."""
         path = self._paths[path_id]
@@ -163,8 +188,7 @@ class Connection:
         if not self.is_client or path_id in self._paths or path_id >= MAX_PATHS:
             raise LocalProtocolError(f"path {path_id} cannot be added")
         self._now = now
-        path = self._make_path(path_id, is_proven=True)
-        path.probes = 1
+        self._make_path(path_id).probes = 1
 
     def open_stream(self) -> int:
         """A new stream's id. Raises LocalProtocolError at the peer's limit."""
@@ -185,10 +209,14 @@ class Connection:
 
     def consume(self, stream_id: int, size: int) -> None:
         """The application has passed on `size` bytes of StreamDataReceived; more may come."""
+        if self._is_terminated:
+            return
         self._guard(lambda: self._streams.consume(stream_id, size, rtt=self._least_rtt(), now=self._now))
 
     def reset_stream(self, stream_id: int, code: int = ErrorCode.STREAM_CANCELLED) -> None:
         """Ends both directions at once, as a TCP reset does; does nothing to a stream that is over."""
+        if self._is_terminated:
+            return
         self._guard(lambda: self._streams.reset(stream_id, code, rtt=self._least_rtt(), now=self._now))
 
     def send_datagram(self, flow_id: int, data: bytes) -> bool:
@@ -227,14 +255,12 @@ class Connection:
     def datagrams_to_send(self, *, now: float) -> Iterator[Transmit]:
         """Everything that may leave now."""
         self._now = now
-        packets: Iterator[tuple[Path, bytes]] = iter(())
         if not self._is_terminated:
+            self._protection.update_if_due(now=now)
             self._outbox.note_blocked(self._paths.values())
-            packets = self._sender.packets(list(self._paths.values()), now=now)
+            yield from self._sender.packets(list(self._paths.values()), now=now)
         elif self._closing is not None:
-            packets = self._closing.packets(self._protection, now=now)
-        for path, data in packets:
-            yield Transmit(path.path_id, data, path.address)
+            yield from self._closing.packets(self._protection, now=now)
 
     def next_timeout(self) -> float | None:
         """When to call `handle_timeout` and `datagrams_to_send` again; None once closed."""
@@ -334,10 +360,7 @@ class Connection:
 
     def _process(self, packet: PacketView, number: int, payload: bytes, source: Hashable) -> None:
         path = self._path_of(packet.path_id)
-        if number > path.received.largest and source != path.address:
-            path.move_to(source)
-            self._liveness.challenge(path, now=self._now)
-        has_gap = path.on_packet_received(number, len(packet.data), now=self._now)
+        has_gap = path.on_packet_received(number, len(packet.data), source, now=self._now)
         self._liveness.last_received_at = self._now
         frames = decode_frames(payload)
         if not all(isinstance(frame, NOT_ACK_ELICITING) for frame in frames):
@@ -350,10 +373,11 @@ class Connection:
             return path
         if self.is_client or path_id >= MAX_PATHS:
             raise PeerError(ErrorCode.PROTOCOL_VIOLATION, f"path id {path_id}")
-        return self._make_path(path_id, is_proven=False)
+        return self._make_path(path_id)
 
-    def _make_path(self, path_id: int, *, is_proven: bool) -> Path:
-        path = Path(path_id, self._make_controller(), is_proven=is_proven, epoch=self._epoch)
+    def _make_path(self, path_id: int) -> Path:
+        addresses = PathAddresses(is_fixed=self.is_client, randomness=self._randomness, host_of=self._host_of)
+        path = Path(path_id, addresses, self._make_controller, epoch=self._epoch)
         path.last_sent_at = self._now
         self._paths[path_id] = path
         self._policy.apply(self._paths)
@@ -420,6 +444,7 @@ class Connection:
         if self._is_terminated:
             return
         self._is_terminated = True
+        self._streams.release()
         if not is_remote:
             frame = ConnectionCloseFrame(code, reason[:MAX_REASON_SIZE])
             ptos = [path.rtt.probe_timeout(self._peer_max_ack_delay) for path in self._paths.values()]

@@ -5,6 +5,24 @@ _GROW_WITHIN_RTTS = 4
 _DEFAULT_RTT = 0.1
 
 
+class Budget:
+    """Memory that the sessions of a server share.
+
+    Each takes at most as much as it leaves for all others together: there is always something
+    left for the next one (dynamic thresholds, docs/decisions/0003).
+    """
+
+    __slots__ = ("limit", "used")
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.used = 0
+
+    def left_for(self, holder: int) -> int:
+        """Bytes that somebody who holds `holder` bytes may take now."""
+        return max(0, (self.limit - self.used - holder) // 2)
+
+
 class ReceiveWindow:
     """What the peer may send to us on a stream, or on all of them.
 
@@ -13,9 +31,13 @@ class ReceiveWindow:
     consumed quickly, or where lost packets keep what has arrived from being consumed.
     """
 
-    __slots__ = ("_largest_window", "_updated_at", "_window", "consumed", "limit", "received")
+    __slots__ = ("_budget", "_grown", "_largest_window", "_updated_at", "_window", "consumed", "limit", "received")
 
-    def __init__(self, window: int, largest_window: int) -> None:
+    def __init__(self, window: int, largest_window: int, budget: Budget | None = None) -> None:
+        """With a budget, it grows only while that has room."""
+        self._budget = budget
+        self._grown = 0
+        """Bytes taken from the budget."""
         self._window = window
         self._largest_window = largest_window
         self._updated_at = float("inf")  # the first update always doubles: nothing is known yet
@@ -54,9 +76,33 @@ class ReceiveWindow:
         self.limit = self.consumed + self._window
         return self.limit
 
+    def on_filled(self) -> int | None:
+        """Much of the window is unread, be it for slow readers; others must not wait for those.
+
+        Returns the new limit where it is time to tell the peer.
+        """
+        if self.limit - self.received > self._window // 2 or not self._grow():
+            return None
+        self.limit = self.consumed + self._window
+        return self.limit
+
+    def release(self) -> None:
+        """Gives back what was taken from the budget."""
+        if self._budget is not None:
+            self._budget.used -= self._grown
+        self._grown = 0
+
     def _grow(self) -> bool:
-        before, self._window = self._window, min(2 * self._window, self._largest_window)
-        return self._window > before
+        growth = min(self._window, self._largest_window - self._window)
+        if growth <= 0:
+            return False
+        if self._budget is not None:
+            if growth > self._budget.left_for(self._grown):
+                return False
+            self._budget.used += growth
+        self._grown += growth
+        self._window += growth
+        return True
 
 
 class SendCredit:

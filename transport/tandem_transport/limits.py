@@ -1,7 +1,7 @@
 """Small guards of a server: rates, secrets that change, tables that forget their oldest."""
 
 from collections import OrderedDict
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from hashlib import blake2s
 from typing import Generic, TypeVar
 
@@ -85,8 +85,10 @@ class BoundedTable(Generic[K, V]):
         if len(self._entries) > self._limit:
             self._entries.popitem(last=False)
 
-    def values(self) -> list[V]:
-        return list(self._entries.values())
+    def forget_while(self, is_stale: Callable[[V], bool]) -> None:
+        """Forgets entries from the oldest on, up to the first that is not stale."""
+        while self._entries and is_stale(next(iter(self._entries.values()))):
+            self._entries.popitem(last=False)
 
 
 def _token(secret: bytes, about: bytes) -> bytes:

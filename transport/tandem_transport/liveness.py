@@ -1,10 +1,9 @@
-"""Who still answers: keep-alives, path status, address proofs, outages, the end of a silent session."""
+"""Who still answers: keep-alives, path status, outages, the end of a silent session."""
 
 from collections.abc import Callable, Iterable, Mapping
 
 from tandem_transport.events import Event, OutageChanged, PathStatusChanged
-from tandem_transport.frames import PathChallengeFrame, PathUse
-from tandem_transport.handshake import Randomness
+from tandem_transport.frames import PathUse
 from tandem_transport.parameters import (
     ACTIVE_PERIOD,
     DOWN_AFTER,
@@ -21,15 +20,12 @@ from tandem_transport.streams import Streams
 _JUDGE_INTERVAL = 0.1
 """Statuses are for people: ten looks a second are enough."""
 
-_CHALLENGE_INTERVAL = 0.5
-
 
 class Liveness:
     """Watches the paths of one session."""
 
-    def __init__(self, *, is_client: bool, randomness: Randomness, emit: Callable[[Event], None], now: float) -> None:
+    def __init__(self, *, is_client: bool, emit: Callable[[Event], None], now: float) -> None:
         self._is_client = is_client
-        self._randomness = randomness
         self._emit = emit
         self.last_received_at = now
         """Last authentic packet on any path."""
@@ -51,23 +47,13 @@ class Liveness:
         """Streams are open, and either in use lately or waiting for an acknowledgement."""
         return len(streams) > 0 and (now - self._active_at < ACTIVE_PERIOD or streams.held > 0)
 
-    def challenge(self, path: Path, *, now: float) -> None:
-        """Asks whoever is at a new address to prove that it wants our packets."""
-        if path.is_proven or self._is_client:
-            return
-        if path.challenge is None:
-            path.challenge = self._randomness(8)
-        path.challenged_at = now
-        path.once.append(PathChallengeFrame(path.challenge).encode())
-
     def tend(self, paths: Mapping[int, Path], streams: Streams, *, now: float) -> None:
         """Does what is due."""
         interval = self._keepalive_interval(streams, now=now)
         for path in paths.values():
             if interval is not None and not path.is_blocked and self._is_quiet(path, interval, now=now):
                 path.probes = max(path.probes, 1)
-            if path.challenge is not None and now >= path.challenged_at + _CHALLENGE_INTERVAL:
-                self.challenge(path, now=now)
+            path.addresses.tend(now=now)
         if now >= self._judged_at + _JUDGE_INTERVAL:
             self.judge(paths, now=now)
 
@@ -104,9 +90,10 @@ class Liveness:
         for path in paths.values():
             if interval is not None and path.recovery.is_idle and not path.is_blocked:
                 times.append(path.last_sent_at + interval)
-            if path.challenge is not None:
-                times.append(path.challenged_at + _CHALLENGE_INTERVAL)
             times += self._status_times(path)
+            challenge_at = path.addresses.next_timeout()
+            if challenge_at is not None:
+                times.append(challenge_at)
         if now - self._active_at < ACTIVE_PERIOD:
             times.append(self._stats_at + STATS_INTERVAL)
         return min(times)

@@ -9,7 +9,7 @@ Handshake messages have no packet number. The length is that of the whole packet
 one datagram may hold several, and so that UDP_GRO may merge datagrams.
 """
 
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from enum import IntEnum
 from struct import Struct
 from typing import NamedTuple
@@ -60,6 +60,15 @@ class PacketView(NamedTuple):
     def body(self) -> bytes:
         """What follows the prefix in a handshake message."""
         return self.data[PREFIX_SIZE:]
+
+
+class Transmit(NamedTuple):
+    """A datagram that is to leave."""
+
+    path_id: int
+    data: bytes
+    address: Hashable
+    """Where to, as the driver named it in `receive_datagram`; None for the path's own endpoint."""
 
 
 def split_datagram(datagram: bytes) -> Iterator[PacketView]:

@@ -116,6 +116,12 @@ MAX_PACER_QUANTUM = 0.010
 SESSION_BUFFER = 8 << 20
 """Bytes that a session holds in each direction, for all its streams together."""
 
+SERVER_BUFFER = 64 << 20
+"""Bytes that all sessions of a server hold together, half of them in each direction."""
+
+INITIAL_SESSION_WINDOW = 128 << 10
+"""Receive window of a server's new session. Grows with need up to SESSION_BUFFER, while SERVER_BUFFER allows."""
+
 INITIAL_STREAM_WINDOW = 64 << 10
 """Receive window of a new stream. Covers INITIAL_WINDOW; grows with need (docs/decisions/0003)."""
 
@@ -155,6 +161,9 @@ CLOSING_PTOS = 3
 HANDSHAKE_RETRY = 2.0
 """Seconds without an answer after which a client makes a new first message."""
 
+HANDSHAKE_PATIENCE = 30
+"""First messages after which they become rarer: for a minute a server that restarts is asked twice a second."""
+
 HANDSHAKE_RETRY_MAX = 30.0
 """Longest time between two first messages."""
 
@@ -170,23 +179,44 @@ ANSWER_ADDRESSES = 8
 MAX_EMBRYOS = 1024
 """Sessions that no transport packet has confirmed yet, and cached answers; the oldest give way."""
 
+EMBRYO_LIFETIME = 30.0
+"""Seconds for which a session waits for the packet that confirms it."""
+
+MAX_SESSIONS = 128
+"""Confirmed sessions of a server; each is sure of INITIAL_SESSION_WINDOW."""
+
 MAX_SESSIONS_PER_KEY = 4
 """Instances with one client key that live side by side."""
 
 AMPLIFICATION_LIMIT = 3
 """Bytes sent for each byte received before an address is proven (RFC 9000 section 8.1)."""
 
-RESETS_PER_SECOND = 10
-"""Stateless resets, and REFUSED answers, that a server sends in a second."""
+RESETS_PER_SECOND = 200
+"""Stateless resets that a server sends in a second: after a restart all its clients need one."""
+
+REFUSALS_PER_SECOND = 10
+"""REFUSED answers that a server sends in a second."""
 
 HANDSHAKES_PER_SECOND = 200
 """First messages that a server works on in a second before it asks for cookies: a tenth of a core."""
 
+HANDSHAKES_PER_HOST = 20
+"""First messages of one host, with a valid cookie, that it works on in a second beyond those."""
+
+MAX_LIMITED_HOSTS = 4096
+"""Hosts whose measure is remembered; the oldest give way."""
+
 COOKIE_LIFETIME = 120.0
 """Seconds for which the secret behind cookies and challenges lives (WireGuard has 120)."""
 
+KEY_UPDATE_PACKETS = 1 << 20
+"""Packets after which an end takes new keys: an eighth of what RFC 9001 section 6.6 allows AES-GCM."""
+
+KEY_UPDATE_PERIOD = 3600.0
+"""Seconds after which it does so anyway: keys that leak open one hour of traffic towards the past."""
+
 PREVIOUS_KEYS_LIFETIME = 10.0
-"""Seconds for which packets of the previous key phase are still read."""
+"""Seconds for which packets of the previous key phase are still read, once the other end has the new ones."""
 
 STATS_INTERVAL = 1.0
 """Seconds between STATS frames of an active session."""

@@ -1,7 +1,7 @@
 """A path: one way between the two ends, with everything that is measured of it."""
 
 from collections import deque
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from enum import IntEnum
 
 from tandem_transport.acknowledgement import ReceivedPackets
@@ -12,19 +12,16 @@ from tandem_transport.frames import AckFrame, PathCount, PathUse
 from tandem_transport.pacing import Pacer
 from tandem_transport.packets import OVERHEAD
 from tandem_transport.parameters import (
-    AMPLIFICATION_LIMIT,
     BASE_DATAGRAM_SIZE,
     DOWN_AFTER,
     MAX_DATAGRAM_QUEUE,
 )
+from tandem_transport.path_addresses import PathAddresses
 from tandem_transport.queue_delay import QueueDelayEstimator
 from tandem_transport.recovery import AckResult, Recovery
 from tandem_transport.rtt import RttEstimator
 from tandem_transport.sent_packet import SentPacket
 from tandem_transport.status import PathSigns, PathStatus, judge
-
-_PROVEN_ADDRESSES = 4
-"""Addresses of a path that are remembered as proven: a flapping NAT needs no new proof."""
 
 _DOWN_PTOS = 2
 _DOWN_RTTS = 3
@@ -51,14 +48,22 @@ class Reachability(IntEnum):
 class Path:
     """Estimators, recovery, congestion control and address of one path."""
 
-    def __init__(self, path_id: int, congestion: CongestionController, *, is_proven: bool, epoch: float) -> None:
+    def __init__(
+        self,
+        path_id: int,
+        addresses: PathAddresses,
+        make_congestion: Callable[[], CongestionController],
+        *,
+        epoch: float,
+    ) -> None:
         self.path_id = path_id
         self.bit = 1 << path_id
         self.rtt = RttEstimator()
         self.queue = QueueDelayEstimator()
         self.delivery_rate = DeliveryRateEstimator()
         self.recovery = Recovery(self.rtt)
-        self.congestion = congestion
+        self._make_congestion = make_congestion
+        self.congestion = make_congestion()
         self.pacer = Pacer()
         self.received = ReceivedPackets(epoch)
         self.counters = PathCounters()
@@ -77,64 +82,56 @@ class Path:
         """Set by the owner while the link itself is known to be gone."""
         self.peer_count: PathCount | None = None
         """What the peer last counted of our packets (STATS)."""
-        self.address: Hashable = None
-        self._is_proven = is_proven
-        self._proven: deque[Hashable] = deque(maxlen=_PROVEN_ADDRESSES)
-        self._unproven_credit = 0
-        self.challenge: bytes | None = None
-        """Data of the PATH_CHALLENGE that waits for its response."""
-        self.challenged_at = 0.0
+        self.addresses = addresses
+        self.is_fresh = True
+        """The next probe is full: it shows that full packets get through, and gives the other end
+        three times its size to answer with before it has proven our address."""
 
     # --- address ---
 
     @property
-    def is_proven(self) -> bool:
-        """Whether whoever receives what we send has shown that it wants it."""
-        return self._is_proven
-
-    def move_to(self, address: Hashable) -> None:
-        """The newest authentic packet came from another address."""
-        self.address = address
-        self._is_proven = address in self._proven
-        self._unproven_credit = 0
-        self.challenge = None
-
-    def on_response(self, data: bytes) -> bool:
-        """A PATH_RESPONSE; tells whether it proves the address."""
-        if data != self.challenge:
-            return False
-        self.challenge = None
-        self._is_proven = True
-        self._proven.append(self.address)
-        return True
-
-    def may_send_to_address(self, size: int) -> bool:
-        """At most three times what came from an unproven address (RFC 9000 section 8.1)."""
-        return self._is_proven or self._unproven_credit >= size
-
-    @property
-    def allowance(self) -> float:
-        """Bytes that may be sent to the address."""
-        return float("inf") if self._is_proven else self._unproven_credit
-
-    @property
     def is_blocked(self) -> bool:
         """Not even a PING may be sent: closed for good, or the address has proven nothing and used its credit up."""
-        return self.use is PathUse.CLOSED or not self.may_send_to_address(_LEAST_PACKET)
+        return self.use is PathUse.CLOSED or not self.addresses.may_send(_LEAST_PACKET)
+
+    def on_response(self, data: bytes, *, now: float) -> None:
+        """A PATH_RESPONSE: whoever is at an address wants our packets."""
+        was_blocked = self.is_blocked
+        if self.addresses.on_response(data):
+            self.forget_network()
+        if was_blocked and not self.is_blocked:
+            self._on_answer(now=now)
+            self.probes = 1
+
+    def rebind(self, *, now: float) -> None:
+        """This end's socket has another address: what was measured says nothing of where packets go now."""
+        self.forget_network()
+        self.recovery.begin_anew()
+        self._on_answer(now=now)
+        self.is_fresh = True
+        self.probes = 1
+
+    def forget_network(self) -> None:
+        """Another network, as far as anybody knows: it is measured anew (RFC 9000 section 9.4)."""
+        newest = self.recovery.next_number - 1
+        self.rtt = self.recovery.rtt = RttEstimator(after=newest)
+        self.queue = QueueDelayEstimator(after=newest)
+        self.congestion = self._make_congestion()
 
     # --- receiving ---
 
-    def on_packet_received(self, number: int, size: int, *, now: float) -> bool:
+    def on_packet_received(self, number: int, size: int, source: Hashable, *, now: float) -> bool:
         """An authentic packet; tells whether it reveals a gap."""
-        before = self.received.largest
+        before, address = self.received.largest, self.addresses.current
+        self.addresses.on_received(source, size, is_newest=number > before, now=now)
+        if self.addresses.current != address and before >= 0:
+            self.probes = 1  # what is on its way to the old address may never arrive
         has_gap = self.received.record(number, size, now=now)
         was_away = self.last_received_at is None or now - self.last_received_at > DOWN_AFTER
         advance = max(0, number - before)
         # What an outage swallowed is not a loss rate.
         self.counters.on_received(size, min(advance, 1) if was_away else advance, now=now)
         self.last_received_at = now
-        if not self._is_proven:
-            self._unproven_credit += AMPLIFICATION_LIMIT * size
         return has_gap
 
     # --- sending ---
@@ -144,20 +141,19 @@ class Path:
         size = self.datagram_size
         if self.recovery.bytes_in_flight + size > self.congestion.congestion_window or self.recovery.is_full:
             return False
-        return self.pacer.may_send(now=now) and self.may_send_to_address(size)
+        return self.pacer.may_send(now=now) and self.addresses.may_send(size)
 
     def is_window_limited(self) -> bool:
         """Only an acknowledgement can make this path send again."""
         size = self.datagram_size
         window_is_full = self.recovery.bytes_in_flight + size > self.congestion.congestion_window
-        return window_is_full or self.recovery.is_full or not self.may_send_to_address(size)
+        return window_is_full or self.recovery.is_full or not self.addresses.may_send(size)
 
-    def on_packet_sent(self, packet: SentPacket | None, size: int, *, now: float) -> None:
+    def on_packet_sent(self, packet: SentPacket | None, size: int, address: Hashable, *, now: float) -> None:
         """`packet` is None for one that asks for no acknowledgement; those are not paced."""
         self.last_sent_at = now
         self.counters.on_sent(size, now=now)
-        if not self._is_proven:
-            self._unproven_credit -= size
+        self.addresses.on_sent(size, address)
         if packet is None:
             self.delivery_rate.on_unacknowledged_sent(size)
             return

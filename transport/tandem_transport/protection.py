@@ -8,7 +8,12 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM, ChaCha20Poly1305
 
 from tandem_transport.packets import HEADER_SIZE, PacketView, transport_header
-from tandem_transport.parameters import PREVIOUS_KEYS_LIFETIME, CipherSuite
+from tandem_transport.parameters import (
+    KEY_UPDATE_PACKETS,
+    KEY_UPDATE_PERIOD,
+    PREVIOUS_KEYS_LIFETIME,
+    CipherSuite,
+)
 
 _NONCE = Struct(">IQ")
 
@@ -43,18 +48,24 @@ class PacketKey:
 class PacketProtection:
     """The keys of a session as one end sees them.
 
-    A key update may be begun by either end; the other follows with its next packet. Packets
-    of the previous phase are still read for a while, for they may be late.
+    Either end begins a key update, after so many packets or so long a time; the other follows
+    with its next packet. Packets of the previous phase are read until some time after the
+    other end has followed, for they may be late; only then may the next update begin, so that
+    the phase bit always has one meaning (RFC 9001 section 6).
     """
 
     __slots__ = (
+        "_began_at",
+        "_is_confirmed",
         "_previous",
         "_previous_until",
         "_receive",
         "_receive_next",
+        "_sealed",
         "_send",
         "connection_id",
         "key_phase",
+        "updates",
     )
 
     def __init__(
@@ -62,14 +73,23 @@ class PacketProtection:
     ) -> None:
         self.connection_id = connection_id
         self.key_phase = 0
+        self.updates = 0
+        """Phases that have ended."""
         self._send = PacketKey(send_secret, cipher_suite)
         self._receive = PacketKey(receive_secret, cipher_suite)
         self._receive_next = self._receive.next()
         self._previous: PacketKey | None = None
         self._previous_until = 0.0
+        self._is_confirmed = False
+        """A packet of the present phase has arrived: the other end has its keys."""
+        self._sealed = 0
+        """Packets protected in this phase."""
+        self._began_at: float | None = None
+        """When this phase was first used."""
 
     def seal(self, path_id: int, number: int, payload: bytes) -> bytes:
         """A whole TRANSPORT packet."""
+        self._sealed += 1
         header = transport_header(self.key_phase, self.connection_id, path_id, len(payload), number)
         return header + self._send.seal(path_id, number, header, payload)
 
@@ -77,7 +97,10 @@ class PacketProtection:
         """The payload of a TRANSPORT packet, or None where it is not authentic."""
         header, sealed = packet.data[:HEADER_SIZE], packet.data[HEADER_SIZE:]
         if packet.key_phase == self.key_phase:
-            return self._receive.open(packet.path_id, number, header, sealed)
+            payload = self._receive.open(packet.path_id, number, header, sealed)
+            if payload is not None and not self._is_confirmed:
+                self._confirm(now)
+            return payload
         if self._previous is not None and now <= self._previous_until:
             payload = self._previous.open(packet.path_id, number, header, sealed)
             if payload is not None:
@@ -85,19 +108,35 @@ class PacketProtection:
         payload = self._receive_next.open(packet.path_id, number, header, sealed)
         if payload is not None:
             self.update_keys(now=now)
+            self._confirm(now)
         return payload
 
+    def update_if_due(self, *, now: float) -> None:
+        """Begins the next phase where this one has protected enough packets, or is old enough."""
+        if self._began_at is None:
+            self._began_at = now
+        is_old = now - self._began_at >= KEY_UPDATE_PERIOD
+        if (is_old or self._sealed >= KEY_UPDATE_PACKETS) and self.may_update(now=now):
+            self.update_keys(now=now)
+
     def may_update(self, *, now: float) -> bool:
-        """Packets of the previous phase are no longer read, so that a phase bit has one meaning."""
-        return self._previous is None or now > self._previous_until
+        """The other end has the present keys, and packets of the previous phase are no longer read."""
+        return self._is_confirmed and (self._previous is None or now > self._previous_until)
 
     def update_keys(self, *, now: float) -> None:
         """Moves both directions to the next phase (RFC 9001 section 6)."""
-        self._previous, self._previous_until = self._receive, now + PREVIOUS_KEYS_LIFETIME
+        self._previous, self._previous_until = self._receive, float("inf")
         self._receive = self._receive_next
         self._receive_next = self._receive.next()
         self._send = self._send.next()
+        self._is_confirmed = False
+        self._sealed, self._began_at = 0, now
         self.key_phase ^= 1
+        self.updates += 1
+
+    def _confirm(self, now: float) -> None:
+        self._is_confirmed = True
+        self._previous_until = now + PREVIOUS_KEYS_LIFETIME
 
 
 def _expand(secret: bytes, label: bytes) -> bytes:

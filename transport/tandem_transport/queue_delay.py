@@ -19,14 +19,15 @@ class QueueDelayEstimator:
 
     __slots__ = ("_base", "_largest_sampled", "_window", "queue_delay", "samples")
 
-    def __init__(self) -> None:
+    def __init__(self, after: int = -1) -> None:
+        """Packets up to number `after` travelled over another network and say nothing."""
         self.queue_delay = 0.0
         self.samples = 0
         """Delay samples taken so far."""
         self._base = MinimumFilter(10.0)
         self._window: deque[tuple[float, float]] = deque()
         """(time, delay) with rising delays: its front is the least of the period."""
-        self._largest_sampled = -1
+        self._largest_sampled = after
 
     @property
     def base(self) -> float | None:

@@ -4,26 +4,23 @@ from heapq import heappop, heappush
 
 from tandem_transport.errors import ErrorCode, PeerError
 from tandem_transport.flow_control import ReceiveWindow
-from tandem_transport.parameters import MAX_SEGMENT_OVERHEAD, MAX_STREAM_WINDOW
+from tandem_transport.parameters import MAX_STREAM_WINDOW
 
-_SEGMENT_COST = 64
+_SEGMENT_COST = 160
 """Bytes that a segment costs besides its data, roughly."""
-
-_SEGMENT_LEAST = 512 << 10
-"""Memory for segments that every stream may use, however small its window."""
 
 
 class ReceiveStream:
     """Puts what arrives in order. Copies are the normal case: most of what comes twice is dropped."""
 
     __slots__ = (
-        "_buffered",
         "_delivered",
         "_final_size",
         "_is_end_told",
         "_offsets",
         "_ready",
         "_segments",
+        "buffered",
         "is_abandoned",
         "is_reset",
         "stream_id",
@@ -37,7 +34,8 @@ class ReceiveStream:
         """Out-of-order data by offset."""
         self._offsets: list[int] = []
         """Heap of the keys of `_segments`."""
-        self._buffered = 0
+        self.buffered = 0
+        """Memory that they take."""
         self._ready: list[bytes] = []
         """In-order data that the application has not taken."""
         self._delivered = 0
@@ -138,7 +136,7 @@ class ReceiveStream:
         while self._offsets and self._offsets[0] <= self._delivered:
             offset = heappop(self._offsets)
             segment = self._segments.pop(offset)
-            self._buffered -= len(segment) + _SEGMENT_COST
+            self.buffered -= len(segment) + _SEGMENT_COST
             if offset + len(segment) > self._delivered:
                 self._append(offset, segment)
 
@@ -150,15 +148,13 @@ class ReceiveStream:
             return False
         if known is None:
             heappush(self._offsets, offset)
-            self._buffered += _SEGMENT_COST
+            self.buffered += _SEGMENT_COST
         self._segments[offset] = data
-        self._buffered += len(data) - len(known or b"")
-        if self._buffered > max(MAX_SEGMENT_OVERHEAD * self.window.window, _SEGMENT_LEAST):
-            raise PeerError(ErrorCode.PROTOCOL_VIOLATION, f"stream {self.stream_id} overlaps itself without end")
+        self.buffered += len(data) - len(known or b"")
         return True
 
     def _drop(self) -> None:
         self._segments.clear()
         self._offsets.clear()
         self._ready.clear()
-        self._buffered = 0
+        self.buffered = 0

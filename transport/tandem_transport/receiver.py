@@ -93,7 +93,7 @@ class Receiver:
             case PathChallengeFrame():
                 path.once.append(PathResponseFrame(frame.data).encode())
             case PathResponseFrame():
-                path.on_response(frame.data)
+                path.on_response(frame.data, now=now)
             case PathPolicyFrame():
                 self._on_path_policy(frame)
             case ConnectionCloseFrame():

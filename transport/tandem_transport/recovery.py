@@ -40,7 +40,7 @@ class Recovery:
     """Sent packets, loss detection and the probe timer of one path."""
 
     def __init__(self, rtt: RttEstimator) -> None:
-        self._rtt = rtt
+        self.rtt = rtt
         self._sent: dict[int, SentPacket] = {}
         self._sent_times = array("d", bytes(8 * SENT_TIMES))
         self.next_number = 0
@@ -59,6 +59,11 @@ class Recovery:
         """First ack-eliciting packet sent after that; None where nothing is unanswered."""
         self.unanswered = 0
         """Ack-eliciting packets since then."""
+
+    def begin_anew(self) -> None:
+        """What was unanswered so far has found its explanation; the next silence is another one."""
+        self.pto_count = 0
+        self.unanswered_since, self.unanswered = None, 0
 
     # --- sending ---
 
@@ -128,8 +133,7 @@ class Recovery:
         newest = result.acked[-1]
         self.bytes_in_flight -= sum(packet.size for packet in result.acked)
         self.last_acked_at = now
-        self.pto_count = 0
-        self.unanswered_since, self.unanswered = None, 0
+        self.begin_anew()
         if newest.number >= self._round_end:
             self._round_end = self.next_number
             self.round += 1
@@ -140,7 +144,7 @@ class Recovery:
     def detect_lost_packets(self, *, now: float) -> list[SentPacket]:
         """Packets lost by count or by time (RFC 9002 section 6.1); sets `loss_time`."""
         self.loss_time = None
-        loss_delay = self._rtt.loss_delay()
+        loss_delay = self.rtt.loss_delay()
         lost: list[SentPacket] = []
         for number, packet in self._sent.items():
             if number >= self.largest_acked:
@@ -164,7 +168,7 @@ class Recovery:
         return self.last_sent_at + self._probe_interval(max_ack_delay, is_session_active, now)
 
     def _probe_interval(self, max_ack_delay: float, is_session_active: bool, now: float) -> float:
-        pto = self._rtt.probe_timeout(max_ack_delay)
+        pto = self.rtt.probe_timeout(max_ack_delay)
         if not self.pto_count:
             return pto
         silence = now - (self.unanswered_since if self.unanswered_since is not None else now)

@@ -56,14 +56,15 @@ class RttEstimator:
 
     __slots__ = ("_largest_sampled", "_minimum", "_recent", "latest", "smoothed", "variation")
 
-    def __init__(self) -> None:
+    def __init__(self, after: int = -1) -> None:
+        """Packets up to number `after` travelled over another network and say nothing."""
         self.latest = 0.0
         self.smoothed = 0.0
         """0 before the first sample."""
         self.variation = 0.0
         self._minimum = MinimumFilter(10.0)
         self._recent: deque[float] = deque(maxlen=_RECENT_SAMPLES)
-        self._largest_sampled = -1
+        self._largest_sampled = after
 
     @property
     def minimum(self) -> float:
@@ -96,6 +97,8 @@ class RttEstimator:
 
     def loss_delay(self) -> float:
         """Age at which a packet before an acknowledged one is lost (RFC 9002 section 6.1.2)."""
+        if not self.smoothed:
+            return INITIAL_PTO
         return max(TIME_THRESHOLD * max(self.smoothed, self.latest), GRANULARITY) + TIME_THRESHOLD_SLACK
 
     def p95(self) -> float:

@@ -1,10 +1,10 @@
 """Turns what waits into packets: which path, which frames, when again."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Hashable, Iterable, Iterator
 
 from tandem_transport.frames import AckFrame, FrameType, PathUse
 from tandem_transport.outbox import Outbox
-from tandem_transport.packets import OVERHEAD
+from tandem_transport.packets import OVERHEAD, Transmit
 from tandem_transport.paths import Path, Reachability
 from tandem_transport.protection import PacketProtection
 from tandem_transport.scheduler import Scheduler
@@ -23,7 +23,7 @@ class Sender:
         self._outbox = outbox
         self.scheduler = scheduler
 
-    def packets(self, paths: list[Path], *, now: float) -> Iterator[tuple[Path, bytes]]:
+    def packets(self, paths: list[Path], *, now: float) -> Iterator[Transmit]:
         """Everything that may leave now, best path first."""
         for path in paths:
             if path.use is not PathUse.CLOSED:
@@ -46,22 +46,26 @@ class Sender:
 
     # --- kinds of packets ---
 
-    def _urgent(self, path: Path, paths: list[Path], *, now: float) -> Iterator[tuple[Path, bytes]]:
+    def _urgent(self, path: Path, paths: list[Path], *, now: float) -> Iterator[Transmit]:
         """Probes and what belongs to this path alone: outside of window and pacer."""
-        while path.probes > 0 and path.may_send_to_address(OVERHEAD + len(_PING)):
+        addresses = path.addresses
+        for frame, address in addresses.take_waiting():
+            if not path.recovery.is_full and addresses.may_send(OVERHEAD + len(frame), to=address):
+                yield self._build(path, paths, frame, [], address, now=now)
+        while path.probes > 0 and addresses.may_send(OVERHEAD + len(_PING)):
             path.probes -= 1
-            yield path, self._build(path, paths, *self._probe(path), now=now)
-        while path.once and not path.recovery.is_full and path.may_send_to_address(OVERHEAD + len(path.once[0])):
+            yield self._build(path, paths, *self._probe(path), now=now)
+        while path.once and not path.recovery.is_full and addresses.may_send(OVERHEAD + len(path.once[0])):
             frames = b""
-            room = min(path.datagram_size, path.allowance) - OVERHEAD
+            room = min(path.datagram_size, addresses.allowance) - OVERHEAD
             while path.once and len(frames) + len(path.once[0]) <= room:
                 frames += path.once.popleft()
             if not frames:
                 path.once.popleft()  # larger than the path takes
                 continue
-            yield path, self._build(path, paths, frames, [], now=now)
+            yield self._build(path, paths, frames, [], now=now)
 
-    def _paced(self, path: Path, paths: list[Path], *, now: float) -> Iterator[tuple[Path, bytes]]:
+    def _paced(self, path: Path, paths: list[Path], *, now: float) -> Iterator[Transmit]:
         while path.may_send(now=now):
             acks = self._acks(paths, now=now) if path.received.has_news else b""
             room = path.datagram_size - OVERHEAD
@@ -76,38 +80,48 @@ class Sender:
                 return
             if acks:
                 path.received.on_ack_sent()
-            yield path, self._build(path, paths, acks, chunks, now=now)
+            yield self._build(path, paths, acks, chunks, now=now)
 
-    def _ack_only(self, path: Path, paths: list[Path], *, now: float) -> Iterator[tuple[Path, bytes]]:
+    def _ack_only(self, path: Path, paths: list[Path], *, now: float) -> Iterator[Transmit]:
         path.received.on_ack_sent()
         for payload in self._ack_payloads(path, paths, now=now):
-            if not path.may_send_to_address(len(payload) + OVERHEAD):
+            if not path.addresses.may_send(len(payload) + OVERHEAD):
                 return
-            number = path.recovery.take_number(now=now)
+            number, address = path.recovery.take_number(now=now), path.addresses.current
             datagram = self._protection.seal(path.path_id, number, payload)
-            path.on_packet_sent(None, len(datagram), now=now)
-            yield path, datagram
+            path.on_packet_sent(None, len(datagram), address, now=now)
+            yield Transmit(path.path_id, datagram, address)
 
     # --- building ---
 
-    def _build(self, path: Path, paths: list[Path], prefix: bytes, chunks: list[Chunk], *, now: float) -> bytes:
+    def _build(
+        self,
+        path: Path,
+        paths: list[Path],
+        prefix: bytes,
+        chunks: list[Chunk],
+        to: Hashable = None,
+        *,
+        now: float,
+    ) -> Transmit:
+        """A packet to an address, None for the path's current one."""
+        address = path.addresses.current if to is None else to
         number = path.recovery.take_number(now=now)
         payload = prefix + b"".join([chunk.frame for chunk in chunks])
         datagram = self._protection.seal(path.path_id, number, payload)
         packet = SentPacket(number, len(datagram), now, chunks)
-        path.on_packet_sent(packet, len(datagram), now=now)
+        path.on_packet_sent(packet, len(datagram), address, now=now)
         self._outbox.on_sent(packet, path)
         self.scheduler.on_sent(chunks, path, paths=paths)
-        return datagram
+        return Transmit(path.path_id, datagram, address)
 
     def _probe(self, path: Path) -> tuple[bytes, list[Chunk]]:
         """A PING, and the oldest data that this path still owes, if there is room for it."""
         room = path.datagram_size - OVERHEAD - len(_PING)
-        if not path.recovery.next_number:
-            # A path's first packet is full: it shows that full ones get through, and gives the
-            # other end three times its size to answer with before it has proven our address.
+        if path.is_fresh and path.addresses.may_send(path.datagram_size):
+            path.is_fresh = False
             return _PING + bytes(room), []
-        if path.may_send_to_address(path.datagram_size):
+        if path.addresses.may_send(path.datagram_size):
             for packet in path.recovery.outstanding():
                 wanted = [chunk for chunk in packet.chunks if chunk.is_wanted]
                 if wanted and sum(len(chunk.frame) for chunk in wanted) <= room:

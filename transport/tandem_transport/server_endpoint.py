@@ -10,10 +10,11 @@ from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass, field
 from hashlib import blake2s
 
-from tandem_transport.connection import Connection, Transmit
+from tandem_transport.connection import Connection
 from tandem_transport.connection_id import ConnectionIdIssuer
 from tandem_transport.errors import DecodeError, ErrorCode
 from tandem_transport.events import ConnectionTerminated, Event
+from tandem_transport.flow_control import Budget
 from tandem_transport.handshake import (
     MAC_SIZE,
     Randomness,
@@ -27,17 +28,25 @@ from tandem_transport.handshake import (
 )
 from tandem_transport.limits import BoundedTable, RateLimiter, TokenIssuer
 from tandem_transport.noise import public_key
-from tandem_transport.packets import PREFIX_SIZE, PacketType, PacketView, message, split_datagram
+from tandem_transport.packets import PREFIX_SIZE, PacketType, PacketView, Transmit, message, split_datagram
 from tandem_transport.parameters import (
     ANSWER_ADDRESSES,
     ANSWER_LIFETIME,
+    EMBRYO_LIFETIME,
+    HANDSHAKES_PER_HOST,
     HANDSHAKES_PER_SECOND,
+    INITIAL_SESSION_WINDOW,
     MAX_EMBRYOS,
+    MAX_LIMITED_HOSTS,
+    MAX_SESSIONS,
     MAX_SESSIONS_PER_KEY,
+    REFUSALS_PER_SECOND,
     RESET_TOKEN_SIZE,
     RESETS_PER_SECOND,
+    SERVER_BUFFER,
     TransportParameters,
 )
+from tandem_transport.path_addresses import HostOf
 
 _SILENT = 30.0
 """A session that was not heard for this long gives way to another instance of its client."""
@@ -85,6 +94,7 @@ class ServerCounters:
     refused: int = 0
     challenged: int = 0
     cookies: int = 0
+    limited: int = 0
     resets: int = 0
 
 
@@ -105,19 +115,26 @@ class ServerEndpoint:
         *,
         randomness: Randomness,
         now: float,
+        host_of: HostOf = lambda address: address,
         parameters: TransportParameters | None = None,
     ) -> None:
+        """`host_of`: what a source has in common with all others that the same person may send from."""
         self._static_private = static_private
+        self._host_of = host_of
         public = public_key(static_private)
         self._mac1_key, self._cookie_key = mac1_key(public), cookie_key(public)
         self._lookup = lookup
         self._randomness = randomness
-        self._parameters = parameters or TransportParameters()
+        self._parameters = parameters or TransportParameters(initial_max_data=INITIAL_SESSION_WINDOW)
+        self._send_budget = Budget(SERVER_BUFFER // 2)
+        self._receive_budget = Budget(SERVER_BUFFER // 2 - MAX_SESSIONS * INITIAL_SESSION_WINDOW)
         self._ids = ConnectionIdIssuer(static_private)
         self._cookies = TokenIssuer(randomness, now=now)
         self._challenges = TokenIssuer(randomness, now=now)
         self._handshakes = RateLimiter(HANDSHAKES_PER_SECOND, now=now)
+        self._host_handshakes: BoundedTable[Hashable, RateLimiter] = BoundedTable(MAX_LIMITED_HOSTS)
         self._resets = RateLimiter(RESETS_PER_SECOND, now=now)
+        self._refusals = RateLimiter(REFUSALS_PER_SECOND, now=now)
         self._sessions: dict[bytes, Session] = {}
         self._embryos: BoundedTable[bytes, Session] = BoundedTable(MAX_EMBRYOS)
         self._answers: BoundedTable[bytes, _Answer] = BoundedTable(MAX_EMBRYOS)
@@ -255,8 +272,7 @@ class ServerEndpoint:
         if answer is not None and answer.expires_at > now:
             self._repeat(answer, source)
             return
-        if not self._handshakes.allows(now=now) and not self._has_cookie(packet, source, now):
-            self._send_cookie(packet, source, now)
+        if not self._may_work_on(packet, source, now):
             return
         try:
             handshake = ServerHandshake(self._static_private, packet)
@@ -269,6 +285,23 @@ class ServerEndpoint:
             self._answers.put(digest, answer)
             self._repeat(answer, source)
 
+    def _may_work_on(self, packet: PacketView, source: Hashable, now: float) -> bool:
+        """Guards the expensive part; under load a source proves itself first, and has its own measure then."""
+        if self._handshakes.allows(now=now):
+            return True
+        if not self._has_cookie(packet, source, now):
+            self._send_cookie(packet, source, now)
+            return False
+        host = self._host_of(source)
+        limiter = self._host_handshakes.get(host)
+        if limiter is None:
+            limiter = RateLimiter(HANDSHAKES_PER_HOST, now=now)
+            self._host_handshakes.put(host, limiter)
+        if limiter.allows(now=now):
+            return True
+        self.counters.limited += 1
+        return False
+
     def _repeat(self, answer: _Answer, source: Hashable) -> None:
         """The same bytes to every address from which the same message came: one session."""
         if source in answer.addresses or len(answer.addresses) < ANSWER_ADDRESSES:
@@ -276,11 +309,15 @@ class ServerEndpoint:
             self._outgoing.append(Transmit(0, answer.data, source))
 
     def _answer(self, handshake: ServerHandshake, now: float) -> bytes | None:
+        self._forget_stale(now)
         name = self._lookup(handshake.client_public)
         if name is None:
             return self._refuse(handshake, Refusal.UNKNOWN_KEY, now)
-        if self._has_no_room(handshake, now):
+        own = [session for session in self.sessions if session.client_public == handshake.client_public]
+        if self._has_no_room(handshake, own, now):
             return self._refuse(handshake, Refusal.TOO_MANY_SESSIONS, now)
+        if len(self._sessions) >= MAX_SESSIONS and not own:
+            return self._refuse(handshake, Refusal.SERVER_FULL, now)
         who = handshake.client_public + handshake.instance_id
         is_fresh = handshake.timestamp_us > self._timestamps.get(handshake.client_public, -1)
         if not is_fresh and handshake.token not in self._challenges.valid(who, now=now):
@@ -300,14 +337,16 @@ class ServerEndpoint:
             parameters=self._parameters,
             randomness=self._randomness,
             now=now,
+            host_of=self._host_of,
+            send_budget=self._send_budget,
+            receive_budget=self._receive_budget,
         )
         session = Session(connection, name, handshake.client_public, handshake.instance_id)
         self._embryos.put(connection_id, session)
         return data
 
-    def _has_no_room(self, handshake: ServerHandshake, now: float) -> bool:
+    def _has_no_room(self, handshake: ServerHandshake, others: list[Session], now: float) -> bool:
         """All sessions of this key are in use, and none of them is this instance's."""
-        others = [other for other in self.sessions if other.client_public == handshake.client_public]
         if len(others) < MAX_SESSIONS_PER_KEY:
             return False
         if any(other.instance_id == handshake.instance_id for other in others):
@@ -315,7 +354,7 @@ class ServerEndpoint:
         return all(now - other.connection.last_received_at < _SILENT for other in others)
 
     def _refuse(self, handshake: ServerHandshake, code: Refusal, now: float) -> bytes | None:
-        if not self._resets.allows(now=now):
+        if not self._refusals.allows(now=now):
             return None
         self.counters.refused += 1
         return handshake.refuse(code, self._randomness)
@@ -331,6 +370,11 @@ class ServerEndpoint:
         self._outgoing.append(Transmit(0, data, source))
 
     # --- inside ---
+
+    def _forget_stale(self, now: float) -> None:
+        """Answers that are no longer repeated, and sessions that nobody has confirmed."""
+        self._answers.forget_while(lambda answer: answer.expires_at <= now)
+        self._embryos.forget_while(lambda session: session.connection.last_received_at <= now - EMBRYO_LIFETIME)
 
     def _close(self, session: Session, code: ErrorCode, reason: str, now: float) -> None:
         session.connection.close(code, reason, now=now)

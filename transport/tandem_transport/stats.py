@@ -60,7 +60,7 @@ def path_stats(path: Path, all_won: int, *, now: float) -> PathStats:
     rate_sent, rate_received = counters.rates(now=now)
     return PathStats(
         path_id=path.path_id,
-        address=path.address,
+        address=path.addresses.current,
         status=path.status,
         reason=path.status_reason,
         rtt_latest=rtt.latest if has_rtt else None,

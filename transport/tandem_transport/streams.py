@@ -12,7 +12,7 @@ from tandem_transport.events import (
     StreamReset,
     StreamWritable,
 )
-from tandem_transport.flow_control import ReceiveWindow, SendCredit
+from tandem_transport.flow_control import Budget, ReceiveWindow, SendCredit
 from tandem_transport.frames import (
     Frame,
     MaxDataFrame,
@@ -22,13 +22,17 @@ from tandem_transport.frames import (
     StopSendingFrame,
     StreamFrame,
 )
-from tandem_transport.parameters import SEND_AHEAD, SESSION_BUFFER, TransportParameters
+from tandem_transport.parameters import MAX_SEGMENT_OVERHEAD, SEND_AHEAD, SESSION_BUFFER, TransportParameters
 from tandem_transport.receive_stream import ReceiveStream
 from tandem_transport.send_stream import SendStream
 from tandem_transport.sent_packet import Chunk
 
 _WORTH_WAKING = 16 << 10
 """Room for which a waiting writer is woken; less would mean a wake-up for every packet."""
+
+
+_SEGMENTS_LEAST = 1 << 20
+"""Memory for out-of-order data that every session may use, however small its window."""
 
 
 class Stream:
@@ -61,7 +65,10 @@ class Streams:
         remote: TransportParameters,
         send_control: Callable[[Frame], None],
         emit: Callable[[Event], None],
+        send_budget: Budget | None = None,
+        receive_budget: Budget | None = None,
     ) -> None:
+        """The budgets are shared with other sessions; without them there are none."""
         self._local, self._remote = local, remote
         self._send_control, self._emit = send_control, emit
         self._streams: dict[int, Stream] = {}
@@ -71,12 +78,15 @@ class Streams:
         self._may_accept = local.max_streams
         self._opened = self._accepted = self._closed_remote = 0
         self._credit = SendCredit(remote.initial_max_data)
-        self._window = ReceiveWindow(local.initial_max_data, local.initial_max_data)
+        self._send_budget = send_budget or Budget(2 * SESSION_BUFFER)
+        self._window = ReceiveWindow(local.initial_max_data, SESSION_BUFFER, receive_budget)
         self._ready: deque[SendStream] = deque()
         self._queued: set[int] = set()
         self._readable: dict[int, ReceiveStream] = {}
         self._waiting: dict[int, None] = {}
         """Streams whose writers found no room, first come first served."""
+        self._buffered = 0
+        """Memory for out-of-order data, of all streams."""
         self._held = 0
         """Bytes unsent or unacknowledged, of all streams."""
 
@@ -118,7 +128,7 @@ class Streams:
         """Raises LocalProtocolError for a stream that is unknown, finished or reset."""
         sending = self._known(stream_id).sending
         sending.write(data, end_stream=end_stream)
-        self._held += len(data)
+        self._hold(len(data))
         self._queue(sending)
 
     def consume(self, stream_id: int, size: int, *, rtt: float, now: float) -> None:
@@ -147,11 +157,17 @@ class Streams:
             if not receiving.has_ended:
                 self._send_control(StopSendingFrame(stream_id, code))
             unread = receiving.window.received - receiving.window.consumed
+            self._buffered -= receiving.buffered
             receiving.abandon()
             self._readable.pop(stream_id, None)
             self._consume(stream_id, stream, unread, rtt=rtt, now=now)
         self._remove_if_done(stream_id, stream)
         return stream
+
+    def release(self) -> None:
+        """The session is over: what it held of memory shared with others is free."""
+        self._hold(-self._held)
+        self._window.release()
 
     # --- frames ---
 
@@ -161,8 +177,10 @@ class Streams:
         if stream is None or stream.receiving.is_reset:
             return False
         receiving = stream.receiving
+        before = receiving.buffered
         growth, is_new = receiving.receive(frame.offset, frame.data, fin=frame.fin)
         self._receive_session(growth)
+        self._buffer(receiving.buffered - before, frame.stream_id)
         if receiving.is_abandoned:
             self._consume(frame.stream_id, stream, growth, rtt=rtt, now=now)
         elif is_new or frame.fin:
@@ -177,6 +195,7 @@ class Streams:
         if stream is None or stream.receiving.is_reset:
             return
         receiving = stream.receiving
+        self._buffered -= receiving.buffered
         self._receive_session(receiving.reset(frame.final_size))
         self._readable.pop(frame.stream_id, None)
         self._consume_session(receiving.window.received - receiving.window.consumed, rtt=rtt, now=now)
@@ -238,7 +257,7 @@ class Streams:
         if sending is None or sending.is_reset:
             return
         sending.on_chunk_acked(chunk)
-        self._held -= chunk.data_size
+        self._hold(-chunk.data_size)
         if sending.is_done:
             stream = self._streams.get(sending.stream_id)
             if stream is not None:
@@ -272,7 +291,8 @@ class Streams:
                 yield StreamWritable(stream_id)
 
     def _capacity(self, sending: SendStream) -> int:
-        fair = SESSION_BUFFER - self._held - sending.held
+        room = min(SESSION_BUFFER - self._held, self._send_budget.left_for(self._held))
+        fair = room - sending.held
         ahead = max(SEND_AHEAD, sending.unacked) - sending.unsent
         return max(0, min(fair, ahead))
 
@@ -312,17 +332,31 @@ class Streams:
 
     def _reset_sending(self, sending: SendStream, code: int) -> None:
         if not sending.is_done:
-            self._held -= sending.held
+            self._hold(-sending.held)
             self._send_control(ResetStreamFrame(sending.stream_id, code, sending.reset()))
 
     def _offer(self, stream_id: int, receiving: ReceiveStream, limit: int | None) -> None:
         if limit is not None and not receiving.has_ended:
             self._send_control(MaxStreamDataFrame(stream_id, limit))
 
+    def _hold(self, growth: int) -> None:
+        self._held += growth
+        self._send_budget.used += growth
+
     def _receive_session(self, growth: int) -> None:
-        self._window.received += growth
-        if self._window.received > self._window.limit:
+        window = self._window
+        window.received += growth
+        if window.received > window.limit:
             raise PeerError(ErrorCode.FLOW_CONTROL_ERROR, "the session's window is exceeded")
+        limit = window.on_filled()
+        if limit is not None:
+            self._send_control(MaxDataFrame(limit))
+
+    def _buffer(self, growth: int, stream_id: int) -> None:
+        """Out-of-order data that overlaps may take more memory than the window says."""
+        self._buffered += growth
+        if self._buffered > max(MAX_SEGMENT_OVERHEAD * self._window.window, _SEGMENTS_LEAST):
+            raise PeerError(ErrorCode.PROTOCOL_VIOLATION, f"stream {stream_id} overlaps itself without end")
 
     def _consume_session(self, size: int, *, rtt: float, now: float) -> None:
         limit = self._window.on_consumed(size, rtt=rtt, now=now)
