@@ -171,8 +171,11 @@ def client_command(
     tandem client @invite --listen 8128=web
     """
     from tandem import config, console, logs, running
+    from tandem.addresses import parse_host_port
     from tandem.ciphers import fastest_cipher_suite
-    from tandem.client import Client, make_links
+    from tandem.client import Client
+    from tandem.links import make_links
+    from tandem.state import default_directory, instance_id
     from tandem_transport import TransportParameters
 
     if mode == "adaptive":
@@ -186,7 +189,9 @@ def client_command(
     logs.set_up(log_level, log_format)
     own = _read_invite(invite_source, loaded)
     parameters = TransportParameters(cipher_suite=fastest_cipher_suite())
-    service = Client(loaded, own, make_links(loaded, own), parameters)
+    _, socks_port = parse_host_port(loaded.socks.listen, what="socks")
+    instance = instance_id(default_directory(), f"client-{socks_port}")
+    service = Client(loaded, own, make_links(loaded, own), parameters, instance)
     running.run(running.serve(service, None if no_console else lambda: console.show(service.status)))
 
 

@@ -7,16 +7,17 @@ import time
 from tandem.addresses import format_host_port, parse_host_port
 from tandem.admin import AdminEndpoint
 from tandem.config import CLIENT_ADMIN_PORT, Config, LinkConfig
-from tandem.errors import TandemError, UsageError, os_error_text
+from tandem.errors import TandemError, os_error_text
 from tandem.forwards import SUFFIX
 from tandem.invites import Invite
-from tandem.links import found_links, resolver
+from tandem.links import found_links, make_link
 from tandem.request import Answer, Kind, Request, RequestError, read_answer
 from tandem.status import ClientStatus, client_status, refusal_text
 from tandem.streams import FarStream
 from tandem_socks import Opened, Relay, RelayResult, Reply, SocksError, SocksFrontend, reset_tcp
 from tandem_socks import Request as SocksRequest
 from tandem_transport import (
+    MAX_PATHS,
     ClientEvent,
     Connected,
     HandshakeRefused,
@@ -30,6 +31,9 @@ from tandem_transport.events import ConnectionTerminated, OutageChanged, PathSta
 
 log = logging.getLogger("tandem.client")
 
+_SCAN_INTERVAL = 1.0
+"""Seconds between two looks for new interfaces."""
+
 _SESSION_WAIT = 15.0
 """Seconds that a new connection waits for a session while there is none."""
 
@@ -37,14 +41,24 @@ _SESSION_WAIT = 15.0
 class Client:
     """Everything that a client process runs."""
 
-    def __init__(self, config: Config, invite: Invite, links: list[Link], parameters: TransportParameters) -> None:
+    def __init__(
+        self,
+        config: Config,
+        invite: Invite,
+        links: list[Link],
+        parameters: TransportParameters,
+        instance_id: bytes | None = None,
+    ) -> None:
+        """`instance_id`: what this client was called before it was restarted."""
         self._config = config
         self._invite = invite
         self._links = links
         self._parameters = parameters
+        self._instance_id = instance_id
         self._started_at = time.monotonic()
         self._servers: list[asyncio.Server] = []
         self._tasks: set[asyncio.Task[None]] = set()
+        self._background: asyncio.Task[None] | None = None
         self._admin: AdminEndpoint | None = None
         self._refused: int | None = None
         """The refusal that was logged last; each link brings one."""
@@ -58,6 +72,7 @@ class Client:
             self._invite.server_public,
             self._links,
             parameters=self._parameters,
+            instance_id=self._instance_id,
             on_event=self._on_event,
         )
         try:
@@ -66,14 +81,19 @@ class Client:
             await self.close()
             raise
         self.driver.start()
+        if not self._config.link:
+            if not self._links:
+                log.warning("no interface has a default route yet; waiting for one (--link NAME=BIND names a link)")
+            self._background = asyncio.create_task(self._follow_interfaces())
 
     async def close(self) -> None:
         """Stops accepting, ends the connections, says goodbye."""
         for server in self._servers:
             server.close()
-        for task in self._tasks:
+        tasks = [*self._tasks, *([self._background] if self._background else [])]
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
         await self._socks.close()
         if self._admin is not None:
             await self._admin.close()
@@ -124,6 +144,27 @@ class Client:
             return
         result = await Relay(reader, writer, opened.stream).run()
         _log_closed(str(request), result)
+
+    # --- links ---
+
+    async def _follow_interfaces(self) -> None:
+        """Links that nobody named: an interface that gets a default route becomes one."""
+        while True:
+            await asyncio.sleep(_SCAN_INTERVAL)
+            known = {link.name for link in self._links}
+            for found in found_links():
+                if found.name not in known:
+                    self._add_link(found)
+
+    def _add_link(self, found: LinkConfig) -> None:
+        link = make_link(len(self._links), found, self._invite)
+        gone = next((old for old in self._links if old.error), None)
+        if len(self._links) < MAX_PATHS:
+            log.info("link %s: found, it has a default route", link.name)
+            self.driver.add_link(link)
+        elif gone is not None:
+            log.info("link %s: found, it takes the place of %s", link.name, gone.name)
+            gone.name, gone.local = link.name, link.local
 
     # --- streams ---
 
@@ -178,6 +219,8 @@ class Client:
                 self._refused = code
                 log.error("refused: %s", refusal_text(code))
             case HandshakeUnanswered(attempts, silence) if attempts in (2, 5) or attempts % 20 == 0:
+                if not any(link.sock for link in self._links):
+                    return  # what is wrong with each link was said
                 remotes = ", ".join(sorted({e for link in self._links for e in _endpoints(link)}))
                 text = "no answer from %s for %.0f s: wrong server key, firewall, or server down; trying on"
                 log.warning(text, remotes, silence)
@@ -193,38 +236,6 @@ class Client:
                 log.log(level, "session over: %s", reason or error_name(code))
             case _:
                 pass
-
-
-def make_links(config: Config, invite: Invite) -> list[Link]:
-    """The configured links, or one for each interface with a default route. Raises UsageError."""
-    configured = list(config.link) or found_links()
-    if not configured:
-        raise UsageError("no links: no interface has a default route", "name them: --link NAME=ADDRESS_OR_INTERFACE")
-    endpoints = [parse_host_port(endpoint, what="invite: endpoint") for endpoint in invite.endpoints]
-    return [_make_link(i, link, endpoints) for i, link in enumerate(configured)]
-
-
-def _make_link(index: int, link: LinkConfig, endpoints: list[tuple[str, int]]) -> Link:
-    if link.endpoint is not None:
-        own = [parse_host_port(link.endpoint, what=f"link {link.name}: endpoint")]
-    else:
-        fitting = [endpoint for endpoint in endpoints if _same_family(link.bind, endpoint[0])]
-        start = index % len(fitting) if fitting else 0
-        own = fitting[start:] + fitting[:start]
-    if not own:
-        raise UsageError(f"link {link.name}: no endpoint of the invite fits {link.bind}", "--link NAME=BIND@HOST:PORT")
-    return Link(link.name, resolver(link.bind), own)
-
-
-def _same_family(bind: str, host: str) -> bool:
-    """Names fit every link; an IPv6 address fits a link that is not bound to an IPv4 one, and so on."""
-    bind_is_v6, host_is_v6 = ":" in bind, ":" in host
-    bind_is_v4, host_is_v4 = _looks_like_v4(bind), _looks_like_v4(host)
-    return not (bind_is_v6 and host_is_v4) and not (bind_is_v4 and host_is_v6)
-
-
-def _looks_like_v4(text: str) -> bool:
-    return text.replace(".", "").isdigit()
 
 
 def _endpoints(link: Link) -> list[str]:

@@ -7,11 +7,12 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from tandem.client import Client, make_links
+from tandem.client import Client
 from tandem.config import Config, LinkConfig, ServerConfig
 from tandem.errors import TandemError
 from tandem.impairment import ImpairedLink, Impairment
 from tandem.invites import Invite
+from tandem.links import make_links
 from tandem.server import Server
 from tandem.state import StateDirectory
 from tandem.status import ClientStatus

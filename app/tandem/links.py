@@ -2,12 +2,15 @@
 
 import errno
 import ipaddress
+import socket
 import sys
 from pathlib import Path
 
-from tandem.addresses import interface_addresses, interface_of
-from tandem.config import LinkConfig
-from tandem_transport.driver import LocalAddress, Resolve
+from tandem.addresses import interface_addresses, interface_of, parse_host_port
+from tandem.config import Config, LinkConfig
+from tandem.errors import UsageError
+from tandem.invites import Invite
+from tandem_transport.driver import Link, LocalAddress, Resolve
 
 _ROUTE = Path("/proc/net/route")
 _ROUTE_V6 = Path("/proc/net/ipv6_route")
@@ -41,35 +44,70 @@ def found_links() -> list[LinkConfig]:
 
 
 def resolver(bind: str) -> Resolve:
-    """Finds the local address of a link that is bound to an address or to an interface."""
+    """Finds the local addresses of a link that is bound to an address or to an interface, IPv4 before IPv6."""
 
-    def resolve() -> LocalAddress:
+    def resolve() -> list[LocalAddress]:
         return _resolve(bind)
 
     return resolve
 
 
-def _resolve(bind: str) -> LocalAddress:
+def make_links(config: Config, invite: Invite) -> list[Link]:
+    """The configured links, or one for each interface with a default route now. Raises UsageError."""
+    return [make_link(i, link, invite) for i, link in enumerate(list(config.link) or found_links())]
+
+
+def make_link(index: int, link: LinkConfig, invite: Invite) -> Link:
+    """Link number `index`. It begins with another endpoint than its neighbours. Raises UsageError."""
+    endpoints = [parse_host_port(endpoint, what="invite: endpoint") for endpoint in invite.endpoints]
+    if link.endpoint is not None:
+        own = [parse_host_port(link.endpoint, what=f"link {link.name}: endpoint")]
+    else:
+        fitting = [endpoint for endpoint in endpoints if _same_family(link.bind, endpoint[0])]
+        start = index % len(fitting) if fitting else 0
+        own = fitting[start:] + fitting[:start]
+    if not own:
+        raise UsageError(f"link {link.name}: no endpoint of the invite fits {link.bind}", "--link NAME=BIND@HOST:PORT")
+    return Link(link.name, resolver(link.bind), own)
+
+
+def _same_family(bind: str, host: str) -> bool:
+    """Names fit every link; an IPv6 address fits a link that is not bound to an IPv4 one, and so on."""
+    bind_is_v6, host_is_v6 = ":" in bind, ":" in host
+    bind_is_v4, host_is_v4 = _looks_like_v4(bind), _looks_like_v4(host)
+    return not (bind_is_v6 and host_is_v4) and not (bind_is_v4 and host_is_v6)
+
+
+def _looks_like_v4(text: str) -> bool:
+    return text.replace(".", "").isdigit()
+
+
+def _resolve(bind: str) -> list[LocalAddress]:
     try:
         address = ipaddress.ip_address(bind)
     except ValueError:
         return _resolve_interface(bind)
     if address.is_loopback:
-        return LocalAddress(bind, None)
+        return [LocalAddress(bind, None)]
     device = interface_of(bind)
     if device is None:
         raise OSError(errno.EADDRNOTAVAIL, f"this machine has no address {bind} now")
-    return LocalAddress(bind, device)
+    return [_on_device(bind, device)]
 
 
-def _resolve_interface(name: str) -> LocalAddress:
+def _resolve_interface(name: str) -> list[LocalAddress]:
     hosts = interface_addresses().get(name)
     if hosts is None:
         raise OSError(errno.ENODEV, f"there is no interface {name} now, or it is down")
     if not hosts:
         raise OSError(errno.EADDRNOTAVAIL, f"interface {name} has no address now")
-    host = next((host for host in hosts if ":" not in host), hosts[0])
-    return LocalAddress(host, None if ipaddress.ip_address(host).is_loopback else name)
+    return [_on_device(host, name) for host in sorted(hosts, key=lambda host: ":" in host)]
+
+
+def _on_device(host: str, device: str) -> LocalAddress:
+    if ipaddress.ip_address(host).is_loopback:
+        return LocalAddress(host, None)
+    return LocalAddress(host, device, socket.if_nametoindex(device))
 
 
 def _is_global_enough(host: str) -> bool:

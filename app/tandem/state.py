@@ -2,6 +2,7 @@
 
 import base64
 import json
+import logging
 import os
 import re
 import tempfile
@@ -11,6 +12,8 @@ from pathlib import Path
 
 from tandem.errors import TandemError, UsageError
 from tandem_transport import public_key
+
+log = logging.getLogger("tandem.state")
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _RELOAD_LEAST = 1.0
@@ -139,6 +142,22 @@ def write_private(path: Path, data: bytes) -> None:
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
+
+
+def instance_id(directory: Path, name: str) -> bytes | None:
+    """8 random bytes that are this client's for good; None where they cannot be kept.
+
+    `name` tells several clients of one user apart.
+    """
+    path = directory / "instances" / name
+    try:
+        if not path.exists():
+            write_private(path, os.urandom(8))
+        kept = path.read_bytes()
+    except OSError as error:
+        log.info("%s: %s; the server will take a restart for another computer", path, error.strerror)
+        return None
+    return kept if len(kept) == 8 else None
 
 
 def server_public_key(state: StateDirectory) -> bytes:

@@ -46,7 +46,11 @@ class Pair:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self.state = directory / "state"
-        self.environment = {"XDG_RUNTIME_DIR": str(directory / "run"), "HOME": str(directory)}
+        self.environment = {
+            "XDG_RUNTIME_DIR": str(directory / "run"),
+            "STATE_DIRECTORY": str(directory / "own"),
+            "HOME": str(directory),
+        }
         self.udp_ports = [free_port(socket.SOCK_DGRAM), free_port(socket.SOCK_DGRAM)]
         self.socks_port, self.client_admin, self.server_admin = free_port(), free_port(), free_port()
         self.server: subprocess.Popen[bytes] | None = None

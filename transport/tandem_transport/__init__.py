@@ -24,12 +24,13 @@ from tandem_transport.errors import (
 from tandem_transport.frames import Mode
 from tandem_transport.noise import public_key
 from tandem_transport.packets import Transmit
-from tandem_transport.parameters import CipherSuite, TransportParameters
+from tandem_transport.parameters import MAX_PATHS, CipherSuite, TransportParameters
 from tandem_transport.server_endpoint import ServerEndpoint, ServerEvent, Session, SessionEvent, SessionStarted
 from tandem_transport.stats import ConnectionStats, PathStats
 from tandem_transport.status import PathStatus
 
 __all__ = [
+    "MAX_PATHS",
     "CipherSuite",
     "ClientEndpoint",
     "ClientEvent",

@@ -100,6 +100,8 @@ class ClientEndpoint:
         self._handshakes: deque[ClientHandshake] = deque(maxlen=_KEPT_HANDSHAKES)
         self._token = bytes(MAC_SIZE)
         self._attempts = 0
+        self._patience, self._retry_interval = HANDSHAKE_PATIENCE, HANDSHAKE_RETRY
+        """First messages before they become rarer, and the seconds after which the next one is due."""
         self._searching_since = now
         self._retry_at: float | None = now
         self._repeat_at: float | None = None
@@ -161,18 +163,21 @@ class ClientEndpoint:
         if self._connection is None and not self._is_stopped:
             self._retry_at = now
 
-    def on_rebound(self, path_id: int, *, now: float) -> None:
-        """A link has another socket."""
+    def on_rebound(self, path_id: int, *, is_same_network: bool, now: float) -> None:
+        """A link has another socket, or talks to another endpoint of the server."""
         self._now = now
         if self._connection is not None:
-            self._connection.on_rebound(path_id, now=now)
-        self.retry(now=now)
+            self._connection.on_rebound(path_id, is_same_network=is_same_network, now=now)
+        if not is_same_network:
+            self._be_patient()
+            self.retry(now=now)
 
     def on_wake(self, *, now: float) -> None:
         """The machine has slept, or this process stood still."""
         self._now = now
         if self._connection is not None:
             self._connection.on_wake(now=now)
+        self._be_patient()
         self.retry(now=now)
 
     def close(self, *, now: float) -> None:
@@ -213,12 +218,18 @@ class ClientEndpoint:
             self._events.append(HandshakeUnanswered(self._attempts, now - self._searching_since))
         else:
             self._searching_since = now
-        interval = HANDSHAKE_RETRY * 2.0 ** min(max(0, self._attempts - HANDSHAKE_PATIENCE), 8)
         self._attempts += 1
-        self._retry_at = now + min(interval, HANDSHAKE_RETRY_MAX)
+        self._patience -= 1
+        if self._patience < 0:
+            self._retry_interval = min(2 * self._retry_interval, HANDSHAKE_RETRY_MAX)
+        self._retry_at = now + self._retry_interval
         self._handshakes.append(self._make_handshake())
         self._repeats_left = _REPEATS + 1
         self._repeat(now)
+
+    def _be_patient(self) -> None:
+        """Things have changed: an answer is to be expected again."""
+        self._patience, self._retry_interval = HANDSHAKE_PATIENCE, HANDSHAKE_RETRY
 
     def _make_handshake(self) -> ClientHandshake:
         # Never the same twice, whatever the clock does.
@@ -270,6 +281,7 @@ class ClientEndpoint:
         self._connection, self._connected_at = connection, now
         self._handshakes.clear()
         self._attempts = 0
+        self._be_patient()
         self._retry_at = self._repeat_at = None
         self._events.append(Connected(connection))
 

@@ -159,12 +159,18 @@ class Connection:
         if self._liveness.is_expired(self._streams, now=now):
             self._terminate(ErrorCode.TIMED_OUT, "nothing was heard on any link", is_remote=False)
 
-    def on_rebound(self, path_id: int, *, now: float) -> None:
-        """The link has another socket, perhaps in another network: it is probed at once and measured anew."""
+    def on_rebound(self, path_id: int, *, is_same_network: bool, now: float) -> None:
+        """The link has another socket, or another endpoint of the server: it is probed at once.
+
+        Unless the network is the same it is also measured anew, and what was on its way there
+        is sent elsewhere.
+        """
         self._now = now
         path = self._paths[path_id]
-        path.rebind(now=now)
-        self._outbox.move_away_from(path)
+        path.probes, path.is_fresh = 1, True
+        if not is_same_network:
+            path.rebind(now=now)
+            self._outbox.move_away_from(path)
 
     def on_wake(self, *, now: float) -> None:
         """The machine has slept, or this process stood still: asks on all paths who is still there."""

@@ -108,8 +108,6 @@ class Path:
         self.forget_network()
         self.recovery.begin_anew()
         self._on_answer(now=now)
-        self.is_fresh = True
-        self.probes = 1
 
     def forget_network(self) -> None:
         """Another network, as far as anybody knows: it is measured anew (RFC 9000 section 9.4)."""

@@ -4,7 +4,8 @@
 application reads and writes.
 """
 
-from tandem_transport.driver.client import ClientDriver, Link, LocalAddress, Resolve
+from tandem_transport.driver.client import ClientDriver
+from tandem_transport.driver.link import Link, LocalAddress, Resolve
 from tandem_transport.driver.server import ServerDriver, Source
 from tandem_transport.driver.session import DrivenSession
 from tandem_transport.driver.sockets import UdpAddress, format_address

@@ -1,12 +1,11 @@
 """The client's driver: links with their sockets, one session after another."""
 
 import asyncio
+import contextlib
 import logging
 import os
-import socket
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
 from tandem_transport.client_endpoint import (
     ClientEndpoint,
@@ -15,8 +14,10 @@ from tandem_transport.client_endpoint import (
     HandshakeRefused,
     HandshakeUnanswered,
 )
+from tandem_transport.driver.link import Link, Receive
 from tandem_transport.driver.session import DrivenSession
-from tandem_transport.driver.sockets import UdpAddress, UdpSocket, format_address
+from tandem_transport.driver.sleep import SleepWatch
+from tandem_transport.driver.sockets import UdpAddress
 from tandem_transport.driver.turns import TurnTaker
 from tandem_transport.events import ConnectionTerminated
 from tandem_transport.parameters import TransportParameters
@@ -32,40 +33,6 @@ _CLOSE_LIMIT = 2.0
 """Seconds that closing may take: the goodbye is sent, nobody waits for an answer."""
 
 
-@dataclass(frozen=True, slots=True)
-class LocalAddress:
-    """Where a link's socket is bound."""
-
-    host: str
-    """A literal address."""
-    device: str | None
-    """The interface that must be used, None where none has to be named."""
-
-
-Resolve = Callable[[], LocalAddress]
-"""Finds a link's present local address; raises OSError with a text for people."""
-
-
-@dataclass(slots=True)
-class Link:
-    """What a person plugged in and configured. Its index among the links is its path id."""
-
-    name: str
-    local: Resolve
-    endpoints: list[tuple[str, int]]
-    """The server's addresses to be tried from this link, in turn; names or literals."""
-    send: Callable[[bytes, UdpAddress], bool] | None = field(default=None, repr=False)
-    """Where datagrams go instead of the socket; `tandem demo` puts a bad link there."""
-    sock: UdpSocket | None = field(default=None, repr=False)
-    remote: UdpAddress | None = None
-    error: str = ""
-    endpoint_index: int = 0
-    tried_since: float = 0.0
-    """When the present endpoint was first tried."""
-    answered_at: float = 0.0
-    """When anything last arrived."""
-
-
 class ClientDriver(TurnTaker):
     """Keeps a session with the server over all links."""
 
@@ -76,6 +43,7 @@ class ClientDriver(TurnTaker):
         links: list[Link],
         *,
         parameters: TransportParameters | None = None,
+        instance_id: bytes | None = None,
         on_event: Callable[[ClientEvent], None] | None = None,
     ) -> None:
         super().__init__()
@@ -86,6 +54,7 @@ class ClientDriver(TurnTaker):
             wall_clock=time.time,
             now=self.now(),
             parameters=parameters,
+            instance_id=instance_id,
         )
         self.links = links
         for _ in links:
@@ -93,6 +62,8 @@ class ClientDriver(TurnTaker):
         self._on_event = on_event
         self._session: DrivenSession | None = None
         self._connected = asyncio.Event()
+        self._awake = asyncio.Event()
+        """Set, and replaced, when the machine has slept."""
         self._tasks: list[asyncio.Task[None]] = []
         self.started_at = self.now()
         self.refused: int | None = None
@@ -106,6 +77,7 @@ class ClientDriver(TurnTaker):
     def start(self) -> None:
         """Opens the links; the session comes by itself."""
         self._tasks = [asyncio.create_task(self._maintain(i, link)) for i, link in enumerate(self.links)]
+        self._tasks.append(asyncio.create_task(self._watch_sleep()))
         self.wake()
 
     async def wait_connected(self) -> DrivenSession:
@@ -127,66 +99,57 @@ class ClientDriver(TurnTaker):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         for link in self.links:
-            if link.sock is not None:
-                link.sock.close()
+            link.close()
 
     # --- links ---
 
+    def add_link(self, link: Link) -> None:
+        """Another link while running. Raises LocalProtocolError beyond MAX_PATHS."""
+        path_id = self.endpoint.add_path(now=self.now())
+        self.links.append(link)
+        self._tasks.append(asyncio.create_task(self._maintain(path_id, link)))
+        self.wake()
+
     async def _maintain(self, path_id: int, link: Link) -> None:
-        """Opens a link's socket, again and again until it works, and watches over its endpoint."""
-        receiver: asyncio.Task[None] | None = None
-        try:
-            while True:
-                if link.sock is None:
-                    receiver = await self._open(path_id, link) or receiver
-                elif link.remote is None or self._is_silent(path_id, link):
-                    await self._rotate(path_id, link)
-                await asyncio.sleep(_MAINTAIN_INTERVAL)
-        finally:
-            if receiver is not None:
-                receiver.cancel()
+        """Watches over a link about once a second, and sooner when the machine wakes up."""
 
-    async def _open(self, path_id: int, link: Link) -> asyncio.Task[None] | None:
-        try:
-            local = link.local()
-            sock = await UdpSocket.open(local.host, 0, local.device)
-        except OSError as error:
-            self._set_error(path_id, link, error.strerror or str(error))
-            return None
-        link.sock = sock
-        log.info("link %s: bound to %s", link.name, format_address(sock.local))
-
-        def handle(data: bytes, address: UdpAddress) -> None:
+        def receive(data: bytes, _: UdpAddress) -> None:
             self.wake()
             link.answered_at = self.now()
             self.endpoint.receive_datagram(path_id, data, now=self.now())
 
-        task = asyncio.create_task(sock.receive(handle))
-        await self._find_remote(path_id, link)
-        return task
+        while True:
+            awake = self._awake
+            await self._follow(path_id, link, receive)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_MAINTAIN_INTERVAL):
+                    await awake.wait()
 
-    async def _rotate(self, path_id: int, link: Link) -> None:
-        link.endpoint_index += 1
-        await self._find_remote(path_id, link)
-
-    async def _find_remote(self, path_id: int, link: Link) -> None:
-        """Resolves the endpoint whose turn it is; a slow name server holds up this link alone."""
-        assert link.sock is not None
-        host, port = link.endpoints[link.endpoint_index % len(link.endpoints)]
-        family = socket.AF_INET6 if len(link.sock.local) == 4 else socket.AF_INET
+    async def _follow(self, path_id: int, link: Link, receive: Receive) -> None:
+        is_silent = link.remote is not None and self._is_silent(path_id, link)
+        before = link.sock
         try:
-            found = await self._loop.getaddrinfo(host, port, family=family, type=socket.SOCK_DGRAM)
+            is_new = await link.follow(receive, rotate=is_silent)
         except OSError as error:
-            self._set_error(path_id, link, f"cannot resolve {host}: {error.strerror or error}")
+            self._set_error(path_id, link, error.strerror or str(error))
             return
-        remote = found[0][4]
-        if remote != link.remote:
-            log.info("link %s: server at %s", link.name, format_address(remote))  # type: ignore[arg-type]
-        link.remote = remote  # type: ignore[assignment]
-        link.tried_since = time.monotonic()
         self._set_error(path_id, link, "")
-        self.wake()
-        self.endpoint.retry(now=self.now())
+        if is_new:
+            link.tried_since = self.now()
+            self.wake()
+            self.endpoint.on_rebound(path_id, is_same_network=link.sock is before, now=self.now())
+
+    async def _watch_sleep(self) -> None:
+        watch = SleepWatch()
+        while True:
+            await asyncio.sleep(_MAINTAIN_INTERVAL)
+            missed = watch.missed(_MAINTAIN_INTERVAL)
+            if missed:
+                log.info("this machine slept, or stood still, for %.0f s", missed)
+                self.wake()
+                self.endpoint.on_wake(now=self.now())
+                self._awake.set()
+                self._awake = asyncio.Event()
 
     def _is_silent(self, path_id: int, link: Link) -> bool:
         """The server does not answer at this endpoint, and there is another."""
@@ -223,16 +186,8 @@ class ClientDriver(TurnTaker):
             connection.set_quantum(self.quantum)
         for transmit in self.endpoint.datagrams_to_send(now=now):
             any_sent = True
-            self._send(self.links[transmit.path_id], transmit.data)
+            self.links[transmit.path_id].transmit(transmit.data)
         return any_sent
-
-    def _send(self, link: Link, data: bytes) -> None:
-        if link.sock is None or link.remote is None:
-            return
-        if link.send is not None:
-            link.send(data, link.remote)
-        else:
-            link.sock.send(data, link.remote)
 
     def _handle_events(self) -> bool:
         any_event = False

@@ -1,0 +1,143 @@
+"""One link of a client: its socket, which follows the machine's addresses, and the server's endpoint."""
+
+import asyncio
+import errno
+import logging
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import cast
+
+from tandem_transport.driver.sockets import UdpAddress, UdpSocket, format_address
+
+log = logging.getLogger("tandem.client")
+
+_LOOKUP_LIMIT = 10.0
+"""Seconds for one name lookup; a link whose name server is silent tries the next endpoint."""
+
+
+@dataclass(frozen=True, slots=True)
+class LocalAddress:
+    """Where a link's socket is bound."""
+
+    host: str
+    """A literal address."""
+    device: str | None
+    """The interface that must be used, None where none has to be named."""
+    index: int | None = None
+    """The interface's number: one that was deleted and made again has another, and needs a new socket."""
+
+    @property
+    def family(self) -> int:
+        return socket.AF_INET6 if ":" in self.host else socket.AF_INET
+
+
+Resolve = Callable[[], list[LocalAddress]]
+"""Finds a link's present local addresses, best first; raises OSError with a text for people."""
+
+Receive = Callable[[bytes, UdpAddress], None]
+
+
+@dataclass(slots=True, eq=False)
+class Link:
+    """What a person plugged in and configured. Its index among the links is its path id."""
+
+    name: str
+    local: Resolve
+    endpoints: list[tuple[str, int]]
+    """The server's addresses to be tried from this link, in turn; names or literals."""
+    send: Callable[[bytes, UdpAddress], bool] | None = field(default=None, repr=False)
+    """Where datagrams go instead of the socket; `tandem demo` puts a bad link there."""
+    sock: UdpSocket | None = field(default=None, repr=False)
+    remote: UdpAddress | None = None
+    error: str = ""
+    tried_since: float = 0.0
+    """When the present endpoint was first tried."""
+    answered_at: float = 0.0
+    """When anything last arrived."""
+    _bound: LocalAddress | None = None
+    _endpoint_index: int = 0
+    _receiver: "asyncio.Task[None] | None" = field(default=None, repr=False)
+
+    def transmit(self, data: bytes) -> None:
+        """Sends a datagram to the server, or drops it where that is not possible now."""
+        if self.sock is None or self.remote is None:
+            return
+        if self.send is not None:
+            self.send(data, self.remote)
+        else:
+            self.sock.send(data, self.remote)
+
+    async def follow(self, receive: Receive, *, rotate: bool) -> bool:
+        """Makes socket and endpoint fit the machine as it is now; tells whether one of them is new.
+
+        Args:
+            receive: Is given every datagram that arrives on a new socket.
+            rotate: The present endpoint does not answer; the next one is tried.
+
+        Raises:
+            OSError: The link cannot be used now; the socket is closed if its address is gone.
+        """
+        found = self.local()
+        if self._bound is not None and self._bound not in found:
+            self.close()
+        if rotate:
+            self._endpoint_index += 1
+            self.remote = None
+        remote = self.remote
+        if remote is None or _family(remote) not in {address.family for address in found}:
+            remote = await self._find_remote(found)
+        local = self._choose(found, _family(remote))
+        is_new = remote != self.remote or local != self._bound
+        if local != self._bound:
+            await self._open(local, receive)
+        if remote != self.remote:
+            level = logging.DEBUG if rotate else logging.INFO
+            log.log(level, "link %s: server at %s", self.name, format_address(remote))
+            self.remote = remote
+        return is_new
+
+    def close(self) -> None:
+        """Closes the socket; `follow` opens another."""
+        if self._receiver is not None:
+            self._receiver.cancel()
+        if self.sock is not None:
+            self.sock.close()
+        self.sock = self._receiver = self._bound = None
+
+    # --- inside ---
+
+    async def _find_remote(self, found: list[LocalAddress]) -> UdpAddress:
+        """The address of the endpoint whose turn it is; where it has none that fits, the next one has its turn."""
+        host, port = self.endpoints[self._endpoint_index % len(self.endpoints)]
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(_LOOKUP_LIMIT):
+                answers = await loop.getaddrinfo(host, port, type=socket.SOCK_DGRAM)
+        except (OSError, TimeoutError) as error:
+            self._endpoint_index += 1
+            text = getattr(error, "strerror", None) or "no answer from the name server"
+            raise OSError(errno.EHOSTUNREACH, f"cannot resolve {host}: {text}") from error
+        for local in found:
+            for family, *_, address in answers:
+                if family == local.family:
+                    return cast("UdpAddress", address)
+        self._endpoint_index += 1
+        raise OSError(errno.EAFNOSUPPORT, f"{host} has no address of this link's family ({found[0].host})")
+
+    def _choose(self, found: list[LocalAddress], family: int) -> LocalAddress:
+        """What is bound already stays, even where another address has come before it."""
+        if self._bound is not None and self._bound.family == family:
+            return self._bound
+        return next(address for address in found if address.family == family)
+
+    async def _open(self, local: LocalAddress, receive: Receive) -> None:
+        self.close()
+        self.sock = await UdpSocket.open(local.host, 0, local.device)
+        self._bound = local
+        self._receiver = asyncio.create_task(self.sock.receive(receive))
+        log.info("link %s: bound to %s", self.name, format_address(self.sock.local))
+
+
+def _family(address: UdpAddress) -> int:
+    return socket.AF_INET6 if len(address) == 4 else socket.AF_INET
