@@ -22,6 +22,7 @@ from tandem_transport import (
     Connected,
     HandshakeRefused,
     HandshakeUnanswered,
+    SessionClosed,
     TransportError,
     TransportParameters,
     error_name,
@@ -175,8 +176,22 @@ class Client:
         return await self._open(Request(Kind.DIAL, wanted.host, wanted.port))
 
     async def _open(self, request: Request) -> Opened:
-        """Raises SocksError with the server's reply, or with GENERAL_FAILURE where it was never asked."""
-        session = await self._session()
+        """Raises SocksError with the server's reply, or with GENERAL_FAILURE where it was never asked.
+
+        A session that ends before the answer has come, for the server was restarted, is replaced by
+        the next one: nothing was sent yet that must not be sent twice.
+        """
+        try:
+            return await self._ask(await self._session(), request)
+        except SessionClosed as error:
+            log.info("%s: %s; asking again", request, error)
+        try:
+            return await self._ask(await self._session(), request)
+        except SessionClosed as error:
+            raise SocksError(Reply.GENERAL_FAILURE, f"session: {error}") from error
+
+    async def _ask(self, session: DrivenSession, request: Request) -> Opened:
+        """Raises SessionClosed, and SocksError like `_open`."""
         try:
             stream = session.open_stream()
         except TransportError as error:
@@ -184,6 +199,8 @@ class Client:
         try:
             await stream.write(request.encode())
             answer = await read_answer(stream)
+        except SessionClosed:
+            raise
         except (TransportError, RequestError, ValueError) as error:
             stream.reset()
             raise SocksError(Reply.GENERAL_FAILURE, f"session: {error}") from error

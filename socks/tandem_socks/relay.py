@@ -25,7 +25,7 @@ class ByteStream(Protocol):
     """The far side. `read` and `write` raise ConnectionError once it is reset."""
 
     async def read(self) -> bytes:
-        """Some bytes; b"" at the end of data."""
+        """Some bytes; b"" at the end of data. What the last call returned has been passed on."""
         ...
 
     async def write(self, data: bytes) -> None:
@@ -66,6 +66,8 @@ class Relay:
         self._reader, self._writer, self._stream = reader, writer, stream
         self._result = RelayResult()
         self._is_over = False
+        # What TCP does not take yet waits where it is counted, in the far stream's window.
+        writer.transport.set_write_buffer_limits(high=0)
 
     async def run(self, first: bytes = b"") -> RelayResult:
         """`first` was already read from the TCP side. Returns when both directions are over."""

@@ -4,7 +4,8 @@ A test builds a `Network`, gives work to `network.client` and `network.server`, 
 until something is true or a time has passed. The same seed gives the same history.
 """
 
+from simnet.memory import size_of
 from simnet.network import CLIENT_KEY, SERVER_KEY, Network, hours, mbit
 from simnet.peer import Peer
 
-__all__ = ["CLIENT_KEY", "SERVER_KEY", "Network", "Peer", "hours", "mbit"]
+__all__ = ["CLIENT_KEY", "SERVER_KEY", "Network", "Peer", "hours", "mbit", "size_of"]

@@ -52,8 +52,12 @@ class Network:
         down = links if server_links is None else server_links
         self.down = [ImpairedLink(link, seed=seed * 100 + 50 + 2 * i) for i, link in enumerate(down)]
         self.addresses = [f"client-link-{i}" for i in range(len(links))]
+        self._slept = 0.0
+        self._wakes_at: float | None = None
+        self._moves = count(1)
         self._order = count()
         self._heap: list[tuple[float, int, Callable[[], None]]] = []
+        self._client_key = client_key
         self.known_clients = {public_key(CLIENT_KEY): "laptop"} if known_clients is None else known_clients
         self.server_endpoint = self.make_server()
         self.client_endpoint = self.make_client(client_key)
@@ -64,6 +68,8 @@ class Network:
         self.client_events: list[ClientEvent] = []
         self.is_server_up = True
         self.datagrams_to_client = self.bytes_to_client = 0
+        self.bytes_to: dict[str, int] = {}
+        """Bytes that the server has sent to each address."""
         self.datagrams_to_server = self.bytes_to_server = 0
         self.steps = 0
 
@@ -72,14 +78,31 @@ class Network:
     def make_server(self) -> ServerEndpoint:
         return ServerEndpoint(SERVER_KEY, self.known_clients.get, randomness=self.random.randbytes, now=self.now)
 
-    def make_client(self, key: bytes = CLIENT_KEY) -> ClientEndpoint:
+    def make_client(self, key: bytes = CLIENT_KEY, instance_id: bytes | None = None) -> ClientEndpoint:
         return ClientEndpoint(
             key,
             public_key(SERVER_KEY),
             randomness=self.random.randbytes,
             wall_clock=lambda: self.now,
-            now=self.now,
+            now=self.client_now,
+            instance_id=instance_id,
         )
+
+    def restart_server(self) -> None:
+        """The server process is another one, with the same key."""
+        self.server_endpoint = self.make_server()
+        self.is_server_up = True
+
+    def restart_client(self, instance_id: bytes | None = None) -> None:
+        """The client process is another one, perhaps with the instance id of the last."""
+        self.client_endpoint = self.make_client(self._client_key, instance_id)
+        for _ in self.addresses:
+            self.client_endpoint.add_path(now=self.client_now)
+
+    @property
+    def client_now(self) -> float:
+        """The client's monotonic clock, which stops while its machine sleeps."""
+        return self.now - self._slept
 
     @property
     def client(self) -> Peer:
@@ -126,6 +149,26 @@ class Network:
             outages = (*direction.impairment.outages, (self.now + begin, self.now + end))
             direction.impairment = replace(direction.impairment, outages=outages)
 
+    def move(self, link: int) -> None:
+        """NAT rebinding: the link's packets come from another address; what is sent to the old one is lost."""
+        self.addresses[link] = f"client-link-{link}-moved-{next(self._moves)}"
+
+    def rebind(self, link: int, *, delay: float | None = None) -> None:
+        """The link's interface has got another address, and perhaps another network behind it."""
+        self.move(link)
+        if delay is not None:
+            for direction in (self.up[link], self.down[link]):
+                direction.impairment = replace(direction.impairment, delay=delay)
+        self.client_endpoint.on_rebound(link, is_same_network=False, now=self.client_now)
+
+    def sleep(self, seconds: float) -> None:
+        """The client's machine sleeps: its monotonic clock stops, what is sent to it is lost."""
+        self._wakes_at = self.now + seconds
+        self.run(seconds)
+        self._wakes_at = None
+        self._slept += seconds
+        self.client_endpoint.on_wake(now=self.client_now)
+
     # --- inside ---
 
     def _run(self, condition: Callable[[], bool], end: float) -> bool:
@@ -143,7 +186,11 @@ class Network:
         raise AssertionError(f"livelock at {self.now}")
 
     def _next_time(self) -> float:
-        times = [self.client_endpoint.next_timeout()]
+        times: list[float | None] = []
+        if self._wakes_at is None:
+            timeout = self.client_endpoint.next_timeout()
+            # A little late where it slept: the sum of the two must not be rounded to before the timeout.
+            times.append(None if timeout is None else timeout + self._slept + (1e-9 if self._slept else 0))
         if self.is_server_up:
             times.append(self.server_endpoint.next_timeout())
         if self._heap:
@@ -155,8 +202,8 @@ class Network:
         while self._heap and self._heap[0][0] <= self.now:
             heapq.heappop(self._heap)[2]()
         timeout = self.client_endpoint.next_timeout()
-        if timeout is not None and timeout <= self.now:
-            self.client_endpoint.handle_timeout(now=self.now)
+        if self._wakes_at is None and timeout is not None and timeout <= self.client_now:
+            self.client_endpoint.handle_timeout(now=self.client_now)
         timeout = self.server_endpoint.next_timeout()
         if self.is_server_up and timeout is not None and timeout <= self.now:
             self.server_endpoint.handle_timeout(now=self.now)
@@ -164,8 +211,9 @@ class Network:
     def flush(self) -> None:
         """Takes events and datagrams of both ends until neither has any left."""
         self._take_events()
-        for transmit in self.client_endpoint.datagrams_to_send(now=self.now):
-            self._to_server(transmit.path_id, transmit.data)
+        if self._wakes_at is None:
+            for transmit in self.client_endpoint.datagrams_to_send(now=self.client_now):
+                self._to_server(transmit.path_id, transmit.data)
         if self.is_server_up:
             for session in self.server_endpoint.sessions:
                 self.server_endpoint.touch(session)
@@ -207,11 +255,16 @@ class Network:
         self.datagrams_to_client += 1
         self.bytes_to_client += len(data)
         data = self._tamper(data, self.random) if self._tamper else data
+        self.bytes_to[address] = self.bytes_to.get(address, 0) + len(data)
         if address not in self.addresses:
             return
         path_id = self.addresses.index(address)
         for at in self.down[path_id].send(len(data), now=self.now):
-            self.at(at, lambda: self.client_endpoint.receive_datagram(path_id, data, now=self.now))
+            self.at(at, lambda: self._deliver_to_client(path_id, address, data))
+
+    def _deliver_to_client(self, path_id: int, address: str, data: bytes) -> None:
+        if self._wakes_at is None and self.addresses[path_id] == address:
+            self.client_endpoint.receive_datagram(path_id, data, now=self.client_now)
 
     def _deliver_to_server(self, data: bytes, address: str) -> None:
         if self.is_server_up:

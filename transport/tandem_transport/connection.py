@@ -176,8 +176,7 @@ class Connection:
         """The machine has slept, or this process stood still: asks on all paths who is still there."""
         self._now = now
         for path in self._paths.values():
-            path.recovery.begin_anew()
-            path.probes = 1
+            path.on_wake()
 
     def set_link_error(self, path_id: int, error: str, *, now: float) -> None:
         """What the system says of a link, empty once it works again; it is probed then."""

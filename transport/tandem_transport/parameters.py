@@ -47,6 +47,9 @@ GRANULARITY = 0.001
 INITIAL_PTO = 0.3
 """Probe timeout of a path before its first RTT sample."""
 
+MAX_RTT = 10.0
+"""Longest round trip that counts: an acknowledgement that a machine slept over says nothing of the path."""
+
 PACKET_THRESHOLD = 3
 """Packets acknowledged after it that make a packet lost (RFC 9002 section 6.1.1)."""
 

@@ -109,6 +109,12 @@ class Path:
         self.recovery.begin_anew()
         self._on_answer(now=now)
 
+    def on_wake(self) -> None:
+        """Our clock may have stood still, and the peer's not: one-way delays have another origin."""
+        self.recovery.begin_anew()
+        self.queue = QueueDelayEstimator(after=self.recovery.next_number - 1)
+        self.probes = 1
+
     def forget_network(self) -> None:
         """Another network, as far as anybody knows: it is measured anew (RFC 9000 section 9.4)."""
         newest = self.recovery.next_number - 1

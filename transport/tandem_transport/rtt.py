@@ -5,6 +5,7 @@ from collections import deque
 from tandem_transport.parameters import (
     GRANULARITY,
     INITIAL_PTO,
+    MAX_RTT,
     MIN_PTO_VARIANCE,
     TIME_THRESHOLD,
     TIME_THRESHOLD_SLACK,
@@ -76,7 +77,10 @@ class RttEstimator:
         if largest <= self._largest_sampled:
             return False
         self._largest_sampled = largest
-        self._update(max(now - sent_at - ack_delay, 0.0001), now=now)
+        sample = max(now - sent_at - ack_delay, 0.0001)
+        if sample > MAX_RTT:
+            return False
+        self._update(sample, now=now)
         return True
 
     def _update(self, sample: float, *, now: float) -> None:

@@ -7,7 +7,8 @@ never one: the owner names the addresses, and names them again when they change.
 import asyncio
 import logging
 import os
-from collections.abc import Callable
+import socket
+from collections.abc import Callable, Hashable
 from typing import NamedTuple
 
 from tandem_transport.driver.session import DrivenSession
@@ -33,6 +34,14 @@ class Source(NamedTuple):
         return format_address(self.remote)
 
 
+def _host_of(source: Hashable) -> Hashable:
+    """A host with IPv6 has a whole /64 to send from."""
+    if not isinstance(source, Source):
+        return source
+    host = source.remote[0]
+    return socket.inet_pton(socket.AF_INET6, host.partition("%")[0])[:8] if ":" in host else host
+
+
 class ServerDriver(TurnTaker):
     """Serves all clients on all sockets."""
 
@@ -47,7 +56,7 @@ class ServerDriver(TurnTaker):
     ) -> None:
         """`accept` takes each stream that a client opens."""
         super().__init__()
-        self.endpoint = ServerEndpoint(static_private, lookup, randomness=os.urandom, now=self.now())
+        self.endpoint = ServerEndpoint(static_private, lookup, randomness=os.urandom, now=self.now(), host_of=_host_of)
         self._accept = accept
         self._on_event = on_event
         self._on_started = on_started

@@ -27,6 +27,8 @@ class Stream:
         self._connection = connection
         self._wake = wake
         self._received = bytearray()
+        self._unconsumed = 0
+        """Bytes that the last `read` has returned."""
         self._is_ended = self._is_finished = False
         self._error: TransportError | None = None
         self._readable = asyncio.Event()
@@ -37,10 +39,14 @@ class Stream:
     async def read(self, limit: int = _READ_LIMIT) -> bytes:
         """Some bytes, at most `limit`; b"" once the peer has finished.
 
+        What one call returns counts as passed on when the next one is made: until then it takes
+        room in the window, so that a slow reader's data is never held twice.
+
         Raises:
             StreamReset: the peer gave the stream up; unread data is gone.
             SessionClosed: the session ended.
         """
+        self._consume()
         while not self._received:
             if self._error is not None:
                 raise self._error
@@ -50,8 +56,7 @@ class Stream:
             await self._readable.wait()
         data = bytes(self._received[:limit])
         del self._received[:limit]
-        self._connection.consume(self.stream_id, len(data))
-        self._wake()
+        self._unconsumed = len(data)
         return data
 
     async def read_exactly(self, size: int) -> bytes:
@@ -62,6 +67,7 @@ class Stream:
             if not more:
                 raise EOFError(f"{len(data)} of {size} bytes")
             data += more
+        self._consume()
         return data
 
     async def write(self, data: bytes) -> None:
@@ -124,6 +130,12 @@ class Stream:
     def on_writable(self) -> None:
         """There is room again."""
         self._writable.set()
+
+    def _consume(self) -> None:
+        if self._unconsumed:
+            self._connection.consume(self.stream_id, self._unconsumed)
+            self._unconsumed = 0
+            self._wake()
 
     def _fail(self, error: TransportError, *, is_remote: bool) -> None:
         if self._error is not None:

@@ -1,0 +1,256 @@
+"""Sessions that nothing ends: addresses that change, sleep, restarts, key updates, a week of it."""
+
+from dataclasses import replace
+from itertools import pairwise
+
+import pytest
+
+from simnet import Network, hours, mbit, size_of
+from tandem.impairment import Impairment
+from tandem_transport.client_endpoint import HandshakeRefused
+from tandem_transport.errors import ErrorCode
+from tandem_transport.noise import public_key
+from tandem_transport.parameters import MAX_SESSIONS_PER_KEY, OUTAGE_LIMIT
+
+LINK = Impairment(delay=0.030, rate=mbit(20), queue=0.1)
+LOSSY = replace(LINK, loss=0.10, jitter=0.005)
+INSTANCE = b"instance"
+
+
+def payload(size: int) -> bytes:
+    return bytes(i * 7 % 251 for i in range(1000)) * (size // 1000)
+
+
+def download(network: Network, size: int) -> int:
+    """The server sends so much on a stream that the client opens; returns the stream's id."""
+    server = network.server
+    server.on_data = lambda stream_id, _, ends: server.send(payload(size), stream_id=stream_id) and None
+    return network.client.send(b"get")
+
+
+def longest_gap(network: Network) -> float:
+    times = [time for time, _ in network.client.deliveries]
+    return max(after - before for before, after in pairwise(times))
+
+
+# --- addresses ---
+
+
+@pytest.mark.parametrize("link", [LINK, LOSSY], ids=["clean", "lossy"])
+@pytest.mark.parametrize("moved", [(0,), (1,), (0, 1)])
+def test_nat_rebinding_in_mid_transfer(link: Impairment, moved: tuple[int, ...]) -> None:
+    network = Network(link, link).connect()
+    network.run(1)
+    stream_id = download(network, 10_000_000)
+    for at in (0.5, 1.5, 2.5):
+        for i in moved:
+            network.after(at, lambda i=i: network.move(i))
+    network.run_until(lambda: stream_id in network.client.ended, limit=20)
+    assert network.client.received[stream_id] == payload(10_000_000)
+    assert longest_gap(network) < 1.0
+    assert len(network.client_peers) == 1
+
+
+def test_a_link_that_moves_each_second_in_both_directions_of_a_transfer() -> None:
+    network = Network(LOSSY, LOSSY).connect()
+    stream_id = download(network, 5_000_000)
+    sent = network.client.send(payload(5_000_000))
+    for second in range(1, 20):
+        network.after(second, lambda second=second: network.move(second % 2))
+    network.run_until(lambda: stream_id in network.client.ended and sent in network.server.ended, limit=40)
+    assert network.server.received[sent] == payload(5_000_000)
+
+
+def test_a_server_that_only_sends_hears_of_a_new_address_soon() -> None:
+    network = Network(LINK).connect()
+    network.run(1)
+    stream_id = download(network, 20_000_000)
+    network.run(1)
+    network.move(0)
+    begin = len(network.client.deliveries)
+    network.run_until(lambda: len(network.client.deliveries) > begin + 10, limit=2.0)
+    network.run_until(lambda: stream_id in network.client.ended, limit=30)
+
+
+@pytest.mark.parametrize("delay", [0.005, 0.150])
+def test_another_network_behind_the_same_link_is_measured_anew(delay: float) -> None:
+    network = Network(LINK, LINK).connect()
+    network.run(1)
+    stream_id = download(network, 20_000_000)
+    network.run(2)
+    for i in range(2):
+        network.rebind(i, delay=delay)
+    network.run_until(lambda: stream_id in network.client.ended, limit=20)
+    network.run(1)
+    for end in (network.client, network.server):
+        for path in end.connection.stats(now=network.client_now).paths:
+            assert path.rtt_min == pytest.approx(2 * delay, abs=0.005)
+    assert len(network.client_peers) == 1
+
+
+def test_an_interface_that_is_gone_for_minutes_returns_on_the_same_path() -> None:
+    network = Network(LINK, LINK).connect()
+    network.client_endpoint.connection.set_link_error(0, "no interface", now=network.now)  # type: ignore[union-attr]
+    network.cut(0, begin=0, end=300)
+    stream_id = network.client.send(b"still here")
+    network.run(300)
+    network.client_endpoint.connection.set_link_error(0, "", now=network.now)  # type: ignore[union-attr]
+    network.rebind(0)
+    network.run(1)
+    paths = network.client.connection.stats(now=network.now).paths
+    assert [(path.path_id, path.status.value) for path in paths] == [(0, "usable"), (1, "usable")]
+    assert network.server.received[stream_id] == b"still here"
+    assert len(network.client_peers) == len(network.server_peers) == 1
+
+
+# --- sleep ---
+
+
+def test_after_minutes_of_sleep_the_same_stream_goes_on_at_once() -> None:
+    network = Network(LINK, LINK).connect()
+    stream_id = download(network, 5_000_000)
+    network.run(0.5)
+    network.sleep(OUTAGE_LIMIT - 60)
+    before = len(network.client.deliveries)
+    network.run_until(lambda: len(network.client.deliveries) > before, limit=0.3)
+    network.run_until(lambda: stream_id in network.client.ended, limit=10)
+    assert network.client.received[stream_id] == payload(5_000_000)
+    assert len(network.client_peers) == 1
+
+
+@pytest.mark.parametrize("moves", [False, True])
+def test_after_an_hour_of_sleep_there_is_a_new_session_within_two_round_trips(moves: bool) -> None:
+    network = Network(LINK, LINK).connect()
+    network.run(1)
+    network.sleep(hours(1))
+    if moves:
+        network.move(0)
+        network.move(1)
+    network.run_until(lambda: len(network.client_peers) == len(network.server_peers) == 2, limit=0.2)
+    assert network.client_peers[0].terminated is not None
+    assert network.client_peers[0].terminated.code == ErrorCode.FORGOTTEN
+
+
+def test_sleep_while_there_is_no_session_tries_again_at_once() -> None:
+    network = Network(LINK)
+    network.is_server_up = False
+    network.run(300)
+    network.sleep(hours(1))
+    network.is_server_up = True
+    network.run_until(lambda: bool(network.client_peers), limit=0.1)
+
+
+# --- restarts ---
+
+
+def test_a_restarted_server_costs_a_round_trip_and_resets_old_streams() -> None:
+    network = Network(LINK, LINK).connect()
+    network.run(1)
+    old = download(network, 50_000_000)
+    network.run(1)
+    network.is_server_up = False
+    network.run(5)
+    network.restart_server()
+    # A probe every quarter of a second; from its arrival on it is one round trip and a handshake.
+    network.run_until(lambda: len(network.client_peers) == 2, limit=0.25 + 2 * 0.060 + 0.01)
+    terminated = network.client_peers[0].terminated
+    assert terminated is not None
+    assert terminated.code == ErrorCode.FORGOTTEN
+    assert old not in network.client.ended
+    network.run_until(lambda: len(network.server_peers) == 2, limit=0.1)
+    fresh = download(network, 100_000)
+    network.run_until(lambda: fresh in network.client.ended, limit=2)
+
+
+def test_a_server_that_is_away_for_half_a_minute_is_found_within_half_a_second() -> None:
+    network = Network(LINK, LINK).connect()
+    network.run(1)
+    network.server_endpoint.close(now=network.now)
+    network.run(0.5)
+    network.is_server_up = False
+    network.run(30)
+    network.restart_server()
+    network.run_until(lambda: len(network.client_peers) == 2, limit=0.6)
+
+
+def test_all_clients_of_a_restarted_server_are_told_at_once() -> None:
+    network = Network(LINK).connect()
+    network.run(1)
+    network.client.send(b"x")
+    caught = [transmit.data for transmit in network.client_endpoint.datagrams_to_send(now=network.now)]
+    network.restart_server()
+    for i in range(150):
+        network.server_endpoint.receive_datagram(caught[0], source=f"client {i}", now=network.now)
+    sent = list(network.server_endpoint.datagrams_to_send(now=network.now))
+    assert {transmit.address for transmit in sent} == {f"client {i}" for i in range(150)}
+    assert all(len(transmit.data) < len(caught[0]) for transmit in sent)
+
+
+def test_a_restarted_client_takes_the_place_of_its_old_session() -> None:
+    network = Network(LINK, LINK)
+    network.restart_client(INSTANCE)
+    network.connect()
+    stream_id = download(network, 50_000_000)
+    network.run(1)
+    for attempt in range(2, 6):
+        network.restart_client(INSTANCE)
+        network.run_until(lambda attempt=attempt: len(network.server_peers) == attempt, limit=1)
+        network.run(1)
+        assert len(network.server_endpoint.sessions) == 1
+    terminated = network.server_peers[0].terminated
+    assert terminated is not None
+    assert terminated.code == ErrorCode.REPLACED
+    assert stream_id not in network.client.received
+
+
+def test_a_first_message_of_the_same_instance_replaces_nothing_until_it_is_confirmed() -> None:
+    network = Network(LINK)
+    network.restart_client(INSTANCE)
+    network.connect()
+    double = network.make_client(instance_id=INSTANCE)
+    double.add_path(now=network.now)
+    double.handle_timeout(now=network.now)
+    for transmit in double.datagrams_to_send(now=network.now):
+        network.server_endpoint.receive_datagram(transmit.data, source="elsewhere", now=network.now)
+    network.run(20)
+    assert len(network.server_endpoint.sessions) == 1
+    assert network.server.terminated is None
+
+
+def test_computers_with_one_key_live_side_by_side() -> None:
+    network = Network(LINK).connect()
+    for others in range(1, MAX_SESSIONS_PER_KEY):
+        network.restart_client()
+        network.run_until(lambda others=others: len(network.server_peers) == others + 1, limit=1)
+    assert len(network.server_endpoint.sessions) == MAX_SESSIONS_PER_KEY
+    assert all(peer.terminated is None for peer in network.server_peers)
+
+
+def test_a_cloned_machine_takes_another_instance_id_instead_of_taking_turns() -> None:
+    network = Network(LINK)
+    network.restart_client(INSTANCE)
+    network.connect()
+    first, first_addresses = network.client_endpoint, network.addresses
+    network.addresses = ["clone"]
+    network.restart_client(INSTANCE)
+    network.run_until(lambda: len(network.server_peers) == 2, limit=1)
+    clone = network.client_endpoint
+    network.client_endpoint, network.addresses = first, first_addresses
+    network.server_endpoint.receive_datagram(b"", source="clone", now=network.now)
+    network.client_peers[0].send(b"am I still there?")
+    network.run_until(lambda: len(network.server_peers) == 3, limit=3)
+    network.run(30)
+    assert len(network.server_endpoint.sessions) == 2
+    assert clone.connection is not None
+
+
+def test_a_revoked_client_is_out_at_once_in_mid_transfer() -> None:
+    network = Network(LOSSY, LOSSY).connect()
+    stream_id = download(network, 50_000_000)
+    network.run(1)
+    network.known_clients.clear()
+    network.server_endpoint.remove_client(public_key(bytes(range(32, 64))), now=network.now)
+    network.run_until(lambda: network.client_peers[0].terminated is not None, limit=1.0)
+    assert stream_id not in network.client.ended
+    network.run_until(lambda: any(isinstance(event, HandshakeRefused) for event in network.client_events), limit=3)
+    assert not any(session.connection.is_open for session in network.server_endpoint.sessions)
