@@ -38,9 +38,9 @@ class Peer:
         self.paused: set[int] = set()
         """Streams that this application does not read."""
         self.pause_all = False
-        self._unread: dict[int, int] = {}
+        self.unread: dict[int, int] = {}
         self._to_send: dict[int, memoryview] = {}
-        self.on_data: Callable[[int, bytes, bool], None] | None = None
+        self.on_data: Callable[[int, bytes, bool], object] | None = None
 
     def send(self, data: bytes, *, stream_id: int | None = None) -> int:
         """Sends all of it and finishes the direction; opens a stream where none is given."""
@@ -58,7 +58,7 @@ class Peer:
     def resume(self, stream_id: int) -> None:
         """Reads what was left unread, and goes on reading."""
         self.paused.discard(stream_id)
-        self.connection.consume(stream_id, self._unread.pop(stream_id, 0))
+        self.connection.consume(stream_id, self.unread.pop(stream_id, 0))
 
     def handle(self, event: Event) -> None:
         self.events += 1
@@ -88,7 +88,7 @@ class Peer:
             self.ended.add(stream_id)
         if self.pause_all or stream_id in self.paused:
             self.paused.add(stream_id)
-            self._unread[stream_id] = self._unread.get(stream_id, 0) + len(data)
+            self.unread[stream_id] = self.unread.get(stream_id, 0) + len(data)
         else:
             self.connection.consume(stream_id, len(data))
         if self.on_data is not None:

@@ -1,11 +1,12 @@
 """Sessions that nothing ends: addresses that change, sleep, restarts, key updates, a week of it."""
 
 from dataclasses import replace
+from functools import partial
 from itertools import pairwise
 
 import pytest
 
-from simnet import Network, hours, mbit, size_of
+from simnet import Network, hours, mbit
 from tandem.impairment import Impairment
 from tandem_transport.client_endpoint import HandshakeRefused
 from tandem_transport.errors import ErrorCode
@@ -24,13 +25,18 @@ def payload(size: int) -> bytes:
 def download(network: Network, size: int) -> int:
     """The server sends so much on a stream that the client opens; returns the stream's id."""
     server = network.server
-    server.on_data = lambda stream_id, _, ends: server.send(payload(size), stream_id=stream_id) and None
+    server.on_data = lambda stream_id, _, ends: server.send(payload(size), stream_id=stream_id)
     return network.client.send(b"get")
 
 
 def longest_gap(network: Network) -> float:
     times = [time for time, _ in network.client.deliveries]
     return max(after - before for before, after in pairwise(times))
+
+
+def has_sessions(network: Network, number: int) -> bool:
+    """So many sessions began at the server."""
+    return len(network.server_peers) == number
 
 
 # --- addresses ---
@@ -44,7 +50,7 @@ def test_nat_rebinding_in_mid_transfer(link: Impairment, moved: tuple[int, ...])
     stream_id = download(network, 10_000_000)
     for at in (0.5, 1.5, 2.5):
         for i in moved:
-            network.after(at, lambda i=i: network.move(i))
+            network.after(at, partial(network.move, i))
     network.run_until(lambda: stream_id in network.client.ended, limit=20)
     assert network.client.received[stream_id] == payload(10_000_000)
     assert longest_gap(network) < 1.0
@@ -56,7 +62,7 @@ def test_a_link_that_moves_each_second_in_both_directions_of_a_transfer() -> Non
     stream_id = download(network, 5_000_000)
     sent = network.client.send(payload(5_000_000))
     for second in range(1, 20):
-        network.after(second, lambda second=second: network.move(second % 2))
+        network.after(second, partial(network.move, second % 2))
     network.run_until(lambda: stream_id in network.client.ended and sent in network.server.ended, limit=40)
     assert network.server.received[sent] == payload(5_000_000)
 
@@ -90,11 +96,11 @@ def test_another_network_behind_the_same_link_is_measured_anew(delay: float) -> 
 
 def test_an_interface_that_is_gone_for_minutes_returns_on_the_same_path() -> None:
     network = Network(LINK, LINK).connect()
-    network.client_endpoint.connection.set_link_error(0, "no interface", now=network.now)  # type: ignore[union-attr]
+    network.client.connection.set_link_error(0, "no interface", now=network.now)
     network.cut(0, begin=0, end=300)
     stream_id = network.client.send(b"still here")
     network.run(300)
-    network.client_endpoint.connection.set_link_error(0, "", now=network.now)  # type: ignore[union-attr]
+    network.client.connection.set_link_error(0, "", now=network.now)
     network.rebind(0)
     network.run(1)
     paths = network.client.connection.stats(now=network.now).paths
@@ -194,7 +200,7 @@ def test_a_restarted_client_takes_the_place_of_its_old_session() -> None:
     network.run(1)
     for attempt in range(2, 6):
         network.restart_client(INSTANCE)
-        network.run_until(lambda attempt=attempt: len(network.server_peers) == attempt, limit=1)
+        network.run_until(partial(has_sessions, network, attempt), limit=1)
         network.run(1)
         assert len(network.server_endpoint.sessions) == 1
     terminated = network.server_peers[0].terminated
@@ -221,7 +227,7 @@ def test_computers_with_one_key_live_side_by_side() -> None:
     network = Network(LINK).connect()
     for others in range(1, MAX_SESSIONS_PER_KEY):
         network.restart_client()
-        network.run_until(lambda others=others: len(network.server_peers) == others + 1, limit=1)
+        network.run_until(partial(has_sessions, network, others + 1), limit=1)
     assert len(network.server_endpoint.sessions) == MAX_SESSIONS_PER_KEY
     assert all(peer.terminated is None for peer in network.server_peers)
 

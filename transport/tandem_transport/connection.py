@@ -345,6 +345,7 @@ class Connection:
             rescued=self._outbox.rescued + self._reports.peer_rescued,
             is_out=self._liveness.is_out,
             packets_dropped=self.packets_dropped,
+            key_updates=self._protection.updates,
             paths=tuple(path_stats(path, all_won, now=now) for path in paths),
         )
 

@@ -3,6 +3,8 @@
 _GROW_WITHIN_RTTS = 4
 """A window that is half consumed within so many RTTs was too small."""
 _DEFAULT_RTT = 0.1
+_LEAST_OFFER = 2048
+"""Bytes for which a blocked sender is told of a new limit; less would make tiny packets."""
 
 
 class Budget:
@@ -56,7 +58,7 @@ class ReceiveWindow:
         """Returns the new limit where it is time to tell the peer."""
         self.consumed += size
         if self.limit - self.consumed > self._window // 2:
-            return None
+            return self._offer_little()
         if now - self._updated_at < _GROW_WITHIN_RTTS * (rtt or _DEFAULT_RTT):
             self._grow()
         self._updated_at = now
@@ -91,6 +93,14 @@ class ReceiveWindow:
         if self._budget is not None:
             self._budget.used -= self._grown
         self._grown = 0
+
+    def _offer_little(self) -> int | None:
+        """A sender that has come to the limit must not wait until half of the window is read."""
+        limit = self.consumed + self._window
+        if self.received < self.limit or limit < self.limit + _LEAST_OFFER:
+            return None
+        self.limit = limit
+        return limit
 
     def _grow(self) -> bool:
         growth = min(self._window, self._largest_window - self._window)

@@ -50,6 +50,8 @@ class ConnectionStats:
     """All paths are down."""
     packets_dropped: int
     """Packets that were not authentic, replayed or misdirected."""
+    key_updates: int
+    """Key phases that have ended."""
     paths: tuple[PathStats, ...]
 
 

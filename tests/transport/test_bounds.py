@@ -1,0 +1,147 @@
+"""What may grow is bounded, whatever readers and senders do (DESIGN: streams and memory)."""
+
+import psutil
+import pytest
+
+from simnet import Network, mbit, size_of
+from tandem.impairment import Impairment
+from tandem_transport.client_endpoint import ClientEndpoint
+from tandem_transport.noise import public_key
+from tandem_transport.parameters import (
+    MAX_SESSIONS,
+    MAX_STREAMS,
+    OUTAGE_LIMIT,
+    SERVER_BUFFER,
+    SESSION_BUFFER,
+)
+
+LINK = Impairment(delay=0.020, rate=mbit(100), queue=0.1)
+MB = 1 << 20
+
+
+def resident() -> int:
+    return psutil.Process().memory_info().rss
+
+
+def push_without_end(network: Network, stream_ids: list[int], *, from_server: bool) -> None:
+    """Senders that write whenever there is room, and never stop."""
+    end = network.server if from_server else network.client
+    endless = bytes(64 << 10)
+
+    def write() -> None:
+        for stream_id in stream_ids:
+            if size := min(end.connection.send_capacity(stream_id), len(endless)):
+                end.connection.send_stream_data(stream_id, endless[:size])
+        if end.connection.is_open:
+            network.after(0.25, write)
+
+    write()
+
+
+@pytest.mark.parametrize("from_server", [True, False], ids=["downloads", "uploads"])
+def test_two_thousand_streams_with_readers_that_stopped(from_server: bool) -> None:
+    network = Network(LINK, LINK, seed=2).connect()
+    before = resident()
+    reader = network.client if from_server else network.server
+    reader.pause_all = True
+    stream_ids = [network.client.connection.open_stream() for _ in range(MAX_STREAMS)]
+    for stream_id in stream_ids:
+        network.client.connection.send_stream_data(stream_id, b"x")
+    network.run(2)
+    push_without_end(network, stream_ids, from_server=from_server)
+    network.run(10)
+    unread = sum(reader.unread.values())
+    assert unread <= SESSION_BUFFER
+    assert size_of(network.client.connection) + size_of(network.server.connection) < 6 * SESSION_BUFFER
+    assert resident() - before < 150 * MB
+    # Whoever reads again gets the rest, and nobody else is held up for good.
+    reader.pause_all = False
+    first = next(iter(reader.unread))
+    had = len(reader.received[first])
+    reader.resume(first)
+    network.run_until(lambda: len(reader.received[first]) > had, limit=5)
+
+
+@pytest.mark.parametrize("from_server", [True, False], ids=["downloads", "uploads"])
+def test_a_ten_minute_outage_with_senders_that_do_not_stop(from_server: bool) -> None:
+    network = Network(LINK, LINK, seed=3).connect()
+    stream_ids = [network.client.connection.open_stream() for _ in range(200)]
+    for stream_id in stream_ids:
+        network.client.connection.send_stream_data(stream_id, b"x")
+    network.run(1)
+    before = resident()
+    push_without_end(network, stream_ids, from_server=from_server)
+    network.run(1)
+    receiver = network.client if from_server else network.server
+    for i in range(2):
+        network.cut(i, begin=0, end=OUTAGE_LIMIT - 10)
+    network.run(OUTAGE_LIMIT - 15)
+    assert size_of(network.client.connection) + size_of(network.server.connection) < 5 * SESSION_BUFFER
+    assert resident() - before < 150 * MB
+    had = sum(map(len, receiver.received.values()))
+    network.run(10)
+    assert sum(map(len, receiver.received.values())) > had
+    assert len(network.client_peers) == 1
+
+
+def test_all_sessions_of_a_server_share_its_memory() -> None:
+    """Forty clients upload to readers that stopped: what they may send is what the server has room for."""
+    network = Network()
+    keys = [bytes([i]) * 32 for i in range(40)]
+    for i, key in enumerate(keys):
+        network.known_clients[public_key(key)] = f"client {i}"
+    clients = [connect(network, key) for key in keys]
+    unread = 0
+    endless = bytes(64 << 10)
+    for _ in range(60):
+        for client in clients:
+            connection = client.connection
+            assert connection is not None
+            stream_id = connection.open_stream()
+            while size := min(connection.send_capacity(stream_id), len(endless)):
+                connection.send_stream_data(stream_id, endless[:size])
+        exchange(network, clients, 0.5)
+        unread = sum(
+            session.connection.stats(now=network.now).stream_bytes_received
+            for session in network.server_endpoint.sessions
+        )
+    assert SERVER_BUFFER // 4 < unread <= SERVER_BUFFER // 2
+
+
+def test_a_full_server_says_so() -> None:
+    network = Network()
+    keys = [network.random.randbytes(32) for _ in range(MAX_SESSIONS + 1)]
+    for key in keys:
+        network.known_clients[public_key(key)] = "somebody"
+    clients = [connect(network, key) for key in keys]
+    assert [client.connection is not None for client in clients] == [True] * MAX_SESSIONS + [False]
+    assert network.server_endpoint.counters.refused == 1
+
+
+def connect(network: Network, key: bytes) -> ClientEndpoint:
+    """A client of its own, without a simulated link."""
+    client = network.make_client(key)
+    client.add_path(now=network.now)
+    exchange(network, [client], 0.1)
+    return client
+
+
+def exchange(network: Network, clients: list[ClientEndpoint], seconds: float) -> None:
+    """Passes datagrams between the clients and the server without delay; a client's source is its id."""
+    end = network.now + seconds
+    by_source = {id(client): client for client in clients}
+    while network.now < end:
+        for client in clients:
+            client.handle_timeout(now=network.now)
+            for transmit in client.datagrams_to_send(now=network.now):
+                network.server_endpoint.receive_datagram(transmit.data, source=id(client), now=network.now)
+        network.server_endpoint.handle_timeout(now=network.now)
+        while network.server_endpoint.next_event() is not None:
+            pass
+        for transmit in network.server_endpoint.datagrams_to_send(now=network.now):
+            if isinstance(transmit.address, int):
+                by_source[transmit.address].receive_datagram(0, transmit.data, now=network.now)
+        for client in clients:
+            while client.next_event() is not None:
+                pass
+        network.now += 0.02
