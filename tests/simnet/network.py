@@ -48,6 +48,10 @@ class Network:
         self.now = 1000.0
         self.random = Random(seed)
         self._tamper = tamper
+        self.on_server_session: Callable[[Peer], None] | None = None
+        """Called with each new session of the server."""
+        self.deliver_to_server: Callable[[bytes, str], None] = self._deliver_to_server
+        """A test that puts itself in the way replaces this."""
         self.up = [ImpairedLink(link, seed=seed * 100 + 2 * i) for i, link in enumerate(links)]
         down = links if server_links is None else server_links
         self.down = [ImpairedLink(link, seed=seed * 100 + 50 + 2 * i) for i, link in enumerate(down)]
@@ -218,7 +222,7 @@ class Network:
             for session in self.server_endpoint.sessions:
                 self.server_endpoint.touch(session)
             for transmit in self.server_endpoint.datagrams_to_send(now=self.now):
-                self._to_client(str(transmit.address), transmit.data)
+                self.to_client(str(transmit.address), transmit.data)
         self._take_events()
 
     def _take_events(self) -> None:
@@ -238,6 +242,8 @@ class Network:
         match event:
             case SessionStarted(session):
                 self.server_peers.append(Peer(session.connection, lambda: self.now))
+                if self.on_server_session is not None:
+                    self.on_server_session(self.server_peers[-1])
             case SessionEvent(session, inner):
                 for peer in self.server_peers:
                     if peer.connection is session.connection:
@@ -249,9 +255,10 @@ class Network:
         data = self._tamper(data, self.random) if self._tamper else data
         address = self.addresses[path_id]
         for at in self.up[path_id].send(len(data), now=self.now):
-            self.at(at, lambda: self._deliver_to_server(data, address))
+            self.at(at, lambda: self.deliver_to_server(data, address))
 
-    def _to_client(self, address: str, data: bytes) -> None:
+    def to_client(self, address: str, data: bytes) -> None:
+        """The server sends a datagram to an address."""
         self.datagrams_to_client += 1
         self.bytes_to_client += len(data)
         data = self._tamper(data, self.random) if self._tamper else data

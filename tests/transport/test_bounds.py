@@ -139,7 +139,7 @@ def exchange(network: Network, clients: list[ClientEndpoint], seconds: float) ->
         while network.server_endpoint.next_event() is not None:
             pass
         for transmit in network.server_endpoint.datagrams_to_send(now=network.now):
-            if isinstance(transmit.address, int):
+            if isinstance(transmit.address, int) and transmit.address in by_source:
                 by_source[transmit.address].receive_datagram(0, transmit.data, now=network.now)
         for client in clients:
             while client.next_event() is not None:

@@ -1,0 +1,633 @@
+"""What strangers, and peers with a key that break the rules, can do: each attack by its name.
+
+docs/threat-model.md says what is promised; this file tries it.
+"""
+
+import gc
+from collections.abc import Callable, Iterator
+from hashlib import blake2s
+from itertools import islice
+from random import Random
+
+import pytest
+
+from simnet import CLIENT_KEY, SERVER_KEY, Network, mbit, size_of
+from tandem.impairment import Impairment
+from tandem_transport.client_endpoint import ClientEndpoint, HandshakeRefused
+from tandem_transport.errors import ErrorCode
+from tandem_transport.frames import (
+    AckFrame,
+    Frame,
+    MaxStreamDataFrame,
+    PathPolicyFrame,
+    PathUse,
+    PathWish,
+    PingFrame,
+    ResetStreamFrame,
+    StopSendingFrame,
+    StreamFrame,
+)
+from tandem_transport.handshake import (
+    Challenged,
+    ClientHandshake,
+    CookieReceived,
+    Established,
+    Refusal,
+    mac1_key,
+)
+from tandem_transport.noise import public_key
+from tandem_transport.packets import PacketType, message, split_datagram
+from tandem_transport.parameters import (
+    AMPLIFICATION_LIMIT,
+    ANSWER_ADDRESSES,
+    EMBRYO_LIFETIME,
+    HANDSHAKES_PER_HOST,
+    HANDSHAKES_PER_SECOND,
+    MAX_CONTROL_QUEUE,
+    MAX_EMBRYOS,
+    MAX_LIMITED_HOSTS,
+    MAX_STREAMS,
+    REFUSALS_PER_SECOND,
+    RESETS_PER_SECOND,
+    TransportParameters,
+)
+from tandem_transport.server_endpoint import ServerEndpoint
+
+LINK = Impairment(delay=0.030, rate=mbit(50))
+SERVER_PUBLIC = public_key(SERVER_KEY)
+
+
+# --- tools ---
+
+
+def first_message(random: Random, key: bytes = CLIENT_KEY, timestamp_us: int = 1) -> ClientHandshake:
+    return ClientHandshake(
+        static_private=key,
+        server_public=SERVER_PUBLIC,
+        parameters=TransportParameters(),
+        instance_id=random.randbytes(8),
+        timestamp_us=timestamp_us,
+        token=bytes(16),
+        randomness=random.randbytes,
+    )
+
+
+def sent_to(endpoint: ServerEndpoint, address: str, *, now: float) -> list[bytes]:
+    """What the server has to send to an address; the rest is dropped."""
+    return [transmit.data for transmit in endpoint.datagrams_to_send(now=now) if transmit.address == address]
+
+
+def record(network: Network, seconds: float) -> list[tuple[str, bytes]]:
+    """What the client sends in some seconds, with the address that each datagram comes from."""
+    caught: list[tuple[str, bytes]] = []
+
+    def listen(data: bytes, address: str) -> None:
+        caught.append((address, data))
+        deliver(data, address)
+
+    deliver, network.deliver_to_server = network.deliver_to_server, listen
+    network.run(seconds)
+    network.deliver_to_server = deliver
+    return caught
+
+
+def busy_network() -> Network:
+    """A session with some traffic behind it."""
+    network = Network(LINK, LINK).connect()
+    stream_id = network.client.send(bytes(20_000))
+    network.run_until(lambda: stream_id in network.server.ended, limit=5)
+    network.run(1)
+    return network
+
+
+def works(network: Network) -> None:
+    """The session still carries data both ways, and it is the same session."""
+    client, server = network.client, network.server
+    server.on_data = lambda stream_id, _, ends: server.send(b"yes", stream_id=stream_id) if ends else None
+    stream_id = client.send(b"still there?")
+    network.run_until(lambda: stream_id in client.ended, limit=5)
+    assert client.received[stream_id] == b"yes"
+    assert client.terminated is None
+    assert server.terminated is None
+    assert len(network.client_peers) == len(network.server_peers) == 1
+
+
+# --- forged, truncated, bit-flipped ---
+
+
+def forgeries(random: Random, genuine: list[bytes]) -> Iterator[bytes]:
+    for data in genuine:
+        yield data[: random.randrange(len(data))]
+        index = random.randrange(len(data))
+        yield data[:index] + bytes([data[index] ^ (1 << random.randrange(8))]) + data[index + 1 :]
+        yield data[:26] + random.randbytes(len(data) - 26)
+        yield data + random.randbytes(random.randrange(1, 40))
+        yield random.randbytes(len(data))
+
+
+def test_forged_truncated_and_bit_flipped_datagrams_change_nothing() -> None:
+    network = busy_network()
+    network.client.send(bytes(50_000))
+    genuine = [data for _, data in record(network, 2)]
+    before = len(network.server_endpoint.sessions), network.server.connection.stats(now=network.now).streams_total
+    answered: list[bytes] = []
+    for data in forgeries(network.random, genuine):
+        network.server_endpoint.receive_datagram(data, source="stranger", now=network.now)
+        network.client_endpoint.receive_datagram(0, data, now=network.now)
+        answered += sent_to(network.server_endpoint, "stranger", now=network.now)
+    assert answered == []
+    stats = network.server.connection.stats(now=network.now)
+    assert before == (len(network.server_endpoint.sessions), stats.streams_total)
+    assert {path.address for path in stats.paths} == set(network.addresses)
+    works(network)
+
+
+def test_every_single_bit_of_a_packet_is_authenticated() -> None:
+    network = busy_network()
+    network.client.connection.send_stream_data(network.client.connection.open_stream(), b"x" * 60)
+    data = next(iter(network.client_endpoint.datagrams_to_send(now=network.now))).data
+    total = network.server.connection.stats(now=network.now).streams_total
+    for bit in range(8 * len(data)):
+        flipped = bytearray(data)
+        flipped[bit // 8] ^= 1 << bit % 8
+        network.server_endpoint.receive_datagram(bytes(flipped), source="stranger", now=network.now)
+    assert network.server.connection.stats(now=network.now).streams_total == total
+    network.server_endpoint.receive_datagram(data, source=network.addresses[0], now=network.now)
+    assert network.server.connection.stats(now=network.now).streams_total == total + 1
+
+
+def test_forged_stateless_resets_end_no_session() -> None:
+    network = busy_network()
+    connection_id = network.client.connection.connection_id
+    for _ in range(1000):
+        reset = message(PacketType.STATELESS_RESET, connection_id, network.random.randbytes(16))
+        network.client_endpoint.receive_datagram(0, reset, now=network.now)
+    works(network)
+
+
+# --- replayed ---
+
+
+def test_replayed_in_the_same_session() -> None:
+    network = busy_network()
+    network.client.send(bytes(30_000))
+    caught = record(network, 2)
+    stats = network.server.connection.stats(now=network.now)
+    for source, data in caught * 3:
+        network.server_endpoint.receive_datagram(data, source=source, now=network.now)
+        network.server_endpoint.receive_datagram(data, source="stranger", now=network.now)
+    assert sent_to(network.server_endpoint, "stranger", now=network.now) == []
+    after = network.server.connection.stats(now=network.now)
+    assert after.stream_bytes_received == stats.stream_bytes_received
+    assert after.streams_total == stats.streams_total
+    assert {path.address for path in after.paths} == set(network.addresses)
+    works(network)
+
+
+def test_replayed_into_another_session_of_the_same_client() -> None:
+    network = busy_network()
+    network.client.send(bytes(30_000))
+    caught = record(network, 2)
+    network.restart_client()
+    network.run_until(lambda: len(network.server_peers) == 2, limit=2)
+    network.run(1)
+    new = network.server.connection
+    before = new.stats(now=network.now).stream_bytes_received
+    for _, data in caught:
+        forged = data[:1] + new.connection_id + data[17:]
+        network.server_endpoint.receive_datagram(forged, source="stranger", now=network.now)
+    assert sent_to(network.server_endpoint, "stranger", now=network.now) == []
+    assert new.stats(now=network.now).stream_bytes_received == before
+
+
+def test_replayed_across_a_restart_of_the_server() -> None:
+    """Packets get a reset that is smaller than they are; first messages make sessions that nobody can confirm."""
+    network = Network(LINK)
+    caught = record(network, 3)
+    network.client.send(bytes(30_000))
+    caught += record(network, 2)
+    network.restart_server()
+    endpoint = network.server_endpoint
+    sizes_in = sizes_out = 0
+    for _ in range(3):
+        for _, data in caught:
+            endpoint.receive_datagram(data, source="stranger", now=network.now)
+            answers = sent_to(endpoint, "stranger", now=network.now)
+            assert all(len(answer) < len(data) for answer in answers)
+            sizes_in, sizes_out = sizes_in + len(data), sizes_out + sum(map(len, answers))
+        network.now += 10
+    assert sizes_out < sizes_in
+    assert endpoint.sessions == []
+    assert list(iter(endpoint.next_event, None)) == []
+
+
+def test_replayed_first_messages_neither_disturb_nor_let_anybody_in() -> None:
+    network = Network(LINK, LINK)
+    caught = [data for _, data in record(network, 2) if data[0] >> 4 == PacketType.INITIATION]
+    assert caught
+    for _ in range(50):
+        network.run(1)
+        for data in caught:
+            network.server_endpoint.receive_datagram(data, source="stranger", now=network.now)
+        sent = sent_to(network.server_endpoint, "stranger", now=network.now)
+        assert sum(map(len, sent)) < sum(map(len, caught))
+    assert len(network.server_endpoint.sessions) == 1
+    works(network)
+
+
+def test_copies_of_a_raced_first_message_are_answered_to_a_few_addresses_with_the_same_bytes() -> None:
+    network = Network()
+    data = first_message(Random(1)).first_message()
+    answers: set[bytes] = set()
+    answered = 0
+    for i in range(100):
+        network.server_endpoint.receive_datagram(data, source=f"address {i}", now=network.now)
+        sent = [transmit.data for transmit in network.server_endpoint.datagrams_to_send(now=network.now)]
+        answers.update(sent)
+        answered += bool(sent)
+    assert (len(answers), answered) == (1, ANSWER_ADDRESSES)
+
+
+# --- spoofed addresses ---
+
+
+@pytest.mark.parametrize("lead", [0.0, 0.005], ids=["first only", "every packet"])
+def test_a_genuine_packet_raced_in_from_a_spoofed_address(lead: float) -> None:
+    """Everything that the client sends on one link is copied and arrives first, from a victim's address."""
+    network = busy_network()
+    towards_server = network.deliver_to_server
+    raced = 0
+
+    def race(data: bytes, address: str) -> None:
+        nonlocal raced
+        if address == network.addresses[0] and (lead or not raced):
+            raced += len(data)
+            network.server_endpoint.receive_datagram(data, source="victim", now=network.now)
+            network.after(lead, lambda: towards_server(data, address))
+        else:
+            towards_server(data, address)
+
+    network.deliver_to_server = race
+    server, body = network.server, network.random.randbytes(5_000_000)
+    server.on_data = lambda stream_id, _, ends: server.send(body, stream_id=stream_id) if ends else None
+    stream_id = network.client.send(b"get")
+    took = network.run_until(lambda: stream_id in network.client.ended, limit=10)
+    assert network.client.received[stream_id] == body
+    assert 0 < network.bytes_to.get("victim", 0) <= AMPLIFICATION_LIMIT * raced
+    if lead:
+        assert network.bytes_to["victim"] < 0.1 * len(body), "a challenge now and then, no data"
+    assert took < 2.0
+    # The path was not stolen: it ends where the client is.
+    network.deliver_to_server = towards_server
+    works(network)
+    network.run(1)
+    assert network.server.connection.stats(now=network.now).paths[0].address == network.addresses[0]
+
+
+def test_a_client_that_names_a_victim_as_its_address_hits_it_with_three_times_its_own_bytes_at_most() -> None:
+    """The attacker has a key of the server, and wants its downloads to flood somebody else."""
+    network = Network(LINK).connect()
+    network.run(1)
+    spent = 0
+
+    def from_victim(data: bytes, address: str) -> None:
+        nonlocal spent
+        spent += len(data)
+        network.server_endpoint.receive_datagram(data, source="victim", now=network.now)
+
+    server = network.server
+    server.on_data = lambda stream_id, _, ends: server.send(bytes(5_000_000), stream_id=stream_id) if ends else None
+    network.deliver_to_server = from_victim
+    network.client.send(b"get")
+    network.run(20)
+    assert 0 < network.bytes_to["victim"] <= AMPLIFICATION_LIMIT * spent
+
+
+# --- floods of first messages ---
+
+FLOOD = 50_000
+
+
+def echo_times(network: Network, seconds: float, flood: Callable[[], None]) -> list[float]:
+    """Round trips of small messages, with `flood` called a hundred times a second."""
+    client, server = network.client, network.server
+    server.on_data = lambda stream_id, data, _: server.connection.send_stream_data(stream_id, data)
+    stream_id = client.connection.open_stream()
+    times: list[float] = []
+    sent_at = 0.0
+
+    def on_answer(answered: int, data: bytes, _: bool) -> None:
+        if answered == stream_id:
+            times.append(network.now - sent_at)
+
+    client.on_data = on_answer
+    for _ in range(round(seconds * 10)):
+        sent_at = network.now
+        client.connection.send_stream_data(stream_id, b"key")
+        for _ in range(10):
+            flood()
+            network.run(0.01)
+    return times
+
+
+@pytest.mark.parametrize("kind", ["random keys", "valid mac1"])
+def test_fifty_thousand_first_messages(kind: str) -> None:
+    """A working session does not notice (in real time: tests/benchmarks/flood.py); memory is bounded."""
+    network = busy_network()
+    calm = echo_times(network, 1, lambda: None)
+    random = Random(7)
+    template = first_message(random, key=random.randbytes(32)).first_message()
+    endpoint, sent, received = network.server_endpoint, 0, 0
+    gc.collect()
+    before = size_of(endpoint)
+
+    def forge(i: int) -> bytes:
+        if kind == "random keys":
+            return template[:1] + i.to_bytes(16, "big") + template[17:-32] + random.randbytes(32)
+        return first_message_like(template, i)  # the best that can be done without a registered key
+
+    def flood() -> None:
+        nonlocal sent, received
+        for _ in range(FLOOD // 500):
+            data = forge(sent)
+            sent += 1
+            endpoint.receive_datagram(data, source=f"10.{sent >> 8 & 255}.{sent & 255}.1", now=network.now)
+        for transmit in endpoint.datagrams_to_send(now=network.now):
+            assert len(transmit.data) <= len(template)
+            received += transmit.address not in network.addresses
+            network.to_client(str(transmit.address), transmit.data)
+
+    times = echo_times(network, 5, flood)
+    assert sent == FLOOD
+    assert max(times) < 2 * max(calm)
+    assert size_of(endpoint) - before < 2_000_000
+    counters = endpoint.counters
+    if kind == "random keys":
+        assert received == 0
+        assert counters.bad_mac1 == FLOOD
+    else:
+        assert FLOOD - counters.cookies <= HANDSHAKES_PER_SECOND * 6
+        assert counters.refused <= REFUSALS_PER_SECOND * 6
+    works(network)
+
+
+def first_message_like(template: bytes, i: int) -> bytes:
+    """Another handshake id, the mac1 made right again."""
+    unsigned = template[:1] + i.to_bytes(16, "big") + template[17:-32]
+    return unsigned + blake2s(unsigned, key=mac1_key(SERVER_PUBLIC), digest_size=16).digest() + bytes(16)
+
+
+def test_one_host_with_a_cookie_does_not_use_up_the_server() -> None:
+    """It answers for its address, and sends on: under load each host has its own measure."""
+    network = Network()
+    endpoint = ServerEndpoint(
+        SERVER_KEY,
+        {public_key(CLIENT_KEY): "laptop"}.get,
+        randomness=network.random.randbytes,
+        now=0.0,
+        host_of=lambda address: str(address).split(":")[0],
+    )
+    random = Random(3)
+    worked_on = 0
+    for i in range(2000):
+        handshake = first_message(random, timestamp_us=i + 1)
+        source = f"attacker:{i}"
+        endpoint.receive_datagram(handshake.first_message(), source=source, now=0.0)
+        for data in sent_to(endpoint, source, now=0.0):
+            answer = handshake.read_answer(next(split_datagram(data)))
+            if isinstance(answer, CookieReceived):
+                endpoint.receive_datagram(handshake.first_message(answer.cookie), source=source, now=0.0)
+                answers = [handshake.read_answer(next(split_datagram(d))) for d in sent_to(endpoint, source, now=0.0)]
+                worked_on += any(isinstance(answer, Established) for answer in answers)
+    assert worked_on == HANDSHAKES_PER_HOST
+    assert endpoint.counters.limited == 2000 - HANDSHAKES_PER_SECOND - HANDSHAKES_PER_HOST
+    # Another host still gets in.
+    handshake = first_message(random, timestamp_us=5000)
+    endpoint.receive_datagram(handshake.first_message(), source="other:1", now=0.0)
+    cookie = handshake.read_answer(next(split_datagram(sent_to(endpoint, "other:1", now=0.0)[0])))
+    assert isinstance(cookie, CookieReceived)
+    endpoint.receive_datagram(handshake.first_message(cookie.cookie), source="other:1", now=0.0)
+    answer = handshake.read_answer(next(split_datagram(sent_to(endpoint, "other:1", now=0.0)[0])))
+    assert isinstance(answer, Established)
+
+
+def test_tables_of_a_server_are_bounded() -> None:
+    network = Network()
+    endpoint = network.server_endpoint
+    random = Random(4)
+    for i in range(2 * MAX_EMBRYOS):
+        endpoint.receive_datagram(first_message(random, timestamp_us=i + 1).first_message(), source=i, now=network.now)
+        list(endpoint.datagrams_to_send(now=network.now))
+        network.now += 1 / HANDSHAKES_PER_SECOND
+    assert size_of(endpoint) < 60_000_000
+    network.now += EMBRYO_LIFETIME + 1
+    last = first_message(random, timestamp_us=10_000)
+    endpoint.receive_datagram(last.first_message(), source="last", now=network.now)
+    assert size_of(endpoint) < 500_000
+    assert MAX_LIMITED_HOSTS < 10_000
+
+
+def test_first_messages_of_strangers_get_few_refusals() -> None:
+    network = Network()
+    random = Random(5)
+    refusals = 0
+    for _ in range(100):
+        handshake = first_message(random, key=random.randbytes(32))
+        network.server_endpoint.receive_datagram(handshake.first_message(), source="x", now=network.now)
+        refusals += len(sent_to(network.server_endpoint, "x", now=network.now))
+    assert refusals == REFUSALS_PER_SECOND
+
+
+def test_resets_are_limited_and_smaller_than_their_cause() -> None:
+    network = busy_network()
+    network.client.send(b"x" * 100)
+    data = next(iter(network.client_endpoint.datagrams_to_send(now=network.now))).data
+    network.restart_server()
+    resets: list[bytes] = []
+    for _ in range(10 * RESETS_PER_SECOND):
+        network.server_endpoint.receive_datagram(data, source="x", now=network.now)
+        resets += sent_to(network.server_endpoint, "x", now=network.now)
+    assert len(resets) == RESETS_PER_SECOND
+    assert all(len(reset) < len(data) for reset in resets)
+    noise = data[:1] + network.random.randbytes(16) + data[17:]
+    network.now += 1
+    network.server_endpoint.receive_datagram(noise, source="x", now=network.now)
+    assert sent_to(network.server_endpoint, "x", now=network.now) == []
+
+
+# --- clocks and keys ---
+
+
+def test_a_clock_that_is_ten_years_back_costs_one_challenge() -> None:
+    network = Network(LINK).connect()
+    ten_years = 10 * 365 * 86400
+    network.client_endpoint = ClientEndpoint(
+        CLIENT_KEY,
+        SERVER_PUBLIC,
+        randomness=network.random.randbytes,
+        wall_clock=lambda: max(0.0, network.now - ten_years),
+        now=network.now,
+    )
+    network.client_endpoint.add_path(now=network.now)
+    network.run_until(lambda: len(network.server_peers) == 2, limit=0.2)
+    assert network.server_endpoint.counters.challenged == 1
+
+
+def test_a_challenge_is_of_no_use_to_another_client() -> None:
+    """The token of one client and instance does not open the door to a replay of another's."""
+    network = Network(LINK).connect()
+    random = Random(6)
+    other_key = random.randbytes(32)
+    network.known_clients[public_key(other_key)] = "other"
+    stale = first_message(random, timestamp_us=0)
+    network.server_endpoint.receive_datagram(stale.first_message(), source="x", now=network.now)
+    challenge = stale.read_answer(next(split_datagram(sent_to(network.server_endpoint, "x", now=network.now)[0])))
+    assert isinstance(challenge, Challenged)
+    handshake = ClientHandshake(
+        static_private=CLIENT_KEY,
+        server_public=SERVER_PUBLIC,
+        parameters=TransportParameters(),
+        instance_id=b"another!",
+        timestamp_us=0,
+        token=challenge.token,
+        randomness=random.randbytes,
+    )
+    network.server_endpoint.receive_datagram(handshake.first_message(), source="x", now=network.now)
+    answer = handshake.read_answer(next(split_datagram(sent_to(network.server_endpoint, "x", now=network.now)[0])))
+    assert not isinstance(answer, Established)
+
+
+def test_a_revoked_key_is_refused_with_words_that_only_its_owner_can_read() -> None:
+    network = Network(LINK, known_clients={})
+    network.run_until(lambda: HandshakeRefused(Refusal.UNKNOWN_KEY) in network.client_events, limit=1)
+    assert network.server_endpoint.sessions == []
+
+
+# --- a peer with a valid key ---
+
+
+def hostile_payloads() -> dict[str, tuple[list[list[Frame]], ErrorCode]]:
+    """Packets of frames that break the rules, each kind with the code that it must be closed with."""
+    many = 3 * MAX_CONTROL_QUEUE
+    return {
+        "session window exceeded": (
+            [[StreamFrame(4 * i, 60_000, bytes(1000), False)] for i in range(200)],
+            ErrorCode.FLOW_CONTROL_ERROR,
+        ),
+        "stream window exceeded": ([[StreamFrame(0, 1 << 20, b"x", False)]], ErrorCode.FLOW_CONTROL_ERROR),
+        "absurd offset": ([[StreamFrame(0, (1 << 62) - 2, b"x", False)]], ErrorCode.FLOW_CONTROL_ERROR),
+        "absurd stream id": ([[StreamFrame((1 << 62) - 2, 0, b"x", False)]], ErrorCode.STREAM_LIMIT_ERROR),
+        "streams without end": (
+            [[StreamFrame(2 * i, 0, b"x", False)] for i in range(2 * MAX_STREAMS)],
+            ErrorCode.STREAM_LIMIT_ERROR,
+        ),
+        "a stream of ours that we never opened": ([[StopSendingFrame(1, 0)]], ErrorCode.STREAM_STATE_ERROR),
+        "data after the end": (
+            [[StreamFrame(0, 0, b"end", True), StreamFrame(0, 3, b"more", False)]],
+            ErrorCode.FINAL_SIZE_ERROR,
+        ),
+        "two ends": (
+            [[ResetStreamFrame(0, 0, 100), StreamFrame(0, 0, b"x", True)], [MaxStreamDataFrame(3, 1)]],
+            ErrorCode.STREAM_STATE_ERROR,
+        ),
+        "overlaps without end": (
+            [[StreamFrame(0, 2 * i + 1, b"x", False)] for i in range(20_000)],
+            ErrorCode.PROTOCOL_VIOLATION,
+        ),
+        "acknowledged, never sent": ([[AckFrame(0, 0, 0, 0, ((0, 1 << 40),))]], ErrorCode.PROTOCOL_VIOLATION),
+        "acknowledged on a path without packets": (
+            [[AckFrame(9, 0, 0, 0, ((0, 0),))]],
+            ErrorCode.PROTOCOL_VIOLATION,
+        ),
+        "questions without end": (
+            [[StreamFrame(2 * i, 0, b"x", True), StopSendingFrame(2 * i, 0)] for i in range(many)],
+            ErrorCode.PROTOCOL_VIOLATION,
+        ),
+    }
+
+
+class HostileClient:
+    """Has a registered key, shakes hands as it should, and then sends what it likes."""
+
+    def __init__(self, network: Network) -> None:
+        self._network = network
+        handshake = first_message(network.random, timestamp_us=round(network.now * 1e6) + 10**9)
+        self._deliver(handshake.first_message())
+        answer = handshake.read_answer(
+            next(split_datagram(sent_to(network.server_endpoint, "hostile", now=network.now)[0]))
+        )
+        assert isinstance(answer, Established)
+        self._protection = answer.protection
+        self._number = 0
+        self.send([PingFrame()])
+        network.flush()
+        self.peer = network.server
+        """The server's end of it."""
+
+    def attack(self, packets: list[list[Frame]]) -> None:
+        for frames in packets:
+            self.send(frames)
+            if self._number % 64 == 0:
+                self._network.flush()
+        self._network.flush()
+
+    def send(self, frames: list[Frame]) -> None:
+        payload = b"".join(frame.encode() for frame in frames)
+        self._deliver(self._protection.seal(0, self._number, payload))
+        self._number += 1
+
+    def _deliver(self, data: bytes) -> None:
+        self._network.server_endpoint.receive_datagram(data, source="hostile", now=self._network.now)
+
+
+@pytest.mark.parametrize("kind", hostile_payloads())
+def test_a_peer_that_breaks_the_protocol_is_closed_and_others_do_not_notice(kind: str) -> None:
+    packets, code = hostile_payloads()[kind]
+    network = busy_network()
+    server = network.server
+    gc.collect()
+    before = size_of(network.server_endpoint)
+    hostile = HostileClient(network)
+    hostile.attack(packets)
+    assert hostile.peer.terminated is not None
+    assert hostile.peer.terminated.code == code
+    assert hostile.peer.terminated.reason
+    assert not hostile.peer.connection.is_open
+    assert size_of(network.server_endpoint) - before < 16_000_000
+    # The other session, of the same client even, works as before.
+    server.on_data = lambda stream_id, _, ends: server.send(b"yes", stream_id=stream_id) if ends else None
+    stream_id = network.client.send(b"?")
+    network.run_until(lambda: stream_id in network.client.ended, limit=1)
+    assert server.terminated is None
+
+
+def test_policies_without_end_keep_no_memory() -> None:
+    network = busy_network()
+    hostile = HostileClient(network)
+    gc.collect()
+    before = size_of(network.server_endpoint)
+    wishes = tuple(PathWish(i, PathUse.AVAILABLE, 1 << 40) for i in range(32))
+    hostile.attack([[PathPolicyFrame(i, 99, wishes)] for i in range(2, 3000)])
+    assert size_of(network.server_endpoint) - before < 1_000_000
+    assert hostile.peer.terminated is None
+
+
+def test_streams_opened_and_reset_as_fast_as_they_may_be() -> None:
+    """Thousands of streams a second, all reset at once by their client: none stays, and the neighbour's echo lives."""
+    network = busy_network()
+    calm = max(echo_times(network, 1, lambda: None))
+    hostile = HostileClient(network)
+    streams = iter(range(0, 1 << 20, 2))
+
+    def churn() -> None:
+        hostile.attack([[StreamFrame(i, 0, b"x", False), ResetStreamFrame(i, 0, 1)] for i in islice(streams, 50)])
+        for opened in hostile.peer.opened:
+            hostile.peer.connection.reset_stream(opened)
+        hostile.peer.opened.clear()
+
+    network.server_peers.pop(-1)
+    network.server_peers.insert(0, hostile.peer)
+    assert max(echo_times(network, 2, churn)) < 2 * calm
+    if hostile.peer.terminated is None:
+        assert hostile.peer.connection.stats(now=network.now).streams_open <= MAX_STREAMS
+    assert network.server.terminated is None
