@@ -1,7 +1,9 @@
-"""Real processes and real sockets on 127.0.0.0/8, for the tests that need them."""
+"""Real processes and real sockets on 127.0.0.0/8, or between network namespaces, for the tests that need them."""
 
+from loopback.download import Download
 from loopback.gate import Gate
+from loopback.namespaces import Hosts
 from loopback.processes import Pair, free_port, run_tandem, tandem_command
 from loopback.target import Target
 
-__all__ = ["Gate", "Pair", "Target", "free_port", "run_tandem", "tandem_command"]
+__all__ = ["Download", "Gate", "Hosts", "Pair", "Target", "free_port", "run_tandem", "tandem_command"]

@@ -26,11 +26,15 @@ def free_port(kind: int = socket.SOCK_STREAM) -> int:
 
 
 def run_tandem(
-    *arguments: str, environment: dict[str, str] | None = None, stdin: str | None = None, limit: float = 60
+    *arguments: str,
+    at: tuple[str, ...] = (),
+    environment: dict[str, str] | None = None,
+    stdin: str | None = None,
+    limit: float = 60,
 ) -> subprocess.CompletedProcess[str]:
     """Runs it to its end."""
     return subprocess.run(
-        [*tandem_command(), *arguments],
+        [*at, *tandem_command(), *arguments],
         env={**os.environ, **(environment or {})},
         input=stdin,
         capture_output=True,
@@ -43,7 +47,9 @@ def run_tandem(
 class Pair:
     """A server and a client."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, at_client: tuple[str, ...] = (), at_server: tuple[str, ...] = ()) -> None:
+        """`at_client` and `at_server` come before every command, to run it in another place."""
+        self._at = {"client": at_client, "server": at_server}
         self.directory = directory
         self.state = directory / "state"
         self.environment = {
@@ -52,6 +58,9 @@ class Pair:
             "HOME": str(directory),
         }
         self.udp_ports = [free_port(socket.SOCK_DGRAM), free_port(socket.SOCK_DGRAM)]
+        self.endpoints = [f"127.0.0.1:{port}" for port in self.udp_ports]
+        self.listen = list(self.endpoints)
+        """Where the server listens; `endpoints` is what the invite says."""
         self.socks_port, self.client_admin, self.server_admin = free_port(), free_port(), free_port()
         self.server: subprocess.Popen[bytes] | None = None
         self.client: subprocess.Popen[bytes] | None = None
@@ -61,13 +70,13 @@ class Pair:
         return f"127.0.0.1:{self.socks_port}"
 
     def invite(self, name: str = "laptop") -> str:
-        endpoints = [item for port in self.udp_ports for item in ("--endpoint", f"127.0.0.1:{port}")]
+        endpoints = [item for place in self.endpoints for item in ("--endpoint", place)]
         done = run_tandem("invite", name, "--state", str(self.state), *endpoints, environment=self.environment)
         assert done.returncode == 0, done.stderr
         return done.stdout.strip()
 
     def start_server(self, *options: str) -> None:
-        listen = [item for port in self.udp_ports for item in ("--listen", f"127.0.0.1:{port}")]
+        listen = [item for place in self.listen for item in ("--listen", place)]
         admin = ("--admin", f"127.0.0.1:{self.server_admin}")
         common = ("--state", str(self.state), "--allow", "127.0.0.0/8", *listen, *admin)
         self.server = self._start("server", *common, *options)
@@ -80,7 +89,9 @@ class Pair:
             self.wait(lambda: self.session_state() == "up", "a session")
 
     def status(self, admin: int) -> dict[str, Any] | None:
-        done = run_tandem("status", "--json", "--admin", f"127.0.0.1:{admin}", environment=self.environment)
+        at = self._at["server" if admin == self.server_admin else "client"]
+        arguments = ("status", "--json", "--admin", f"127.0.0.1:{admin}")
+        done = run_tandem(*arguments, at=at, environment=self.environment)
         return json.loads(done.stdout) if done.stdout else None
 
     def client_status(self) -> dict[str, Any]:
@@ -93,7 +104,17 @@ class Pair:
         return "" if status is None else str(status["session"]["state"])
 
     def curl(self, url: str, *options: str) -> "subprocess.CompletedProcess[bytes]":
-        command = ["curl", "-sS", "--max-time", "250", "--socks5-hostname", self.proxy, *options, url]
+        command = [
+            *self._at["client"],
+            "curl",
+            "-sS",
+            "--max-time",
+            "250",
+            "--socks5-hostname",
+            self.proxy,
+            *options,
+            url,
+        ]
         return subprocess.run(command, capture_output=True, timeout=280, check=False)
 
     def wait(self, condition: Callable[[], bool], what: str) -> None:
@@ -119,7 +140,7 @@ class Pair:
     def _start(self, role: str, *arguments: str, **environment: str) -> "subprocess.Popen[bytes]":
         with (self.directory / f"{role}.log").open("ab") as log:
             return subprocess.Popen(
-                [*tandem_command(), role, *arguments],
+                [*self._at[role], *tandem_command(), role, *arguments],
                 env={**os.environ, **self.environment, **environment},
                 stdin=subprocess.DEVNULL,
                 stdout=log,

@@ -10,9 +10,10 @@ import threading
 class Target:
     """HTTP enough for curl: /bytes/N, /slow/N/MS (N blocks of 64 KB, MS apart), /reset, /echo."""
 
-    def __init__(self) -> None:
+    def __init__(self, server: socket.socket | None = None) -> None:
+        """`server` listens already, in a network namespace perhaps."""
         self.connections = 0
-        self._server = socket.create_server(("127.0.0.1", 0), backlog=64)
+        self._server = server or socket.create_server(("127.0.0.1", 0), backlog=64)
         self.port: int = self._server.getsockname()[1]
         threading.Thread(target=self._accept, daemon=True).start()
 

@@ -25,6 +25,7 @@ MEMORY = 12 << 20
 """Bytes that both ends of a session may hold for transfers of less than 1 MB."""
 
 _INSTANCE = b"instance"
+_DISTURBANCES = ("nothing", "nothing", "sleep", "server killed", "server stopped", "client killed", "clone")
 
 
 class History:
@@ -98,9 +99,7 @@ class History:
     def _disturb(self) -> None:
         """What happens to a whole end."""
         network, random = self.network, self.random
-        match random.choice(
-            ["nothing", "nothing", "sleep", "server killed", "server stopped", "client killed", "clone"]
-        ):
+        match random.choice(_DISTURBANCES):
             case "sleep":
                 network.sleep(random.choice([5, 60, 900, 4000]))
             case "server killed" | "server stopped" as how:
@@ -155,10 +154,8 @@ class History:
     def _check_outcome(self) -> None:
         network = self.network
         last = network.client
-        whole = {key for key in self.sent if key[0] == last.connection.connection_id} - self.resets
-        network.run_until(
-            lambda: {key[1] for key in whole} <= last.ended or last.terminated is not None, limit=LIVENESS
-        )
+        whole = {key[1] for key in set(self.sent) - self.resets if key[0] == last.connection.connection_id}
+        network.run_until(lambda: whole <= last.ended or last.terminated is not None, limit=LIVENESS)
         assert last.terminated is None, "nothing has happened that ends a session"
         for client in network.client_peers:
             self._check_session(client, is_last=client is last)
