@@ -3,12 +3,17 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check bench clean help
+SEEDS := 2000
+FUZZ_SECONDS := 60
+
+.PHONY: demo test check bench sweep fuzz clean help
 
 help:
 	@echo "make demo   client and server over two bad links on this machine, with the live console"
 	@echo "make test   install what the tests need and run them all"
 	@echo "make check  ruff, mypy --strict, pyright"
+	@echo "make sweep  play $(SEEDS) random histories of sessions (SEEDS=10000 for more)"
+	@echo "make fuzz   coverage-guided fuzzing for $(FUZZ_SECONDS) s (FUZZ_SECONDS=3600 for more)"
 	@echo "make bench  the benchmarks; they print figures and never fail"
 	@echo "make clean  remove the environment and caches"
 
@@ -26,6 +31,14 @@ check: $(VENV)/installed-dev
 
 bench: $(VENV)/installed-dev
 	@for file in tests/benchmarks/*.py; do $(BIN)/python $$file; done
+
+sweep: $(VENV)/installed-dev
+	$(BIN)/python tests/sweep.py --seeds $(SEEDS)
+
+fuzz: $(VENV)/installed-dev
+	$(BIN)/pip install --quiet --constraint constraints.txt --group fuzz
+	@for target in wire session; do \
+	  $(BIN)/python tests/fuzz/run.py $$target --seconds $$(($(FUZZ_SECONDS) / 2)) || exit 1; done
 
 $(VENV)/created:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

@@ -1,15 +1,13 @@
 """A peer with valid keys sends whatever it likes: nothing raises, and other sessions would not notice."""
 
-from random import Random
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from simnet import CLIENT_KEY, SERVER_KEY
+from simnet import Victim
 from strategies import FRAME
-from tandem_transport import Connection, ErrorCode, TransportParameters, public_key
-from tandem_transport.events import ConnectionTerminated, Event, StreamDataReceived
+from tandem_transport import ErrorCode, TransportParameters
+from tandem_transport.events import Event, StreamDataReceived
 from tandem_transport.frames import (
     AckFrame,
     Frame,
@@ -23,77 +21,8 @@ from tandem_transport.frames import (
     StopSendingFrame,
     StreamFrame,
 )
-from tandem_transport.handshake import ClientHandshake, Established, ServerHandshake
-from tandem_transport.packets import split_datagram
 from tandem_transport.parameters import MAX_OUTSTANDING
 from tandem_transport.streams import Streams
-
-
-def established() -> tuple[Established, Established]:
-    """The keys of both ends of a session."""
-    random = Random(1)
-    client = ClientHandshake(
-        static_private=CLIENT_KEY,
-        server_public=public_key(SERVER_KEY),
-        parameters=TransportParameters(),
-        instance_id=bytes(8),
-        timestamp_us=1,
-        token=bytes(16),
-        randomness=random.randbytes,
-    )
-    server = ServerHandshake(SERVER_KEY, next(split_datagram(client.first_message())))
-    answer, at_server = server.accept(b"c" * 16, b"r" * 16, TransportParameters(), random.randbytes)
-    at_client = client.read_answer(next(split_datagram(answer)))
-    assert isinstance(at_client, Established)
-    return at_client, at_server
-
-
-class Victim:
-    """A connection whose peer is the test."""
-
-    def __init__(self, *, is_client: bool) -> None:
-        at_client, at_server = established()
-        own, self._peer = (at_client, at_server) if is_client else (at_server, at_client)
-        self.connection = Connection(
-            own, is_client=is_client, parameters=TransportParameters(), randomness=Random(2).randbytes, now=0.0
-        )
-        if is_client:
-            self.connection.add_path(0, now=0.0)
-        self.now = 0.0
-        self._number = 0
-        self.sent = 0
-        """Bytes that it has sent."""
-        self.events: list[Event] = []
-
-    def receive(self, payload: bytes, *, path_id: int = 0, source: str = "peer") -> None:
-        self.receive_only(payload, path_id=path_id, source=source)
-        self.settle()
-
-    def receive_only(self, payload: bytes, *, path_id: int = 0, source: str = "peer") -> None:
-        """Without the second of timers that follows."""
-        packet = self._peer.protection.seal(path_id, self._number, payload)
-        self._number += 1
-        self.connection.receive_datagram(path_id, packet, now=self.now, source=source)
-        self._send()
-
-    def _send(self) -> None:
-        self.sent += sum(len(transmit.data) for transmit in self.connection.datagrams_to_send(now=self.now))
-
-    def settle(self) -> None:
-        for _ in range(20):
-            while (event := self.connection.next_event()) is not None:
-                self.events.append(event)
-            self._send()
-            timeout = self.connection.next_timeout()
-            if timeout is None or timeout > self.now + 1:
-                return
-            self.now = max(self.now, timeout)
-            self.connection.handle_timeout(now=self.now)
-
-    @property
-    def closed_with(self) -> int | None:
-        codes = [event.code for event in self.events if isinstance(event, ConnectionTerminated)]
-        return codes[0] if codes else None
 
 
 @settings(max_examples=150, deadline=None)

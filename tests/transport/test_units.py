@@ -129,7 +129,7 @@ def test_probes_back_off_to_a_quarter_of_a_second_then_become_rare() -> None:
     waits: list[float] = []
     now = 0.0
     while now < 120:
-        at = recovery.probe_at(0.005, is_session_active=True, now=now)
+        at = recovery.probe_at(0.005, has_streams=True, now=now)
         assert at is not None
         waits.append(at - recovery.last_sent_at)
         now = at
@@ -138,7 +138,7 @@ def test_probes_back_off_to_a_quarter_of_a_second_then_become_rare() -> None:
     assert waits[0] < 0.1
     assert max(waits[:30]) == pytest.approx(0.25)
     assert waits[-1] == 2.0
-    assert recovery.probe_at(0.005, is_session_active=False, now=now) == recovery.last_sent_at + 15
+    assert recovery.probe_at(0.005, has_streams=False, now=now) == recovery.last_sent_at + 15
 
 
 # --- acknowledgements ---

@@ -418,8 +418,7 @@ class Connection:
         # An end that may not send to an unproven address has nothing to time (RFC 9002 section 6.2.2.1).
         if path.is_blocked:
             return None
-        is_active = self._liveness.is_active(self._streams, now=self._now)
-        return path.recovery.probe_at(self._peer_max_ack_delay, is_session_active=is_active, now=self._now)
+        return path.recovery.probe_at(self._peer_max_ack_delay, has_streams=len(self._streams) > 0, now=self._now)
 
     def _send_stats(self) -> None:
         outbox = self._outbox

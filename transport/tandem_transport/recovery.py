@@ -161,20 +161,20 @@ class Recovery:
 
     # --- probe timeout ---
 
-    def probe_at(self, max_ack_delay: float, *, is_session_active: bool, now: float) -> float | None:
+    def probe_at(self, max_ack_delay: float, *, has_streams: bool, now: float) -> float | None:
         """When to probe (RFC 9002 section 6.2), None with nothing in flight."""
         if not self._sent:
             return None
-        return self.last_sent_at + self._probe_interval(max_ack_delay, is_session_active, now)
+        return self.last_sent_at + self._probe_interval(max_ack_delay, has_streams, now)
 
-    def _probe_interval(self, max_ack_delay: float, is_session_active: bool, now: float) -> float:
+    def _probe_interval(self, max_ack_delay: float, has_streams: bool, now: float) -> float:
         pto = self.rtt.probe_timeout(max_ack_delay)
         if not self.pto_count:
             return pto
         silence = now - (self.unanswered_since if self.unanswered_since is not None else now)
         if silence < PTO_PATIENCE[0]:
             return max(pto, min(pto * 2.0 ** min(self.pto_count, 16), PTO_BACKOFF_CAP))
-        if not is_session_active:
+        if not has_streams:
             return PTO_IDLE
         return max(pto, PTO_RARE if silence < PTO_PATIENCE[1] else PTO_RAREST)
 

@@ -1,0 +1,268 @@
+"""What the fuzzer calls: a function of bytes that raises where something does not hold.
+
+`tests/fuzz/run.py` calls them with inputs that grow towards new coverage (`make fuzz`);
+`tests/transport/test_fuzz.py` with the inputs that are checked in.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from random import Random
+
+from simnet import SERVER_KEY, Victim
+from tandem_transport import LocalProtocolError, TransportParameters
+from tandem_transport.errors import DecodeError
+from tandem_transport.events import Event, StreamDataReceived
+from tandem_transport.frames import (
+    AckFrame,
+    ConnectionCloseFrame,
+    DatagramFrame,
+    Frame,
+    MaxDataFrame,
+    MaxStreamDataFrame,
+    MaxStreamsFrame,
+    PathChallengeFrame,
+    PathPolicyFrame,
+    PathResponseFrame,
+    PathUse,
+    PathWish,
+    PingFrame,
+    ResetStreamFrame,
+    StatsFrame,
+    StopSendingFrame,
+    StreamFrame,
+    decode_frames,
+)
+from tandem_transport.handshake import ServerHandshake
+from tandem_transport.packets import PacketType, split_datagram
+from tandem_transport.parameters import AMPLIFICATION_LIMIT, MAX_STREAMS
+
+_MAX_OPERATIONS = 200
+
+
+def wire(data: bytes) -> None:
+    """Decoders of datagrams, frames, transport parameters and first messages."""
+    position = 0
+    for packet in split_datagram(data):
+        assert packet.data == data[position : position + len(packet.data)]
+        position += len(packet.data)
+        if packet.packet_type is PacketType.INITIATION and len(packet.body) > 96:
+            with suppress(DecodeError):
+                ServerHandshake(SERVER_KEY, packet)
+    with suppress(DecodeError):
+        TransportParameters.decode(data)
+    try:
+        frames = decode_frames(data)
+    except DecodeError:
+        return
+    encoded = b"".join(frame.encode() for frame in frames)
+    assert not frames or decode_frames(encoded) == frames
+
+
+class _Input:
+    """Small numbers and byte strings, cut from the fuzzer's bytes; zeros once they are used up."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self._position = 0
+
+    @property
+    def is_empty(self) -> bool:
+        return self._position >= len(self._data)
+
+    def byte(self) -> int:
+        self._position += 1
+        return self._data[self._position - 1] if self._position <= len(self._data) else 0
+
+    def integer(self) -> int:
+        """Mostly small, sometimes anything up to 2^62."""
+        kind = self.byte()
+        if kind < 192:
+            return kind
+        size = 1 + kind % 8
+        return int.from_bytes(bytes(self.byte() for _ in range(size)), "big") & (1 << 62) - 1
+
+    def blob(self) -> bytes:
+        size = self.byte() * 4
+        piece = self._data[self._position : self._position + size]
+        self._position += size
+        return piece
+
+
+def session(data: bytes) -> None:
+    """A session as a list of operations: of a peer that has valid keys, of the network, of the application."""
+    given = _Input(data)
+    victim = Victim(is_client=bool(given.byte() % 2))
+    for _ in range(_MAX_OPERATIONS):
+        if given.is_empty:
+            break
+        with suppress(LocalProtocolError):
+            _OPERATIONS[given.byte() % len(_OPERATIONS)](victim, given)
+        _check(victim)
+    victim.advance(5)
+    _check(victim)
+
+
+def _check(victim: Victim) -> None:
+    stats = victim.connection.stats(now=victim.now)
+    assert stats.streams_open <= 2 * MAX_STREAMS
+    assert len(stats.paths) <= 32
+    timeout = victim.connection.next_timeout()
+    assert timeout is None or timeout > victim.now - 60
+    if not victim.connection.is_client:
+        for address, sent in victim.sent_to.items():
+            assert sent <= AMPLIFICATION_LIMIT * victim.received_from[address], "nobody here can prove an address"
+
+
+# --- operations ---
+
+
+def _frames(given: _Input) -> Iterator[Frame]:
+    for _ in range(1 + given.byte() % 4):
+        yield _FRAMES[given.byte() % len(_FRAMES)](given)
+
+
+def _packet(victim: Victim, given: _Input) -> None:
+    payload = b"".join(frame.encode() for frame in _frames(given))
+    victim.receive(payload, path_id=given.byte() % 34, source=f"address {given.byte() % 6}")
+
+
+def _raw_payload(victim: Victim, given: _Input) -> None:
+    victim.receive(given.blob())
+
+
+def _datagram(victim: Victim, given: _Input) -> None:
+    victim.receive_datagram(given.blob(), source="stranger")
+
+
+def _replay(victim: Victim, given: _Input) -> None:
+    if victim.packets:
+        data = bytearray(victim.packets[given.integer() % len(victim.packets)])
+        if given.byte() % 2:
+            data[given.integer() % len(data)] ^= 1 << given.byte() % 8
+        victim.receive_datagram(bytes(data), path_id=data[17], source="stranger")
+
+
+def _open(victim: Victim, given: _Input) -> None:
+    stream_id = victim.connection.open_stream()
+    victim.connection.send_stream_data(stream_id, given.blob(), end_stream=bool(given.byte() % 2))
+    victim.settle()
+
+
+def _write(victim: Victim, given: _Input) -> None:
+    stream_id = given.integer()
+    size = min(victim.connection.send_capacity(stream_id), given.integer(), 100_000)
+    victim.connection.send_stream_data(stream_id, bytes(size), end_stream=bool(given.byte() % 2))
+    victim.settle()
+
+
+def _consume(victim: Victim, given: _Input) -> None:
+    stream_id = given.integer()
+    received = sum(_size(event, stream_id) for event in victim.events)
+    victim.connection.consume(stream_id, received)
+    victim.events = [event for event in victim.events if not _size(event, stream_id)]
+    victim.settle()
+
+
+def _size(event: Event, stream_id: int) -> int:
+    """Bytes of the stream's data in the event."""
+    return len(event.data) if isinstance(event, StreamDataReceived) and event.stream_id == stream_id else 0
+
+
+def _reset(victim: Victim, given: _Input) -> None:
+    victim.connection.reset_stream(given.integer(), given.integer())
+    victim.settle()
+
+
+def _send_datagram(victim: Victim, given: _Input) -> None:
+    victim.connection.send_datagram(given.integer(), given.blob())
+    victim.settle()
+
+
+def _advance(victim: Victim, given: _Input) -> None:
+    victim.advance(0.001 * 2 ** (given.byte() % 20))
+
+
+def _keys(victim: Victim, given: _Input) -> None:
+    if given.byte() % 2:
+        victim.update_peer_keys()
+    else:
+        victim.connection.update_keys(now=victim.now)
+
+
+def _link(victim: Victim, given: _Input) -> None:
+    if not victim.connection.is_client:
+        return
+    match given.byte() % 4:
+        case 0:
+            victim.connection.on_wake(now=victim.now)
+        case 1:
+            victim.connection.on_rebound(0, is_same_network=bool(given.byte() % 2), now=victim.now)
+        case 2:
+            victim.connection.set_link_error(0, "gone" if given.byte() % 2 else "", now=victim.now)
+        case _:
+            victim.connection.add_path(given.byte() % 34, now=victim.now)
+    victim.settle()
+
+
+def _close(victim: Victim, given: _Input) -> None:
+    if given.byte() == 255:
+        victim.connection.close(given.integer(), "fuzz", now=victim.now)
+        victim.settle()
+
+
+_OPERATIONS: list[Callable[[Victim, _Input], None]] = [
+    _packet,
+    _packet,
+    _packet,
+    _raw_payload,
+    _datagram,
+    _replay,
+    _open,
+    _write,
+    _consume,
+    _reset,
+    _send_datagram,
+    _advance,
+    _keys,
+    _link,
+    _close,
+]
+
+
+def _ack(given: _Input) -> Frame:
+    low = given.integer()
+    ranges = [(low, low + given.byte())]
+    for _ in range(given.byte() % 4):
+        low = ranges[-1][1] + 2 + given.byte()
+        ranges.append((low, low + given.byte()))
+    times = (given.integer(), given.integer(), given.integer())
+    return AckFrame(given.byte() % 34, *times, tuple(reversed(ranges)))
+
+
+def _policy(given: _Input) -> Frame:
+    wishes = tuple(
+        PathWish(given.byte() % 32, PathUse(given.byte() % len(PathUse)), given.integer())
+        for _ in range(given.byte() % 4)
+    )
+    return PathPolicyFrame(given.integer(), given.byte(), wishes)
+
+
+_FRAMES: list[Callable[[_Input], Frame]] = [
+    lambda given: StreamFrame(given.integer(), given.integer() >> 1, given.blob(), bool(given.byte() % 2)),
+    lambda given: StreamFrame(2 * (given.byte() % 8), 4 * given.byte(), given.blob(), bool(given.byte() % 2)),
+    _ack,
+    _policy,
+    lambda _: PingFrame(),
+    lambda given: ResetStreamFrame(given.integer(), given.integer(), given.integer()),
+    lambda given: StopSendingFrame(given.integer(), given.integer()),
+    lambda given: MaxDataFrame(given.integer()),
+    lambda given: MaxStreamDataFrame(given.integer(), given.integer()),
+    lambda given: MaxStreamsFrame(given.integer()),
+    lambda given: PathChallengeFrame(Random(given.byte()).randbytes(8)),
+    lambda given: PathResponseFrame(Random(given.byte()).randbytes(8)),
+    lambda given: StatsFrame(given.integer(), given.integer(), given.integer(), ()),
+    lambda given: DatagramFrame(given.integer(), given.integer(), given.blob()),
+    lambda given: ConnectionCloseFrame(given.integer(), "fuzz") if given.byte() == 255 else PingFrame(),
+]
+
+TARGETS: dict[str, Callable[[bytes], None]] = {"wire": wire, "session": session}
