@@ -198,6 +198,11 @@ def has_valid_mac1(key: bytes, packet: PacketView) -> bool:
     return hmac.compare_digest(_mac(key, packet.data[: end - MAC_SIZE]), packet.data[end - MAC_SIZE : end])
 
 
+def has_mac2(packet: PacketView) -> bool:
+    """Whether an INITIATION says that it was sent a cookie."""
+    return any(packet.data[-MAC_SIZE:])
+
+
 def has_valid_mac2(cookie: bytes, packet: PacketView) -> bool:
     """Whether an INITIATION comes from an address to which this cookie was sent."""
     return hmac.compare_digest(_mac(cookie, packet.data[:-MAC_SIZE]), packet.data[-MAC_SIZE:])

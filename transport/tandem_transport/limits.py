@@ -13,17 +13,18 @@ V = TypeVar("V")
 
 
 class RateLimiter:
-    """A token bucket that holds one second's worth."""
+    """A token bucket that holds one second's worth, or `burst`."""
 
-    __slots__ = ("_rate", "_tokens", "_updated_at")
+    __slots__ = ("_burst", "_rate", "_tokens", "_updated_at")
 
-    def __init__(self, per_second: float, *, now: float) -> None:
-        self._rate = self._tokens = float(per_second)
+    def __init__(self, per_second: float, *, now: float, burst: float | None = None) -> None:
+        self._rate = float(per_second)
+        self._burst = self._tokens = self._rate if burst is None else burst
         self._updated_at = now
 
     def allows(self, *, now: float) -> bool:
         """Takes a token, where there is one."""
-        self._tokens = min(self._rate, self._tokens + (now - self._updated_at) * self._rate)
+        self._tokens = min(self._burst, self._tokens + (now - self._updated_at) * self._rate)
         self._updated_at = now
         if self._tokens < 1:
             return False

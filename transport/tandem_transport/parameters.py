@@ -203,6 +203,12 @@ REFUSALS_PER_SECOND = 10
 HANDSHAKES_PER_SECOND = 200
 """First messages that a server works on in a second before it asks for cookies: a tenth of a core."""
 
+HANDSHAKE_BURST = 20
+"""First messages that it works on at once; each takes as long as twenty packets of a session."""
+
+COOKIES_PER_SECOND = 2000
+"""Cookies that a server sends in a second: more strangers than that must not cost its sessions their packets."""
+
 HANDSHAKES_PER_HOST = 20
 """First messages of one host, with a valid cookie, that it works on in a second beyond those."""
 

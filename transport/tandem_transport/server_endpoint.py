@@ -22,6 +22,7 @@ from tandem_transport.handshake import (
     ServerHandshake,
     cookie_key,
     cookie_reply,
+    has_mac2,
     has_valid_mac1,
     has_valid_mac2,
     mac1_key,
@@ -32,7 +33,9 @@ from tandem_transport.packets import PREFIX_SIZE, PacketType, PacketView, Transm
 from tandem_transport.parameters import (
     ANSWER_ADDRESSES,
     ANSWER_LIFETIME,
+    COOKIES_PER_SECOND,
     EMBRYO_LIFETIME,
+    HANDSHAKE_BURST,
     HANDSHAKES_PER_HOST,
     HANDSHAKES_PER_SECOND,
     INITIAL_SESSION_WINDOW,
@@ -95,6 +98,7 @@ class ServerCounters:
     challenged: int = 0
     cookies: int = 0
     limited: int = 0
+    """First messages that were dropped because there were too many."""
     resets: int = 0
 
 
@@ -131,7 +135,8 @@ class ServerEndpoint:
         self._ids = ConnectionIdIssuer(static_private)
         self._cookies = TokenIssuer(randomness, now=now)
         self._challenges = TokenIssuer(randomness, now=now)
-        self._handshakes = RateLimiter(HANDSHAKES_PER_SECOND, now=now)
+        self._handshakes = RateLimiter(HANDSHAKES_PER_SECOND, now=now, burst=HANDSHAKE_BURST)
+        self._cookie_replies = RateLimiter(COOKIES_PER_SECOND, now=now)
         self._host_handshakes: BoundedTable[Hashable, RateLimiter] = BoundedTable(MAX_LIMITED_HOSTS)
         self._resets = RateLimiter(RESETS_PER_SECOND, now=now)
         self._refusals = RateLimiter(REFUSALS_PER_SECOND, now=now)
@@ -289,8 +294,11 @@ class ServerEndpoint:
         """Guards the expensive part; under load a source proves itself first, and has its own measure then."""
         if self._handshakes.allows(now=now):
             return True
-        if not self._has_cookie(packet, source, now):
-            self._send_cookie(packet, source, now)
+        if not has_mac2(packet) or not self._has_cookie(packet, source, now):
+            if self._cookie_replies.allows(now=now):
+                self._send_cookie(packet, source, now)
+            else:
+                self.counters.limited += 1
             return False
         host = self._host_of(source)
         limiter = self._host_handshakes.get(host)

@@ -23,7 +23,7 @@ BUFFER_SIZE = 4 << 20
 _BATCH = 256
 """Datagrams received before other work gets a turn."""
 
-_SHED_DEPTH = 4096
+_SHED_DEPTH = 1024
 """Datagrams that may wait; asyncio-dgram's queue has no bound of its own. Older ones are dropped."""
 
 UdpAddress = tuple[str, int] | tuple[str, int, int, int]
