@@ -3,8 +3,8 @@
 _GROW_WITHIN_RTTS = 4
 """A window that is half consumed within so many RTTs was too small."""
 _DEFAULT_RTT = 0.1
-_LEAST_OFFER = 2048
-"""Bytes for which a blocked sender is told of a new limit; less would make tiny packets."""
+LEAST_OFFER = 1024
+"""Bytes for which a sender is told of a new limit; less would make tiny packets."""
 
 
 class Budget:
@@ -33,7 +33,17 @@ class ReceiveWindow:
     consumed quickly, or where lost packets keep what has arrived from being consumed.
     """
 
-    __slots__ = ("_budget", "_grown", "_largest_window", "_updated_at", "_window", "consumed", "limit", "received")
+    __slots__ = (
+        "_budget",
+        "_grown",
+        "_largest_window",
+        "_marked",
+        "_marked_at",
+        "_window",
+        "consumed",
+        "limit",
+        "received",
+    )
 
     def __init__(self, window: int, largest_window: int, budget: Budget | None = None) -> None:
         """With a budget, it grows only while that has room."""
@@ -42,7 +52,8 @@ class ReceiveWindow:
         """Bytes taken from the budget."""
         self._window = window
         self._largest_window = largest_window
-        self._updated_at = float("inf")  # the first update always doubles: nothing is known yet
+        self._marked = 0
+        self._marked_at = float("inf")  # the first half always doubles it: nothing is known yet
         self.limit = window
         """Offset that the peer may send up to."""
         self.received = 0
@@ -54,16 +65,27 @@ class ReceiveWindow:
         """Bytes that may be unread at once."""
         return self._window
 
-    def on_consumed(self, size: int, *, rtt: float, now: float) -> int | None:
-        """Returns the new limit where it is time to tell the peer."""
+    @property
+    def left(self) -> int:
+        """Bytes that the peer may still send."""
+        return self.limit - self.received
+
+    def on_consumed(self, size: int, session_left: int, *, rtt: float, now: float) -> int | None:
+        """Returns the new limit where it is time to tell the peer.
+
+        Where the session has little left, the peer gives each stream little, and must hear of
+        little: else it would take one that has read everything for one that does not read.
+        """
         self.consumed += size
-        if self.limit - self.consumed > self._window // 2:
-            return self._offer_little()
-        if now - self._updated_at < _GROW_WITHIN_RTTS * (rtt or _DEFAULT_RTT):
-            self._grow()
-        self._updated_at = now
-        self.limit = self.consumed + self._window
-        return self.limit
+        if self.consumed - self._marked >= self._window // 2:
+            if now - self._marked_at < _GROW_WITHIN_RTTS * (rtt or _DEFAULT_RTT):
+                self._grow()
+            self._marked, self._marked_at = self.consumed, now
+        limit = self.consumed + self._window
+        if limit - self.limit < min(self._window // 2, max(session_left // 4, LEAST_OFFER)):
+            return None
+        self.limit = limit
+        return limit
 
     def on_gap(self, unread: int) -> int | None:
         """Data has arrived behind a gap; `unread` bytes before it wait for the application.
@@ -93,14 +115,6 @@ class ReceiveWindow:
         if self._budget is not None:
             self._budget.used -= self._grown
         self._grown = 0
-
-    def _offer_little(self) -> int | None:
-        """A sender that has come to the limit must not wait until half of the window is read."""
-        limit = self.consumed + self._window
-        if self.received < self.limit or limit < self.limit + _LEAST_OFFER:
-            return None
-        self.limit = limit
-        return limit
 
     def _grow(self) -> bool:
         growth = min(self._window, self._largest_window - self._window)

@@ -18,6 +18,7 @@ class SendStream:
         "_fin_done",
         "_finished",
         "_limit",
+        "_read",
         "is_reset",
         "offset",
         "stream_id",
@@ -29,6 +30,8 @@ class SendStream:
         self._buffer = bytearray()
         self._limit = limit
         """Offset that the peer takes."""
+        self._read = 0
+        """Offset that the peer's application has read up to, by estimate."""
         self.offset = 0
         """Bytes cut so far."""
         self.unacked = 0
@@ -69,7 +72,16 @@ class SendStream:
 
     def raise_limit(self, limit: int) -> None:
         """The peer takes more (MAX_STREAM_DATA)."""
-        self._limit = max(self._limit, limit)
+        if limit <= self._limit:
+            return
+        # A limit rises by what was read, and sometimes by more, for windows grow.
+        self._read = min(self._read + limit - self._limit, self.offset)
+        self._limit = limit
+
+    @property
+    def unread(self) -> int:
+        """Bytes sent that the peer's application has not read, as far as its limits tell; rather too few."""
+        return self.offset - self._read
 
     def cut(self, room: int, session_credit: int) -> Chunk | None:
         """The next chunk whose frame fits in `room` bytes, None where nothing fits or may go."""

@@ -12,7 +12,7 @@ from tandem_transport.events import (
     StreamReset,
     StreamWritable,
 )
-from tandem_transport.flow_control import Budget, ReceiveWindow, SendCredit
+from tandem_transport.flow_control import LEAST_OFFER, Budget, ReceiveWindow, SendCredit
 from tandem_transport.frames import (
     Frame,
     MaxDataFrame,
@@ -30,6 +30,12 @@ from tandem_transport.sent_packet import Chunk
 _WORTH_WAKING = 16 << 10
 """Room for which a waiting writer is woken; less would mean a wake-up for every packet."""
 
+
+_LEAST_SHARE = 1024
+"""Credit that is worth a packet: a stream with more to send than that does not send crumbs."""
+
+_SLACK = _LEAST_SHARE + LEAST_OFFER
+"""A receiver does not tell of less than LEAST_OFFER: a reader that has read everything must not be taken for slow."""
 
 _SEGMENTS_LEAST = 1 << 20
 """Memory for out-of-order data that every session may use, however small its window."""
@@ -53,8 +59,8 @@ class Streams:
     """The stream table of one end.
 
     Ids of the client's streams are even, of the server's odd. Each stream is served in turn;
-    what one of them may hold is at most as much as is left for all others together, so that
-    slow readers never take the last room (docs/decisions/0003).
+    what one of them may hold, here and at the peer, is at most as much as is left for all others
+    together, so that slow readers never take the last room (docs/decisions/0003).
     """
 
     def __init__(
@@ -82,6 +88,8 @@ class Streams:
         self._window = ReceiveWindow(local.initial_max_data, SESSION_BUFFER, receive_budget)
         self._ready: deque[SendStream] = deque()
         self._queued: set[int] = set()
+        self._starved: dict[int, SendStream] = {}
+        """Streams that have all of the peer's credit that is fair; until it grows they are not asked."""
         self._readable: dict[int, ReceiveStream] = {}
         self._waiting: dict[int, None] = {}
         """Streams whose writers found no room, first come first served."""
@@ -143,7 +151,7 @@ class Streams:
     def _consume(self, stream_id: int, stream: Stream, size: int, *, rtt: float, now: float) -> None:
         self._consume_session(size, rtt=rtt, now=now)
         receiving = stream.receiving
-        self._offer(stream_id, receiving, receiving.window.on_consumed(size, rtt=rtt, now=now))
+        self._offer(stream_id, receiving, receiving.window.on_consumed(size, self._window.left, rtt=rtt, now=now))
         self._remove_if_done(stream_id, stream)
 
     def reset(self, stream_id: int, code: int, *, rtt: float, now: float) -> Stream | None:
@@ -218,10 +226,16 @@ class Streams:
         stream = self._accept(frame.stream_id)
         if stream is not None:
             stream.sending.raise_limit(frame.limit)
+            self._starved.pop(frame.stream_id, None)
             self._queue(stream.sending)
 
     def on_max_data_frame(self, frame: MaxDataFrame) -> None:
-        self._credit.limit = max(self._credit.limit, frame.limit)
+        if frame.limit <= self._credit.limit:
+            return
+        self._credit.limit = frame.limit
+        starved, self._starved = self._starved, {}
+        for sending in starved.values():
+            self._queue(sending)
 
     def on_max_streams_frame(self, frame: MaxStreamsFrame) -> None:
         self._may_open = max(self._may_open, frame.limit)
@@ -231,24 +245,26 @@ class Streams:
     @property
     def has_fresh_data(self) -> bool:
         """Some stream could be cut from."""
-        return bool(self._ready) and (self._credit.left > 0 or any(not stream.unsent for stream in self._ready))
+        return bool(self._ready)
 
     def cut(self, room: int) -> Chunk | None:
         """The next chunk of new data, of each stream in turn."""
-        ready = self._ready
-        for _ in range(len(ready)):
+        ready, left = self._ready, self._credit.left
+        while ready:
             sending = ready[0]
-            if not sending.is_ready:
+            share = min(left, left - sending.unread + _SLACK)
+            is_starved = share < min(sending.unsent, _LEAST_SHARE)
+            if is_starved or not sending.is_ready:
                 self._queued.discard(sending.stream_id)
                 ready.popleft()
+                if is_starved:
+                    self._starved[sending.stream_id] = sending
                 continue
-            chunk = sending.cut(room, self._credit.left)
-            ready.rotate(-1)
+            chunk = sending.cut(room, max(share, 0))
             if chunk is not None:
+                ready.rotate(-1)
                 self._credit.used += chunk.data_size
-                return chunk
-            if self._credit.left > 0:
-                return None  # the packet is full
+            return chunk
         return None
 
     def on_chunk_acked(self, chunk: Chunk) -> None:
@@ -359,7 +375,7 @@ class Streams:
             raise PeerError(ErrorCode.PROTOCOL_VIOLATION, f"stream {stream_id} overlaps itself without end")
 
     def _consume_session(self, size: int, *, rtt: float, now: float) -> None:
-        limit = self._window.on_consumed(size, rtt=rtt, now=now)
+        limit = self._window.on_consumed(size, self._window.left, rtt=rtt, now=now)
         if limit is not None:
             self._send_control(MaxDataFrame(limit))
 
@@ -368,6 +384,7 @@ class Streams:
             return
         del self._streams[stream_id]
         self._waiting.pop(stream_id, None)
+        self._starved.pop(stream_id, None)
         if (stream_id ^ self._next_remote) & 1:
             return
         # The peer may open another for each of its streams that has ended.
