@@ -14,7 +14,7 @@ from tandem.links import found_links, make_link
 from tandem.request import Answer, Kind, Request, RequestError, read_answer
 from tandem.status import ClientStatus, client_status, refusal_text
 from tandem.streams import FarStream
-from tandem_socks import Opened, Relay, RelayResult, Reply, SocksError, SocksFrontend, reset_tcp
+from tandem_socks import Opened, Relay, RelayResult, Reply, SocksError, SocksFrontend, TcpConnection
 from tandem_socks import Request as SocksRequest
 from tandem_transport import (
     MAX_PATHS,
@@ -121,29 +121,27 @@ class Client:
     async def _listen_for(self, host: str, port: int, forward: str) -> None:
         request = Request(Kind.FORWARD, forward, 0)
 
-        async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            task = asyncio.current_task()
-            assert task is not None
+        loop = asyncio.get_running_loop()
+
+        def accept(tcp: TcpConnection) -> None:
+            task = loop.create_task(self._serve_forward(request, tcp))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
-            await self._serve_forward(request, reader, writer)
 
         try:
-            self._servers.append(await asyncio.start_server(accept, host, port, backlog=1024))
+            self._servers.append(await loop.create_server(lambda: TcpConnection(accept), host, port, backlog=1024))
         except OSError as error:
             raise _port_error(f"forward {forward}", host, port, error, "--listen [HOST:]PORT=FORWARD") from error
         log.info("forward %s at %s", forward, format_host_port(host, port))
 
-    async def _serve_forward(
-        self, request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-    ) -> None:
+    async def _serve_forward(self, request: Request, tcp: TcpConnection) -> None:
         try:
             opened = await self._open(request)
         except SocksError as error:
             log.info("%s: %s", request, error)
-            reset_tcp(writer)
+            tcp.reset()
             return
-        result = await Relay(reader, writer, opened.stream).run()
+        result = await Relay(tcp, opened.stream).run()
         _log_closed(str(request), result)
 
     # --- links ---

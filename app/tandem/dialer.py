@@ -10,7 +10,7 @@ from typing import cast
 import aiohappyeyeballs
 
 from tandem.errors import os_error_text
-from tandem_socks import Reply, SocksError, reply_of
+from tandem_socks import Reply, SocksError, TcpConnection, reply_of
 
 DIAL_TIMEOUT = 10.0
 """Seconds for resolving and connecting together."""
@@ -53,8 +53,7 @@ AddressInfo = tuple[
 class Dialed:
     """A connection to a target."""
 
-    reader: asyncio.StreamReader
-    writer: asyncio.StreamWriter
+    tcp: TcpConnection
     bound_host: str
     bound_port: int
 
@@ -97,10 +96,9 @@ class Dialer:
         sock = await aiohappyeyeballs.start_connection(  # pyright: ignore[reportUnknownMemberType]
             addresses, happy_eyeballs_delay=ATTEMPT_DELAY
         )
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         bound = sock.getsockname()
-        reader, writer = await asyncio.open_connection(sock=sock)
-        return Dialed(reader, writer, bound[0], bound[1])
+        _, tcp = await asyncio.get_running_loop().create_connection(TcpConnection, sock=sock)
+        return Dialed(tcp, bound[0], bound[1])
 
     async def _resolve(self, host: str, port: int) -> list[AddressInfo]:
         loop = asyncio.get_running_loop()

@@ -147,9 +147,9 @@ class Server:
         try:
             await stream.write(Answer(Reply.SUCCEEDED, dialed.bound_host, dialed.bound_port).encode())
         except TransportError:
-            dialed.writer.transport.abort()
+            dialed.tcp.reset()
             raise
-        result = await Relay(dialed.reader, dialed.writer, FarStream(stream, session.connection)).run()
+        result = await Relay(dialed.tcp, FarStream(stream, session.connection)).run()
         log.info(
             "%s: %s: %d bytes up, %d down, %.1f s, ended by %s",
             session.client_name,

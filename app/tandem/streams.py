@@ -26,6 +26,12 @@ class FarStream:
         except TransportError as error:
             raise FarReset(str(error)) from error
 
+    async def room(self) -> int:
+        try:
+            return await self._stream.room()
+        except TransportError as error:
+            raise FarReset(str(error)) from error
+
     def finish(self) -> None:
         self._stream.finish()
 

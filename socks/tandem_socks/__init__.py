@@ -8,7 +8,8 @@ from tandem_socks.errors import Reply, SocksError, reply_of
 from tandem_socks.frontend import Opened, SocksFrontend
 from tandem_socks.messages import Command, Request
 from tandem_socks.protocol import ServerConnection, State
-from tandem_socks.relay import ByteStream, FarReset, Relay, RelayResult, reset_tcp
+from tandem_socks.relay import ByteStream, FarReset, Relay, RelayResult
+from tandem_socks.tcp import TcpConnection
 
 __all__ = [
     "ByteStream",
@@ -23,6 +24,6 @@ __all__ = [
     "SocksError",
     "SocksFrontend",
     "State",
+    "TcpConnection",
     "reply_of",
-    "reset_tcp",
 ]

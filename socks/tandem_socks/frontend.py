@@ -2,14 +2,14 @@
 
 import asyncio
 import logging
-import socket
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from tandem_socks.errors import Reply, SocksError
 from tandem_socks.messages import Request
 from tandem_socks.protocol import ServerConnection, State
-from tandem_socks.relay import ByteStream, Relay, RelayResult, reset_tcp
+from tandem_socks.relay import ByteStream, Relay, RelayResult
+from tandem_socks.tcp import TcpConnection
 
 log = logging.getLogger("tandem.socks")
 
@@ -51,7 +51,8 @@ class SocksFrontend:
 
     async def listen(self, host: str, port: int) -> None:
         """Raises OSError where the address cannot be had."""
-        self._server = await asyncio.start_server(self._accept, host, port, backlog=1024)
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(lambda: TcpConnection(self._accept), host, port, backlog=1024)
 
     async def close(self) -> None:
         """Stops accepting and ends all connections."""
@@ -61,80 +62,65 @@ class SocksFrontend:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
+    def _accept(self, tcp: TcpConnection) -> None:
+        task = asyncio.get_running_loop().create_task(self._run(tcp))
         self._tasks.add(task)
-        try:
-            await self._serve(reader, writer)
-        except (OSError, asyncio.IncompleteReadError) as error:
-            log.debug("a client went away: %s", error)
-        except asyncio.CancelledError:
-            pass  # the frontend closes
-        finally:
-            self._tasks.discard(task)
-            if not writer.is_closing():
-                writer.close()
+        task.add_done_callback(self._tasks.discard)
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    async def _run(self, tcp: TcpConnection) -> None:
+        try:
+            await self._serve(tcp)
+        except OSError as error:
+            log.debug("a client went away: %s", error)
+        finally:
+            await tcp.close()
+
+    async def _serve(self, tcp: TcpConnection) -> None:
         handshake = ServerConnection()
         try:
             async with asyncio.timeout(HANDSHAKE_TIMEOUT):
-                request = await self._read_request(handshake, reader, writer)
+                request = await self._read_request(handshake, tcp)
         except TimeoutError:
             log.debug("a client took over %.0f s for its handshake", HANDSHAKE_TIMEOUT)
             return
         if request is None:
             log.debug("handshake failed: %s", handshake.error or "the client closed")
-            await _close_politely(reader, writer)
+            await _close_politely(tcp)
             return
-        await self._connect(handshake, request, reader, writer)
+        await self._connect(handshake, request, tcp)
 
-    async def _read_request(
-        self, handshake: ServerConnection, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-    ) -> Request | None:
+    async def _read_request(self, handshake: ServerConnection, tcp: TcpConnection) -> Request | None:
         while handshake.state not in (State.PENDING, State.CLOSED):
-            data = await reader.read(4096)
+            data = await tcp.read(4096)
             if not data:
                 return None
             handshake.receive_data(data)
-            writer.write(handshake.data_to_send())
-            await writer.drain()
+            await tcp.write(handshake.data_to_send())
         return handshake.request if handshake.state is State.PENDING else None
 
-    async def _connect(
-        self,
-        handshake: ServerConnection,
-        request: Request,
-        reader: asyncio.StreamReader,
-        writer: asyncio.StreamWriter,
-    ) -> None:
+    async def _connect(self, handshake: ServerConnection, request: Request, tcp: TcpConnection) -> None:
         try:
             opened = await self._open_stream(request)
         except SocksError as error:
             log.info("%s: %s", request, error)
             handshake.fail(SocksError(error.reply or Reply.GENERAL_FAILURE, str(error)))
-            writer.write(handshake.data_to_send())
-            await _close_politely(reader, writer)
+            await tcp.write(handshake.data_to_send())
+            await _close_politely(tcp)
             return
         handshake.succeed(opened.bound_host, opened.bound_port)
         # In a write of its own: some clients lose data that comes in one segment with the reply.
-        writer.write(handshake.data_to_send())
-        await writer.drain()
-        result = await Relay(reader, writer, opened.stream).run(handshake.trailing_data())
+        await tcp.write(handshake.data_to_send())
+        result = await Relay(tcp, opened.stream).run(handshake.trailing_data())
         if self._on_closed is not None:
             self._on_closed(request, result)
 
 
-async def _close_politely(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def _close_politely(tcp: TcpConnection) -> None:
     """Closes so that the last reply arrives: unread data would turn the close into a reset."""
     try:
         async with asyncio.timeout(_CLOSE_TIMEOUT):
-            await writer.drain()
-            if writer.can_write_eof():
-                writer.write_eof()
-            while await reader.read(4096):
+            tcp.write_eof()
+            while await tcp.read(4096):
                 pass
     except TimeoutError:
-        reset_tcp(writer)
+        tcp.reset()

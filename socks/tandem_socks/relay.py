@@ -5,20 +5,17 @@ slows whoever writes.
 """
 
 import asyncio
-import contextlib
-import socket
-import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-CHUNK = 64 << 10
-"""Bytes read from a TCP connection at once."""
+from tandem_socks.tcp import TcpConnection
+
+_FIRST_READ = 4096
+"""Bytes that a connection reads at first; one that has more to say reads four times as much the next time."""
 
 HALF_CLOSE_LINGER = 30.0
 """Seconds without data after which a connection that is half closed is given up."""
-
-_NEVER_SENT = struct.pack("ii", 1, 0)
 
 
 class ByteStream(Protocol):
@@ -30,6 +27,10 @@ class ByteStream(Protocol):
 
     async def write(self, data: bytes) -> None:
         """Returns once there is room for more."""
+        ...
+
+    async def room(self) -> int:
+        """Bytes that it takes now, at least one; waits where it takes none."""
         ...
 
     def finish(self) -> None:
@@ -62,12 +63,10 @@ class RelayResult:
 class Relay:
     """One TCP connection and its far stream."""
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, stream: ByteStream) -> None:
-        self._reader, self._writer, self._stream = reader, writer, stream
+    def __init__(self, tcp: TcpConnection, stream: ByteStream) -> None:
+        self._tcp, self._stream = tcp, stream
         self._result = RelayResult()
         self._is_over = False
-        # What TCP does not take yet waits where it is counted, in the far stream's window.
-        writer.transport.set_write_buffer_limits(high=0)
 
     async def run(self, first: bytes = b"") -> RelayResult:
         """`first` was already read from the TCP side. Returns when both directions are over."""
@@ -85,16 +84,16 @@ class Relay:
             for task in (uplink, downlink):
                 task.cancel()
             await asyncio.gather(uplink, downlink, return_exceptions=True)
-            self._writer.close()
-            with contextlib.suppress(OSError):
-                await self._writer.wait_closed()
+            await self._tcp.close()
         return self._result
 
     async def _tcp_to_stream(self, data: bytes) -> None:
         try:
-            while data or (data := await self._reader.read(CHUNK)):
+            size = _FIRST_READ
+            while data or (data := await self._tcp.read(min(await self._stream.room(), size))):
                 await self._stream.write(data)
                 self._result.bytes_to_stream += len(data)
+                size = max(_FIRST_READ, 4 * len(data))
                 data = b""
             self._stream.finish()
         except OSError as error:
@@ -103,22 +102,24 @@ class Relay:
     async def _stream_to_tcp(self) -> None:
         try:
             while data := await self._stream.read():
-                self._writer.write(data)
-                await self._writer.drain()
+                await self._tcp.write(data)
                 self._result.bytes_to_tcp += len(data)
-            self._writer.write_eof()
+            self._tcp.write_eof()
         except OSError as error:
             self._abort(_who(error))
 
     async def _linger(self, remaining: "asyncio.Task[None]") -> None:
         """Waits for the other direction; gives it up when nothing comes for long."""
         while not remaining.done():
-            before = self._result.bytes_to_stream + self._result.bytes_to_tcp
+            before = self._progress()
             await asyncio.wait({remaining}, timeout=HALF_CLOSE_LINGER)
-            after = self._result.bytes_to_stream + self._result.bytes_to_tcp
-            if not remaining.done() and before == after and not self._stream.is_held:
+            if not remaining.done() and self._progress() == before and not self._stream.is_held:
                 self._abort("silence after a half-close")
                 return
+
+    def _progress(self) -> tuple[int, int, int]:
+        """Changes whenever anything moves; a slow reader takes a large piece little by little."""
+        return self._result.bytes_to_stream, self._result.bytes_to_tcp, self._tcp.unsent
 
     def _abort(self, ended_by: str) -> None:
         if self._is_over:
@@ -126,16 +127,7 @@ class Relay:
         self._is_over = True
         self._result.ended_by = ended_by
         self._stream.reset()
-        reset_tcp(self._writer)
-
-
-def reset_tcp(writer: asyncio.StreamWriter) -> None:
-    """Ends a TCP connection with a RST instead of a FIN."""
-    sock = writer.get_extra_info("socket")
-    if sock is not None:
-        with contextlib.suppress(OSError, ValueError):  # it may be closed already
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NEVER_SENT)
-    writer.transport.abort()
+        self._tcp.reset()
 
 
 def _who(error: OSError) -> str:

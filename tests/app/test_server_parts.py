@@ -103,11 +103,17 @@ async def test_names_are_checked_by_what_they_resolve_to() -> None:
 
 
 async def test_dialing_gives_the_bound_address() -> None:
-    server = await asyncio.start_server(lambda reader, writer: writer.close(), "127.0.0.1", 0)
+    peers: asyncio.Queue[tuple[str, int]] = asyncio.Queue()
+
+    def accept(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        peers.put_nowait(writer.get_extra_info("peername"))
+        writer.close()
+
+    server = await asyncio.start_server(accept, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     dialed = await Dialer([ipaddress.ip_network("127.0.0.0/8")]).dial("127.0.0.1", port)
-    assert (dialed.bound_host, dialed.bound_port) == dialed.writer.get_extra_info("sockname")
-    dialed.writer.close()
+    assert (dialed.bound_host, dialed.bound_port) == await peers.get()
+    await dialed.tcp.close()
     server.close()
     with pytest.raises(SocksError) as caught:
         await Dialer().dial_target("127.0.0.1", port)

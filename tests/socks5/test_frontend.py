@@ -21,8 +21,8 @@ class Far:
         self.received = bytearray()
         self.is_finished = asyncio.Event()
         self.is_reset = asyncio.Event()
-        self.room = asyncio.Event()
-        self.room.set()
+        self.has_room = asyncio.Event()
+        self.has_room.set()
         self._callback: Callable[[], None] | None = None
 
     async def read(self) -> bytes:
@@ -32,8 +32,12 @@ class Far:
         return data
 
     async def write(self, data: bytes) -> None:
-        await self.room.wait()
+        await self.has_room.wait()
         self.received += data
+
+    async def room(self) -> int:
+        await self.has_room.wait()
+        return 1 << 20
 
     def finish(self) -> None:
         self.is_finished.set()
@@ -163,13 +167,13 @@ async def test_a_near_reset_is_a_reset(bench: Bench) -> None:
 
 
 async def test_a_slow_far_side_slows_the_client(bench: Bench) -> None:
-    bench.far.room.clear()
+    bench.far.has_room.clear()
     _, writer = await bench.connected()
     writer.write(bytes(30_000_000))
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(writer.drain(), 1.0)
     assert len(bench.far.received) == 0
-    bench.far.room.set()
+    bench.far.has_room.set()
     await writer.drain()
     writer.transport.abort()
 

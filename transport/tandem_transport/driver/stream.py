@@ -70,17 +70,22 @@ class Stream:
         self._consume()
         return data
 
+    async def room(self) -> int:
+        """Bytes that `write` takes without waiting, at least one; waits for it. Raises like `read`."""
+        while True:
+            if self._error is not None:
+                raise self._error
+            size = self._connection.send_capacity(self.stream_id)
+            if size:
+                return size
+            self._writable.clear()
+            await self._writable.wait()
+
     async def write(self, data: bytes) -> None:
         """Returns once all of it is queued; waits while the session has no room. Raises like `read`."""
         view = memoryview(data)
         while view:
-            if self._error is not None:
-                raise self._error
-            size = min(len(view), self._connection.send_capacity(self.stream_id))
-            if not size:
-                self._writable.clear()
-                await self._writable.wait()
-                continue
+            size = min(len(view), await self.room())
             try:
                 self._connection.send_stream_data(self.stream_id, bytes(view[:size]))
             except LocalProtocolError as error:  # reset; its event comes with the next turn

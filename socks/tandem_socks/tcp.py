@@ -1,0 +1,140 @@
+"""A TCP connection that holds nothing back: it reads what it is asked for, and waits for what it wrote.
+
+asyncio's streams read up to 256 KB ahead on each connection, wanted or not. With two thousand
+connections whose senders do not stop that is half a gigabyte; here it is nothing.
+"""
+
+import asyncio
+import contextlib
+import socket
+import struct
+from collections.abc import Callable
+from typing import cast
+
+READ_LIMIT = 64 << 10
+"""Most bytes that one read returns."""
+
+_BUFFER = memoryview(bytearray(READ_LIMIT))
+"""Where bytes land that come from the kernel, of all connections: each takes its own before the next lands."""
+
+_NEVER_SENT = struct.pack("ii", 1, 0)
+
+
+class TcpConnection(asyncio.BufferedProtocol):
+    """Both directions of one connection; one task may read while another one writes.
+
+    Made as a protocol: by `loop.create_server` with `on_made`, or by `loop.create_connection`.
+    """
+
+    def __init__(self, on_made: "Callable[[TcpConnection], None] | None" = None) -> None:
+        self._on_made = on_made
+        self._transport: asyncio.Transport
+        self._limit = 0
+        self._reading: asyncio.Future[bytes] | None = None
+        self._is_ended = self._is_lost = False
+        self._error: Exception | None = None
+        self._writable = asyncio.Event()
+        self._writable.set()
+        self._lost = asyncio.Event()
+
+    async def read(self, limit: int = READ_LIMIT) -> bytes:
+        """Some bytes, at most `limit`; b"" at the end of data. Raises OSError."""
+        if self._error is not None:
+            raise self._error
+        if self._is_ended or self._is_lost:
+            return b""
+        self._limit = min(limit, READ_LIMIT)
+        self._reading = asyncio.get_running_loop().create_future()
+        self._transport.resume_reading()
+        try:
+            return await self._reading
+        finally:
+            self._reading = None
+            self._pause()
+
+    async def write(self, data: bytes) -> None:
+        """Returns once the kernel has all of it. Raises OSError."""
+        self._check_writable()
+        if data:
+            self._transport.write(data)
+        if not self._writable.is_set():
+            await self._writable.wait()
+            self._check_writable()
+
+    @property
+    def unsent(self) -> int:
+        """Bytes that `write` still waits for the kernel to take."""
+        return self._transport.get_write_buffer_size()
+
+    def write_eof(self) -> None:
+        """Ends our direction."""
+        if not self._is_lost and not self._transport.is_closing():
+            self._transport.write_eof()
+
+    async def close(self) -> None:
+        """Closes it; what was written still arrives."""
+        self._transport.close()
+        await self._lost.wait()
+
+    def reset(self) -> None:
+        """Ends it with a RST instead of a FIN."""
+        with contextlib.suppress(OSError, ValueError):  # it may be closed already
+            sock = cast("socket.socket", self._transport.get_extra_info("socket"))
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NEVER_SENT)
+        self._transport.abort()
+
+    # --- called by the event loop ---
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+        self._transport.set_write_buffer_limits(high=0)
+        self._transport.pause_reading()
+        with contextlib.suppress(OSError):
+            sock = cast("socket.socket", self._transport.get_extra_info("socket"))
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if self._on_made is not None:
+            self._on_made(self)
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return _BUFFER[: max(self._limit, 1)]
+
+    def buffer_updated(self, nbytes: int) -> None:
+        self._transport.pause_reading()
+        self._finish_read(bytes(_BUFFER[:nbytes]))
+
+    def eof_received(self) -> bool:
+        self._is_ended = True
+        self._finish_read(b"")
+        return True  # the other direction goes on
+
+    def pause_writing(self) -> None:
+        self._writable.clear()
+
+    def resume_writing(self) -> None:
+        self._writable.set()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._is_lost, self._error = True, exc
+        if self._reading is not None and not self._reading.done():
+            if exc is not None:
+                self._reading.set_exception(exc)
+            else:
+                self._reading.set_result(b"")
+        self._writable.set()
+        self._lost.set()
+
+    # --- inside ---
+
+    def _finish_read(self, data: bytes) -> None:
+        if self._reading is not None and not self._reading.done():
+            self._reading.set_result(data)
+
+    def _pause(self) -> None:
+        if not self._is_lost and not self._transport.is_closing():
+            self._transport.pause_reading()
+
+    def _check_writable(self) -> None:
+        if self._error is not None:
+            raise self._error
+        if self._is_lost or self._transport.is_closing():
+            raise ConnectionAbortedError("the connection is closed")
