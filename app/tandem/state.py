@@ -1,6 +1,7 @@
 """The server's state directory: its key, and one file for each client. Public keys only, files 0600."""
 
 import base64
+import contextlib
 import json
 import logging
 import os
@@ -95,8 +96,12 @@ class StateDirectory:
         """Changes whenever a client is added, replaced or removed."""
         if not self._clients.is_dir():
             return ()
-        entries = [(entry.name, entry.stat()) for entry in self._clients.glob("*.json")]
-        return tuple(sorted((name, stat.st_mtime_ns, stat.st_ino) for name, stat in entries))
+        found: list[tuple[str, int, int]] = []
+        for entry in self._clients.glob("*.json"):
+            with contextlib.suppress(FileNotFoundError):  # removed a moment ago
+                stat = entry.stat()
+                found.append((entry.name, stat.st_mtime_ns, stat.st_ino))
+        return tuple(sorted(found))
 
 
 class ClientRegistry:
@@ -105,6 +110,8 @@ class ClientRegistry:
     def __init__(self, state: StateDirectory) -> None:
         self._state = state
         self._names: dict[bytes, str] = {}
+        self._gone: set[bytes] = set()
+        """Keys that are gone and that `reload` has not told of yet."""
         self._stamp: tuple[tuple[str, int, int], ...] | None = None
         self._looked_at = 0.0
         self.reload()
@@ -113,20 +120,34 @@ class ClientRegistry:
         return len(self._names)
 
     def reload(self) -> set[bytes]:
-        """Reads the directory where it has changed; returns the public keys that are gone."""
-        self._looked_at = time.monotonic()
-        stamp = self._state.stamp()
-        if stamp == self._stamp:
-            return set()
-        self._stamp = stamp
-        before, self._names = self._names, {c.public_key: c.name for c in self._state.clients()}
-        return set(before) - set(self._names)
+        """Reads the directory where it has changed; returns the public keys that are gone since it last did so.
+
+        Raises TandemError where the directory cannot be read; the clients stay as they were.
+        """
+        self._read()
+        gone, self._gone = self._gone, set()
+        return gone
 
     def lookup(self, public: bytes) -> str | None:
-        """A client's name; looks again where it is unknown, once a second at most."""
+        """A client's name; looks again where it is unknown, once a second at most. Never raises."""
         if public not in self._names and time.monotonic() - self._looked_at >= _RELOAD_LEAST:
-            self.reload()
+            try:
+                self._read()
+            except TandemError as error:
+                log.error("%s; the clients stay as they were", error)
         return self._names.get(public)
+
+    def _read(self) -> None:
+        self._looked_at = time.monotonic()
+        try:
+            stamp = self._state.stamp()
+            if stamp == self._stamp:
+                return
+            names = {client.public_key: client.name for client in self._state.clients()}
+        except OSError as error:
+            raise TandemError(f"{self._state.path}: {error}") from error
+        self._gone |= set(self._names) - set(names)
+        self._names, self._stamp = names, stamp
 
 
 def write_private(path: Path, data: bytes) -> None:

@@ -14,6 +14,8 @@ from typing import cast
 READ_LIMIT = 64 << 10
 """Most bytes that one read returns."""
 
+_EARLY_LIMIT = 512
+
 _BUFFER = memoryview(bytearray(READ_LIMIT))
 """Where bytes land that come from the kernel, of all connections: each takes its own before the next lands."""
 
@@ -29,7 +31,9 @@ class TcpConnection(asyncio.BufferedProtocol):
     def __init__(self, on_made: "Callable[[TcpConnection], None] | None" = None) -> None:
         self._on_made = on_made
         self._transport: asyncio.Transport
-        self._limit = 0
+        self._limit = _EARLY_LIMIT
+        self._early = b""
+        """What arrived while nobody read: uvloop begins to read before it can be told not to."""
         self._reading: asyncio.Future[bytes] | None = None
         self._is_ended = self._is_lost = False
         self._error: Exception | None = None
@@ -41,6 +45,9 @@ class TcpConnection(asyncio.BufferedProtocol):
         """Some bytes, at most `limit`; b"" at the end of data. Raises OSError."""
         if self._error is not None:
             raise self._error
+        if self._early:
+            data, self._early = self._early[:limit], self._early[limit:]
+            return data
         if self._is_ended or self._is_lost:
             return b""
         self._limit = min(limit, READ_LIMIT)
@@ -49,7 +56,7 @@ class TcpConnection(asyncio.BufferedProtocol):
         try:
             return await self._reading
         finally:
-            self._reading = None
+            self._reading, self._limit = None, _EARLY_LIMIT
             self._pause()
 
     async def write(self, data: bytes) -> None:
@@ -96,11 +103,13 @@ class TcpConnection(asyncio.BufferedProtocol):
             self._on_made(self)
 
     def get_buffer(self, sizehint: int) -> memoryview:
-        return _BUFFER[: max(self._limit, 1)]
+        return _BUFFER[: self._limit]
 
     def buffer_updated(self, nbytes: int) -> None:
         self._transport.pause_reading()
-        self._finish_read(bytes(_BUFFER[:nbytes]))
+        data = bytes(_BUFFER[:nbytes])
+        if not self._finish_read(data):
+            self._early += data
 
     def eof_received(self) -> bool:
         self._is_ended = True
@@ -125,9 +134,11 @@ class TcpConnection(asyncio.BufferedProtocol):
 
     # --- inside ---
 
-    def _finish_read(self, data: bytes) -> None:
-        if self._reading is not None and not self._reading.done():
-            self._reading.set_result(data)
+    def _finish_read(self, data: bytes) -> bool:
+        if self._reading is None or self._reading.done():
+            return False
+        self._reading.set_result(data)
+        return True
 
     def _pause(self) -> None:
         if not self._is_lost and not self._transport.is_closing():

@@ -6,7 +6,7 @@ docs/threat-model.md says what is promised; this file tries it.
 import gc
 from collections.abc import Callable, Iterator
 from hashlib import blake2s
-from itertools import islice
+from itertools import count, islice
 from random import Random
 
 import pytest
@@ -14,9 +14,11 @@ import pytest
 from simnet import CLIENT_KEY, SERVER_KEY, Network, mbit, size_of
 from tandem.impairment import Impairment
 from tandem_transport.client_endpoint import ClientEndpoint, HandshakeRefused
+from tandem_transport.connection_id import ConnectionIdIssuer
 from tandem_transport.errors import ErrorCode
 from tandem_transport.frames import (
     AckFrame,
+    ConnectionCloseFrame,
     Frame,
     MaxStreamDataFrame,
     PathPolicyFrame,
@@ -36,7 +38,7 @@ from tandem_transport.handshake import (
     mac1_key,
 )
 from tandem_transport.noise import public_key
-from tandem_transport.packets import PacketType, message, split_datagram
+from tandem_transport.packets import PacketType, message, split_datagram, transport_header
 from tandem_transport.parameters import (
     AMPLIFICATION_LIMIT,
     ANSWER_ADDRESSES,
@@ -48,8 +50,10 @@ from tandem_transport.parameters import (
     MAX_CONTROL_QUEUE,
     MAX_EMBRYOS,
     MAX_LIMITED_HOSTS,
+    MAX_SESSIONS,
     MAX_STREAMS,
     REFUSALS_PER_SECOND,
+    RESETS_PER_ID,
     RESETS_PER_SECOND,
     TransportParameters,
 )
@@ -62,12 +66,14 @@ SERVER_PUBLIC = public_key(SERVER_KEY)
 # --- tools ---
 
 
-def first_message(random: Random, key: bytes = CLIENT_KEY, timestamp_us: int = 1) -> ClientHandshake:
+def first_message(
+    random: Random, key: bytes = CLIENT_KEY, timestamp_us: int = 1, instance_id: bytes | None = None
+) -> ClientHandshake:
     return ClientHandshake(
         static_private=key,
         server_public=SERVER_PUBLIC,
         parameters=TransportParameters(),
-        instance_id=random.randbytes(8),
+        instance_id=instance_id or random.randbytes(8),
         timestamp_us=timestamp_us,
         token=bytes(16),
         randomness=random.randbytes,
@@ -305,6 +311,50 @@ def test_a_client_that_names_a_victim_as_its_address_hits_it_with_three_times_it
     assert 0 < network.bytes_to["victim"] <= AMPLIFICATION_LIMIT * spent
 
 
+def test_an_address_that_the_client_had_once_is_a_victim_like_any_other() -> None:
+    """The client has moved away; somebody copies its packets and sends them first, from where it was."""
+    network = Network(LINK).connect()
+    network.run(2)
+    network.move(0)
+    network.client.send(b"here I am")
+    network.run(2)
+    raced = 0
+    towards_server = network.deliver_to_server
+
+    def race(data: bytes, address: str) -> None:
+        nonlocal raced
+        raced += len(data)
+        network.server_endpoint.receive_datagram(data, source="client-link-0", now=network.now)
+        network.after(0.005, lambda: towards_server(data, address))
+
+    before = network.bytes_to["client-link-0"]
+    network.deliver_to_server = race
+    server, body = network.server, network.random.randbytes(3_000_000)
+    server.on_data = lambda stream_id, _, ends: server.send(body, stream_id=stream_id) if ends else None
+    stream_id = network.client.send(b"get")
+    network.run_until(lambda: stream_id in network.client.ended, limit=10)
+    assert network.bytes_to["client-link-0"] - before <= AMPLIFICATION_LIMIT * raced
+
+
+def test_a_source_that_flaps_makes_no_storm() -> None:
+    """Every other packet of an idle client comes from another address."""
+    network = Network(LINK).connect()
+    network.run(20)
+    towards_server = network.deliver_to_server
+    numbers = count()
+
+    def flap(data: bytes, _: str) -> None:
+        towards_server(data, network.addresses[0] if next(numbers) % 2 else "other")
+
+    network.deliver_to_server = flap
+    before = network.datagrams_to_client
+    to_client, network.addresses = network.addresses[0], [network.addresses[0]]
+    network.run(60)
+    assert network.datagrams_to_client - before < 60 * 10
+    assert network.client.terminated is None
+    assert network.addresses == [to_client]
+
+
 # --- floods of first messages ---
 
 FLOOD = 50_000
@@ -443,20 +493,25 @@ def test_first_messages_of_strangers_get_few_refusals() -> None:
 
 
 def test_resets_are_limited_and_smaller_than_their_cause() -> None:
-    network = busy_network()
-    network.client.send(b"x" * 100)
-    data = next(iter(network.client_endpoint.datagrams_to_send(now=network.now))).data
-    network.restart_server()
-    resets: list[bytes] = []
-    for _ in range(10 * RESETS_PER_SECOND):
-        network.server_endpoint.receive_datagram(data, source="x", now=network.now)
-        resets += sent_to(network.server_endpoint, "x", now=network.now)
-    assert len(resets) == RESETS_PER_SECOND
-    assert all(len(reset) < len(data) for reset in resets)
-    noise = data[:1] + network.random.randbytes(16) + data[17:]
-    network.now += 1
-    network.server_endpoint.receive_datagram(noise, source="x", now=network.now)
-    assert sent_to(network.server_endpoint, "x", now=network.now) == []
+    network = Network()
+    issuer = ConnectionIdIssuer(SERVER_KEY)
+
+    def resets(connection_ids: list[bytes]) -> int:
+        network.now += 1
+        count = 0
+        for connection_id in connection_ids:
+            packet = transport_header(0, connection_id, 0, 0, 1) + bytes(16)
+            network.server_endpoint.receive_datagram(packet, source="x", now=network.now)
+            sent = sent_to(network.server_endpoint, "x", now=network.now)
+            assert all(len(data) < len(packet) for data in sent)
+            count += len(sent)
+        return count
+
+    known = [issuer.issue(network.random.randbytes(8)) for _ in range(10 * RESETS_PER_SECOND)]
+    assert resets(known) == RESETS_PER_SECOND
+    assert resets([network.random.randbytes(16) for _ in range(1000)]) == 0
+    # One old id that somebody has seen does not use up what the others need.
+    assert resets([known[0]] * 1000 + known[1:50]) == RESETS_PER_ID + 49
 
 
 # --- clocks and keys ---
@@ -499,6 +554,65 @@ def test_a_challenge_is_of_no_use_to_another_client() -> None:
     network.server_endpoint.receive_datagram(handshake.first_message(), source="x", now=network.now)
     answer = handshake.read_answer(next(split_datagram(sent_to(network.server_endpoint, "x", now=network.now)[0])))
     assert not isinstance(answer, Established)
+
+
+def test_a_revoked_client_does_not_come_in_by_an_answer_that_it_held_back() -> None:
+    network = Network()
+    hostile = HostileClient(network, confirm=False)
+    network.known_clients.clear()
+    network.server_endpoint.remove_client(public_key(CLIENT_KEY), now=network.now)
+    hostile.send([PingFrame()])
+    network.flush()
+    assert network.server_endpoint.sessions == []
+    assert [data[0] >> 4 for data in hostile.received] == [PacketType.RESPONSE, PacketType.STATELESS_RESET]
+
+
+def test_an_answer_that_was_held_back_for_long_is_worth_nothing() -> None:
+    network = Network()
+    hostile = HostileClient(network, confirm=False)
+    network.now += EMBRYO_LIFETIME + 1
+    hostile.send([PingFrame()])
+    assert network.server_endpoint.sessions == []
+
+
+def test_one_key_with_many_short_sessions_locks_nobody_out() -> None:
+    network = Network()
+    other_key = network.random.randbytes(32)
+    network.known_clients[public_key(other_key)] = "other"
+    for _ in range(3 * MAX_SESSIONS):
+        HostileClient(network, instance_id=b"instance")
+        network.now += 1 / HANDSHAKES_PER_SECOND
+    assert len(network.server_endpoint.sessions) <= 2 * MAX_SESSIONS
+    handshake = first_message(network.random, key=other_key, timestamp_us=1)
+    network.server_endpoint.receive_datagram(handshake.first_message(), source="other", now=network.now)
+    (answer,) = sent_to(network.server_endpoint, "other", now=network.now)
+    assert isinstance(handshake.read_answer(next(split_datagram(answer))), Established)
+
+
+def test_keys_that_shake_hands_all_at_once_do_not_exceed_the_limit() -> None:
+    network = Network()
+    keys = [network.random.randbytes(32) for _ in range(MAX_SESSIONS + 20)]
+    hostile: list[HostileClient] = []
+    for key in keys:
+        network.known_clients[public_key(key)] = "somebody"
+        hostile.append(HostileClient(network, key=key, confirm=False))
+        network.now += 1 / HANDSHAKES_PER_SECOND
+    for one in hostile:
+        one.send([PingFrame()])
+    assert len(network.server_endpoint.sessions) == MAX_SESSIONS
+
+
+def test_what_follows_a_close_counts_nowhere() -> None:
+    """Sessions that end with frames after their CONNECTION_CLOSE take nothing from the memory that all share."""
+    network = busy_network()
+    for _ in range(60):
+        hostile = HostileClient(network)
+        hostile.send([ConnectionCloseFrame(0, ""), *(ResetStreamFrame(2 * i, 0, 65536) for i in range(2))])
+        network.run(0.5)
+    server, body = network.server_peers[0], network.random.randbytes(8_000_000)
+    stream_id = network.client.send(body)
+    assert network.run_until(lambda: stream_id in server.ended, limit=20) < 5
+    assert server.received[stream_id] == body
 
 
 def test_a_revoked_key_is_refused_with_words_that_only_its_owner_can_read() -> None:
@@ -553,20 +667,29 @@ def hostile_payloads() -> dict[str, tuple[list[list[Frame]], ErrorCode]]:
 class HostileClient:
     """Has a registered key, shakes hands as it should, and then sends what it likes."""
 
-    def __init__(self, network: Network) -> None:
+    def __init__(
+        self,
+        network: Network,
+        *,
+        key: bytes = CLIENT_KEY,
+        instance_id: bytes | None = None,
+        confirm: bool = True,
+    ) -> None:
+        """Without `confirm` it holds the server's answer back."""
         self._network = network
-        handshake = first_message(network.random, timestamp_us=round(network.now * 1e6) + 10**9)
+        self.received: list[bytes] = []
+        timestamp_us = round(network.now * 1e6) + 10**9
+        handshake = first_message(network.random, key, timestamp_us, instance_id)
         self._deliver(handshake.first_message())
-        answer = handshake.read_answer(
-            next(split_datagram(sent_to(network.server_endpoint, "hostile", now=network.now)[0]))
-        )
+        answer = handshake.read_answer(next(split_datagram(self.received[0])))
         assert isinstance(answer, Established)
         self._protection = answer.protection
         self._number = 0
-        self.send([PingFrame()])
-        network.flush()
-        self.peer = network.server
-        """The server's end of it."""
+        if confirm:
+            self.send([PingFrame()])
+            network.flush()
+            self.peer = network.server
+            """The server's end of it."""
 
     def attack(self, packets: list[list[Frame]]) -> None:
         for frames in packets:
@@ -581,7 +704,13 @@ class HostileClient:
         self._number += 1
 
     def _deliver(self, data: bytes) -> None:
-        self._network.server_endpoint.receive_datagram(data, source="hostile", now=self._network.now)
+        network = self._network
+        network.server_endpoint.receive_datagram(data, source="hostile", now=network.now)
+        for transmit in network.server_endpoint.datagrams_to_send(now=network.now):
+            if transmit.address == "hostile":
+                self.received.append(transmit.data)
+            else:
+                network.to_client(str(transmit.address), transmit.data)
 
 
 @pytest.mark.parametrize("kind", hostile_payloads())

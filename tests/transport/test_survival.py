@@ -6,12 +6,14 @@ from itertools import pairwise
 
 import pytest
 
-from simnet import Network, hours, mbit
+from simnet import SERVER_KEY, Network, hours, mbit
 from tandem.impairment import Impairment
 from tandem_transport.client_endpoint import HandshakeRefused
+from tandem_transport.connection_id import ConnectionIdIssuer
 from tandem_transport.errors import ErrorCode
 from tandem_transport.noise import public_key
-from tandem_transport.parameters import MAX_SESSIONS_PER_KEY, OUTAGE_LIMIT
+from tandem_transport.packets import transport_header
+from tandem_transport.parameters import MAX_SESSIONS, MAX_SESSIONS_PER_KEY, OUTAGE_LIMIT
 
 LINK = Impairment(delay=0.030, rate=mbit(20), queue=0.1)
 LOSSY = replace(LINK, loss=0.10, jitter=0.005)
@@ -180,16 +182,13 @@ def test_a_server_that_is_away_for_half_a_minute_is_found_within_half_a_second()
 
 
 def test_all_clients_of_a_restarted_server_are_told_at_once() -> None:
-    network = Network(LINK).connect()
-    network.run(1)
-    network.client.send(b"x")
-    caught = [transmit.data for transmit in network.client_endpoint.datagrams_to_send(now=network.now)]
-    network.restart_server()
-    for i in range(150):
-        network.server_endpoint.receive_datagram(caught[0], source=f"client {i}", now=network.now)
+    network = Network()
+    issuer = ConnectionIdIssuer(SERVER_KEY)
+    for i in range(MAX_SESSIONS):
+        packet = transport_header(0, issuer.issue(network.random.randbytes(8)), 0, 40, i) + bytes(56)
+        network.server_endpoint.receive_datagram(packet, source=f"client {i}", now=network.now)
     sent = list(network.server_endpoint.datagrams_to_send(now=network.now))
-    assert {transmit.address for transmit in sent} == {f"client {i}" for i in range(150)}
-    assert all(len(transmit.data) < len(caught[0]) for transmit in sent)
+    assert {transmit.address for transmit in sent} == {f"client {i}" for i in range(MAX_SESSIONS)}
 
 
 def test_a_restarted_client_takes_the_place_of_its_old_session() -> None:
@@ -207,6 +206,16 @@ def test_a_restarted_client_takes_the_place_of_its_old_session() -> None:
     assert terminated is not None
     assert terminated.code == ErrorCode.REPLACED
     assert stream_id not in network.client.received
+
+
+def test_two_restarts_in_a_moment_leave_one_session() -> None:
+    network = Network(LINK)
+    network.restart_client(INSTANCE)
+    network.connect()
+    for attempt in (2, 3, 4):
+        network.restart_client(INSTANCE)
+        network.run_until(partial(has_sessions, network, attempt), limit=1)
+    assert sum(session.connection.is_open for session in network.server_endpoint.sessions) == 1
 
 
 def test_a_first_message_of_the_same_instance_replaces_nothing_until_it_is_confirmed() -> None:

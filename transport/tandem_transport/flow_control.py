@@ -1,10 +1,14 @@
 """Credit: how much may be sent, how much we offer (RFC 9000 section 4)."""
 
+from collections.abc import Iterator
+
 _GROW_WITHIN_RTTS = 4
 """A window that is half consumed within so many RTTs was too small."""
 _DEFAULT_RTT = 0.1
-LEAST_OFFER = 1024
+_LEAST_OFFER = 512
 """Bytes for which a sender is told of a new limit; less would make tiny packets."""
+_LEAST_SHARE = 1024
+"""Bytes that each stream may have unread at the peer, however many others have; more than _LEAST_OFFER."""
 
 
 class Budget:
@@ -70,11 +74,23 @@ class ReceiveWindow:
         """Bytes that the peer may still send."""
         return self.limit - self.received
 
-    def on_consumed(self, size: int, session_left: int, *, rtt: float, now: float) -> int | None:
+    @property
+    def share_of_each(self) -> int:
+        """What the peer gives each stream, if this is the session's window."""
+        return fair_share(self.left, self._window)
+
+    def pieces(self, size: int) -> Iterator[int]:
+        """Parts of what was consumed: between two limits never a whole window, or the peer took it for growth."""
+        while size > 0:
+            piece = min(size, max(self._window // 2, 1))
+            yield piece
+            size -= piece
+
+    def on_consumed(self, size: int, share: int, *, rtt: float, now: float) -> int | None:
         """Returns the new limit where it is time to tell the peer.
 
-        Where the session has little left, the peer gives each stream little, and must hear of
-        little: else it would take one that has read everything for one that does not read.
+        Where the peer gives each stream a small `share`, it must hear of little: else it would take
+        one that has read everything for one that does not read.
         """
         self.consumed += size
         if self.consumed - self._marked >= self._window // 2:
@@ -82,7 +98,7 @@ class ReceiveWindow:
                 self._grow()
             self._marked, self._marked_at = self.consumed, now
         limit = self.consumed + self._window
-        if limit - self.limit < min(self._window // 2, max(session_left // 4, LEAST_OFFER)):
+        if limit - self.limit < min(self._window // 2, max(share // 4, _LEAST_OFFER)):
             return None
         self.limit = limit
         return limit
@@ -111,10 +127,10 @@ class ReceiveWindow:
         return self.limit
 
     def release(self) -> None:
-        """Gives back what was taken from the budget."""
+        """Gives back what was taken from the budget; the window grows no more."""
         if self._budget is not None:
             self._budget.used -= self._grown
-        self._grown = 0
+        self._grown, self._largest_window = 0, self._window
 
     def _grow(self) -> bool:
         growth = min(self._window, self._largest_window - self._window)
@@ -129,15 +145,59 @@ class ReceiveWindow:
         return True
 
 
+def fair_share(left: int, window: int) -> int:
+    """Bytes that one stream may have unread, of a session's window with so much left; or may hold, of its memory.
+
+    A quarter is for those that come late or have little: readers that stopped, however many, leave
+    each of MAX_STREAMS others its least share. The rest is shared by dynamic thresholds.
+    """
+    return max(_LEAST_SHARE, 2 * (left - window // 4))
+
+
+class PeerWindow:
+    """A receive window of the peer, as far as its limits tell: how large it is, what was read.
+
+    A limit is what was read and a window, and a window may only have doubled (PROTOCOL.md section 5.2).
+    """
+
+    __slots__ = ("limit", "read", "window")
+
+    def __init__(self, limit: int) -> None:
+        self.limit = self.window = limit
+        self.read = 0
+
+    def raise_limit(self, limit: int, sent: int) -> None:
+        """A MAX_DATA or MAX_STREAM_DATA that raises the limit, with so many bytes sent so far."""
+        if limit - 2 * self.window >= self.read:
+            self.window *= 2
+        self.read = min(max(self.read, limit - self.window), sent)
+        self.limit = limit
+
+
 class SendCredit:
     """What we may send on all streams together."""
 
-    __slots__ = ("limit", "used")
+    __slots__ = ("_peer", "used")
 
     def __init__(self, limit: int) -> None:
-        self.limit = limit
+        self._peer = PeerWindow(limit)
         self.used = 0
 
     @property
+    def limit(self) -> int:
+        """What we may send up to."""
+        return self._peer.limit
+
+    def raise_limit(self, limit: int) -> None:
+        """MAX_DATA."""
+        self._peer.raise_limit(limit, self.used)
+
+    @property
+    def share_of_each(self) -> int:
+        """Bytes that any one stream may have sent that the peer's application has not read."""
+        return fair_share(self.left, self._peer.window)
+
+    @property
     def left(self) -> int:
-        return self.limit - self.used
+        """Bytes that may be sent now."""
+        return self._peer.limit - self.used

@@ -53,7 +53,8 @@ class Liveness:
         for path in paths.values():
             if interval is not None and not path.is_blocked and self._is_quiet(path, interval, now=now):
                 path.probes = max(path.probes, 1)
-            path.addresses.tend(now=now)
+            if path.use is not PathUse.CLOSED:
+                path.addresses.tend(now=now)
         if now >= self._judged_at + _JUDGE_INTERVAL:
             self.judge(paths, now=now)
 
@@ -92,7 +93,7 @@ class Liveness:
                 times.append(path.last_sent_at + interval)
             times += self._status_times(path)
             challenge_at = path.addresses.next_timeout()
-            if challenge_at is not None:
+            if challenge_at is not None and path.use is not PathUse.CLOSED:
                 times.append(challenge_at)
         if now - self._active_at < ACTIVE_PERIOD:
             times.append(self._stats_at + STATS_INTERVAL)

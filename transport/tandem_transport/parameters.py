@@ -197,6 +197,9 @@ AMPLIFICATION_LIMIT = 3
 RESETS_PER_SECOND = 200
 """Stateless resets that a server sends in a second: after a restart all its clients need one."""
 
+RESETS_PER_ID = 5
+"""Of those, for one connection id: who has seen an old one must not use up the resets of all others."""
+
 REFUSALS_PER_SECOND = 10
 """REFUSED answers that a server sends in a second."""
 

@@ -14,10 +14,11 @@ from tandem_transport.frames import PathChallengeFrame
 from tandem_transport.handshake import Randomness
 from tandem_transport.parameters import AMPLIFICATION_LIMIT
 
-_MAX_KNOWN = 4
-"""Proven addresses of a path that are remembered: a flapping NAT needs no new proof. As many unproven ones."""
+_MAX_KNOWN = 8
+"""Addresses of a path that are remembered besides those in use."""
 
 _CHALLENGE_INTERVAL = 0.5
+"""Seconds between two challenges to one address, and between two moves to unproven ones."""
 
 _HOME_CHALLENGES = 6
 """Challenges to the last proven address; one that answers none of them is gone."""
@@ -69,7 +70,9 @@ class PathAddresses:
         """The last proven address, while the current one is unproven."""
         self._is_settled = False
         """An address was doubted and has answered: the next stranger is challenged before it gets anything else."""
-        self._waiting: list[Addressed] = []
+        self._moved_at = float("-inf")
+        self._waiting: dict[Hashable, bytes] = {}
+        """Challenges to be sent, by address."""
 
     # --- questions ---
 
@@ -117,12 +120,11 @@ class PathAddresses:
         record = next((known for known in self._known.values() if known.challenge == data), None)
         if record is None:
             return False
-        record.is_proven, record.challenge = True, None
+        record.challenge = None
         if record is self._home:
             self._current, self._home, self._is_settled = record, None, True
         elif record is self._newest:
-            self._move_to(record)
-            self._is_settled = False
+            self._settle_at(record)
             return self._is_other_network(self._host_of(record.address))
         return False
 
@@ -142,8 +144,8 @@ class PathAddresses:
         """Challenges that are to be sent now."""
         if not self._waiting:
             return []
-        waiting, self._waiting = self._waiting, []
-        return waiting
+        waiting, self._waiting = self._waiting, {}
+        return [Addressed(frame, address) for address, frame in waiting.items()]
 
     # --- inside ---
 
@@ -156,26 +158,25 @@ class PathAddresses:
             yield home
 
     def _on_other_source(self, record: _Record, now: float) -> None:
-        if record.is_proven:
-            self._move_to(record)
-        elif self._is_settled:
-            if self._is_due(record, now):
-                self._challenge(record, now)
-        else:
+        if not self._is_settled and now >= self._moved_at + _CHALLENGE_INTERVAL:
             self._doubt_both(record, now)
+        elif self._is_due(record, now):
+            self._challenge(record, now)
 
     def _doubt_both(self, record: _Record, now: float) -> None:
         if self._current.is_proven:
             self._home, self._current.challenges = self._current, 0
             self._challenge(self._current, now)
-        self._current = record
+        self._current, self._moved_at = record, now
         self._challenge(record, now)
 
-    def _move_to(self, record: _Record) -> None:
-        self._current = record
-        if self._home is not None:
-            self._home.challenge = None
-            self._home = None
+    def _settle_at(self, record: _Record) -> None:
+        """An address has answered. What was proven of others is history: whoever is there now has to answer again."""
+        for known in self._known.values():
+            if known.is_proven and known is not record:
+                known.is_proven, known.credit, known.challenge = False, 0, None
+        record.is_proven, self._is_settled = True, False
+        self._current, self._home = record, None
 
     def _is_other_network(self, host: Hashable) -> bool:
         before, self._network = self._network, host
@@ -189,16 +190,12 @@ class PathAddresses:
             record.challenge = self._randomness(8)
         record.challenged_at = now
         record.challenges += 1
-        self._waiting.append(Addressed(PathChallengeFrame(record.challenge).encode(), record.address))
+        self._waiting[record.address] = PathChallengeFrame(record.challenge).encode()
 
     def _add(self, source: Hashable) -> _Record:
-        self._forget_oldest(is_proven=False)
-        self._forget_oldest(is_proven=True)
-        record = self._known[source] = _Record(source, is_proven=False)
-        return record
-
-    def _forget_oldest(self, *, is_proven: bool) -> None:
         in_use = (self._current, self._home, self._newest)
-        others = [known for known in self._known.values() if known.is_proven is is_proven and known not in in_use]
+        others = [known for known in self._known.values() if known not in in_use]
         if len(others) >= _MAX_KNOWN:
             del self._known[others[0].address]
+        record = self._known[source] = _Record(source, is_proven=False)
+        return record

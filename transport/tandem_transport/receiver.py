@@ -65,6 +65,8 @@ class Receiver:
         """The frames of one packet, in order. Raises PeerError where the peer breaks the protocol."""
         for frame in frames:
             self._receive(frame, path, rtt, now)
+            if isinstance(frame, ConnectionCloseFrame):
+                return  # nothing counts after it
 
     def _receive(self, frame: Frame, path: Path, rtt: float, now: float) -> None:
         streams = self._outbox.streams

@@ -1,6 +1,7 @@
 """The sending half of a stream: bytes that wait, bytes in flight, the end."""
 
 from tandem_transport.errors import LocalProtocolError
+from tandem_transport.flow_control import PeerWindow
 from tandem_transport.frames import stream_frame_header
 from tandem_transport.sent_packet import Chunk
 from tandem_transport.varint import encode_varint
@@ -17,8 +18,7 @@ class SendStream:
         "_fin_cut",
         "_fin_done",
         "_finished",
-        "_limit",
-        "_read",
+        "_peer",
         "is_reset",
         "offset",
         "stream_id",
@@ -28,10 +28,7 @@ class SendStream:
     def __init__(self, stream_id: int, limit: int) -> None:
         self.stream_id = stream_id
         self._buffer = bytearray()
-        self._limit = limit
-        """Offset that the peer takes."""
-        self._read = 0
-        """Offset that the peer's application has read up to, by estimate."""
+        self._peer = PeerWindow(limit)
         self.offset = 0
         """Bytes cut so far."""
         self.unacked = 0
@@ -60,7 +57,7 @@ class SendStream:
         if self.is_reset:
             return False
         if self._buffer:
-            return self.offset < self._limit
+            return self.offset < self._peer.limit
         return self._finished and not self._fin_cut
 
     def write(self, data: bytes, *, end_stream: bool) -> None:
@@ -72,21 +69,18 @@ class SendStream:
 
     def raise_limit(self, limit: int) -> None:
         """The peer takes more (MAX_STREAM_DATA)."""
-        if limit <= self._limit:
-            return
-        # A limit rises by what was read, and sometimes by more, for windows grow.
-        self._read = min(self._read + limit - self._limit, self.offset)
-        self._limit = limit
+        if limit > self._peer.limit:
+            self._peer.raise_limit(limit, self.offset)
 
     @property
     def unread(self) -> int:
-        """Bytes sent that the peer's application has not read, as far as its limits tell; rather too few."""
-        return self.offset - self._read
+        """Bytes sent that the peer's application has not read, as far as its limits tell."""
+        return self.offset - self._peer.read
 
     def cut(self, room: int, session_credit: int) -> Chunk | None:
         """The next chunk whose frame fits in `room` bytes, None where nothing fits or may go."""
         header_size = _header_size(self.stream_id, self.offset)
-        size = min(len(self._buffer), room - header_size, self._limit - self.offset, session_credit)
+        size = min(len(self._buffer), room - header_size, self._peer.limit - self.offset, session_credit)
         is_fin = self._finished and size == len(self._buffer)
         if room < header_size + _LEAST_ROOM or (size <= 0 and not (is_fin and size == 0)):
             return None

@@ -45,6 +45,7 @@ from tandem_transport.parameters import (
     MAX_SESSIONS_PER_KEY,
     REFUSALS_PER_SECOND,
     RESET_TOKEN_SIZE,
+    RESETS_PER_ID,
     RESETS_PER_SECOND,
     SERVER_BUFFER,
     TransportParameters,
@@ -139,6 +140,7 @@ class ServerEndpoint:
         self._cookie_replies = RateLimiter(COOKIES_PER_SECOND, now=now)
         self._host_handshakes: BoundedTable[Hashable, RateLimiter] = BoundedTable(MAX_LIMITED_HOSTS)
         self._resets = RateLimiter(RESETS_PER_SECOND, now=now)
+        self._id_resets: BoundedTable[bytes, RateLimiter] = BoundedTable(MAX_LIMITED_HOSTS)
         self._refusals = RateLimiter(REFUSALS_PER_SECOND, now=now)
         self._sessions: dict[bytes, Session] = {}
         self._embryos: BoundedTable[bytes, Session] = BoundedTable(MAX_EMBRYOS)
@@ -227,18 +229,26 @@ class ServerEndpoint:
 
     def _receive_transport(self, packet: PacketView, data: bytes, source: Hashable, now: float) -> None:
         connection_id = packet.connection_id
-        session = self._sessions.get(connection_id)
+        session = self._sessions.get(connection_id) or self._embryo(connection_id, now)
         if session is None:
-            session = self._embryos.get(connection_id)
-            if session is None:
-                self._reset(packet, source, now)
-                return
+            self._reset(packet, source, now)
+            return
         session.connection.receive_datagram(packet.path_id, data, now=now, source=source)
         if connection_id not in self._sessions:
             if not session.connection.is_confirmed:
                 return
+            self._embryos.pop(connection_id)
+            if not self._is_welcome(session):
+                self._reset(packet, source, now)
+                return
             self._confirm(session, now)
         self._touched[connection_id] = session
+
+    def _embryo(self, connection_id: bytes, now: float) -> Session | None:
+        session = self._embryos.get(connection_id)
+        if session is None or session.connection.last_received_at <= now - EMBRYO_LIFETIME:
+            return None
+        return session
 
     def _reset(self, packet: PacketView, source: Hashable, now: float) -> None:
         """Tells a client whose session is forgotten (RFC 9000 section 10.3); noise gets silence."""
@@ -246,25 +256,44 @@ class ServerEndpoint:
         connection_id = packet.connection_id
         if len(packet.data) <= PREFIX_SIZE + RESET_TOKEN_SIZE or not self._ids.is_ours(connection_id):
             return
-        if self._resets.allows(now=now):
+        limiter = self._id_resets.get(connection_id)
+        if limiter is None:
+            limiter = RateLimiter(RESETS_PER_ID, now=now)
+            self._id_resets.put(connection_id, limiter)
+        if limiter.allows(now=now) and self._resets.allows(now=now):
             self.counters.resets += 1
             token = self._ids.reset_token(connection_id)
             data = message(PacketType.STATELESS_RESET, connection_id, token)
             self._outgoing.append(Transmit(packet.path_id, data, source))
 
+    def _is_welcome(self, session: Session) -> bool:
+        """Whether it still is: much may have happened since its first message."""
+        if self._lookup(session.client_public) is None:
+            return False
+        is_there = any(other.client_public == session.client_public for other in self._open_sessions())
+        return is_there or len(self._open_sessions()) < MAX_SESSIONS
+
     def _confirm(self, session: Session, now: float) -> None:
-        self._embryos.pop(session.connection.connection_id)
-        others = [other for other in self.sessions if other.client_public == session.client_public]
+        others = self._open_sessions(session.client_public)
         for other in others:
             if other.instance_id == session.instance_id:
                 self._close(other, ErrorCode.REPLACED, "the client has a newer session", now)
-                others.remove(other)
-                break
-        if len(others) >= MAX_SESSIONS_PER_KEY:
+        others = [other for other in others if other.connection.is_open]
+        if len(others) >= MAX_SESSIONS_PER_KEY or (others and len(self._open_sessions()) >= MAX_SESSIONS):
             silent = min(others, key=lambda other: other.connection.last_received_at)
             self._close(silent, ErrorCode.REPLACED, "another computer uses this key", now)
+        if len(self._sessions) >= 2 * MAX_SESSIONS:
+            self._forget(next(other for other in self.sessions if not other.connection.is_open))
         self._sessions[session.connection.connection_id] = session
         self._events.append(SessionStarted(session))
+
+    def _open_sessions(self, client_public: bytes | None = None) -> list[Session]:
+        """Of one client, or of all; sessions that are only saying goodbye do not count."""
+        return [
+            session
+            for session in self._sessions.values()
+            if session.connection.is_open and client_public in (None, session.client_public)
+        ]
 
     # --- first messages ---
 
@@ -321,10 +350,10 @@ class ServerEndpoint:
         name = self._lookup(handshake.client_public)
         if name is None:
             return self._refuse(handshake, Refusal.UNKNOWN_KEY, now)
-        own = [session for session in self.sessions if session.client_public == handshake.client_public]
+        own = self._open_sessions(handshake.client_public)
         if self._has_no_room(handshake, own, now):
             return self._refuse(handshake, Refusal.TOO_MANY_SESSIONS, now)
-        if len(self._sessions) >= MAX_SESSIONS and not own:
+        if len(self._open_sessions()) >= MAX_SESSIONS and not own:
             return self._refuse(handshake, Refusal.SERVER_FULL, now)
         who = handshake.client_public + handshake.instance_id
         is_fresh = handshake.timestamp_us > self._timestamps.get(handshake.client_public, -1)
@@ -397,8 +426,10 @@ class ServerEndpoint:
     def _schedule(self, connection_id: bytes, session: Session) -> None:
         timeout = session.connection.next_timeout()
         if timeout is None or session.connection.is_closed:
-            self._sessions.pop(connection_id, None)
-            self._timeouts.pop(connection_id, None)
-            self._touched.pop(connection_id, None)
+            self._forget(session)
         else:
             self._timeouts[connection_id] = timeout
+
+    def _forget(self, session: Session) -> None:
+        for table in (self._sessions, self._timeouts, self._touched):
+            table.pop(session.connection.connection_id, None)

@@ -12,7 +12,7 @@ from tandem_transport.events import (
     StreamReset,
     StreamWritable,
 )
-from tandem_transport.flow_control import LEAST_OFFER, Budget, ReceiveWindow, SendCredit
+from tandem_transport.flow_control import Budget, ReceiveWindow, SendCredit, fair_share
 from tandem_transport.frames import (
     Frame,
     MaxDataFrame,
@@ -31,11 +31,8 @@ _WORTH_WAKING = 16 << 10
 """Room for which a waiting writer is woken; less would mean a wake-up for every packet."""
 
 
-_LEAST_SHARE = 1024
-"""Credit that is worth a packet: a stream with more to send than that does not send crumbs."""
-
-_SLACK = _LEAST_SHARE + LEAST_OFFER
-"""A receiver does not tell of less than LEAST_OFFER: a reader that has read everything must not be taken for slow."""
+_CRUMB = 256
+"""Credit that is worth a packet: a stream with more to send than that waits for more."""
 
 _SEGMENTS_LEAST = 1 << 20
 """Memory for out-of-order data that every session may use, however small its window."""
@@ -150,8 +147,9 @@ class Streams:
 
     def _consume(self, stream_id: int, stream: Stream, size: int, *, rtt: float, now: float) -> None:
         self._consume_session(size, rtt=rtt, now=now)
-        receiving = stream.receiving
-        self._offer(stream_id, receiving, receiving.window.on_consumed(size, self._window.left, rtt=rtt, now=now))
+        receiving, share = stream.receiving, self._window.share_of_each
+        for piece in receiving.window.pieces(size):
+            self._offer(stream_id, receiving, receiving.window.on_consumed(piece, share, rtt=rtt, now=now))
         self._remove_if_done(stream_id, stream)
 
     def reset(self, stream_id: int, code: int, *, rtt: float, now: float) -> Stream | None:
@@ -175,6 +173,7 @@ class Streams:
     def release(self) -> None:
         """The session is over: what it held of memory shared with others is free."""
         self._hold(-self._held)
+        self._send_budget = Budget(0)  # nothing that follows counts there
         self._window.release()
 
     # --- frames ---
@@ -232,7 +231,7 @@ class Streams:
     def on_max_data_frame(self, frame: MaxDataFrame) -> None:
         if frame.limit <= self._credit.limit:
             return
-        self._credit.limit = frame.limit
+        self._credit.raise_limit(frame.limit)
         starved, self._starved = self._starved, {}
         for sending in starved.values():
             self._queue(sending)
@@ -250,10 +249,11 @@ class Streams:
     def cut(self, room: int) -> Chunk | None:
         """The next chunk of new data, of each stream in turn."""
         ready, left = self._ready, self._credit.left
+        share_of_each = self._credit.share_of_each
         while ready:
             sending = ready[0]
-            share = min(left, left - sending.unread + _SLACK)
-            is_starved = share < min(sending.unsent, _LEAST_SHARE)
+            share = min(left, share_of_each - sending.unread)
+            is_starved = share < min(sending.unsent, _CRUMB)
             if is_starved or not sending.is_ready:
                 self._queued.discard(sending.stream_id)
                 ready.popleft()
@@ -308,7 +308,7 @@ class Streams:
 
     def _capacity(self, sending: SendStream) -> int:
         room = min(SESSION_BUFFER - self._held, self._send_budget.left_for(self._held))
-        fair = room - sending.held
+        fair = min(room, fair_share(room, room + self._held) - sending.held)
         ahead = max(SEND_AHEAD, sending.unacked) - sending.unsent
         return max(0, min(fair, ahead))
 
@@ -375,9 +375,10 @@ class Streams:
             raise PeerError(ErrorCode.PROTOCOL_VIOLATION, f"stream {stream_id} overlaps itself without end")
 
     def _consume_session(self, size: int, *, rtt: float, now: float) -> None:
-        limit = self._window.on_consumed(size, self._window.left, rtt=rtt, now=now)
-        if limit is not None:
-            self._send_control(MaxDataFrame(limit))
+        for piece in self._window.pieces(size):
+            limit = self._window.on_consumed(piece, self._window.share_of_each, rtt=rtt, now=now)
+            if limit is not None:
+                self._send_control(MaxDataFrame(limit))
 
     def _remove_if_done(self, stream_id: int, stream: Stream) -> None:
         if not stream.is_done or stream_id not in self._streams or stream_id in self._readable:

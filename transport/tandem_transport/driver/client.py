@@ -134,8 +134,9 @@ class ClientDriver(TurnTaker):
             self._set_error(path_id, link, error.strerror or str(error))
             return
         self._set_error(path_id, link, "")
-        if is_new:
+        if is_new or is_silent:
             link.tried_since = self.now()
+        if is_new:
             self.wake()
             self.endpoint.on_rebound(path_id, is_same_network=link.sock is before, now=self.now())
 
@@ -152,8 +153,8 @@ class ClientDriver(TurnTaker):
                 self._awake = asyncio.Event()
 
     def _is_silent(self, path_id: int, link: Link) -> bool:
-        """The server does not answer at this endpoint, and there is another."""
-        if len(link.endpoints) < 2:
+        """The server does not answer at this endpoint, and there may be another."""
+        if not link.has_choice:
             return False
         connection, now = self.endpoint.connection, time.monotonic()
         if connection is not None:

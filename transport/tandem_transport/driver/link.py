@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import ipaddress
 import logging
 import socket
 from collections.abc import Callable
@@ -68,6 +69,11 @@ class Link:
         else:
             self.sock.send(data, self.remote)
 
+    @property
+    def has_choice(self) -> bool:
+        """Another lookup may bring another address of the server."""
+        return len(self.endpoints) > 1 or not is_literal(self.endpoints[0][0])
+
     async def follow(self, receive: Receive, *, rotate: bool) -> bool:
         """Makes socket and endpoint fit the machine as it is now; tells whether one of them is new.
 
@@ -81,12 +87,13 @@ class Link:
         found = self.local()
         if self._bound is not None and self._bound not in found:
             self.close()
+        remote = self.remote
+        if remote is not None and _family(remote) not in {address.family for address in found}:
+            remote = None
         if rotate:
             self._endpoint_index += 1
-            self.remote = None
-        remote = self.remote
-        if remote is None or _family(remote) not in {address.family for address in found}:
-            remote = await self._find_remote(found)
+        if remote is None or rotate:
+            remote = await self._next_remote(found, remote)
         local = self._choose(found, _family(remote))
         is_new = remote != self.remote or local != self._bound
         if local != self._bound:
@@ -106,6 +113,16 @@ class Link:
         self.sock = self._receiver = self._bound = None
 
     # --- inside ---
+
+    async def _next_remote(self, found: list[LocalAddress], present: UdpAddress | None) -> UdpAddress:
+        """Another lookup. If it fails, the present address is still better than none."""
+        try:
+            return await self._find_remote(found)
+        except OSError as error:
+            if present is None:
+                raise
+            log.debug("link %s: %s", self.name, error.strerror)
+            return present
 
     async def _find_remote(self, found: list[LocalAddress]) -> UdpAddress:
         """The address of the endpoint whose turn it is; where it has none that fits, the next one has its turn."""
@@ -137,6 +154,15 @@ class Link:
         self._bound = local
         self._receiver = asyncio.create_task(self.sock.receive(receive))
         log.info("link %s: bound to %s", self.name, format_address(self.sock.local))
+
+
+def is_literal(host: str) -> bool:
+    """An IP address, not a name."""
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def _family(address: UdpAddress) -> int:

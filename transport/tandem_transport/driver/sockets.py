@@ -121,7 +121,11 @@ class UdpSocket:
                 self._note(error)
                 continue
             if address[1]:  # port 0 cannot be answered
-                handle(data, address)
+                try:
+                    handle(data, address)
+                except Exception:
+                    # A mistake of ours must cost one datagram, not the socket that serves everybody.
+                    log.exception("%s: a datagram from %s", format_address(self.local), format_address(address))
             received += 1
             if received % _BATCH == 0:
                 self._shed()
