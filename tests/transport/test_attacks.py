@@ -12,6 +12,7 @@ from random import Random
 import pytest
 
 from simnet import CLIENT_KEY, SERVER_KEY, Network, mbit, size_of
+from simnet.attackers import SERVER_PUBLIC, HostileClient, first_message, sent_to
 from tandem.impairment import Impairment
 from tandem_transport.client_endpoint import ClientEndpoint, HandshakeRefused
 from tandem_transport.connection_id import ConnectionIdIssuer
@@ -60,29 +61,9 @@ from tandem_transport.parameters import (
 from tandem_transport.server_endpoint import ServerEndpoint
 
 LINK = Impairment(delay=0.030, rate=mbit(50))
-SERVER_PUBLIC = public_key(SERVER_KEY)
 
 
 # --- tools ---
-
-
-def first_message(
-    random: Random, key: bytes = CLIENT_KEY, timestamp_us: int = 1, instance_id: bytes | None = None
-) -> ClientHandshake:
-    return ClientHandshake(
-        static_private=key,
-        server_public=SERVER_PUBLIC,
-        parameters=TransportParameters(),
-        instance_id=instance_id or random.randbytes(8),
-        timestamp_us=timestamp_us,
-        token=bytes(16),
-        randomness=random.randbytes,
-    )
-
-
-def sent_to(endpoint: ServerEndpoint, address: str, *, now: float) -> list[bytes]:
-    """What the server has to send to an address; the rest is dropped."""
-    return [transmit.data for transmit in endpoint.datagrams_to_send(now=now) if transmit.address == address]
 
 
 def record(network: Network, seconds: float) -> list[tuple[str, bytes]]:
@@ -662,55 +643,6 @@ def hostile_payloads() -> dict[str, tuple[list[list[Frame]], ErrorCode]]:
             ErrorCode.PROTOCOL_VIOLATION,
         ),
     }
-
-
-class HostileClient:
-    """Has a registered key, shakes hands as it should, and then sends what it likes."""
-
-    def __init__(
-        self,
-        network: Network,
-        *,
-        key: bytes = CLIENT_KEY,
-        instance_id: bytes | None = None,
-        confirm: bool = True,
-    ) -> None:
-        """Without `confirm` it holds the server's answer back."""
-        self._network = network
-        self.received: list[bytes] = []
-        timestamp_us = round(network.now * 1e6) + 10**9
-        handshake = first_message(network.random, key, timestamp_us, instance_id)
-        self._deliver(handshake.first_message())
-        answer = handshake.read_answer(next(split_datagram(self.received[0])))
-        assert isinstance(answer, Established)
-        self._protection = answer.protection
-        self._number = 0
-        if confirm:
-            self.send([PingFrame()])
-            network.flush()
-            self.peer = network.server
-            """The server's end of it."""
-
-    def attack(self, packets: list[list[Frame]]) -> None:
-        for frames in packets:
-            self.send(frames)
-            if self._number % 64 == 0:
-                self._network.flush()
-        self._network.flush()
-
-    def send(self, frames: list[Frame]) -> None:
-        payload = b"".join(frame.encode() for frame in frames)
-        self._deliver(self._protection.seal(0, self._number, payload))
-        self._number += 1
-
-    def _deliver(self, data: bytes) -> None:
-        network = self._network
-        network.server_endpoint.receive_datagram(data, source="hostile", now=network.now)
-        for transmit in network.server_endpoint.datagrams_to_send(now=network.now):
-            if transmit.address == "hostile":
-                self.received.append(transmit.data)
-            else:
-                network.to_client(str(transmit.address), transmit.data)
 
 
 @pytest.mark.parametrize("kind", hostile_payloads())

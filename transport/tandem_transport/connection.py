@@ -71,19 +71,7 @@ class Connection:
         receive_budget: Budget | None = None,
         make_controller: Callable[[], Lc2] = Lc2,
     ) -> None:
-        """A session begins.
-
-        Args:
-            established: What the handshake came to.
-            is_client: Which end this is.
-            parameters: What the handshake told the peer.
-            randomness: For challenges.
-            now: The present time.
-            host_of: What addresses have in common where only the port differs.
-            send_budget: Memory shared with other sessions, for what is to be sent.
-            receive_budget: The same for what was received.
-            make_controller: Makes the congestion controller of a path.
-        """
+        """`host_of`: what addresses have in common where only the port differs. The budgets are shared with others."""
         self.is_client = is_client
         self.connection_id = established.protection.connection_id
         self._protection = established.protection

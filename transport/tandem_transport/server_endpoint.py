@@ -20,24 +20,17 @@ from tandem_transport.handshake import (
     Randomness,
     Refusal,
     ServerHandshake,
-    cookie_key,
-    cookie_reply,
-    has_mac2,
     has_valid_mac1,
-    has_valid_mac2,
     mac1_key,
 )
+from tandem_transport.handshake_guard import HandshakeGuard, ServerCounters
 from tandem_transport.limits import BoundedTable, RateLimiter, TokenIssuer
 from tandem_transport.noise import public_key
 from tandem_transport.packets import PREFIX_SIZE, PacketType, PacketView, Transmit, message, split_datagram
 from tandem_transport.parameters import (
     ANSWER_ADDRESSES,
     ANSWER_LIFETIME,
-    COOKIES_PER_SECOND,
     EMBRYO_LIFETIME,
-    HANDSHAKE_BURST,
-    HANDSHAKES_PER_HOST,
-    HANDSHAKES_PER_SECOND,
     INITIAL_SESSION_WINDOW,
     MAX_EMBRYOS,
     MAX_LIMITED_HOSTS,
@@ -88,22 +81,6 @@ ServerEvent = SessionStarted | SessionEvent
 
 
 @dataclass(slots=True)
-class ServerCounters:
-    """Datagrams that got no answer, and why."""
-
-    malformed: int = 0
-    bad_mac1: int = 0
-    undecipherable: int = 0
-    unknown_connection: int = 0
-    refused: int = 0
-    challenged: int = 0
-    cookies: int = 0
-    limited: int = 0
-    """First messages that were dropped because there were too many."""
-    resets: int = 0
-
-
-@dataclass(slots=True)
 class _Answer:
     data: bytes
     expires_at: float
@@ -127,18 +104,16 @@ class ServerEndpoint:
         self._static_private = static_private
         self._host_of = host_of
         public = public_key(static_private)
-        self._mac1_key, self._cookie_key = mac1_key(public), cookie_key(public)
+        self._mac1_key = mac1_key(public)
         self._lookup = lookup
         self._randomness = randomness
         self._parameters = parameters or TransportParameters(initial_max_data=INITIAL_SESSION_WINDOW)
         self._send_budget = Budget(SERVER_BUFFER // 2)
         self._receive_budget = Budget(SERVER_BUFFER // 2 - MAX_SESSIONS * INITIAL_SESSION_WINDOW)
         self._ids = ConnectionIdIssuer(static_private)
-        self._cookies = TokenIssuer(randomness, now=now)
         self._challenges = TokenIssuer(randomness, now=now)
-        self._handshakes = RateLimiter(HANDSHAKES_PER_SECOND, now=now, burst=HANDSHAKE_BURST)
-        self._cookie_replies = RateLimiter(COOKIES_PER_SECOND, now=now)
-        self._host_handshakes: BoundedTable[Hashable, RateLimiter] = BoundedTable(MAX_LIMITED_HOSTS)
+        self.counters = ServerCounters()
+        self._guard = HandshakeGuard(public, self.counters, randomness=randomness, now=now, host_of=host_of)
         self._resets = RateLimiter(RESETS_PER_SECOND, now=now)
         self._id_resets: BoundedTable[bytes, RateLimiter] = BoundedTable(MAX_LIMITED_HOSTS)
         self._refusals = RateLimiter(REFUSALS_PER_SECOND, now=now)
@@ -152,7 +127,6 @@ class ServerEndpoint:
         self._timeouts: dict[bytes, float] = {}
         self._touched: dict[bytes, Session] = {}
         self._is_closing = False
-        self.counters = ServerCounters()
 
     @property
     def sessions(self) -> list[Session]:
@@ -306,7 +280,10 @@ class ServerEndpoint:
         if answer is not None and answer.expires_at > now:
             self._repeat(answer, source)
             return
-        if not self._may_work_on(packet, source, now):
+        if not self._guard.allows(packet, source, now=now):
+            cookie = self._guard.cookie_reply(packet, source, now=now)
+            if cookie is not None:
+                self._outgoing.append(Transmit(0, cookie, source))
             return
         try:
             handshake = ServerHandshake(self._static_private, packet)
@@ -318,26 +295,6 @@ class ServerEndpoint:
             answer = _Answer(data, now + ANSWER_LIFETIME)
             self._answers.put(digest, answer)
             self._repeat(answer, source)
-
-    def _may_work_on(self, packet: PacketView, source: Hashable, now: float) -> bool:
-        """Guards the expensive part; under load a source proves itself first, and has its own measure then."""
-        if self._handshakes.allows(now=now):
-            return True
-        if not has_mac2(packet) or not self._has_cookie(packet, source, now):
-            if self._cookie_replies.allows(now=now):
-                self._send_cookie(packet, source, now)
-            else:
-                self.counters.limited += 1
-            return False
-        host = self._host_of(source)
-        limiter = self._host_handshakes.get(host)
-        if limiter is None:
-            limiter = RateLimiter(HANDSHAKES_PER_HOST, now=now)
-            self._host_handshakes.put(host, limiter)
-        if limiter.allows(now=now):
-            return True
-        self.counters.limited += 1
-        return False
 
     def _repeat(self, answer: _Answer, source: Hashable) -> None:
         """The same bytes to every address from which the same message came: one session."""
@@ -395,16 +352,6 @@ class ServerEndpoint:
             return None
         self.counters.refused += 1
         return handshake.refuse(code, self._randomness)
-
-    def _has_cookie(self, packet: PacketView, source: Hashable, now: float) -> bool:
-        cookies = self._cookies.valid(repr(source).encode(), now=now)
-        return any(has_valid_mac2(cookie, packet) for cookie in cookies)
-
-    def _send_cookie(self, packet: PacketView, source: Hashable, now: float) -> None:
-        self.counters.cookies += 1
-        cookie = self._cookies.issue(repr(source).encode(), now=now)
-        data = cookie_reply(self._cookie_key, packet, cookie, self._randomness)
-        self._outgoing.append(Transmit(0, data, source))
 
     # --- inside ---
 

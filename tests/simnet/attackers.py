@@ -1,0 +1,80 @@
+"""Those who attack a server of the simulated network: with a key, or with the server's public key alone."""
+
+from random import Random
+
+from simnet.network import CLIENT_KEY, SERVER_KEY, Network
+from tandem_transport import TransportParameters, public_key
+from tandem_transport.frames import Frame, PingFrame
+from tandem_transport.handshake import ClientHandshake, Established
+from tandem_transport.packets import split_datagram
+from tandem_transport.server_endpoint import ServerEndpoint
+
+SERVER_PUBLIC = public_key(SERVER_KEY)
+
+
+def first_message(
+    random: Random, key: bytes = CLIENT_KEY, timestamp_us: int = 1, instance_id: bytes | None = None
+) -> ClientHandshake:
+    return ClientHandshake(
+        static_private=key,
+        server_public=SERVER_PUBLIC,
+        parameters=TransportParameters(),
+        instance_id=instance_id or random.randbytes(8),
+        timestamp_us=timestamp_us,
+        token=bytes(16),
+        randomness=random.randbytes,
+    )
+
+
+def sent_to(endpoint: ServerEndpoint, address: str, *, now: float) -> list[bytes]:
+    """What the server has to send to an address; the rest is dropped."""
+    return [transmit.data for transmit in endpoint.datagrams_to_send(now=now) if transmit.address == address]
+
+
+class HostileClient:
+    """Has a registered key, shakes hands as it should, and then sends what it likes."""
+
+    def __init__(
+        self,
+        network: Network,
+        *,
+        key: bytes = CLIENT_KEY,
+        instance_id: bytes | None = None,
+        confirm: bool = True,
+    ) -> None:
+        """Without `confirm` it holds the server's answer back."""
+        self._network = network
+        self.received: list[bytes] = []
+        timestamp_us = round(network.now * 1e6) + 10**9
+        handshake = first_message(network.random, key, timestamp_us, instance_id)
+        self._deliver(handshake.first_message())
+        answer = handshake.read_answer(next(split_datagram(self.received[0])))
+        assert isinstance(answer, Established)
+        self._protection = answer.protection
+        self._number = 0
+        if confirm:
+            self.send([PingFrame()])
+            network.flush()
+            self.peer = network.server
+            """The server's end of it."""
+
+    def attack(self, packets: list[list[Frame]]) -> None:
+        for frames in packets:
+            self.send(frames)
+            if self._number % 64 == 0:
+                self._network.flush()
+        self._network.flush()
+
+    def send(self, frames: list[Frame]) -> None:
+        payload = b"".join(frame.encode() for frame in frames)
+        self._deliver(self._protection.seal(0, self._number, payload))
+        self._number += 1
+
+    def _deliver(self, data: bytes) -> None:
+        network = self._network
+        network.server_endpoint.receive_datagram(data, source="hostile", now=network.now)
+        for transmit in network.server_endpoint.datagrams_to_send(now=network.now):
+            if transmit.address == "hostile":
+                self.received.append(transmit.data)
+            else:
+                network.to_client(str(transmit.address), transmit.data)

@@ -1,0 +1,85 @@
+"""Who may cost a server a key exchange: cookies under load, and a measure for each host (PROTOCOL.md section 3.3)."""
+
+from collections.abc import Hashable
+from dataclasses import dataclass
+
+from tandem_transport.handshake import Randomness, cookie_key, cookie_reply, has_mac2, has_valid_mac2
+from tandem_transport.limits import BoundedTable, RateLimiter, TokenIssuer
+from tandem_transport.packets import PacketView
+from tandem_transport.parameters import (
+    COOKIES_PER_SECOND,
+    HANDSHAKE_BURST,
+    HANDSHAKES_PER_HOST,
+    HANDSHAKES_PER_SECOND,
+    MAX_LIMITED_HOSTS,
+)
+from tandem_transport.path_addresses import HostOf
+
+
+@dataclass(slots=True)
+class ServerCounters:
+    """Datagrams that got no answer, and why."""
+
+    malformed: int = 0
+    bad_mac1: int = 0
+    undecipherable: int = 0
+    unknown_connection: int = 0
+    refused: int = 0
+    challenged: int = 0
+    cookies: int = 0
+    limited: int = 0
+    """First messages that were dropped because there were too many."""
+    resets: int = 0
+
+
+class HandshakeGuard:
+    """Lets first messages through at a rate that sessions do not feel.
+
+    Beyond it a source first returns a cookie, which proves its address, and then has a small
+    measure of its own; so whoever floods from forged addresses keeps nobody out.
+    """
+
+    def __init__(
+        self, public: bytes, counters: ServerCounters, *, randomness: Randomness, now: float, host_of: HostOf
+    ) -> None:
+        """`public`: the server's key. `host_of`: what all sources of one person have in common."""
+        self._cookie_key = cookie_key(public)
+        self._counters = counters
+        self._randomness = randomness
+        self._host_of = host_of
+        self._cookies = TokenIssuer(randomness, now=now)
+        self._everybody = RateLimiter(HANDSHAKES_PER_SECOND, now=now, burst=HANDSHAKE_BURST)
+        self._hosts: BoundedTable[Hashable, RateLimiter] = BoundedTable(MAX_LIMITED_HOSTS)
+        self._replies = RateLimiter(COOKIES_PER_SECOND, now=now)
+
+    def allows(self, packet: PacketView, source: Hashable, *, now: float) -> bool:
+        """Whether the message may be worked on."""
+        if self._everybody.allows(now=now):
+            return True
+        return has_mac2(packet) and self._has_cookie(packet, source, now) and self._allows_host(source, now)
+
+    def cookie_reply(self, packet: PacketView, source: Hashable, *, now: float) -> bytes | None:
+        """What a message gets instead: a cookie, or nothing where it had one, or where too many ask."""
+        if has_mac2(packet) and self._has_cookie(packet, source, now):
+            self._counters.limited += 1
+            return None
+        if not self._replies.allows(now=now):
+            self._counters.limited += 1
+            return None
+        self._counters.cookies += 1
+        cookie = self._cookies.issue(repr(source).encode(), now=now)
+        return cookie_reply(self._cookie_key, packet, cookie, self._randomness)
+
+    # --- inside ---
+
+    def _has_cookie(self, packet: PacketView, source: Hashable, now: float) -> bool:
+        cookies = self._cookies.valid(repr(source).encode(), now=now)
+        return any(has_valid_mac2(cookie, packet) for cookie in cookies)
+
+    def _allows_host(self, source: Hashable, now: float) -> bool:
+        host = self._host_of(source)
+        limiter = self._hosts.get(host)
+        if limiter is None:
+            limiter = RateLimiter(HANDSHAKES_PER_HOST, now=now)
+            self._hosts.put(host, limiter)
+        return limiter.allows(now=now)
