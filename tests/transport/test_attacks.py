@@ -596,6 +596,21 @@ def test_what_follows_a_close_counts_nowhere() -> None:
     assert server.received[stream_id] == body
 
 
+def test_sessions_that_are_not_welcome_take_no_memory_along() -> None:
+    """Each packet that would confirm one makes its windows grow before it is turned down."""
+    network = busy_network()
+    key = network.random.randbytes(32)
+    for _ in range(6):
+        network.known_clients[public_key(key)] = "other"
+        hostile = HostileClient(network, key=key, confirm=False)
+        del network.known_clients[public_key(key)]
+        hostile.send([ResetStreamFrame(2 * i, 0, 65536) for i in range(200)])
+        network.run(0.5)
+    server, body = network.server_peers[0], network.random.randbytes(8_000_000)
+    stream_id = network.client.send(body)
+    assert network.run_until(lambda: stream_id in server.ended, limit=20) < 5
+
+
 def test_a_revoked_key_is_refused_with_words_that_only_its_owner_can_read() -> None:
     network = Network(LINK, known_clients={})
     network.run_until(lambda: HandshakeRefused(Refusal.UNKNOWN_KEY) in network.client_events, limit=1)
@@ -626,7 +641,7 @@ def hostile_payloads() -> dict[str, tuple[list[list[Frame]], ErrorCode]]:
             ErrorCode.FINAL_SIZE_ERROR,
         ),
         "two ends": (
-            [[ResetStreamFrame(0, 0, 100), StreamFrame(0, 0, b"x", True)], [MaxStreamDataFrame(3, 1)]],
+            [[ResetStreamFrame(0, 0, 100), StreamFrame(0, 0, b"x", True)], [MaxStreamDataFrame(3, 1, 1)]],
             ErrorCode.STREAM_STATE_ERROR,
         ),
         "overlaps without end": (

@@ -70,6 +70,24 @@ def test_two_thousand_streams_with_readers_that_stopped(from_server: bool) -> No
 
 
 @pytest.mark.parametrize("from_server", [True, False], ids=["downloads", "uploads"])
+def test_a_stream_that_was_read_in_better_times_goes_on(from_server: bool) -> None:
+    """Its 30 KB were read before others filled the session, when so little was not worth telling."""
+    network = Network(LINK, LINK, seed=4).connect()
+    sender, reader = (network.server, network.client) if from_server else (network.client, network.server)
+    first = sender.connection.open_stream()
+    sender.connection.send_stream_data(first, bytes(30_000))
+    network.run(1)
+    assert len(reader.received[first]) == 30_000
+    reader.pause_all = True
+    others = [sender.connection.open_stream() for _ in range(1500)]
+    push_without_end(network, others, from_server=from_server)
+    network.run(8)
+    reader.pause_all = False
+    sender.send(bytes(5000), stream_id=first)
+    network.run_until(lambda: len(reader.received[first]) == 35_000, limit=5)
+
+
+@pytest.mark.parametrize("from_server", [True, False], ids=["downloads", "uploads"])
 def test_a_ten_minute_outage_with_senders_that_do_not_stop(from_server: bool) -> None:
     network = Network(LINK, LINK, seed=3).connect()
     stream_ids = [network.client.connection.open_stream() for _ in range(200)]

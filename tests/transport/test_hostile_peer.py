@@ -61,7 +61,7 @@ def test_arbitrary_datagrams_reach_no_application(datagram: bytes) -> None:
         (StreamFrame(0, 1 << 40, b"x", False), ErrorCode.FLOW_CONTROL_ERROR),
         (StreamFrame(4000, 0, b"x", False), ErrorCode.STREAM_LIMIT_ERROR),
         (StreamFrame(1, 0, b"x", False), ErrorCode.STREAM_STATE_ERROR),
-        (MaxStreamDataFrame(7, 1), ErrorCode.STREAM_STATE_ERROR),
+        (MaxStreamDataFrame(7, 1, 1), ErrorCode.STREAM_STATE_ERROR),
         (StopSendingFrame(9, 1), ErrorCode.STREAM_STATE_ERROR),
         (ResetStreamFrame(0, 1, 1 << 50), ErrorCode.FLOW_CONTROL_ERROR),
         (AckFrame(0, 0, 0, 0, ((0, 1 << 40),)), ErrorCode.PROTOCOL_VIOLATION),

@@ -268,7 +268,7 @@ def test_chunks_fit_the_room_and_the_credit() -> None:
     assert second is not None
     assert first.data_size + second.data_size == 1500
     assert stream.cut(5000, 1 << 20) is None
-    stream.raise_limit(3000)
+    stream.raise_limit(3000, 1500)
     assert stream.cut(20, 1 << 20) is None
     last = stream.cut(5000, 1 << 20)
     assert last is not None

@@ -1,7 +1,5 @@
 """Credit: how much may be sent, how much we offer (RFC 9000 section 4)."""
 
-from collections.abc import Iterator
-
 _GROW_WITHIN_RTTS = 4
 """A window that is half consumed within so many RTTs was too small."""
 _DEFAULT_RTT = 0.1
@@ -79,13 +77,6 @@ class ReceiveWindow:
         """What the peer gives each stream, if this is the session's window."""
         return fair_share(self.left, self._window)
 
-    def pieces(self, size: int) -> Iterator[int]:
-        """Parts of what was consumed: between two limits never a whole window, or the peer took it for growth."""
-        while size > 0:
-            piece = min(size, max(self._window // 2, 1))
-            yield piece
-            size -= piece
-
     def on_consumed(self, size: int, share: int, *, rtt: float, now: float) -> int | None:
         """Returns the new limit where it is time to tell the peer.
 
@@ -97,6 +88,10 @@ class ReceiveWindow:
             if now - self._marked_at < _GROW_WITHIN_RTTS * (rtt or _DEFAULT_RTT):
                 self._grow()
             self._marked, self._marked_at = self.consumed, now
+        return self.tell(share)
+
+    def tell(self, share: int) -> int | None:
+        """Returns the new limit where the peer does not know of so much that it should."""
         limit = self.consumed + self._window
         if limit - self.limit < min(self._window // 2, max(share // 4, _LEAST_OFFER)):
             return None
@@ -155,10 +150,7 @@ def fair_share(left: int, window: int) -> int:
 
 
 class PeerWindow:
-    """A receive window of the peer, as far as its limits tell: how large it is, what was read.
-
-    A limit is what was read and a window, and a window may only have doubled (PROTOCOL.md section 5.2).
-    """
+    """A receive window of the peer, as its newest limit told it: how large it is, what was read."""
 
     __slots__ = ("limit", "read", "window")
 
@@ -166,12 +158,10 @@ class PeerWindow:
         self.limit = self.window = limit
         self.read = 0
 
-    def raise_limit(self, limit: int, sent: int) -> None:
+    def raise_limit(self, limit: int, window: int, sent: int) -> None:
         """A MAX_DATA or MAX_STREAM_DATA that raises the limit, with so many bytes sent so far."""
-        if limit - 2 * self.window >= self.read:
-            self.window *= 2
-        self.read = min(max(self.read, limit - self.window), sent)
-        self.limit = limit
+        self.limit, self.window = limit, window
+        self.read = min(max(self.read, limit - window), sent)
 
 
 class SendCredit:
@@ -188,9 +178,9 @@ class SendCredit:
         """What we may send up to."""
         return self._peer.limit
 
-    def raise_limit(self, limit: int) -> None:
+    def raise_limit(self, limit: int, window: int) -> None:
         """MAX_DATA."""
-        self._peer.raise_limit(limit, self.used)
+        self._peer.raise_limit(limit, window, self.used)
 
     @property
     def share_of_each(self) -> int:

@@ -122,9 +122,11 @@ class MaxDataFrame(NamedTuple):
     """The receiver takes this many bytes on all streams together (RFC 9000 section 19.9)."""
 
     limit: int
+    window: int
+    """How much of it is beyond what the application has read."""
 
     def encode(self) -> bytes:
-        return _encode(FrameType.MAX_DATA, self.limit)
+        return _encode(FrameType.MAX_DATA, self.limit, self.window)
 
 
 class MaxStreamDataFrame(NamedTuple):
@@ -132,9 +134,11 @@ class MaxStreamDataFrame(NamedTuple):
 
     stream_id: int
     limit: int
+    window: int
+    """How much of it is beyond what the application has read."""
 
     def encode(self) -> bytes:
-        return _encode(FrameType.MAX_STREAM_DATA, self.stream_id, self.limit)
+        return _encode(FrameType.MAX_STREAM_DATA, self.stream_id, self.limit, self.window)
 
 
 class MaxStreamsFrame(NamedTuple):
@@ -335,11 +339,11 @@ def _stream_body(reader: Reader, *, fin: bool) -> StreamFrame:
 
 
 def _max_data(reader: Reader) -> Frame:
-    return MaxDataFrame(reader.varint())
+    return MaxDataFrame(reader.varint(), reader.varint())
 
 
 def _max_stream_data(reader: Reader) -> Frame:
-    return MaxStreamDataFrame(reader.varint(), reader.varint())
+    return MaxStreamDataFrame(reader.varint(), reader.varint(), reader.varint())
 
 
 def _max_streams(reader: Reader) -> Frame:

@@ -67,10 +67,10 @@ class SendStream:
         self._buffer += data
         self._finished = end_stream
 
-    def raise_limit(self, limit: int) -> None:
+    def raise_limit(self, limit: int, window: int) -> None:
         """The peer takes more (MAX_STREAM_DATA)."""
         if limit > self._peer.limit:
-            self._peer.raise_limit(limit, self.offset)
+            self._peer.raise_limit(limit, window, self.offset)
 
     @property
     def unread(self) -> int:

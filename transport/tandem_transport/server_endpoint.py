@@ -213,6 +213,7 @@ class ServerEndpoint:
                 return
             self._embryos.pop(connection_id)
             if not self._is_welcome(session):
+                session.connection.close(ErrorCode.REVOKED, now=now)
                 self._reset(packet, source, now)
                 return
             self._confirm(session, now)

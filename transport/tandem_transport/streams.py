@@ -90,6 +90,8 @@ class Streams:
         self._readable: dict[int, ReceiveStream] = {}
         self._waiting: dict[int, None] = {}
         """Streams whose writers found no room, first come first served."""
+        self._told_share = self._window.share_of_each
+        """The share by which streams were last told what was read of them."""
         self._buffered = 0
         """Memory for out-of-order data, of all streams."""
         self._held = 0
@@ -148,8 +150,7 @@ class Streams:
     def _consume(self, stream_id: int, stream: Stream, size: int, *, rtt: float, now: float) -> None:
         self._consume_session(size, rtt=rtt, now=now)
         receiving, share = stream.receiving, self._window.share_of_each
-        for piece in receiving.window.pieces(size):
-            self._offer(stream_id, receiving, receiving.window.on_consumed(piece, share, rtt=rtt, now=now))
+        self._offer(stream_id, receiving, receiving.window.on_consumed(size, share, rtt=rtt, now=now))
         self._remove_if_done(stream_id, stream)
 
     def reset(self, stream_id: int, code: int, *, rtt: float, now: float) -> Stream | None:
@@ -224,14 +225,14 @@ class Streams:
         """Raises PeerError."""
         stream = self._accept(frame.stream_id)
         if stream is not None:
-            stream.sending.raise_limit(frame.limit)
+            stream.sending.raise_limit(frame.limit, frame.window)
             self._starved.pop(frame.stream_id, None)
             self._queue(stream.sending)
 
     def on_max_data_frame(self, frame: MaxDataFrame) -> None:
         if frame.limit <= self._credit.limit:
             return
-        self._credit.raise_limit(frame.limit)
+        self._credit.raise_limit(frame.limit, frame.window)
         starved, self._starved = self._starved, {}
         for sending in starved.values():
             self._queue(sending)
@@ -353,7 +354,7 @@ class Streams:
 
     def _offer(self, stream_id: int, receiving: ReceiveStream, limit: int | None) -> None:
         if limit is not None and not receiving.has_ended:
-            self._send_control(MaxStreamDataFrame(stream_id, limit))
+            self._send_control(MaxStreamDataFrame(stream_id, limit, receiving.window.window))
 
     def _hold(self, growth: int) -> None:
         self._held += growth
@@ -364,9 +365,20 @@ class Streams:
         window.received += growth
         if window.received > window.limit:
             raise PeerError(ErrorCode.FLOW_CONTROL_ERROR, "the session's window is exceeded")
+        self._follow_share()
         limit = window.on_filled()
         if limit is not None:
-            self._send_control(MaxDataFrame(limit))
+            self._send_control(MaxDataFrame(limit, window.window))
+
+    def _follow_share(self) -> None:
+        """Where shares have fallen, the peer must hear of less than before: also what was read in better times."""
+        share = self._window.share_of_each
+        if share >= self._told_share // 2:
+            self._told_share = max(self._told_share, share)
+            return
+        self._told_share = share
+        for stream_id, stream in self._streams.items():
+            self._offer(stream_id, stream.receiving, stream.receiving.window.tell(share))
 
     def _buffer(self, growth: int, stream_id: int) -> None:
         """Out-of-order data that overlaps may take more memory than the window says."""
@@ -375,10 +387,9 @@ class Streams:
             raise PeerError(ErrorCode.PROTOCOL_VIOLATION, f"stream {stream_id} overlaps itself without end")
 
     def _consume_session(self, size: int, *, rtt: float, now: float) -> None:
-        for piece in self._window.pieces(size):
-            limit = self._window.on_consumed(piece, self._window.share_of_each, rtt=rtt, now=now)
-            if limit is not None:
-                self._send_control(MaxDataFrame(limit))
+        limit = self._window.on_consumed(size, self._window.share_of_each, rtt=rtt, now=now)
+        if limit is not None:
+            self._send_control(MaxDataFrame(limit, self._window.window))
 
     def _remove_if_done(self, stream_id: int, stream: Stream) -> None:
         if not stream.is_done or stream_id not in self._streams or stream_id in self._readable:
