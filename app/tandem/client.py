@@ -59,7 +59,6 @@ class Client:
         self._started_at = time.monotonic()
         self._servers: list[asyncio.Server] = []
         self._tasks: set[asyncio.Task[None]] = set()
-        self._background: asyncio.Task[None] | None = None
         self._admin: AdminEndpoint | None = None
         self._refused: int | None = None
         """The refusal that was logged last; each link brings one."""
@@ -85,16 +84,15 @@ class Client:
         if not self._config.link:
             if not self._links:
                 log.warning("no interface has a default route yet; waiting for one (--link NAME=BIND names a link)")
-            self._background = asyncio.create_task(self._follow_interfaces())
+            self._tasks.add(asyncio.create_task(self._follow_interfaces()))
 
     async def close(self) -> None:
         """Stops accepting, ends the connections, says goodbye."""
         for server in self._servers:
             server.close()
-        tasks = [*self._tasks, *([self._background] if self._background else [])]
-        for task in tasks:
+        for task in self._tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._socks.close()
         if self._admin is not None:
             await self._admin.close()

@@ -103,20 +103,14 @@ class ReceiveWindow:
 
         Returns the new limit where it is time to tell the peer.
         """
-        is_reader_idle = unread <= self._window // 4
-        if not is_reader_idle or self.limit - self.received > self._window // 2:
-            return None
-        if not self._grow():
-            return None
-        self.limit = self.consumed + self._window
-        return self.limit
+        return self.on_filled() if unread <= self._window // 4 else None
 
     def on_filled(self) -> int | None:
         """Much of the window is unread, be it for slow readers; others must not wait for those.
 
         Returns the new limit where it is time to tell the peer.
         """
-        if self.limit - self.received > self._window // 2 or not self._grow():
+        if self.left > self._window // 2 or not self._grow():
             return None
         self.limit = self.consumed + self._window
         return self.limit

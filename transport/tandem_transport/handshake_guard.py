@@ -4,7 +4,7 @@ from collections.abc import Hashable
 from dataclasses import dataclass
 
 from tandem_transport.handshake import Randomness, cookie_key, cookie_reply, has_mac2, has_valid_mac2
-from tandem_transport.limits import BoundedTable, RateLimiter, TokenIssuer
+from tandem_transport.limits import RateLimiter, RateLimiters, TokenIssuer
 from tandem_transport.packets import PacketView
 from tandem_transport.parameters import (
     COOKIES_PER_SECOND,
@@ -49,14 +49,16 @@ class HandshakeGuard:
         self._host_of = host_of
         self._cookies = TokenIssuer(randomness, now=now)
         self._everybody = RateLimiter(HANDSHAKES_PER_SECOND, now=now, burst=HANDSHAKE_BURST)
-        self._hosts: BoundedTable[Hashable, RateLimiter] = BoundedTable(MAX_LIMITED_HOSTS)
+        self._hosts: RateLimiters[Hashable] = RateLimiters(HANDSHAKES_PER_HOST, limit=MAX_LIMITED_HOSTS)
         self._replies = RateLimiter(COOKIES_PER_SECOND, now=now)
 
     def allows(self, packet: PacketView, source: Hashable, *, now: float) -> bool:
         """Whether the message may be worked on."""
         if self._everybody.allows(now=now):
             return True
-        return has_mac2(packet) and self._has_cookie(packet, source, now) and self._allows_host(source, now)
+        if not has_mac2(packet) or not self._has_cookie(packet, source, now):
+            return False
+        return self._hosts.allows(self._host_of(source), now=now)
 
     def cookie_reply(self, packet: PacketView, source: Hashable, *, now: float) -> bytes | None:
         """What a message gets instead: a cookie, or nothing where it had one, or where too many ask."""
@@ -75,11 +77,3 @@ class HandshakeGuard:
     def _has_cookie(self, packet: PacketView, source: Hashable, now: float) -> bool:
         cookies = self._cookies.valid(repr(source).encode(), now=now)
         return any(has_valid_mac2(cookie, packet) for cookie in cookies)
-
-    def _allows_host(self, source: Hashable, now: float) -> bool:
-        host = self._host_of(source)
-        limiter = self._hosts.get(host)
-        if limiter is None:
-            limiter = RateLimiter(HANDSHAKES_PER_HOST, now=now)
-            self._hosts.put(host, limiter)
-        return limiter.allows(now=now)

@@ -32,6 +32,24 @@ class RateLimiter:
         return True
 
 
+class RateLimiters(Generic[K]):
+    """A measure for each of many keys, all of the same rate; the oldest of them are forgotten."""
+
+    __slots__ = ("_limiters", "_per_second")
+
+    def __init__(self, per_second: float, *, limit: int) -> None:
+        self._per_second = per_second
+        self._limiters: BoundedTable[K, RateLimiter] = BoundedTable(limit)
+
+    def allows(self, key: K, *, now: float) -> bool:
+        """Takes a token of the key's, where there is one."""
+        limiter = self._limiters.get(key)
+        if limiter is None:
+            limiter = RateLimiter(self._per_second, now=now)
+            self._limiters.put(key, limiter)
+        return limiter.allows(now=now)
+
+
 class TokenIssuer:
     """Makes tokens that prove something for a while, without remembering any of them.
 

@@ -216,7 +216,7 @@ HANDSHAKES_PER_HOST = 20
 """First messages of one host, with a valid cookie, that it works on in a second beyond those."""
 
 MAX_LIMITED_HOSTS = 4096
-"""Hosts whose measure is remembered; the oldest give way."""
+"""Hosts, and connection ids, whose measure is remembered; the oldest give way."""
 
 COOKIE_LIFETIME = 120.0
 """Seconds for which the secret behind cookies and challenges lives (WireGuard has 120)."""

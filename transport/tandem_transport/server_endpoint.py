@@ -24,7 +24,7 @@ from tandem_transport.handshake import (
     mac1_key,
 )
 from tandem_transport.handshake_guard import HandshakeGuard, ServerCounters
-from tandem_transport.limits import BoundedTable, RateLimiter, TokenIssuer
+from tandem_transport.limits import BoundedTable, RateLimiter, RateLimiters, TokenIssuer
 from tandem_transport.noise import public_key
 from tandem_transport.packets import PREFIX_SIZE, PacketType, PacketView, Transmit, message, split_datagram
 from tandem_transport.parameters import (
@@ -115,7 +115,7 @@ class ServerEndpoint:
         self.counters = ServerCounters()
         self._guard = HandshakeGuard(public, self.counters, randomness=randomness, now=now, host_of=host_of)
         self._resets = RateLimiter(RESETS_PER_SECOND, now=now)
-        self._id_resets: BoundedTable[bytes, RateLimiter] = BoundedTable(MAX_LIMITED_HOSTS)
+        self._id_resets: RateLimiters[bytes] = RateLimiters(RESETS_PER_ID, limit=MAX_LIMITED_HOSTS)
         self._refusals = RateLimiter(REFUSALS_PER_SECOND, now=now)
         self._sessions: dict[bytes, Session] = {}
         self._embryos: BoundedTable[bytes, Session] = BoundedTable(MAX_EMBRYOS)
@@ -231,11 +231,7 @@ class ServerEndpoint:
         connection_id = packet.connection_id
         if len(packet.data) <= PREFIX_SIZE + RESET_TOKEN_SIZE or not self._ids.is_ours(connection_id):
             return
-        limiter = self._id_resets.get(connection_id)
-        if limiter is None:
-            limiter = RateLimiter(RESETS_PER_ID, now=now)
-            self._id_resets.put(connection_id, limiter)
-        if limiter.allows(now=now) and self._resets.allows(now=now):
+        if self._id_resets.allows(connection_id, now=now) and self._resets.allows(now=now):
             self.counters.resets += 1
             token = self._ids.reset_token(connection_id)
             data = message(PacketType.STATELESS_RESET, connection_id, token)

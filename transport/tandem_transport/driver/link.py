@@ -72,7 +72,7 @@ class Link:
     @property
     def has_choice(self) -> bool:
         """Another lookup may bring another address of the server."""
-        return len(self.endpoints) > 1 or not is_literal(self.endpoints[0][0])
+        return len(self.endpoints) > 1 or not _is_literal(self.endpoints[0][0])
 
     async def follow(self, receive: Receive, *, rotate: bool) -> bool:
         """Makes socket and endpoint fit the machine as it is now; tells whether one of them is new.
@@ -156,7 +156,7 @@ class Link:
         log.info("link %s: bound to %s", self.name, format_address(self.sock.local))
 
 
-def is_literal(host: str) -> bool:
+def _is_literal(host: str) -> bool:
     """An IP address, not a name."""
     try:
         ipaddress.ip_address(host)
