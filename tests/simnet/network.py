@@ -9,6 +9,7 @@ from random import Random
 from simnet.peer import Peer
 from tandem.impairment import ImpairedLink, Impairment
 from tandem_transport.client_endpoint import ClientEndpoint, ClientEvent, Connected
+from tandem_transport.frames import Mode
 from tandem_transport.noise import public_key
 from tandem_transport.server_endpoint import ServerEndpoint, ServerEvent, SessionEvent, SessionStarted
 
@@ -40,6 +41,7 @@ class Network:
         client_key: bytes = CLIENT_KEY,
         known_clients: dict[bytes, str] | None = None,
         tamper: Callable[[bytes, Random], bytes] | None = None,
+        mode: Mode = Mode.DUPLICATE,
     ) -> None:
         """`server_links` are the directions towards the client, where they differ from the others.
 
@@ -48,6 +50,7 @@ class Network:
         self.now = 1000.0
         self.random = Random(seed)
         self._tamper = tamper
+        self._mode = mode
         self.on_server_session: Callable[[Peer], None] | None = None
         """Called with each new session of the server."""
         self.deliver_to_server: Callable[[bytes, str], None] = self._deliver_to_server
@@ -90,6 +93,7 @@ class Network:
             wall_clock=lambda: self.now,
             now=self.client_now,
             instance_id=instance_id,
+            mode=self._mode,
         )
 
     def restart_server(self) -> None:

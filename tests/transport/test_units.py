@@ -261,16 +261,16 @@ def test_empty_segments_are_not_kept() -> None:
 def test_chunks_fit_the_room_and_the_credit() -> None:
     stream = SendStream(4, limit=1500)
     stream.write(bytes(2000), end_stream=True)
-    first = stream.cut(1000, 1 << 20)
+    first = stream.cut(1000, 1 << 20, is_interactive=False)
     assert first is not None
     assert len(first.frame) == 1000 or len(first.frame) == 999
-    second = stream.cut(5000, 1 << 20)
+    second = stream.cut(5000, 1 << 20, is_interactive=False)
     assert second is not None
     assert first.data_size + second.data_size == 1500
-    assert stream.cut(5000, 1 << 20) is None
+    assert stream.cut(5000, 1 << 20, is_interactive=False) is None
     stream.raise_limit(3000, 1500)
-    assert stream.cut(20, 1 << 20) is None
-    last = stream.cut(5000, 1 << 20)
+    assert stream.cut(20, 1 << 20, is_interactive=False) is None
+    last = stream.cut(5000, 1 << 20, is_interactive=False)
     assert last is not None
     assert last.is_fin
     for chunk in (first, second, last):

@@ -88,3 +88,8 @@ class ReceivedPackets:
             delay_us=int((now - self._largest_at) * 1e6),
             ranges=tuple(self._ranges.newest(MAX_ACK_RANGES)),
         )
+
+    def encode_ack(self, path_id: int, *, now: float) -> bytes:
+        """That frame, encoded; empty where nothing has arrived."""
+        frame = self.ack_frame(path_id, now=now)
+        return frame.encode() if frame is not None else b""

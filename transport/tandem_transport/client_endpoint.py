@@ -180,6 +180,17 @@ class ClientEndpoint:
         self._be_patient()
         self.retry(now=now)
 
+    @property
+    def mode(self) -> Mode:
+        """How this session, and those after it, use the paths."""
+        return self._mode
+
+    def set_mode(self, mode: Mode) -> None:
+        """Another mode, at both ends, without another handshake."""
+        self._mode = mode
+        if self._connection is not None:
+            self._connection.set_mode(mode)
+
     def close(self, *, now: float) -> None:
         """Ends the session for good."""
         self._is_stopped = True

@@ -3,7 +3,9 @@
 from collections import deque
 from collections.abc import Callable, Hashable, Iterator
 
+from tandem_transport.adaptive import Adaptive
 from tandem_transport.closing import Closing
+from tandem_transport.duplicate import Duplicate
 from tandem_transport.errors import DecodeError, ErrorCode, LocalProtocolError, PeerError
 from tandem_transport.events import ConnectionTerminated, Event
 from tandem_transport.flow_control import Budget
@@ -33,7 +35,7 @@ from tandem_transport.paths import Path, Reachability
 from tandem_transport.policy import Policy
 from tandem_transport.receiver import Receiver
 from tandem_transport.reports import Reports
-from tandem_transport.scheduler import Duplicate
+from tandem_transport.scheduler import Scheduler
 from tandem_transport.sender import Sender
 from tandem_transport.stats import ConnectionStats, path_stats
 from tandem_transport.streams import Streams
@@ -47,7 +49,7 @@ class Connection:
 
     - input: `receive_datagram`, `handle_timeout`, `set_link_error`;
     - commands of the application: `open_stream`, `send_stream_data`, `consume`,
-      `reset_stream`, `send_datagram`, `set_policy`, `update_keys`, `close`;
+      `reset_stream`, `send_datagram`, `set_policy`, `set_mode`, `update_keys`, `close`;
     - output, to be taken after any input or command, in this order: `datagrams_to_send`,
       `next_timeout`, `next_event`;
     - questions: `send_capacity`, `stats`, `is_closed`.
@@ -97,10 +99,10 @@ class Connection:
             send_budget=send_budget,
             receive_budget=receive_budget,
         )
-        self._sender = Sender(self._protection, self._outbox, Duplicate(self._outbox))
+        self._policy = Policy()
+        self._sender = Sender(self._protection, self._outbox, self._make_scheduler())
         self._liveness = Liveness(is_client=is_client, emit=self._events.append, now=now)
         self._twins = TwinFilter()
-        self._policy = Policy()
         self._reports = Reports()
         self._receiver = Receiver(
             paths=self._paths,
@@ -141,6 +143,7 @@ class Connection:
             return
         for path in self._paths.values():
             self._handle_path_timeout(path)
+        self._sender.handle_timeout(list(self._paths.values()), now=now)
         self._guard(lambda: self._liveness.tend(self._paths, self._streams, now=now))
         if self._liveness.is_stats_due(now=now):
             self._send_stats()
@@ -229,6 +232,10 @@ class Connection:
         self._policy.apply(self._paths)
         self._guard(lambda: self._outbox.add_control(frame))
 
+    def set_mode(self, mode: Mode) -> None:
+        """The client's other mode, from now on; what it wishes of single paths stays."""
+        self.set_policy(mode, self._policy.wishes)
+
     def update_keys(self, *, now: float) -> None:
         """Begins the next key phase; the peer follows with its next packet.
 
@@ -251,6 +258,7 @@ class Connection:
         if not self._is_terminated:
             self._protection.update_if_due(now=now)
             self._outbox.note_blocked(self._paths.values())
+            self._follow_mode()
             yield from self._sender.packets(list(self._paths.values()), now=now)
         elif self._closing is not None:
             yield from self._closing.packets(self._protection, now=now)
@@ -389,6 +397,21 @@ class Connection:
             self._terminate(ErrorCode.FORGOTTEN, "the other side no longer knows this session", is_remote=True)
         else:
             self.packets_dropped += 1
+
+    # --- sending ---
+
+    def _make_scheduler(self) -> Scheduler:
+        self._scheduled_mode = self._policy.mode
+        match self._scheduled_mode:
+            case Mode.DUPLICATE:
+                return Duplicate(self._outbox)
+            case Mode.ADAPTIVE:
+                return Adaptive(self._outbox, max_ack_delay=self._peer_max_ack_delay)
+
+    def _follow_mode(self) -> None:
+        """What is in flight stays as it is; what is sent from now on follows the mode."""
+        if self._policy.mode is not self._scheduled_mode:
+            self._sender.scheduler = self._make_scheduler()
 
     # --- timers ---
 

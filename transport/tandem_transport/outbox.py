@@ -4,11 +4,20 @@ from collections import deque
 from collections.abc import Iterable
 
 from tandem_transport.errors import ErrorCode, PeerError
-from tandem_transport.frames import Frame
+from tandem_transport.frames import Frame, StreamFrame, decode_frames
 from tandem_transport.parameters import MAX_CONTROL_QUEUE
 from tandem_transport.paths import Path, Reachability
 from tandem_transport.sent_packet import Chunk, SentPacket
 from tandem_transport.streams import Streams
+
+LEAST_ROOM = 64
+"""Room below which a packet counts as full."""
+
+_LARGER_OFFSET = 7
+"""Bytes by which the offset of a later piece may be longer."""
+
+_INTERACTIVE_COPIES = 2
+"""Interactive data is sent again where fewer packets than this carry it."""
 
 
 class Outbox:
@@ -41,27 +50,36 @@ class Outbox:
             self.lost.popleft().is_queued = False
         return bool(self.lost)
 
-    def take_waiting(self, queue: deque[Chunk], chunks: list[Chunk], room: int) -> int:
-        """Moves chunks that fit from the front of a queue; returns the room that is left."""
+    def take_waiting(self, queue: deque[Chunk], chunks: list[Chunk], room: int, full_room: int) -> int:
+        """Moves chunks that fit from the front of a queue; returns the room that is left.
+
+        What does not even fit in `full_room`, an empty packet, for it was cut for another path, is split.
+        """
         while queue:
             chunk = queue[0]
             if chunk.is_wanted:
-                if len(chunk.frame) > room:
+                size = len(chunk.frame)
+                if size > full_room and chunk.stream is not None:
+                    queue.popleft()
+                    queue.extendleft(reversed(_split(chunk, full_room)))
+                    continue
+                if size > room:
                     break
                 chunks.append(chunk)
-                room -= len(chunk.frame)
+                room -= size
             queue.popleft()
             chunk.is_queued = False
         return room
 
-    def take_new(self, chunks: list[Chunk], room: int) -> int:
-        """Cuts new data from the streams; returns the room that is left."""
-        while True:
-            chunk = self.streams.cut(room)
+    def take_new(self, chunks: list[Chunk], room: int, *, takes_bulk: bool = True, now: float) -> int:
+        """Cuts new data from the streams, interactive before bulk; returns the room that is left."""
+        while room >= LEAST_ROOM:
+            chunk = self.streams.cut(room, takes_bulk=takes_bulk, now=now)
             if chunk is None:
                 return room
             chunks.append(chunk)
             room -= len(chunk.frame)
+        return room
 
     # --- what became of packets ---
 
@@ -92,10 +110,12 @@ class Outbox:
         for chunk in packet.chunks:
             chunk.in_flight -= 1
             chunk.paths_in_flight &= ~path.bit
+            chunk.losses += 1
             if chunk.first_packet == (path.path_id, packet.number):
                 chunk.first_lost_at = now
                 self.rescued += chunk.is_done
-            if chunk.in_flight <= 0 or not chunk.paths_in_flight & ~self._blocked:
+            least = _INTERACTIVE_COPIES if chunk.is_interactive else 1
+            if chunk.in_flight < least or not chunk.paths_in_flight & ~self._blocked:
                 self._queue_lost(chunk)
 
     def note_blocked(self, paths: Iterable[Path]) -> None:
@@ -120,3 +140,20 @@ class Outbox:
         if chunk.is_wanted and not chunk.is_queued:
             chunk.is_queued = True
             self.lost.append(chunk)
+
+
+def _split(chunk: Chunk, room: int) -> list[Chunk]:
+    """The same data in frames that fit; the old chunk is done, should it still arrive."""
+    frame = decode_frames(chunk.frame)[0]
+    assert isinstance(frame, StreamFrame)
+    size = room - (len(chunk.frame) - len(frame.data)) - _LARGER_OFFSET
+    pieces: list[Chunk] = []
+    for begin in range(0, len(frame.data), size):
+        data = frame.data[begin : begin + size]
+        is_fin = frame.fin and begin + size >= len(frame.data)
+        encoded = StreamFrame(frame.stream_id, frame.offset + begin, data, is_fin).encode()
+        piece = Chunk(encoded, chunk.stream, len(data), is_fin=is_fin, is_interactive=chunk.is_interactive)
+        piece.is_queued = True
+        pieces.append(piece)
+    chunk.is_done, chunk.frame = True, b""
+    return pieces

@@ -131,6 +131,21 @@ INITIAL_STREAM_WINDOW = 64 << 10
 SEND_AHEAD = 64 << 10
 """Unsent bytes that a stream may hold, or as many as it has in flight: more would only be stale sooner."""
 
+INTERACTIVE_FIRST = 16 << 10
+"""A stream's first bytes, which somebody waits for whatever comes after them."""
+
+INTERACTIVE_BACKLOG = 8 << 10
+"""Unsent bytes up to which an older stream may be interactive ..."""
+
+INTERACTIVE_LEVEL = 32 << 10
+"""... while it has sent less than this lately ..."""
+
+INTERACTIVE_RATE = 500_000.0
+"""... not counting what it sends at this rate, in bytes per second."""
+
+SEEN_BACKLOG = 1 << 20
+"""What a stream counts for whose buffer is well filled: who fills it has more than we can see."""
+
 MAX_STREAM_WINDOW = SESSION_BUFFER
 """Largest receive window of one stream."""
 
@@ -145,6 +160,39 @@ MAX_CONTROL_QUEUE = 8192
 
 MAX_COPY_QUEUE = 16384
 """Chunks waiting to be copied on one path: as many as may be outstanding on another."""
+
+RESIDUAL_LOSS = 0.001
+"""Interactive data is copied until the chance that all copies are lost is this small ..."""
+
+MAX_COPIES = 5
+"""... but not more often than this, the first sending included."""
+
+COPY_SPACING = 0.004
+"""Seconds between the copies that one path carries: a short burst of losses must not take them all."""
+
+TINY_LEVEL = 1500
+"""Bytes sent lately beyond which a stream gets no more copies than there are paths."""
+
+COPY_BUDGET = 128 << 10
+"""Bytes of interactive copies that a session may save up."""
+
+COPY_SHARE = 0.25
+"""Share of all pacing rates with which that budget fills."""
+
+REPLAN_GROWTH = 1.5
+"""Each further plan for unacknowledged interactive data waits this much longer ..."""
+
+REPLAN_STEPS = 3
+"""... up to so many times."""
+
+BULK_LOSSES = 2
+"""Losses from which on a bulk chunk is sent on two paths at once."""
+
+STALL_LOOK = 0.005
+"""Seconds between two looks for packets that are overdue."""
+
+MAX_IDLE_LOOK = 400
+"""Unacknowledged chunks that an idle path looks at for one that is worth a copy."""
 
 MAX_REASON_SIZE = 256
 """Bytes of the text in a CONNECTION_CLOSE."""

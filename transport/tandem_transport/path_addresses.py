@@ -140,6 +140,11 @@ class PathAddresses:
 
     # --- output ---
 
+    @property
+    def has_waiting(self) -> bool:
+        """Whether challenges are to be sent."""
+        return bool(self._waiting)
+
     def take_waiting(self) -> list[Addressed]:
         """Challenges that are to be sent now."""
         if not self._waiting:

@@ -10,6 +10,7 @@ from tandem_transport.counters import PathCounters
 from tandem_transport.delivery_rate import DeliveryRateEstimator, DeliverySample
 from tandem_transport.frames import AckFrame, PathCount, PathUse
 from tandem_transport.pacing import Pacer
+from tandem_transport.loss_rate import LossRate
 from tandem_transport.packets import OVERHEAD
 from tandem_transport.parameters import (
     BASE_DATAGRAM_SIZE,
@@ -62,6 +63,7 @@ class Path:
         self.queue = QueueDelayEstimator()
         self.delivery_rate = DeliveryRateEstimator()
         self.recovery = Recovery(self.rtt)
+        self.loss_rate = LossRate()
         self._make_congestion = make_congestion
         self.congestion = make_congestion()
         self.pacer = Pacer()
@@ -69,6 +71,8 @@ class Path:
         self.counters = PathCounters()
         self.reachability = Reachability.ACTIVE
         self.use = PathUse.AVAILABLE
+        self.max_rate: int | None = None
+        """Bytes per second that the client allows, None for as many as the path takes."""
         self.once: deque[bytes] = deque(maxlen=MAX_DATAGRAM_QUEUE)
         """Encoded frames for this path alone, sent once and never again."""
         self.probes = 0
@@ -121,6 +125,7 @@ class Path:
         self.rtt = self.recovery.rtt = RttEstimator(after=newest)
         self.queue = QueueDelayEstimator(after=newest)
         self.congestion = self._make_congestion()
+        self.loss_rate = LossRate()
 
     # --- receiving ---
 
@@ -139,6 +144,11 @@ class Path:
         return has_gap
 
     # --- sending ---
+
+    @property
+    def is_urgent(self) -> bool:
+        """Something waits that neither window nor pacer holds up."""
+        return bool(self.probes > 0 or self.once or self.addresses.has_waiting)
 
     def may_send(self, *, now: float) -> bool:
         """Pacer, window and address allow a full packet."""
@@ -165,7 +175,8 @@ class Path:
         packet.full_size = self.datagram_size
         self.delivery_rate.on_packet_sent(packet, is_idle=self.recovery.is_idle, base_delay=self.queue.base)
         self.recovery.on_packet_sent(packet)
-        self.pacer.on_packet_sent(size, self.congestion.pacing_rate, now=now)
+        rate = self.congestion.pacing_rate
+        self.pacer.on_packet_sent(size, rate if self.max_rate is None else min(rate, self.max_rate), now=now)
 
     # --- acknowledgements ---
 
@@ -181,6 +192,7 @@ class Path:
             self._on_lost(result.lost, was_down=was_down, max_ack_delay=max_ack_delay, now=now)
         if result.acked:
             self.counters.on_acked(len(result.acked), now=now)
+            self.loss_rate.on_acked(len(result.acked))
             self._control_congestion(ack, result, received_at, now=now)
         return result
 
@@ -220,6 +232,7 @@ class Path:
         if was_down or (len(lost) > 3 and span > _OUTAGE_PTOS * self.rtt.probe_timeout(max_ack_delay)):
             return
         self.counters.on_lost(len(lost), now=now)
+        self.loss_rate.on_lost(len(lost))
         self.congestion.on_packets_lost(sum(packet.is_below_capacity for packet in lost))
 
     def _control_congestion(self, ack: AckFrame, result: AckResult, received_at: float, *, now: float) -> None:

@@ -5,27 +5,33 @@ from collections.abc import Mapping
 from tandem_transport.frames import Mode, PathPolicyFrame, PathUse, PathWish
 from tandem_transport.paths import Path
 
+_MODES = frozenset(Mode)
+
 
 class Policy:
     """The newest policy of a session."""
 
     def __init__(self) -> None:
         self._frame = PathPolicyFrame(0, Mode.DUPLICATE, ())
+        self.mode = Mode.DUPLICATE
+        """A mode that this end does not know means DUPLICATE."""
 
     @property
-    def mode(self) -> Mode:
-        """A mode that this end does not know means DUPLICATE."""
-        return Mode(self._frame.mode) if self._frame.mode in Mode.__members__.values() else Mode.DUPLICATE
+    def wishes(self) -> tuple[PathWish, ...]:
+        """What the newest policy says of single paths."""
+        return self._frame.wishes
 
     def choose(self, mode: Mode, wishes: tuple[PathWish, ...]) -> PathPolicyFrame:
         """The client's next policy."""
         self._frame = PathPolicyFrame(self._frame.sequence + 1, mode, wishes)
+        self.mode = mode
         return self._frame
 
     def take(self, frame: PathPolicyFrame) -> None:
         """The peer's; the highest sequence counts."""
         if frame.sequence > self._frame.sequence:
             self._frame = frame
+            self.mode = Mode(frame.mode) if frame.mode in _MODES else Mode.DUPLICATE
 
     def apply(self, paths: Mapping[int, Path]) -> None:
         """Tells the paths; a closed one stays closed."""
@@ -33,3 +39,4 @@ class Policy:
             path = paths.get(wish.path_id)
             if path is not None and path.use is not PathUse.CLOSED:
                 path.use = wish.use
+                path.max_rate = wish.max_rate or None

@@ -5,6 +5,7 @@ back to the caller with it.
 """
 
 from array import array
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from tandem_transport.errors import ErrorCode, PeerError
@@ -96,6 +97,12 @@ class Recovery:
     def outstanding(self) -> list[SentPacket]:
         """Packets neither acknowledged nor lost, lowest number first."""
         return list(self._sent.values())
+
+    def outstanding_after(self, number: int) -> Iterator[SentPacket]:
+        """Of those, the ones with higher numbers."""
+        for packet in self._sent.values():
+            if packet.number > number:
+                yield packet
 
     def sent_at(self, number: int) -> float | None:
         """When a packet was sent, ACK-only ones included; None where that is forgotten."""

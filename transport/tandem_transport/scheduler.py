@@ -1,105 +1,58 @@
-"""What a path that may send carries next."""
+"""What a path that may send carries next: the seam, and what all schedulers have in common."""
 
-from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 
-from tandem_transport.outbox import Outbox
-from tandem_transport.parameters import MAX_COPY_QUEUE
+from tandem_transport.frames import PathUse
 from tandem_transport.paths import Path, Reachability
 from tandem_transport.sent_packet import Chunk
 
-_LEAST_ROOM = 64
-"""Room below which a packet counts as full."""
+_UNKNOWN_RTT = 1.0
+"""Where a path stands that has not answered yet: behind those that have."""
 
 
 class Scheduler(Protocol):
-    """An order of preference for a path that has room to send."""
+    """An order of preference for a path that has room to send. `paths` are those in use, best first."""
 
-    def select(self, path: Path, room: int, *, paths: Iterable[Path]) -> list[Chunk]:
-        """Chunks for one packet, whose frames fit in `room` bytes; empty for nothing to send."""
+    def select(self, path: Path, room: int, new_room: int, *, paths: Sequence[Path], now: float) -> list[Chunk]:
+        """Chunks for one packet, whose frames fit in `room` bytes; empty for nothing to send.
+
+        New ones fit in `new_room`, so that any path in use can carry a copy.
+        """
         ...
 
-    def has_work_for(self, path: Path, *, paths: Iterable[Path]) -> bool:
+    def has_work_for(self, path: Path, *, paths: Sequence[Path], now: float) -> bool:
         """Whether `select` would find something."""
         ...
 
-    def on_sent(self, chunks: list[Chunk], path: Path, *, paths: Iterable[Path]) -> None:
-        """These chunks, selected or probed, have left on `path`."""
+    def on_sent(self, chunks: list[Chunk], path: Path, *, paths: Sequence[Path], now: float) -> None:
+        """These chunks, selected or probed, leave on `path`; called before they are marked as in flight."""
+        ...
+
+    def handle_timeout(self, *, paths: Sequence[Path], now: float) -> None:
+        """`next_timeout` may have passed."""
+        ...
+
+    def next_timeout(self, *, paths: Sequence[Path], now: float) -> float | None:
+        """When `has_work_for` may change although nothing arrives."""
         ...
 
 
-class Duplicate:
-    """Lost data, then copies of what another path carries, then new data.
-
-    Every path works through its own queue of copies, oldest first. What was acknowledged in
-    the meantime is skipped, so the slower path never holds the faster one back.
-    """
-
-    def __init__(self, outbox: Outbox) -> None:
-        self._outbox = outbox
-        self._copies: dict[int, deque[Chunk]] = {}
-
-    def select(self, path: Path, room: int, *, paths: Iterable[Path]) -> list[Chunk]:
-        outbox, chunks = self._outbox, list[Chunk]()
-        room = outbox.take_waiting(outbox.control, chunks, room)
-        if _may_repair(path, paths):
-            room = outbox.take_waiting(outbox.lost, chunks, room)
-        room = self._take_copies(path, chunks, room)
-        if room >= _LEAST_ROOM:
-            outbox.take_new(chunks, room)
-        return chunks
-
-    def has_work_for(self, path: Path, *, paths: Iterable[Path]) -> bool:
-        outbox = self._outbox
-        if outbox.control or outbox.streams.has_fresh_data or self._next_copy(path) is not None:
-            return True
-        return outbox.has_lost() and _may_repair(path, paths)
-
-    def on_sent(self, chunks: list[Chunk], path: Path, *, paths: Iterable[Path]) -> None:
-        to_copy = [chunk for chunk in chunks if chunk.paths_in_flight == path.bit]
-        for other in paths:
-            if other is path:
-                continue
-            queue = self._copies.setdefault(other.path_id, deque())
-            for chunk in to_copy:
-                if chunk.first_lost_at is None:
-                    queue.append(chunk)
-                else:
-                    queue.appendleft(chunk)  # a retransmission: its copy is urgent
-            if len(queue) > MAX_COPY_QUEUE:
-                _purge(queue)
-
-    def _take_copies(self, path: Path, chunks: list[Chunk], room: int) -> int:
-        while room >= _LEAST_ROOM:
-            chunk = self._next_copy(path)
-            if chunk is None or len(chunk.frame) > room:
-                break
-            self._copies[path.path_id].popleft()
-            if chunk not in chunks:
-                chunks.append(chunk)
-                room -= len(chunk.frame)
-        return room
-
-    def _next_copy(self, path: Path) -> Chunk | None:
-        """The oldest chunk that is worth copying on this path; drops what is not."""
-        queue = self._copies.get(path.path_id)
-        while queue:
-            chunk = queue[0]
-            if chunk.is_wanted and not chunk.is_queued and not chunk.paths_in_flight & path.bit:
-                return chunk
-            queue.popleft()
-        return None
+def in_order(paths: Iterable[Path]) -> list[Path]:
+    """Paths that may carry data, best first; backups, and paths that are down, only where no other is left."""
+    candidates = [path for path in paths if path.use is not PathUse.CLOSED]
+    candidates = [path for path in candidates if path.reachability is not Reachability.DOWN] or candidates
+    candidates = [path for path in candidates if path.use is not PathUse.BACKUP] or candidates
+    if len(candidates) > 1:
+        candidates.sort(key=_preference)
+    return candidates
 
 
-def _may_repair(path: Path, paths: Iterable[Path]) -> bool:
-    """Lost data goes on a suspect path only where no active one exists."""
-    if path.reachability is Reachability.ACTIVE:
-        return True
-    return not any(other.reachability is Reachability.ACTIVE for other in paths)
+def may_repair(path: Path, paths: Sequence[Path]) -> bool:
+    """Lost data goes on a suspect path only where no active one exists, and so does bulk data."""
+    # The best path is an active one, if there is any.
+    return path.reachability is Reachability.ACTIVE or paths[0].reachability is not Reachability.ACTIVE
 
 
-def _purge(queue: deque[Chunk]) -> None:
-    wanted = [chunk for chunk in queue if chunk.is_wanted][-MAX_COPY_QUEUE // 2 :]
-    queue.clear()
-    queue.extend(wanted)
+def _preference(path: Path) -> tuple[int, float]:
+    return (path.reachability, path.rtt.smoothed or _UNKNOWN_RTT)

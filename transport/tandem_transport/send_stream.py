@@ -3,6 +3,14 @@
 from tandem_transport.errors import LocalProtocolError
 from tandem_transport.flow_control import PeerWindow
 from tandem_transport.frames import stream_frame_header
+from tandem_transport.parameters import (
+    INTERACTIVE_BACKLOG,
+    INTERACTIVE_FIRST,
+    INTERACTIVE_LEVEL,
+    INTERACTIVE_RATE,
+    SEEN_BACKLOG,
+    SEND_AHEAD,
+)
 from tandem_transport.sent_packet import Chunk
 from tandem_transport.varint import encode_varint
 
@@ -18,6 +26,8 @@ class SendStream:
         "_fin_cut",
         "_fin_done",
         "_finished",
+        "_level",
+        "_level_at",
         "_peer",
         "is_reset",
         "offset",
@@ -35,6 +45,7 @@ class SendStream:
         """Bytes cut and not acknowledged."""
         self._finished = self._fin_cut = self._fin_done = False
         self.is_reset = False
+        self._level, self._level_at = 0.0, 0.0
 
     @property
     def unsent(self) -> int:
@@ -60,6 +71,28 @@ class SendStream:
             return self.offset < self._peer.limit
         return self._finished and not self._fin_cut
 
+    def level(self, *, now: float) -> float:
+        """Bytes cut lately: a bucket that leaks INTERACTIVE_RATE."""
+        # It has to leak when it is read too: a stream that was quiet for a second has an empty one.
+        self._level = max(0.0, self._level - (now - self._level_at) * INTERACTIVE_RATE)
+        self._level_at = now
+        return self._level
+
+    def is_interactive(self, *, now: float) -> bool:
+        """Somebody waits for what comes next: the stream is young, or has little to say and said little lately.
+
+        A stream with a backlog is bulk at whatever rate: thirty downloads are not thirty small streams.
+        """
+        if self.offset < INTERACTIVE_FIRST:
+            return True
+        return len(self._buffer) <= INTERACTIVE_BACKLOG and self.level(now=now) < INTERACTIVE_LEVEL
+
+    @property
+    def backlog(self) -> int:
+        """Bytes that wait, here or, where the buffer is well filled, with whoever fills it."""
+        unsent = len(self._buffer)
+        return SEEN_BACKLOG if unsent >= SEND_AHEAD // 2 and not self._finished else unsent
+
     def write(self, data: bytes, *, end_stream: bool) -> None:
         """Raises LocalProtocolError on a finished or reset stream."""
         if self._finished or self.is_reset:
@@ -77,7 +110,7 @@ class SendStream:
         """Bytes sent that the peer's application has not read, as far as its limits tell."""
         return self.offset - self._peer.read
 
-    def cut(self, room: int, session_credit: int) -> Chunk | None:
+    def cut(self, room: int, session_credit: int, *, is_interactive: bool) -> Chunk | None:
         """The next chunk whose frame fits in `room` bytes, None where nothing fits or may go."""
         header_size = _header_size(self.stream_id, self.offset)
         size = min(len(self._buffer), room - header_size, self._peer.limit - self.offset, session_credit)
@@ -88,8 +121,9 @@ class SendStream:
         del self._buffer[:size]
         self.offset += size
         self.unacked += size
+        self._level += size
         self._fin_cut = is_fin
-        return Chunk(frame, self, size, is_fin)
+        return Chunk(frame, self, size, is_fin=is_fin, is_interactive=is_interactive)
 
     def on_chunk_acked(self, chunk: Chunk) -> None:
         """One of our chunks has arrived."""

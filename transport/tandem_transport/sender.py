@@ -1,13 +1,13 @@
 """Turns what waits into packets: which path, which frames, when again."""
 
-from collections.abc import Hashable, Iterable, Iterator
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 
-from tandem_transport.frames import AckFrame, FrameType, PathUse
+from tandem_transport.frames import FrameType, PathUse
 from tandem_transport.outbox import Outbox
 from tandem_transport.packets import OVERHEAD, Transmit
-from tandem_transport.paths import Path, Reachability
+from tandem_transport.paths import Path
 from tandem_transport.protection import PacketProtection
-from tandem_transport.scheduler import Scheduler
+from tandem_transport.scheduler import Scheduler, in_order
 from tandem_transport.sent_packet import Chunk, SentPacket
 
 _PING = bytes([FrameType.PING])
@@ -23,38 +23,48 @@ class Sender:
         self._outbox = outbox
         self.scheduler = scheduler
 
-    def packets(self, paths: list[Path], *, now: float) -> Iterator[Transmit]:
+    def packets(self, paths: Sequence[Path], *, now: float) -> list[Transmit]:
         """Everything that may leave now, best path first."""
+        out: list[Transmit] = []
         for path in paths:
-            if path.use is not PathUse.CLOSED:
-                yield from self._urgent(path, paths, now=now)
-        for path in _in_order(paths):
-            yield from self._paced(path, paths, now=now)
+            if path.is_urgent and path.use is not PathUse.CLOSED:
+                self._send_urgent(path, paths, out, now=now)
+        ordered = in_order(paths)
+        new_room = min((path.datagram_size for path in ordered), default=OVERHEAD) - OVERHEAD
+        for path in ordered:
+            if path.may_send(now=now):
+                self._send_paced(path, ordered, new_room, out, all_paths=paths, now=now)
         for path in paths:
             due = path.received.ack_at
             if due is not None and due <= now and path.use is not PathUse.CLOSED:
-                yield from self._ack_only(path, paths, now=now)
+                self._send_acks(path, paths, out, now=now)
+        return out
 
-    def wake_at(self, paths: list[Path], *, now: float) -> float | None:
-        """When a pacer lets something go that waits, None where nothing waits for a pacer."""
-        wakes = [
-            path.pacer.wake_at(now=now)
-            for path in _in_order(paths)
-            if not path.is_window_limited() and self.scheduler.has_work_for(path, paths=paths)
-        ]
-        return min(wakes, default=None)
+    def handle_timeout(self, paths: Sequence[Path], *, now: float) -> None:
+        """`wake_at` may have passed."""
+        self.scheduler.handle_timeout(paths=in_order(paths), now=now)
+
+    def wake_at(self, paths: Sequence[Path], *, now: float) -> float | None:
+        """When a pacer lets something go that waits, or the scheduler finds more; None where nothing waits."""
+        ordered = in_order(paths)
+        wake = self.scheduler.next_timeout(paths=ordered, now=now)
+        for path in ordered:
+            if not path.is_window_limited() and self.scheduler.has_work_for(path, paths=ordered, now=now):
+                at = path.pacer.wake_at(now=now)
+                wake = at if wake is None or at < wake else wake
+        return wake
 
     # --- kinds of packets ---
 
-    def _urgent(self, path: Path, paths: list[Path], *, now: float) -> Iterator[Transmit]:
+    def _send_urgent(self, path: Path, paths: Sequence[Path], out: list[Transmit], *, now: float) -> None:
         """Probes and what belongs to this path alone: outside of window and pacer."""
         addresses = path.addresses
         for frame, address in addresses.take_waiting():
             if not path.recovery.is_full and addresses.may_send(OVERHEAD + len(frame), to=address):
-                yield self._build(path, paths, frame, [], address, now=now)
+                out.append(self._build(path, paths, frame, [], address, now=now))
         while path.probes > 0 and addresses.may_send(OVERHEAD + len(_PING)):
             path.probes -= 1
-            yield self._build(path, paths, *self._probe(path), now=now)
+            out.append(self._build(path, paths, *self._probe(path), now=now))
         while path.once and not path.recovery.is_full and addresses.may_send(OVERHEAD + len(path.once[0])):
             frames = b""
             room = min(path.datagram_size, addresses.allowance) - OVERHEAD
@@ -63,26 +73,35 @@ class Sender:
             if not frames:
                 path.once.popleft()  # larger than the path takes
                 continue
-            yield self._build(path, paths, frames, [], now=now)
+            out.append(self._build(path, paths, frames, [], now=now))
 
-    def _paced(self, path: Path, paths: list[Path], *, now: float) -> Iterator[Transmit]:
+    def _send_paced(
+        self,
+        path: Path,
+        ordered: Sequence[Path],
+        new_room: int,
+        out: list[Transmit],
+        *,
+        all_paths: Sequence[Path],
+        now: float,
+    ) -> None:
+        room = path.datagram_size - OVERHEAD
+        select = self.scheduler.select
+        if path.received.has_news and self.scheduler.has_work_for(path, paths=ordered, now=now):
+            acks = self._acks(all_paths, now=now)
+            if len(acks) <= new_room - _ACK_ROOM:
+                chunks = select(path, room - len(acks), new_room - len(acks), paths=ordered, now=now)
+                if chunks:  # a copy of a full packet leaves no room for the ACK, which then travels alone
+                    path.received.on_ack_sent()
+                    out.append(self._build(path, ordered, acks, chunks, now=now))
         while path.may_send(now=now):
-            acks = self._acks(paths, now=now) if path.received.has_news else b""
-            room = path.datagram_size - OVERHEAD
-            if len(acks) > room - _ACK_ROOM:
-                acks = b""
-            chunks = self.scheduler.select(path, room - len(acks), paths=paths)
-            if not chunks and acks:
-                # A copy of a full packet leaves no room for the ACK, which then travels alone.
-                acks, chunks = b"", self.scheduler.select(path, room, paths=paths)
+            chunks = select(path, room, new_room, paths=ordered, now=now)
             if not chunks:
                 path.delivery_rate.on_app_limited(path.recovery.bytes_in_flight)
                 return
-            if acks:
-                path.received.on_ack_sent()
-            yield self._build(path, paths, acks, chunks, now=now)
+            out.append(self._build(path, ordered, b"", chunks, now=now))
 
-    def _ack_only(self, path: Path, paths: list[Path], *, now: float) -> Iterator[Transmit]:
+    def _send_acks(self, path: Path, paths: Sequence[Path], out: list[Transmit], *, now: float) -> None:
         path.received.on_ack_sent()
         for payload in self._ack_payloads(path, paths, now=now):
             if not path.addresses.may_send(len(payload) + OVERHEAD):
@@ -90,14 +109,14 @@ class Sender:
             number, address = path.recovery.take_number(now=now), path.addresses.current
             datagram = self._protection.seal(path.path_id, number, payload)
             path.on_packet_sent(None, len(datagram), address, now=now)
-            yield Transmit(path.path_id, datagram, address)
+            out.append(Transmit(path.path_id, datagram, address))
 
     # --- building ---
 
     def _build(
         self,
         path: Path,
-        paths: list[Path],
+        paths: Sequence[Path],
         prefix: bytes,
         chunks: list[Chunk],
         to: Hashable = None,
@@ -107,12 +126,16 @@ class Sender:
         """A packet to an address, None for the path's current one."""
         address = path.addresses.current if to is None else to
         number = path.recovery.take_number(now=now)
-        payload = prefix + b"".join([chunk.frame for chunk in chunks])
+        if len(chunks) == 1 and not prefix:
+            payload = chunks[0].frame
+        else:
+            payload = prefix + b"".join([chunk.frame for chunk in chunks])
         datagram = self._protection.seal(path.path_id, number, payload)
         packet = SentPacket(number, len(datagram), now, chunks)
         path.on_packet_sent(packet, len(datagram), address, now=now)
-        self._outbox.on_sent(packet, path)
-        self.scheduler.on_sent(chunks, path, paths=paths)
+        if chunks:
+            self.scheduler.on_sent(chunks, path, paths=paths, now=now)
+            self._outbox.on_sent(packet, path)
         return Transmit(path.path_id, datagram, address)
 
     def _probe(self, path: Path) -> tuple[bytes, list[Chunk]]:
@@ -129,26 +152,17 @@ class Sender:
         return _PING, []
 
     def _acks(self, paths: Iterable[Path], *, now: float) -> bytes:
-        frames = (path.received.ack_frame(path.path_id, now=now) for path in paths)
-        return b"".join([frame.encode() for frame in frames if frame is not None])
+        return b"".join([path.received.encode_ack(path.path_id, now=now) for path in paths])
 
-    def _ack_payloads(self, path: Path, paths: list[Path], *, now: float) -> Iterator[bytes]:
+    def _ack_payloads(self, path: Path, paths: Sequence[Path], *, now: float) -> Iterator[bytes]:
         """All ACK frames, the path's own first, in as few packets as hold them."""
         own_first = [path, *(other for other in paths if other is not path)]
         room, payload = path.datagram_size - OVERHEAD, b""
         for other in own_first:
-            frame: AckFrame | None = other.received.ack_frame(other.path_id, now=now)
-            encoded = frame.encode() if frame is not None else b""
+            encoded = other.received.encode_ack(other.path_id, now=now)
             if payload and len(payload) + len(encoded) > room:
                 yield payload
                 payload = b""
             payload += encoded
         if payload:
             yield payload
-
-
-def _in_order(paths: list[Path]) -> list[Path]:
-    """Paths that may carry data, best first; those that are down only where no other is left."""
-    open_paths = [path for path in paths if path.use is not PathUse.CLOSED]
-    usable = [path for path in open_paths if path.reachability is not Reachability.DOWN] or open_paths
-    return sorted(usable, key=lambda path: (path.reachability, path.rtt.smoothed))

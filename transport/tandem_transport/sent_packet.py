@@ -23,18 +23,32 @@ class Chunk:
         "in_flight",
         "is_done",
         "is_fin",
+        "is_interactive",
         "is_queued",
+        "losses",
         "paths_in_flight",
         "stream",
     )
 
-    def __init__(self, frame: bytes, stream: "SendStream | None" = None, data_size: int = 0, is_fin: bool = False):
+    def __init__(
+        self,
+        frame: bytes,
+        stream: "SendStream | None" = None,
+        data_size: int = 0,
+        *,
+        is_fin: bool = False,
+        is_interactive: bool = True,
+    ) -> None:
         self.frame = frame
         """Encoded frame; emptied once done, for the chunk may be referred to longer."""
         self.stream = stream
         """The stream whose bytes these are, None for a control frame."""
         self.data_size = data_size
         self.is_fin = is_fin
+        self.is_interactive = is_interactive
+        """Somebody waits for it: a key press, a request, a control frame. What is not is bulk."""
+        self.losses = 0
+        """Packets with it that were declared lost."""
         self.is_done = False
         """Acknowledged in some packet, or no longer wanted (its stream was reset)."""
         self.is_queued = False

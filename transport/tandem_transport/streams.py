@@ -83,7 +83,9 @@ class Streams:
         self._credit = SendCredit(remote.initial_max_data)
         self._send_budget = send_budget or Budget(2 * SESSION_BUFFER)
         self._window = ReceiveWindow(local.initial_max_data, SESSION_BUFFER, receive_budget)
-        self._ready: deque[SendStream] = deque()
+        self._interactive: deque[SendStream] = deque()
+        self._bulk: deque[SendStream] = deque()
+        """Streams with something to cut; each begins as interactive and is found out when its turn comes."""
         self._queued: set[int] = set()
         self._starved: dict[int, SendStream] = {}
         """Streams that have all of the peer's credit that is fair; until it grows they are not asked."""
@@ -242,31 +244,54 @@ class Streams:
 
     # --- output ---
 
-    @property
-    def has_fresh_data(self) -> bool:
+    def has_fresh_data(self, *, takes_bulk: bool = True) -> bool:
         """Some stream could be cut from."""
-        return bool(self._ready)
+        return bool(self._interactive) or (takes_bulk and bool(self._bulk))
 
-    def cut(self, room: int) -> Chunk | None:
-        """The next chunk of new data, of each stream in turn."""
-        ready, left = self._ready, self._credit.left
-        share_of_each = self._credit.share_of_each
-        while ready:
-            sending = ready[0]
-            share = min(left, share_of_each - sending.unread)
-            is_starved = share < min(sending.unsent, _CRUMB)
-            if is_starved or not sending.is_ready:
-                self._queued.discard(sending.stream_id)
-                ready.popleft()
-                if is_starved:
-                    self._starved[sending.stream_id] = sending
-                continue
-            chunk = sending.cut(room, max(share, 0))
-            if chunk is not None:
-                ready.rotate(-1)
-                self._credit.used += chunk.data_size
-            return chunk
+    def has_backlog(self, size: float) -> bool:
+        """Whether more than so many bytes of bulk data wait."""
+        for sending in self._bulk:
+            size -= sending.backlog
+            if size < 0:
+                return True
+        return False
+
+    def cut(self, room: int, *, takes_bulk: bool = True, now: float) -> Chunk | None:
+        """The next chunk of new data: of each interactive stream in turn, then of each bulk one."""
+        while self._interactive:
+            sending = self._interactive[0]
+            if not sending.is_interactive(now=now):
+                self._bulk.append(self._interactive.popleft())
+            elif self._may_cut(sending, self._interactive):
+                return self._cut(sending, self._interactive, room, is_interactive=True)
+        while takes_bulk and self._bulk:
+            if self._may_cut(self._bulk[0], self._bulk):
+                return self._cut(self._bulk[0], self._bulk, room, is_interactive=False)
         return None
+
+    def _may_cut(self, sending: SendStream, queue: deque[SendStream]) -> bool:
+        """Takes a stream out of its queue that has nothing to send, or as much of the peer's credit as is fair."""
+        is_starved = self._share(sending) < min(sending.unsent, _CRUMB)
+        if not is_starved and sending.is_ready:
+            return True
+        self._queued.discard(sending.stream_id)
+        queue.popleft()
+        if is_starved:
+            self._starved[sending.stream_id] = sending
+        return False
+
+    def _cut(
+        self, sending: SendStream, queue: deque[SendStream], room: int, *, is_interactive: bool
+    ) -> Chunk | None:
+        chunk = sending.cut(room, max(self._share(sending), 0), is_interactive=is_interactive)
+        if chunk is not None:
+            queue.rotate(-1)
+            self._credit.used += chunk.data_size
+        return chunk
+
+    def _share(self, sending: SendStream) -> int:
+        """Bytes of the session's credit that this stream may use now."""
+        return min(self._credit.left, self._credit.share_of_each - sending.unread)
 
     def on_chunk_acked(self, chunk: Chunk) -> None:
         """A chunk has arrived for the first time."""
@@ -345,7 +370,7 @@ class Streams:
     def _queue(self, sending: SendStream) -> None:
         if sending.is_ready and sending.stream_id not in self._queued:
             self._queued.add(sending.stream_id)
-            self._ready.append(sending)
+            self._interactive.append(sending)
 
     def _reset_sending(self, sending: SendStream, code: int) -> None:
         if not sending.is_done:

@@ -1,0 +1,171 @@
+"""The scheduler of mode `adaptive`: interactive data on all paths, bulk data spread over them."""
+
+from collections import deque
+from collections.abc import Sequence
+from itertools import islice
+
+from tandem_transport.copies import CopyPlanner
+from tandem_transport.duplicate import purge
+from tandem_transport.frames import PathUse
+from tandem_transport.outbox import LEAST_ROOM, Outbox
+from tandem_transport.parameters import BULK_LOSSES, MAX_COPY_QUEUE, MAX_IDLE_LOOK, STALL_LOOK
+from tandem_transport.paths import Path, Reachability
+from tandem_transport.scheduler import may_repair
+from tandem_transport.sent_packet import Chunk
+
+
+class Adaptive:
+    """In this order: control frames and lost data, copies that are due, data that stalls elsewhere, new data,
+    and in an idle moment copies of what is oldest.
+
+    A path takes bulk data only where waiting for the faster ones would take longer than its own
+    extra delay (earliest completion first), so that a slow path never makes things slower.
+    """
+
+    def __init__(self, outbox: Outbox, *, max_ack_delay: float) -> None:
+        """`max_ack_delay` is the peer's, in seconds."""
+        self._outbox = outbox
+        self._max_ack_delay = max_ack_delay
+        self._copies = CopyPlanner()
+        self._stalled: deque[Chunk] = deque()
+        self._looked_up_to: dict[int, int] = {}
+        """By path id: packets up to this number were found overdue already."""
+        self._looked_at = 0.0
+        self._unacked: deque[Chunk] = deque()
+        """In order of their first sending; what is done is dropped from the front."""
+
+    def select(self, path: Path, room: int, new_room: int, *, paths: Sequence[Path], now: float) -> list[Chunk]:
+        outbox, chunks, full = self._outbox, list[Chunk](), room
+        repairs = may_repair(path, paths)
+        if outbox.control:
+            room = outbox.take_waiting(outbox.control, chunks, room, full)
+        if outbox.lost and repairs:
+            room = self._take_lost(path, paths, chunks, room, full)
+        room = self._copies.take(path, chunks, room)
+        if self._stalled:
+            room = self._take_stalled(path, chunks, room)
+        takes_bulk = repairs and self._takes_bulk(path, paths)
+        outbox.take_new(chunks, room - full + new_room, takes_bulk=takes_bulk, now=now)
+        if not chunks and path.use is not PathUse.METERED:
+            self._take_idle(path, chunks, room)
+        return chunks
+
+    def has_work_for(self, path: Path, *, paths: Sequence[Path], now: float) -> bool:
+        outbox, repairs = self._outbox, may_repair(path, paths)
+        if outbox.control or self._copies.has_due(path) or (repairs and outbox.has_lost()):
+            return True
+        if outbox.streams.has_fresh_data(takes_bulk=False):
+            return True
+        if repairs and outbox.streams.has_fresh_data() and self._takes_bulk(path, paths):
+            return True
+        if any(chunk.is_wanted and not chunk.paths_in_flight & path.bit for chunk in self._stalled):
+            return True
+        return path.use is not PathUse.METERED and self._next_idle(path) is not None
+
+    def on_sent(self, chunks: list[Chunk], path: Path, *, paths: Sequence[Path], now: float) -> None:
+        for chunk in chunks:
+            if chunk.first_packet is not None:
+                continue
+            self._unacked.append(chunk)
+            if chunk.is_interactive:
+                begin_here = [path, *(other for other in paths if other is not path)]
+                self._copies.plan(chunk, begin_here, max_ack_delay=self._max_ack_delay, now=now)
+        self._forget_done()
+
+    def handle_timeout(self, *, paths: Sequence[Path], now: float) -> None:
+        if not paths:
+            return
+        self._copies.handle_timeout(paths, max_ack_delay=self._max_ack_delay, now=now)
+        if len(paths) > 1 and now >= self._looked_at + STALL_LOOK:
+            self._looked_at = now
+            for path in paths:
+                self._look_for_stalls(path, now)
+
+    def next_timeout(self, *, paths: Sequence[Path], now: float) -> float | None:
+        times = [self._copies.next_timeout()]
+        if len(paths) > 1:
+            times += [self._stalls_at(path) for path in paths]
+        return min((time for time in times if time is not None), default=None)
+
+    # --- kinds of data ---
+
+    def _take_lost(self, path: Path, paths: Sequence[Path], chunks: list[Chunk], room: int, full: int) -> int:
+        before = len(chunks)
+        room = self._outbox.take_waiting(self._outbox.lost, chunks, room, full)
+        other = next((other for other in paths if other is not path), None)
+        for chunk in chunks[before:]:
+            if other is not None and (chunk.is_interactive or chunk.losses >= BULK_LOSSES):
+                self._copies.add_now(chunk, other)
+        return room
+
+    def _take_stalled(self, path: Path, chunks: list[Chunk], room: int) -> int:
+        """Data whose only packet is overdue elsewhere."""
+        for _ in range(len(self._stalled)):
+            chunk = self._stalled[0]
+            if chunk.is_wanted and (chunk.paths_in_flight & path.bit or len(chunk.frame) > room):
+                return room
+            self._stalled.popleft()
+            if chunk.is_wanted and chunk not in chunks:
+                chunks.append(chunk)
+                room -= len(chunk.frame)
+        return room
+
+    def _takes_bulk(self, path: Path, paths: Sequence[Path]) -> bool:
+        """Earliest completion first: whether the backlog keeps the faster paths busy for longer than this one delays."""
+        rtt = path.rtt.smoothed
+        rate, least_rtt = 0.0, rtt
+        for other in paths:
+            other_rtt = other.rtt.smoothed
+            if other_rtt and (other_rtt < rtt or not rtt) and other.reachability is Reachability.ACTIVE:
+                rate += other.congestion.pacing_rate
+                least_rtt = min(least_rtt, other_rtt)
+        return not rate or (rtt > 0 and self._outbox.streams.has_backlog(rate * (rtt - least_rtt) / 2))
+
+    def _take_idle(self, path: Path, chunks: list[Chunk], room: int) -> None:
+        while room >= LEAST_ROOM:
+            chunk = self._next_idle(path, besides=chunks)
+            if chunk is None or len(chunk.frame) > room:
+                return
+            chunks.append(chunk)
+            room -= len(chunk.frame)
+
+    def _next_idle(self, path: Path, besides: Sequence[Chunk] = ()) -> Chunk | None:
+        """The oldest chunk that waits for an acknowledgement and that this path has not carried."""
+        self._forget_done()
+        for chunk in islice(self._unacked, MAX_IDLE_LOOK):
+            if not chunk.paths_in_flight & path.bit and chunk.is_wanted and not chunk.is_queued:
+                if chunk not in besides:
+                    return chunk
+        return None
+
+    def _forget_done(self) -> None:
+        unacked = self._unacked
+        while unacked and not unacked[0].is_wanted:
+            unacked.popleft()
+        if len(unacked) > MAX_COPY_QUEUE:
+            purge(unacked)
+
+    # --- stalls ---
+
+    def _overdue_after(self, path: Path) -> float:
+        """Age at which a packet should have been acknowledged."""
+        return path.rtt.smoothed + 4 * path.rtt.variation + self._max_ack_delay
+
+    def _look_for_stalls(self, path: Path, now: float) -> None:
+        latest = now - self._overdue_after(path)
+        for packet in path.recovery.outstanding_after(self._looked_up_to.get(path.path_id, -1)):
+            if packet.sent_at > latest:
+                return
+            self._looked_up_to[path.path_id] = packet.number
+            for chunk in packet.chunks:
+                if chunk.is_wanted and not chunk.is_queued and not chunk.paths_in_flight & ~path.bit:
+                    self._stalled.append(chunk)
+        if len(self._stalled) > MAX_COPY_QUEUE:
+            purge(self._stalled)
+
+    def _stalls_at(self, path: Path) -> float | None:
+        """When the oldest packet that was not found overdue yet will be."""
+        oldest = next(path.recovery.outstanding_after(self._looked_up_to.get(path.path_id, -1)), None)
+        if oldest is None:
+            return None
+        return max(oldest.sent_at + self._overdue_after(path), self._looked_at + STALL_LOOK)

@@ -1,0 +1,88 @@
+"""The scheduler of mode `duplicate`: everything on every path."""
+
+from collections import deque
+from collections.abc import Sequence
+
+from tandem_transport.outbox import LEAST_ROOM, Outbox
+from tandem_transport.parameters import MAX_COPY_QUEUE
+from tandem_transport.paths import Path
+from tandem_transport.scheduler import may_repair
+from tandem_transport.sent_packet import Chunk
+
+
+class Duplicate:
+    """Lost data, then copies of what another path carries, then new data.
+
+    Every path works through its own queue of copies, oldest first. What was acknowledged in
+    the meantime is skipped, so the slower path never holds the faster one back.
+    """
+
+    def __init__(self, outbox: Outbox) -> None:
+        self._outbox = outbox
+        self._copies: dict[int, deque[Chunk]] = {}
+
+    def select(self, path: Path, room: int, new_room: int, *, paths: Sequence[Path], now: float) -> list[Chunk]:
+        outbox, chunks, full = self._outbox, list[Chunk](), room
+        if outbox.control:
+            room = outbox.take_waiting(outbox.control, chunks, room, full)
+        if outbox.lost and may_repair(path, paths):
+            room = outbox.take_waiting(outbox.lost, chunks, room, full)
+        room = self._take_copies(path, chunks, room)
+        outbox.take_new(chunks, room - full + new_room, now=now)
+        return chunks
+
+    def has_work_for(self, path: Path, *, paths: Sequence[Path], now: float) -> bool:
+        outbox = self._outbox
+        if outbox.control or outbox.streams.has_fresh_data() or self._next_copy(path) is not None:
+            return True
+        return outbox.has_lost() and may_repair(path, paths)
+
+    def on_sent(self, chunks: list[Chunk], path: Path, *, paths: Sequence[Path], now: float) -> None:
+        to_copy = [chunk for chunk in chunks if not chunk.paths_in_flight]
+        if not to_copy:
+            return
+        for other in paths:
+            if other is path:
+                continue
+            queue = self._copies.setdefault(other.path_id, deque())
+            for chunk in to_copy:
+                if chunk.first_lost_at is None:
+                    queue.append(chunk)
+                else:
+                    queue.appendleft(chunk)  # a retransmission: its copy is urgent
+            if len(queue) > MAX_COPY_QUEUE:
+                purge(queue)
+
+    def handle_timeout(self, *, paths: Sequence[Path], now: float) -> None:
+        pass
+
+    def next_timeout(self, *, paths: Sequence[Path], now: float) -> float | None:
+        return None
+
+    def _take_copies(self, path: Path, chunks: list[Chunk], room: int) -> int:
+        while room >= LEAST_ROOM:
+            chunk = self._next_copy(path)
+            if chunk is None or len(chunk.frame) > room:
+                break
+            self._copies[path.path_id].popleft()
+            if chunk not in chunks:
+                chunks.append(chunk)
+                room -= len(chunk.frame)
+        return room
+
+    def _next_copy(self, path: Path) -> Chunk | None:
+        """The oldest chunk that is worth copying on this path; drops what is not."""
+        queue = self._copies.get(path.path_id)
+        while queue:
+            chunk = queue[0]
+            if chunk.is_wanted and not chunk.is_queued and not chunk.paths_in_flight & path.bit:
+                return chunk
+            queue.popleft()
+        return None
+
+
+def purge(queue: deque[Chunk]) -> None:
+    """Makes room in a queue of chunks: what is no longer wanted goes first, then the oldest."""
+    wanted = [chunk for chunk in queue if chunk.is_wanted][-MAX_COPY_QUEUE // 2 :]
+    queue.clear()
+    queue.extend(wanted)
