@@ -111,7 +111,7 @@ class Lc2:
         rebase = 0.0
         if ack.is_round_start:
             self._phase_rounds += 1
-        if ack.sample is not None and (ack.is_round_start or self.phase is Phase.START):
+        if ack.sample is not None and ack.sample.spanned and (ack.is_round_start or self.phase is Phase.START):
             self._take_sample(ack, ack.sample)
         if ack.is_round_start:
             rebase = self._end_round(ack)
@@ -172,7 +172,8 @@ class Lc2:
         is_app_limited = ack.sample is not None and ack.sample.is_app_limited
         match self.phase:
             case Phase.START:
-                self._end_start_round(ack, is_app_limited)
+                # A round without a sample says nothing either: the first packets of a quiet path come singly.
+                self._end_start_round(ack, is_app_limited or ack.sample is None)
             case Phase.DRAIN:
                 if self._phase_rounds >= DRAIN_ROUNDS:
                     self._enter(Phase.CRUISE, 1.0, ack.now)

@@ -20,6 +20,10 @@ _MAX_KNOWN = 8
 _CHALLENGE_INTERVAL = 0.5
 """Seconds between two challenges to one address, and between two moves to unproven ones."""
 
+_FIRST_REPEAT = 0.1
+"""Seconds after which the first challenge is repeated, the next after twice as long: until the answer comes, the
+path carries little, and on a bad link one of three round trips is lost."""
+
 _HOME_CHALLENGES = 6
 """Challenges to the last proven address; one that answers none of them is gone."""
 
@@ -131,12 +135,12 @@ class PathAddresses:
     def tend(self, *, now: float) -> None:
         """Repeats challenges that are due."""
         for record in self._doubted():
-            if self._is_due(record, now):
+            if now >= _repeat_at(record):
                 self._challenge(record, now)
 
     def next_timeout(self) -> float | None:
         """When `tend` has something to do."""
-        return min((record.challenged_at + _CHALLENGE_INTERVAL for record in self._doubted()), default=None)
+        return min(map(_repeat_at, self._doubted()), default=None)
 
     # --- output ---
 
@@ -204,3 +208,9 @@ class PathAddresses:
             del self._known[others[0].address]
         record = self._known[source] = _Record(source, is_proven=False)
         return record
+
+
+def _repeat_at(record: _Record) -> float:
+    """When a challenge that was not answered is repeated."""
+    doublings = min(max(record.challenges, 1) - 1, 8)
+    return record.challenged_at + min(_CHALLENGE_INTERVAL, _FIRST_REPEAT * 2.0**doublings)

@@ -34,6 +34,9 @@ class Sender:
         for path in ordered:
             if path.may_send(now=now):
                 self._send_paced(path, ordered, new_room, out, all_paths=paths, now=now)
+            if not path.addresses.may_send(path.datagram_size):
+                # What an unproven address may get says nothing of what the path could carry.
+                path.delivery_rate.on_app_limited(path.recovery.bytes_in_flight)
         for path in paths:
             due = path.received.ack_at
             if due is not None and due <= now and path.use is not PathUse.CLOSED:
