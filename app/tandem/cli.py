@@ -178,8 +178,6 @@ def client_command(
     from tandem.state import default_directory, instance_id
     from tandem_transport import TransportParameters
 
-    if mode == "adaptive":
-        raise UsageError("--mode adaptive: this version has duplicate only", "leave --mode out")
     options: dict[str, Any] = {"link": [_parse_link(item) for item in link]} if link else {}
     options |= {"socks": {"listen": socks}} if socks else {}
     options |= {"listen": [_parse_listen(item) for item in listen]} if listen else {}

@@ -22,6 +22,7 @@ from tandem_transport import (
     Connected,
     HandshakeRefused,
     HandshakeUnanswered,
+    Mode,
     SessionClosed,
     TransportError,
     TransportParameters,
@@ -73,6 +74,7 @@ class Client:
             self._links,
             parameters=self._parameters,
             instance_id=self._instance_id,
+            mode=Mode[self._config.mode.upper()],
             on_event=self._on_event,
         )
         try:

@@ -26,6 +26,8 @@ class Impairment:
     """Bytes per second, 0 for no limit."""
     queue: float = 0.1
     """Seconds of packets that wait for a limited rate; more are dropped."""
+    mtu: int = 0
+    """Bytes of the largest packet that gets through, 0 for no limit; larger ones vanish without a word."""
     outages: tuple[tuple[float, float], ...] = ()
     """(begin, end) in the link's own time, between which nothing gets through."""
     duplicate: float = 0.0
@@ -56,7 +58,8 @@ class ImpairedLink:
             self.dropped += 1
             return []
         model = self.impairment
-        if self._random.random() < model.loss or self._is_out(departs_at):
+        is_too_large = 0 < model.mtu < size
+        if self._random.random() < model.loss or is_too_large or self._is_out(departs_at):
             self.lost += 1
             return []
         arrivals = [self._arrival(departs_at)]

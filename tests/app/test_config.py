@@ -64,7 +64,7 @@ def test_all_mistakes_at_once_with_place_value_and_what_is_accepted(tmp_path: Pa
     lines = str(caught.value).splitlines()
     assert lines[0] == "configuration: 7 problems"
     assert set(lines[1:]) == {
-        f"  {file}: mode: input should be 'duplicate', got 'fast'",
+        f"  {file}: mode: input should be 'duplicate' or 'adaptive', got 'fast'",
         f"  {file}: sokcs: unknown key, did you mean `socks`?",
         f"  {file}: link[0].bnd: unknown key, did you mean `bind`?",
         f"  {file}: listen[0].port: input should be less than or equal to 65535, got 70000",

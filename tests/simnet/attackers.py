@@ -48,7 +48,7 @@ class HostileClient:
         timestamp_us = round(network.now * 1e6) + 10**9
         handshake = first_message(network.random, key, timestamp_us, instance_id)
         self._deliver(handshake.first_message())
-        answer = handshake.read_answer(next(split_datagram(self.received[0])))
+        answer = handshake.read_answer(split_datagram(self.received[0])[0])
         assert isinstance(answer, Established)
         self._protection = answer.protection
         self._number = 0

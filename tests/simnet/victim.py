@@ -23,9 +23,9 @@ def established() -> tuple[Established, Established]:
         token=bytes(16),
         randomness=random.randbytes,
     )
-    server = ServerHandshake(SERVER_KEY, next(split_datagram(client.first_message())))
+    server = ServerHandshake(SERVER_KEY, split_datagram(client.first_message())[0])
     answer, at_server = server.accept(b"c" * 16, b"r" * 16, TransportParameters(), random.randbytes)
-    at_client = client.read_answer(next(split_datagram(answer)))
+    at_client = client.read_answer(split_datagram(answer)[0])
     assert isinstance(at_client, Established)
     return at_client, at_server
 

@@ -62,7 +62,7 @@ async def test_a_link_without_an_address_has_no_socket_and_says_why() -> None:
     machine.addresses = []
     with pytest.raises(OSError, match="the interface is gone"):
         await link.follow(ignore, rotate=False)
-    link.transmit(b"lost")
+    link.transmit([b"lost"])
     machine.addresses = [A]
     await link.follow(ignore, rotate=False)
     assert local(link) == "127.0.0.2"

@@ -8,7 +8,7 @@ from tandem_transport.copies import CopyPlanner
 from tandem_transport.duplicate import purge
 from tandem_transport.frames import PathUse
 from tandem_transport.outbox import LEAST_ROOM, Outbox
-from tandem_transport.parameters import BULK_LOSSES, MAX_COPY_QUEUE, MAX_IDLE_LOOK, STALL_LOOK
+from tandem_transport.parameters import BULK_LOSSES, IDLE_AFTER, MAX_COPY_QUEUE, MAX_IDLE_LOOK, STALL_LOOK
 from tandem_transport.paths import Path, Reachability
 from tandem_transport.scheduler import may_repair
 from tandem_transport.sent_packet import Chunk
@@ -33,6 +33,8 @@ class Adaptive:
         self._looked_at = 0.0
         self._unacked: deque[Chunk] = deque()
         """In order of their first sending; what is done is dropped from the front."""
+        self._idle_at = 0.0
+        """When the session has had nothing new to send for long enough."""
 
     def select(self, path: Path, room: int, new_room: int, *, paths: Sequence[Path], now: float) -> list[Chunk]:
         outbox, chunks, full = self._outbox, list[Chunk](), room
@@ -46,7 +48,7 @@ class Adaptive:
             room = self._take_stalled(path, chunks, room)
         takes_bulk = repairs and self._takes_bulk(path, paths)
         outbox.take_new(chunks, room - full + new_room, takes_bulk=takes_bulk, now=now)
-        if not chunks and path.use is not PathUse.METERED:
+        if not chunks and self._is_idle(path, now):
             self._take_idle(path, chunks, room)
         return chunks
 
@@ -60,13 +62,14 @@ class Adaptive:
             return True
         if any(chunk.is_wanted and not chunk.paths_in_flight & path.bit for chunk in self._stalled):
             return True
-        return path.use is not PathUse.METERED and self._next_idle(path) is not None
+        return self._is_idle(path, now) and self._next_idle(path) is not None
 
     def on_sent(self, chunks: list[Chunk], path: Path, *, paths: Sequence[Path], now: float) -> None:
         for chunk in chunks:
             if chunk.first_packet is not None:
                 continue
             self._unacked.append(chunk)
+            self._idle_at = now + IDLE_AFTER
             if chunk.is_interactive:
                 begin_here = [path, *(other for other in paths if other is not path)]
                 self._copies.plan(chunk, begin_here, max_ack_delay=self._max_ack_delay, now=now)
@@ -83,6 +86,8 @@ class Adaptive:
 
     def next_timeout(self, *, paths: Sequence[Path], now: float) -> float | None:
         times = [self._copies.next_timeout()]
+        if self._idle_at > now:
+            times.append(self._idle_at)
         if len(paths) > 1:
             times += [self._stalls_at(path) for path in paths]
         return min((time for time in times if time is not None), default=None)
@@ -111,7 +116,7 @@ class Adaptive:
         return room
 
     def _takes_bulk(self, path: Path, paths: Sequence[Path]) -> bool:
-        """Earliest completion first: whether the backlog keeps the faster paths busy for longer than this one delays."""
+        """Earliest completion first: whether the backlog keeps faster paths busy for longer than this one delays."""
         rtt = path.rtt.smoothed
         rate, least_rtt = 0.0, rtt
         for other in paths:
@@ -120,6 +125,12 @@ class Adaptive:
                 rate += other.congestion.pacing_rate
                 least_rtt = min(least_rtt, other_rtt)
         return not rate or (rtt > 0 and self._outbox.streams.has_backlog(rate * (rtt - least_rtt) / 2))
+
+    def _is_idle(self, path: Path, now: float) -> bool:
+        """There is nothing new, or only what faster paths carry sooner; a download that takes breath is not idle."""
+        if path.use is PathUse.METERED or not self._unacked:
+            return False
+        return now >= self._idle_at or self._outbox.streams.has_fresh_data()
 
     def _take_idle(self, path: Path, chunks: list[Chunk], room: int) -> None:
         while room >= LEAST_ROOM:
@@ -133,9 +144,10 @@ class Adaptive:
         """The oldest chunk that waits for an acknowledgement and that this path has not carried."""
         self._forget_done()
         for chunk in islice(self._unacked, MAX_IDLE_LOOK):
-            if not chunk.paths_in_flight & path.bit and chunk.is_wanted and not chunk.is_queued:
-                if chunk not in besides:
-                    return chunk
+            if chunk.paths_in_flight & path.bit or chunk.is_queued or not chunk.is_wanted:
+                continue
+            if chunk not in besides:
+                return chunk
         return None
 
     def _forget_done(self) -> None:

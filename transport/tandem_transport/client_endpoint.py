@@ -120,13 +120,13 @@ class ClientEndpoint:
     def receive_datagram(self, path_id: int, data: bytes, *, now: float, source: Hashable = None) -> None:
         """A datagram that arrived on a link."""
         self._now = now
-        packet = next(split_datagram(data), None)
-        if packet is None:
+        packets = split_datagram(data)
+        if not packets:
             return
+        packet = packets[0]
         if packet.packet_type in (PacketType.TRANSPORT, PacketType.STATELESS_RESET):
             if self._connection is not None:
-                self._connection.receive_datagram(path_id, data, now=now)
-                self._collect(now)
+                self._connection.receive_packets(path_id, packets, now=now)
             return
         for handshake in self._handshakes:
             if handshake.handshake_id == packet.connection_id:

@@ -1,7 +1,7 @@
 """A session: streams over several paths. A value that is fed and questioned; no sockets, no clock."""
 
 from collections import deque
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator
 
 from tandem_transport.adaptive import Adaptive
 from tandem_transport.closing import Closing
@@ -116,6 +116,8 @@ class Connection:
             takes_policy=not is_client,
             max_ack_delay=self._peer_max_ack_delay,
         )
+        self._rtt = 0.0
+        """The least smoothed RTT of all paths, as of the last turn."""
         self._bytes_sent = 0
         self.packets_dropped = 0
 
@@ -123,8 +125,14 @@ class Connection:
 
     def receive_datagram(self, path_id: int, data: bytes, *, now: float, source: Hashable = None) -> None:
         """A datagram that arrived on a path, from an address that only the driver understands."""
+        self.receive_packets(path_id, split_datagram(data), now=now, source=source)
+
+    def receive_packets(
+        self, path_id: int, packets: Iterable[PacketView], *, now: float, source: Hashable = None
+    ) -> None:
+        """The same, for an owner who has split the datagram to see whose it is."""
         self._now = now
-        for packet in split_datagram(data):
+        for packet in packets:
             if packet.connection_id != self.connection_id:
                 self.packets_dropped += 1
             elif packet.packet_type is PacketType.STATELESS_RESET:
@@ -207,13 +215,13 @@ class Connection:
         """The application has passed on `size` bytes of StreamDataReceived; more may come."""
         if self._is_terminated:
             return
-        self._guard(lambda: self._streams.consume(stream_id, size, rtt=self._least_rtt(), now=self._now))
+        self._guard(lambda: self._streams.consume(stream_id, size, rtt=self._rtt, now=self._now))
 
     def reset_stream(self, stream_id: int, code: int = ErrorCode.STREAM_CANCELLED) -> None:
         """Ends both directions at once, as a TCP reset does; does nothing to a stream that is over."""
         if self._is_terminated:
             return
-        self._guard(lambda: self._streams.reset(stream_id, code, rtt=self._least_rtt(), now=self._now))
+        self._guard(lambda: self._streams.reset(stream_id, code, rtt=self._rtt, now=self._now))
 
     def send_datagram(self, flow_id: int, data: bytes) -> bool:
         """An unreliable message, copied on all paths; False where it is too large for a packet."""
@@ -257,6 +265,7 @@ class Connection:
         self._now = now
         if not self._is_terminated:
             self._protection.update_if_due(now=now)
+            self._rtt = self._least_rtt()
             self._outbox.note_blocked(self._paths.values())
             self._follow_mode()
             yield from self._sender.packets(list(self._paths.values()), now=now)
@@ -358,16 +367,21 @@ class Connection:
         elif self._closing is not None and path is not None:
             self._closing.receive(path, number, payload, now=self._now)
         elif not self._is_terminated:
-            self._guard(lambda: self._process(packet, number, payload, source))
+            try:
+                self._process(packet, number, payload, source)
+            except (DecodeError, PeerError) as error:
+                self._on_violation(error)
 
     def _process(self, packet: PacketView, number: int, payload: bytes, source: Hashable) -> None:
-        path = self._path_of(packet.path_id)
+        path = self._paths.get(packet.path_id) or self._path_of(packet.path_id)
         has_gap = path.on_packet_received(number, len(packet.data), source, now=self._now)
         self._liveness.last_received_at = self._now
         frames = decode_frames(payload)
-        if not all(isinstance(frame, NOT_ACK_ELICITING) for frame in frames):
-            self._schedule_acks(path, has_gap=has_gap)
-        self._receiver.receive(frames, path, rtt=self._least_rtt(), now=self._now)
+        for frame in frames:
+            if not isinstance(frame, NOT_ACK_ELICITING):
+                self._schedule_acks(path, has_gap=has_gap)
+                break
+        self._receiver.receive(frames, path, rtt=self._rtt, now=self._now)
 
     def _path_of(self, path_id: int) -> Path:
         path = self._paths.get(path_id)
@@ -451,10 +465,14 @@ class Connection:
         """Runs what a peer may have caused; its violations end the session, not the process."""
         try:
             action()
-        except DecodeError as error:
-            self._terminate(ErrorCode.FRAME_ENCODING_ERROR, str(error), is_remote=False)
-        except PeerError as error:
+        except (DecodeError, PeerError) as error:
+            self._on_violation(error)
+
+    def _on_violation(self, error: DecodeError | PeerError) -> None:
+        if isinstance(error, PeerError):
             self._terminate(error.code, error.reason, is_remote=False)
+        else:
+            self._terminate(ErrorCode.FRAME_ENCODING_ERROR, str(error), is_remote=False)
 
     def _terminate(self, code: int, reason: str, *, is_remote: bool) -> None:
         if self._is_terminated:

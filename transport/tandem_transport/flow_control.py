@@ -177,9 +177,9 @@ class SendCredit:
         self._peer.raise_limit(limit, window, self.used)
 
     @property
-    def share_of_each(self) -> int:
-        """Bytes that any one stream may have sent that the peer's application has not read."""
-        return fair_share(self.left, self._peer.window)
+    def window(self) -> int:
+        """Of which the peer shares out `fair_share` to each stream."""
+        return self._peer.window
 
     @property
     def left(self) -> int:

@@ -9,7 +9,7 @@ Handshake messages have no packet number. The length is that of the whole packet
 one datagram may hold several, and so that UDP_GRO may merge datagrams.
 """
 
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable
 from enum import IntEnum
 from struct import Struct
 from typing import NamedTuple
@@ -18,6 +18,7 @@ from tandem_transport.parameters import MAX_PACKETS_PER_DATAGRAM, TAG_SIZE
 
 _PREFIX = Struct(">B16sBH")
 _TRANSPORT = Struct(">B16sBHHI")
+_NUMBER = Struct(">HI")
 
 PREFIX_SIZE = _PREFIX.size
 HEADER_SIZE = _TRANSPORT.size
@@ -49,12 +50,8 @@ class PacketView(NamedTuple):
     path_id: int
     data: bytes
     """The whole packet, header included."""
-
-    @property
-    def packet_number(self) -> int:
-        """Of a TRANSPORT packet."""
-        high, low = _TRANSPORT.unpack_from(self.data)[4:]
-        return int(high << 32 | low)
+    packet_number: int
+    """Of a TRANSPORT packet."""
 
     @property
     def body(self) -> bytes:
@@ -71,15 +68,17 @@ class Transmit(NamedTuple):
     """Where to, as the driver named it in `receive_datagram`; None for the path's own endpoint."""
 
 
-def split_datagram(datagram: bytes) -> Iterator[PacketView]:
+def split_datagram(datagram: bytes) -> list[PacketView]:
     """The packets of a datagram, at most MAX_PACKETS_PER_DATAGRAM; ends at the first malformed one."""
-    position = 0
-    for _ in range(MAX_PACKETS_PER_DATAGRAM):
+    views: list[PacketView] = []
+    position, end = 0, len(datagram)
+    while position < end and len(views) < MAX_PACKETS_PER_DATAGRAM:
         view = _view(datagram, position)
         if view is None:
-            return
-        yield view
+            break
+        views.append(view)
         position += len(view.data)
+    return views
 
 
 def _view(datagram: bytes, position: int) -> PacketView | None:
@@ -89,11 +88,17 @@ def _view(datagram: bytes, position: int) -> PacketView | None:
     packet_type = _TYPES.get(flags >> 4)
     if packet_type is None or flags & _RESERVED or position + length > len(datagram):
         return None
-    if length < (OVERHEAD if packet_type is PacketType.TRANSPORT else PREFIX_SIZE):
+    number = 0
+    if packet_type is PacketType.TRANSPORT:
+        if length < OVERHEAD:
+            return None
+        high, low = _NUMBER.unpack_from(datagram, position + PREFIX_SIZE)
+        number = high << 32 | low
+    elif length < PREFIX_SIZE:
         return None
     whole = position == 0 and length == len(datagram)
     data = datagram if whole else datagram[position : position + length]
-    return PacketView(packet_type, flags & _KEY_PHASE, connection_id, path_id, data)
+    return PacketView(packet_type, flags & _KEY_PHASE, connection_id, path_id, data, number)
 
 
 def transport_header(key_phase: int, connection_id: bytes, path_id: int, size: int, number: int) -> bytes:

@@ -41,6 +41,21 @@ RESET_TOKEN_SIZE = 16
 BASE_DATAGRAM_SIZE = 1200
 """UDP payload that every path is assumed to carry (RFC 9000 section 14)."""
 
+DATAGRAM_SIZES = (1472, 1452, 1432, 1392, 1352, 1312, 1252)
+"""UDP payloads that a path is probed for: Ethernet with IPv4, with IPv6, with a tunnel or two in between, LTE."""
+
+MTU_PROBES = 3
+"""Probes of one size that are lost before it is ruled out (RFC 8899 section 5.1.2)."""
+
+MTU_RETRY = 600.0
+"""Seconds after which a search for larger packets begins anew (RFC 8899 section 5.1.1)."""
+
+BLACK_HOLE_LOSSES = 6
+"""Large packets lost in a row, with no large one acknowledged between them, ..."""
+
+BLACK_HOLE_PROOFS = 3
+"""... and small ones acknowledged that were sent after the first of them: the route has become narrower."""
+
 GRANULARITY = 0.001
 """Timers below 1 ms fire at once in an event loop: the least that is worth waiting for."""
 
@@ -190,6 +205,10 @@ BULK_LOSSES = 2
 
 STALL_LOOK = 0.005
 """Seconds between two looks for packets that are overdue."""
+
+IDLE_AFTER = 0.005
+"""Seconds without new data after which a path that has room copies what is oldest: a sender's pause for breath is
+shorter, and every copy costs its share of a core."""
 
 MAX_IDLE_LOOK = 400
 """Unacknowledged chunks that an idle path looks at for one that is worth a copy."""

@@ -9,11 +9,11 @@ from tandem_transport.congestion import AckSummary, CongestionController
 from tandem_transport.counters import PathCounters
 from tandem_transport.delivery_rate import DeliveryRateEstimator, DeliverySample
 from tandem_transport.frames import AckFrame, PathCount, PathUse
-from tandem_transport.pacing import Pacer
 from tandem_transport.loss_rate import LossRate
+from tandem_transport.mtu import MtuDiscovery
+from tandem_transport.pacing import Pacer
 from tandem_transport.packets import OVERHEAD
 from tandem_transport.parameters import (
-    BASE_DATAGRAM_SIZE,
     DOWN_AFTER,
     MAX_DATAGRAM_QUEUE,
 )
@@ -77,7 +77,9 @@ class Path:
         """Encoded frames for this path alone, sent once and never again."""
         self.probes = 0
         """Packets to be sent at once, whatever window and pacer say."""
-        self.datagram_size = BASE_DATAGRAM_SIZE
+        self.mtu = MtuDiscovery()
+        self.datagram_size = self.mtu.size
+        """UDP payload of a full packet."""
         self.last_sent_at = epoch
         self.last_received_at: float | None = None
         self.status = PathStatus.PROBING
@@ -126,6 +128,8 @@ class Path:
         self.queue = QueueDelayEstimator(after=newest)
         self.congestion = self._make_congestion()
         self.loss_rate = LossRate()
+        self.mtu = MtuDiscovery()
+        self.datagram_size = self.mtu.size
 
     # --- receiving ---
 
@@ -156,6 +160,13 @@ class Path:
         if self.recovery.bytes_in_flight + size > self.congestion.congestion_window or self.recovery.is_full:
             return False
         return self.pacer.may_send(now=now) and self.addresses.may_send(size)
+
+    def mtu_probe_size(self, *, now: float) -> int | None:
+        """Size of a probe for larger packets that should leave now, None for none."""
+        if self.recovery.last_acked_at is None or self.recovery.is_full:
+            return None
+        size = self.mtu.due(now=now)
+        return size if size is not None and self.addresses.may_send(2 * size) else None
 
     def is_window_limited(self) -> bool:
         """Only an acknowledgement can make this path send again."""
@@ -188,6 +199,9 @@ class Path:
         result = self.recovery.on_ack_received(ack, now=now)
         if result.acked:
             self._on_answer(now=now)
+            for packet in result.acked:
+                if self.mtu.on_acked(packet, now=now):
+                    self.datagram_size = self.mtu.size
         if result.lost:
             self._on_lost(result.lost, was_down=was_down, max_ack_delay=max_ack_delay, now=now)
         if result.acked:
@@ -228,6 +242,11 @@ class Path:
             self.pacer.next_send_at = now
 
     def _on_lost(self, lost: list[SentPacket], *, was_down: bool, max_ack_delay: float, now: float) -> None:
+        for packet in lost:
+            self.mtu.on_lost(packet, now=now)
+        lost = [packet for packet in lost if not packet.is_mtu_probe]
+        if not lost:
+            return
         span = lost[-1].sent_at - lost[0].sent_at
         if was_down or (len(lost) > 3 and span > _OUTAGE_PTOS * self.rtt.probe_timeout(max_ack_delay)):
             return

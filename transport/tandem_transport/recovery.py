@@ -104,6 +104,10 @@ class Recovery:
             if packet.number > number:
                 yield packet
 
+    def outstanding_packet(self, number: int) -> SentPacket:
+        """One of them."""
+        return self._sent[number]
+
     def sent_at(self, number: int) -> float | None:
         """When a packet was sent, ACK-only ones included; None where that is forgotten."""
         if not self.next_number - SENT_TIMES <= number < self.next_number:

@@ -12,7 +12,7 @@ from tandem_transport.parameters import (
     SEND_AHEAD,
 )
 from tandem_transport.sent_packet import Chunk
-from tandem_transport.varint import encode_varint
+from tandem_transport.varint import varint_size
 
 _LEAST_ROOM = 32
 """A packet with less room than this gets no data: the header would outweigh it."""
@@ -140,4 +140,4 @@ class SendStream:
 
 
 def _header_size(stream_id: int, offset: int) -> int:
-    return 1 + len(encode_varint(stream_id)) + len(encode_varint(offset)) + 2
+    return 1 + varint_size(stream_id) + varint_size(offset) + 2

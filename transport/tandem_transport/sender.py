@@ -5,6 +5,7 @@ from collections.abc import Hashable, Iterable, Iterator, Sequence
 from tandem_transport.frames import FrameType, PathUse
 from tandem_transport.outbox import Outbox
 from tandem_transport.packets import OVERHEAD, Transmit
+from tandem_transport.parameters import BASE_DATAGRAM_SIZE
 from tandem_transport.paths import Path
 from tandem_transport.protection import PacketProtection
 from tandem_transport.scheduler import Scheduler, in_order
@@ -32,6 +33,9 @@ class Sender:
         ordered = in_order(paths)
         new_room = min((path.datagram_size for path in ordered), default=OVERHEAD) - OVERHEAD
         for path in ordered:
+            size = path.mtu_probe_size(now=now)
+            if size is not None:
+                self._send_mtu_probe(path, ordered, size, out, now=now)
             if path.may_send(now=now):
                 self._send_paced(path, ordered, new_room, out, all_paths=paths, now=now)
             if not path.addresses.may_send(path.datagram_size):
@@ -104,6 +108,13 @@ class Sender:
                 return
             out.append(self._build(path, ordered, b"", chunks, now=now))
 
+    def _send_mtu_probe(self, path: Path, paths: Sequence[Path], size: int, out: list[Transmit], *, now: float) -> None:
+        """And a small packet after it, whose acknowledgement tells that the probe is lost, should it be."""
+        number = path.recovery.next_number
+        out.append(self._build(path, paths, _PING + bytes(size - OVERHEAD - len(_PING)), [], now=now))
+        path.mtu.on_probe_sent(path.recovery.outstanding_packet(number))
+        out.append(self._build(path, paths, _PING, [], now=now))
+
     def _send_acks(self, path: Path, paths: Sequence[Path], out: list[Transmit], *, now: float) -> None:
         path.received.on_ack_sent()
         for payload in self._ack_payloads(path, paths, now=now):
@@ -147,7 +158,9 @@ class Sender:
         if path.is_fresh and path.addresses.may_send(path.datagram_size):
             path.is_fresh = False
             return _PING + bytes(room), []
-        if path.addresses.may_send(path.datagram_size):
+        # Where large packets vanish, small ones have to tell.
+        is_small = path.mtu.size > BASE_DATAGRAM_SIZE and path.recovery.pto_count > 1 and path.recovery.pto_count % 2
+        if path.addresses.may_send(path.datagram_size) and not is_small:
             for packet in path.recovery.outstanding():
                 wanted = [chunk for chunk in packet.chunks if chunk.is_wanted]
                 if wanted and sum(len(chunk.frame) for chunk in wanted) <= room:

@@ -82,6 +82,7 @@ class SentPacket:
         "full_size",
         "is_app_limited",
         "is_below_capacity",
+        "is_mtu_probe",
         "number",
         "reference",
         "sent_at",
@@ -98,6 +99,8 @@ class SentPacket:
         self.is_below_capacity = False
         """Sent at less than the path's capacity: its loss cannot come from a queue of ours."""
         self.is_app_limited = False
+        self.is_mtu_probe = False
+        """Larger than what the path is known to carry: its loss is no sign of congestion."""
         self.sent_bytes = 0
         """Bytes ever sent on the path, this packet included."""
         self.reference = _NO_REFERENCE

@@ -137,13 +137,14 @@ class ServerEndpoint:
 
     def receive_datagram(self, data: bytes, *, source: Hashable, now: float) -> None:
         """A datagram from an address that only the driver understands."""
-        packet = next(split_datagram(data), None)
+        packets = split_datagram(data)
+        packet = packets[0] if packets else None
         if packet is None:
             self.counters.malformed += 1
         elif self._is_closing and packet.connection_id not in self._sessions:
             return
         elif packet.packet_type is PacketType.TRANSPORT:
-            self._receive_transport(packet, data, source, now)
+            self._receive_transport(packet, packets, source, now)
         elif packet.packet_type is PacketType.INITIATION:
             self._receive_initiation(packet, source, now)
         else:
@@ -201,13 +202,13 @@ class ServerEndpoint:
 
     # --- transport packets ---
 
-    def _receive_transport(self, packet: PacketView, data: bytes, source: Hashable, now: float) -> None:
+    def _receive_transport(self, packet: PacketView, packets: list[PacketView], source: Hashable, now: float) -> None:
         connection_id = packet.connection_id
         session = self._sessions.get(connection_id) or self._embryo(connection_id, now)
         if session is None:
             self._reset(packet, source, now)
             return
-        session.connection.receive_datagram(packet.path_id, data, now=now, source=source)
+        session.connection.receive_packets(packet.path_id, packets, now=now, source=source)
         if connection_id not in self._sessions:
             if not session.connection.is_confirmed:
                 return

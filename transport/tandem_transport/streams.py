@@ -260,38 +260,40 @@ class Streams:
         """The next chunk of new data: of each interactive stream in turn, then of each bulk one."""
         while self._interactive:
             sending = self._interactive[0]
-            if not sending.is_interactive(now=now):
+            if sending.is_interactive(now=now):
+                if self._is_ready(sending, self._interactive):
+                    return self._cut(self._interactive, room, is_interactive=True)
+            else:
                 self._bulk.append(self._interactive.popleft())
-            elif self._may_cut(sending, self._interactive):
-                return self._cut(sending, self._interactive, room, is_interactive=True)
         while takes_bulk and self._bulk:
-            if self._may_cut(self._bulk[0], self._bulk):
-                return self._cut(self._bulk[0], self._bulk, room, is_interactive=False)
+            if self._is_ready(self._bulk[0], self._bulk):
+                return self._cut(self._bulk, room, is_interactive=False)
         return None
 
-    def _may_cut(self, sending: SendStream, queue: deque[SendStream]) -> bool:
+    def _is_ready(self, sending: SendStream, queue: deque[SendStream]) -> bool:
         """Takes a stream out of its queue that has nothing to send, or as much of the peer's credit as is fair."""
-        is_starved = self._share(sending) < min(sending.unsent, _CRUMB)
-        if not is_starved and sending.is_ready:
-            return True
+        if sending.is_ready:
+            if self._share(sending) >= min(sending.unsent, _CRUMB):
+                return True
+            self._starved[sending.stream_id] = sending
         self._queued.discard(sending.stream_id)
         queue.popleft()
-        if is_starved:
-            self._starved[sending.stream_id] = sending
         return False
 
-    def _cut(
-        self, sending: SendStream, queue: deque[SendStream], room: int, *, is_interactive: bool
-    ) -> Chunk | None:
+    def _cut(self, queue: deque[SendStream], room: int, *, is_interactive: bool) -> Chunk | None:
+        """A chunk of the first stream in a queue."""
+        sending = queue[0]
         chunk = sending.cut(room, max(self._share(sending), 0), is_interactive=is_interactive)
         if chunk is not None:
-            queue.rotate(-1)
+            if len(queue) > 1:
+                queue.rotate(-1)
             self._credit.used += chunk.data_size
         return chunk
 
     def _share(self, sending: SendStream) -> int:
         """Bytes of the session's credit that this stream may use now."""
-        return min(self._credit.left, self._credit.share_of_each - sending.unread)
+        left = self._credit.left
+        return min(left, fair_share(left, self._credit.window) - sending.unread)
 
     def on_chunk_acked(self, chunk: Chunk) -> None:
         """A chunk has arrived for the first time."""

@@ -14,6 +14,15 @@ def encode_varint(value: int) -> bytes:
     return (value | 0xC000_0000_0000_0000).to_bytes(8, "big")
 
 
+def varint_size(value: int) -> int:
+    """Bytes that `encode_varint` makes of it."""
+    if value < 0x40:
+        return 1
+    if value < 0x4000:
+        return 2
+    return 4 if value < 0x4000_0000 else 8
+
+
 class Reader:
     """Reads bytes from the front. Every method raises DecodeError where too few are left."""
 

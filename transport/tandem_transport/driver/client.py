@@ -18,8 +18,9 @@ from tandem_transport.driver.link import Link, Receive
 from tandem_transport.driver.session import DrivenSession
 from tandem_transport.driver.sleep import SleepWatch
 from tandem_transport.driver.sockets import UdpAddress
-from tandem_transport.driver.turns import TurnTaker
+from tandem_transport.driver.turns import TurnTaker, batches
 from tandem_transport.events import ConnectionTerminated
+from tandem_transport.frames import Mode
 from tandem_transport.parameters import TransportParameters
 
 log = logging.getLogger("tandem.client")
@@ -44,6 +45,7 @@ class ClientDriver(TurnTaker):
         *,
         parameters: TransportParameters | None = None,
         instance_id: bytes | None = None,
+        mode: Mode = Mode.DUPLICATE,
         on_event: Callable[[ClientEvent], None] | None = None,
     ) -> None:
         super().__init__()
@@ -55,6 +57,7 @@ class ClientDriver(TurnTaker):
             now=self.now(),
             parameters=parameters,
             instance_id=instance_id,
+            mode=mode,
         )
         self.links = links
         for _ in links:
@@ -86,6 +89,11 @@ class ClientDriver(TurnTaker):
             self._connected.clear()
             await self._connected.wait()
         return self._session
+
+    def set_mode(self, mode: Mode) -> None:
+        """Another mode for this session and those after it, without another handshake."""
+        self.wake()
+        self.endpoint.set_mode(mode)
 
     async def close(self) -> None:
         """Says goodbye and closes the sockets."""
@@ -185,9 +193,9 @@ class ClientDriver(TurnTaker):
         connection = self.endpoint.connection
         if connection is not None:
             connection.set_quantum(self.quantum)
-        for transmit in self.endpoint.datagrams_to_send(now=now):
+        for first, batch in batches(self.endpoint.datagrams_to_send(now=now)):
             any_sent = True
-            self.links[transmit.path_id].transmit(transmit.data)
+            self.links[first.path_id].transmit(batch)
         return any_sent
 
     def _handle_events(self) -> bool:

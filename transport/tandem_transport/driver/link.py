@@ -5,7 +5,7 @@ import errno
 import ipaddress
 import logging
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import cast
 
@@ -60,14 +60,15 @@ class Link:
     _endpoint_index: int = 0
     _receiver: "asyncio.Task[None] | None" = field(default=None, repr=False)
 
-    def transmit(self, data: bytes) -> None:
-        """Sends a datagram to the server, or drops it where that is not possible now."""
+    def transmit(self, batch: Sequence[bytes]) -> None:
+        """Sends datagrams to the server, or drops them where that is not possible now."""
         if self.sock is None or self.remote is None:
             return
-        if self.send is not None:
+        if self.send is None:
+            self.sock.send_batch(batch, self.remote)
+            return
+        for data in batch:
             self.send(data, self.remote)
-        else:
-            self.sock.send(data, self.remote)
 
     @property
     def has_choice(self) -> bool:

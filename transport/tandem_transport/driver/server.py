@@ -14,7 +14,7 @@ from typing import NamedTuple
 from tandem_transport.driver.session import DrivenSession
 from tandem_transport.driver.sockets import UdpAddress, UdpSocket, format_address
 from tandem_transport.driver.stream import Stream
-from tandem_transport.driver.turns import TurnTaker
+from tandem_transport.driver.turns import TurnTaker, batches
 from tandem_transport.events import ConnectionTerminated, Event
 from tandem_transport.server_endpoint import Lookup, ServerEndpoint, Session, SessionEvent, SessionStarted
 
@@ -127,17 +127,18 @@ class ServerDriver(TurnTaker):
 
     def _transmit(self, now: float) -> bool:
         any_sent = False
-        for transmit in self.endpoint.datagrams_to_send(now=now):
+        for first, batch in batches(self.endpoint.datagrams_to_send(now=now)):
             any_sent = True
-            if isinstance(transmit.address, Source):
-                self._send(transmit.address, transmit.data)
+            if isinstance(first.address, Source):
+                self._send(first.address, batch)
         return any_sent
 
-    def _send(self, source: Source, data: bytes) -> None:
+    def _send(self, source: Source, batch: list[bytes]) -> None:
         if self.send is not None:
-            self.send(source, data)
+            for data in batch:
+                self.send(source, data)
         elif source.local in self._sockets:
-            self._sockets[source.local][0].send(data, source.remote)
+            self._sockets[source.local][0].send_batch(batch, source.remote)
 
     def send_now(self, source: Source, data: bytes) -> None:
         """Past `send`: what comes out of a bad link."""

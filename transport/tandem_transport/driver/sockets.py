@@ -7,10 +7,13 @@ counted, as the network would.
 """
 
 import asyncio
+import contextlib
+import errno
 import logging
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from struct import Struct
 from typing import cast
 
 import asyncio_dgram
@@ -25,6 +28,17 @@ _BATCH = 256
 
 _SHED_DEPTH = 1024
 """Datagrams that may wait; asyncio-dgram's queue has no bound of its own. Older ones are dropped."""
+
+_UDP_SEGMENT, _UDP_GRO = 103, 104
+"""<linux/udp.h>; the socket module has no names for them."""
+
+_MAX_SEGMENTS = 64
+"""Datagrams that Linux cuts out of one piece."""
+
+_MAX_RUN_BYTES = 65_000
+"""A piece must fit in one IP packet as long as it is whole."""
+
+_UINT16 = Struct("=H")
 
 UdpAddress = tuple[str, int] | tuple[str, int, int, int]
 """As the socket module has them, for IPv4 and IPv6."""
@@ -47,6 +61,7 @@ def bound_socket(host: str, port: int, device: str | None = None) -> socket.sock
             udp.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         udp.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, BUFFER_SIZE)
         udp.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, BUFFER_SIZE)
+        _forbid_fragments(udp)
         if device is not None:
             _bind_to_device(udp, device)
         udp.bind((host, port))
@@ -84,6 +99,8 @@ class UdpSocket:
         self.error = ""
         """What the last send failed with; empty once one succeeds."""
         self._is_closed = False
+        self._segments = _enable_offload(udp)
+        """Whether the kernel cuts datagrams out of larger pieces (UDP_SEGMENT)."""
 
     @classmethod
     async def open(cls, host: str, port: int, device: str | None = None) -> "UdpSocket":
@@ -95,23 +112,40 @@ class UdpSocket:
 
     def send(self, data: bytes, address: UdpAddress) -> bool:
         """Sends one datagram, or drops it; tells which."""
+        return self.send_batch([data], address)
+
+    def send_batch(self, batch: Sequence[bytes], address: UdpAddress) -> bool:
+        """Sends datagrams to one address, or drops what the kernel does not take; tells whether it took all."""
         if self._is_closed:
             return False
+        runs = equal_runs(batch) if len(batch) > 1 and self._segments else ([data] for data in batch)
+        # Not all([...]): each run has its own chance.
+        return sum([self._send_run(run, address) for run in runs]) == 0
+
+    def _send_run(self, run: Sequence[bytes], address: UdpAddress) -> int:
+        """Datagrams of one size, but for a shorter last one, in one system call; returns how many were dropped."""
         try:
-            self._udp.sendto(data, address)
+            if len(run) == 1:
+                self._udp.sendto(run[0], address)
+            else:
+                size = _UINT16.pack(len(run[0]))
+                self._udp.sendmsg(run, [(socket.SOL_UDP, _UDP_SEGMENT, size)], 0, address)
         except BlockingIOError:
-            self.dropped += 1
-            return False
+            self.dropped += len(run)
+            return len(run)
         except OSError as error:
-            self.dropped += 1
-            self._note(error)
-            return False
-        self.error = ""
-        return True
+            self.dropped += len(run)
+            if error.errno != errno.EMSGSIZE:  # a probe for larger packets; its loss is the answer
+                self._note(error)
+            return len(run)
+        if self.error:
+            self.error = ""
+        return 0
 
     async def receive(self, handle: Callable[[bytes, UdpAddress], None]) -> None:
         """Hands on every datagram until the socket is closed."""
-        received = 0
+        # The one look into asyncio-dgram: its queue has neither a bound nor a way to take all that waits.
+        queue = cast("asyncio.Queue[tuple[bytes | None, UdpAddress]]", getattr(self._stream, "_recvq"))  # noqa: B009
         while True:
             try:
                 data, address = cast("tuple[bytes, UdpAddress]", await self._stream.recv())
@@ -120,34 +154,79 @@ class UdpSocket:
             except OSError as error:  # an ICMP error of some earlier datagram: news, not the end
                 self._note(error)
                 continue
-            if address[1]:  # port 0 cannot be answered
-                try:
-                    handle(data, address)
-                except Exception:
-                    # A mistake of ours must cost one datagram, not the socket that serves everybody.
-                    log.exception("%s: a datagram from %s", format_address(self.local), format_address(address))
-            received += 1
-            if received % _BATCH == 0:
-                self._shed()
-                await asyncio.sleep(0)
+            self._hand_on(data, address, handle)
+            for _ in range(min(queue.qsize(), _BATCH)):
+                another, address = queue.get_nowait()
+                if another is None:  # what asyncio-dgram puts last
+                    return
+                self._hand_on(another, address, handle)
+            for _ in range(queue.qsize() - _SHED_DEPTH):
+                queue.get_nowait()
+                self.shed += 1
+            await asyncio.sleep(0)
+
+    def _hand_on(self, data: bytes, address: UdpAddress, handle: Callable[[bytes, UdpAddress], None]) -> None:
+        if not address[1]:  # port 0 cannot be answered
+            return
+        try:
+            handle(data, address)
+        except Exception:
+            # A mistake of ours must cost one datagram, not the socket that serves everybody.
+            log.exception("%s: a datagram from %s", format_address(self.local), format_address(address))
 
     def close(self) -> None:
         """Closes the socket; `receive` returns."""
         self._is_closed = True
         self._stream.close()
 
-    def _shed(self) -> None:
-        # The one look into asyncio-dgram: its queue has neither a bound nor a public depth.
-        queue = cast("asyncio.Queue[object]", getattr(self._stream, "_recvq"))  # noqa: B009
-        for _ in range(queue.qsize() - _SHED_DEPTH):
-            queue.get_nowait()
-            self.shed += 1
-
     def _note(self, error: OSError) -> None:
         text = error.strerror or str(error)
         if text != self.error:
             log.info("%s: %s", format_address(self.local), text)
         self.error = text
+
+
+def _forbid_fragments(udp: socket.socket) -> None:
+    """A lost fragment costs the whole datagram; and were too large ones to arrive, the MTU would never be found."""
+    is_ipv6 = udp.family == socket.AF_INET6
+    level = socket.IPPROTO_IPV6 if is_ipv6 else socket.IPPROTO_IP
+    option = {
+        # IP_MTU_DISCOVER and IPV6_MTU_DISCOVER with PMTUDISC_PROBE: never fragment, never believe ICMP.
+        "linux": (23 if is_ipv6 else 10, 3),
+        "darwin": (62 if is_ipv6 else 28, 1),
+        "win32": (14, 1),
+    }.get(sys.platform)
+    if option is not None:
+        with contextlib.suppress(OSError):  # an older system; then it fragments
+            udp.setsockopt(level, *option)
+
+
+def equal_runs(batch: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
+    """Cuts a batch into runs of one size each, but for a shorter last one, as UDP_SEGMENT wants them."""
+    begin = 0
+    while begin < len(batch):
+        size = len(batch[begin])
+        most = min(len(batch), begin + min(_MAX_SEGMENTS, _MAX_RUN_BYTES // size))
+        end = begin + 1
+        while end < most and len(batch[end - 1]) == size and len(batch[end]) <= size:
+            end += 1
+        yield batch[begin:end]
+        begin = end
+
+
+def _enable_offload(udp: socket.socket) -> bool:
+    """Asks Linux to merge what it receives (UDP_GRO); tells whether it segments what it sends (UDP_SEGMENT).
+
+    Both only save system calls: a packet says its own length, so merged ones are told apart.
+    """
+    if sys.platform != "linux":
+        return False
+    try:
+        udp.setsockopt(socket.SOL_UDP, _UDP_GRO, 1)
+        udp.getsockopt(socket.SOL_UDP, _UDP_SEGMENT)
+    except OSError:
+        return False
+    return True
 
 
 def _bind_to_device(udp: socket.socket, device: str) -> None:

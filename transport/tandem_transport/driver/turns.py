@@ -7,7 +7,9 @@ has one time, read as early as possible, and all decisions of a turn agree.
 import asyncio
 import time
 from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator
 
+from tandem_transport.packets import Transmit
 from tandem_transport.parameters import GRANULARITY, MAX_PACER_QUANTUM, PACER_QUANTUM
 
 _MAX_ROUNDS = 100
@@ -23,6 +25,9 @@ class TurnTaker(ABC):
         self._is_scheduled = self._is_stopped = False
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
+        self._deadline: float | None = None
+        """What the endpoint said at the end of the last turn. What arrives since then may only bring news that
+        the next turn's datagrams are made of, or deadlines that lie ahead."""
         self._lateness = 0.0
 
     def now(self) -> float:
@@ -74,8 +79,7 @@ class TurnTaker(ABC):
             return
         now = self._now = self.now()
         self._is_scheduled = False
-        timeout = self._next_timeout()
-        if timeout is not None and timeout <= now:
+        if self._deadline is not None and self._deadline <= now:
             self._handle_timeout(now)
         for _ in range(_MAX_ROUNDS):
             had_events = self._handle_events()
@@ -85,7 +89,7 @@ class TurnTaker(ABC):
         self._now = None
 
     def _arm(self, now: float) -> None:
-        timeout = self._next_timeout()
+        timeout = self._deadline = self._next_timeout()
         if self._timer is not None:
             if timeout is not None and abs(timeout - self._timer_at) < GRANULARITY / 2:
                 return
@@ -102,3 +106,17 @@ class TurnTaker(ABC):
         self._lateness += (max(0.0, self.now() - self._timer_at) - self._lateness) / 8
         if not self._is_scheduled:
             self._turn()
+
+
+def batches(transmits: Iterable[Transmit]) -> Iterator[tuple[Transmit, list[bytes]]]:
+    """What goes to one place in one go: the first of them, and the data of all."""
+    first: Transmit | None = None
+    batch: list[bytes] = []
+    for transmit in transmits:
+        if first is None or transmit.path_id != first.path_id or transmit.address != first.address:
+            if first is not None:
+                yield first, batch
+            first, batch = transmit, []
+        batch.append(transmit.data)
+    if first is not None:
+        yield first, batch

@@ -1,0 +1,87 @@
+"""Throughput of two real processes over two loopback links, with the CPU and memory that it takes.
+
+    python tests/benchmarks/loopback.py [--megabytes 200] [--mode adaptive]
+
+Prints figures; asserts nothing. Loopback takes UDP_SEGMENT and UDP_GRO, so this is what the code
+can do; a link's rate comes on top. Target and downloader run beside both ends, on the same cores.
+"""
+
+import argparse
+import socket
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+import psutil
+
+from loopback.processes import Pair
+
+_BLOCK = bytes(1 << 18)
+
+
+def serve(server: socket.socket, size: int) -> None:
+    """Sends `size` bytes to whoever has sent a byte."""
+    while True:
+        connection, _ = server.accept()
+        with connection:
+            connection.recv(1)
+            for begin in range(0, size, len(_BLOCK)):
+                connection.sendall(_BLOCK[: size - begin])
+
+
+def download(socks_port: int, port: int, size: int) -> float:
+    """Seconds from the request to the last byte."""
+    with socket.create_connection(("127.0.0.1", socks_port)) as connection:
+        connection.sendall(b"\x05\x01\x00")
+        assert connection.recv(2, socket.MSG_WAITALL) == b"\x05\x00"
+        connection.sendall(b"\x05\x01\x00\x01" + socket.inet_aton("127.0.0.1") + port.to_bytes(2, "big"))
+        assert connection.recv(10, socket.MSG_WAITALL)[1] == 0
+        began, left, buffer = time.monotonic(), size, bytearray(1 << 18)
+        connection.sendall(b"x")
+        while left:
+            left -= connection.recv_into(buffer)
+        return time.monotonic() - began
+
+
+def measure(mode: str, size: int) -> None:
+    server = socket.create_server(("127.0.0.1", 0))
+    threading.Thread(target=serve, args=(server, size), daemon=True).start()
+    with tempfile.TemporaryDirectory() as directory:
+        pair = Pair(Path(directory))
+        try:
+            pair.start_server()
+            links = ("--link", "a=127.0.0.1", "--link", "b=127.0.0.1")
+            pair.start_client(pair.invite(), *links, "--mode", mode)
+            assert pair.client is not None
+            assert pair.server is not None
+            ends = [psutil.Process(pair.server.pid), psutil.Process(pair.client.pid)]
+            print(f"{mode}: server {ends[0].pid}, client {ends[1].pid}", file=sys.stderr)
+            before = [_cpu(end) for end in ends]
+            seconds = download(pair.socks_port, server.getsockname()[1], size)
+            spent = [(_cpu(end) - begin) / size * 1e8 for end, begin in zip(ends, before, strict=True)]
+            memory = [end.memory_info().rss / 1e6 for end in ends]
+        finally:
+            pair.close()
+    print(
+        f"{mode:10} {size * 8e-6 / seconds:6.0f} Mbit/s; "
+        f"CPU for 100 MB: server {spent[0]:.2f} s, client {spent[1]:.2f} s; "
+        f"resident: server {memory[0]:.0f} MB, client {memory[1]:.0f} MB"
+    )
+
+
+def _cpu(process: psutil.Process) -> float:
+    times = process.cpu_times()
+    return times.user + times.system
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--megabytes", type=int, default=200)
+    parser.add_argument("--mode", choices=("duplicate", "adaptive"), action="append")
+    arguments = parser.parse_args()
+    for chosen in arguments.mode or ("duplicate", "adaptive"):
+        measure(chosen, arguments.megabytes * 1_000_000)
