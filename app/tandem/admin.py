@@ -1,13 +1,16 @@
-"""The admin endpoint: `/healthz` for anybody on this machine, `/status` for who has the token.
+"""The admin endpoint: `/healthz` for anybody on this machine, `/status` and `/mode` for who has the token.
 
 A web page can make a browser send requests here, so every request needs a loopback literal as
 its Host and no Origin; a name that was rebound to 127.0.0.1 is turned away.
 """
 
 import hmac
+import json
 from collections.abc import Awaitable, Callable
+from typing import Literal
 
 from aiohttp import web
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from tandem import runtime
 from tandem.addresses import format_host_port, is_loopback, parse_host_port
@@ -17,30 +20,54 @@ from tandem.status import Status
 
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 _LOOPBACK_HOSTS = ("127.0.0.1", "[::1]")
+_LARGEST_BODY = 64 << 10
+
+
+class _ModeRequest(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    mode: Literal["duplicate", "adaptive"]
 
 
 class AdminEndpoint:
     """A small HTTP server."""
 
-    def __init__(self, host: str, port: int, status: Callable[[], Status], *, token: str | None = None) -> None:
-        """Without a token, one is made and left where the command line finds it."""
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        status: Callable[[], Status],
+        *,
+        set_mode: Callable[[str], None] | None = None,
+        token: str | None = None,
+    ) -> None:
+        """Without a token, one is made and left where the command line finds it. `set_mode` is a client's."""
         self._host, self._port = host, port
         self._status = status
+        self._set_mode = set_mode
         self._token = token
         self._runner: web.AppRunner | None = None
 
     @classmethod
-    def configured(cls, section: AdminConfig, default_port: int, status: Callable[[], Status]) -> "AdminEndpoint":
+    def configured(
+        cls,
+        section: AdminConfig,
+        default_port: int,
+        status: Callable[[], Status],
+        set_mode: Callable[[str], None] | None = None,
+    ) -> "AdminEndpoint":
         """As the configuration says; on loopback where it says nothing."""
         host, port = parse_host_port(section.listen or f"127.0.0.1:{default_port}", what="admin")
         token = section.token.get_secret_value() if section.token is not None else None
-        return cls(host, port, status, token=token)
+        return cls(host, port, status, set_mode=set_mode, token=token)
 
     async def start(self) -> None:
         """Raises TandemError where the address cannot be had."""
-        app = web.Application(middlewares=[self._guard])
+        app = web.Application(middlewares=[self._guard], client_max_size=_LARGEST_BODY)
         app.router.add_get("/healthz", self._healthz)
         app.router.add_get("/status", self._get_status)
+        if self._set_mode is not None:
+            app.router.add_post("/mode", self._post_mode)
         self._runner = web.AppRunner(app, access_log=None, handle_signals=False)
         await self._runner.setup()
         try:
@@ -64,7 +91,7 @@ class AdminEndpoint:
         name = host.rsplit(":", 1)[0] if not host.endswith("]") else host
         is_local = name in _LOOPBACK_HOSTS or not is_loopback(self._host)
         if not is_local or "Origin" in request.headers:
-            return web.json_response({"error": "use a loopback address, and no browser"}, status=403)
+            return _error(403, "use a loopback address, and no browser")
         return await handler(request)
 
     async def _healthz(self, request: web.Request) -> web.Response:
@@ -72,8 +99,27 @@ class AdminEndpoint:
         return web.json_response({"healthy": is_healthy}, status=200 if is_healthy else 503)
 
     async def _get_status(self, request: web.Request) -> web.Response:
+        self._check_token(request)
+        return web.Response(text=self._status().model_dump_json(), content_type="application/json")
+
+    async def _post_mode(self, request: web.Request) -> web.Response:
+        self._check_token(request)
+        assert self._set_mode is not None
+        try:
+            wanted = _ModeRequest.model_validate_json(await request.read())
+        except ValidationError:
+            return _error(400, 'accepted is {"mode": "duplicate"} or {"mode": "adaptive"}')
+        self._set_mode(wanted.mode)
+        return web.json_response({"mode": wanted.mode})
+
+    def _check_token(self, request: web.Request) -> None:
+        """Raises HTTPUnauthorized."""
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
         expected = (self._token or "").encode()
         if scheme != "Bearer" or not hmac.compare_digest(token.encode(), expected):
-            return web.json_response({"error": "the token is missing or wrong"}, status=401)
-        return web.Response(text=self._status().model_dump_json(), content_type="application/json")
+            text = json.dumps({"error": "the token is missing or wrong"})
+            raise web.HTTPUnauthorized(text=text, content_type="application/json")
+
+
+def _error(status: int, text: str) -> web.Response:
+    return web.json_response({"error": text}, status=status)

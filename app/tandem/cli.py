@@ -223,6 +223,22 @@ def status(as_json: bool, watch: bool, admin: str | None) -> None:
 
 
 @cli.command()
+@click.argument("wanted", metavar="duplicate|adaptive", type=click.Choice(["duplicate", "adaptive"]))
+@_ADMIN
+def mode(wanted: str, admin: str | None) -> None:
+    """Change how a running client uses its links, both ways and at once; connections stay.
+
+    \b
+    duplicate  everything on every link: nothing to lose, and twice the data
+    adaptive   what somebody waits for on every link, downloads spread over all of them
+    """
+    from tandem import admin_client
+
+    admin_client.ask(admin_client.places(admin)[:1], "/mode", {"mode": wanted})
+    click.echo(f"mode {wanted}")
+
+
+@cli.command()
 @_LOG_LEVEL
 @click.option("--socks", metavar="HOST:PORT", help="SOCKS port; default 127.0.0.1:1080.")
 def demo(log_level: str, socks: str | None) -> None:

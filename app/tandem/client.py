@@ -11,10 +11,10 @@ from tandem.errors import TandemError, os_error_text
 from tandem.forwards import SUFFIX
 from tandem.invites import Invite
 from tandem.links import found_links, make_link
-from tandem.request import Answer, Kind, Request, RequestError, read_answer
+from tandem.opener import Opener
+from tandem.request import Kind, Request
 from tandem.status import ClientStatus, client_status, refusal_text
-from tandem.streams import FarStream
-from tandem_socks import Opened, Relay, RelayResult, Reply, SocksError, SocksFrontend, TcpConnection
+from tandem_socks import Opened, Relay, RelayResult, SocksError, SocksFrontend, TcpConnection
 from tandem_socks import Request as SocksRequest
 from tandem_transport import (
     MAX_PATHS,
@@ -23,21 +23,16 @@ from tandem_transport import (
     HandshakeRefused,
     HandshakeUnanswered,
     Mode,
-    SessionClosed,
-    TransportError,
     TransportParameters,
     error_name,
 )
-from tandem_transport.driver import ClientDriver, DrivenSession, Link, Stream
+from tandem_transport.driver import ClientDriver, Link
 from tandem_transport.events import ConnectionTerminated, OutageChanged, PathStatusChanged
 
 log = logging.getLogger("tandem.client")
 
 _SCAN_INTERVAL = 1.0
 """Seconds between two looks for new interfaces."""
-
-_SESSION_WAIT = 15.0
-"""Seconds that a new connection waits for a session while there is none."""
 
 
 class Client:
@@ -65,6 +60,7 @@ class Client:
         """The refusal that was logged last; each link brings one."""
         self._socks = SocksFrontend(self._open_socks, on_closed=self._on_socks_closed)
         self.driver: ClientDriver
+        self._opener: Opener
 
     async def start(self) -> None:
         """Raises TandemError where a local port cannot be had."""
@@ -77,6 +73,7 @@ class Client:
             mode=Mode[self._config.mode.upper()],
             on_event=self._on_event,
         )
+        self._opener = Opener(self.driver, self._config.socks.fast_open)
         try:
             await self._listen()
         except TandemError:
@@ -104,10 +101,15 @@ class Client:
         """The present status."""
         return client_status(self.driver, self._started_at)
 
+    def set_mode(self, mode: str) -> None:
+        """`duplicate` or `adaptive`, from now on."""
+        log.info("mode %s", mode)
+        self.driver.set_mode(Mode[mode.upper()])
+
     # --- listening ---
 
     async def _listen(self) -> None:
-        self._admin = AdminEndpoint.configured(self._config.admin, CLIENT_ADMIN_PORT, self.status)
+        self._admin = AdminEndpoint.configured(self._config.admin, CLIENT_ADMIN_PORT, self.status, self.set_mode)
         await self._admin.start()
         host, port = parse_host_port(self._config.socks.listen, what="socks")
         try:
@@ -136,7 +138,7 @@ class Client:
 
     async def _serve_forward(self, request: Request, tcp: TcpConnection) -> None:
         try:
-            opened = await self._open(request)
+            opened = await self._opener.open_at_once(request)
         except SocksError as error:
             log.info("%s: %s", request, error)
             tcp.reset()
@@ -167,58 +169,11 @@ class Client:
 
     # --- streams ---
 
-    async def _open_socks(self, wanted: SocksRequest) -> Opened:
+    async def _open_socks(self, wanted: SocksRequest, first: bytes) -> Opened:
         host = wanted.host.rstrip(".")
         if host.lower().endswith(SUFFIX):
-            return await self._open(Request(Kind.FORWARD, host[: -len(SUFFIX)], 0))
-        return await self._open(Request(Kind.DIAL, wanted.host, wanted.port))
-
-    async def _open(self, request: Request) -> Opened:
-        """Raises SocksError with the server's reply, or with GENERAL_FAILURE where it was never asked.
-
-        A session that ends before the answer has come, for the server was restarted, is replaced by
-        the next one: nothing was sent yet that must not be sent twice.
-        """
-        try:
-            return await self._ask(await self._session(), request)
-        except SessionClosed as error:
-            log.info("%s: %s; asking again", request, error)
-        try:
-            return await self._ask(await self._session(), request)
-        except SessionClosed as error:
-            raise SocksError(Reply.GENERAL_FAILURE, f"session: {error}") from error
-
-    async def _ask(self, session: DrivenSession, request: Request) -> Opened:
-        """Raises SessionClosed, and SocksError like `_open`."""
-        try:
-            stream = session.open_stream()
-        except TransportError as error:
-            raise SocksError(Reply.GENERAL_FAILURE, f"session: {error}") from error
-        try:
-            await stream.write(request.encode())
-            answer = await read_answer(stream)
-        except SessionClosed:
-            raise
-        except (TransportError, RequestError, ValueError) as error:
-            stream.reset()
-            raise SocksError(Reply.GENERAL_FAILURE, f"session: {error}") from error
-        except asyncio.CancelledError:
-            stream.reset()
-            raise
-        return self._opened(session, stream, answer)
-
-    def _opened(self, session: DrivenSession, stream: Stream, answer: Answer) -> Opened:
-        if answer.reply is not Reply.SUCCEEDED:
-            stream.reset()
-            raise SocksError(answer.reply, f"server: {answer.text}")
-        return Opened(FarStream(stream, session.connection), answer.bound_host, answer.bound_port)
-
-    async def _session(self) -> DrivenSession:
-        try:
-            async with asyncio.timeout(_SESSION_WAIT):
-                return await self.driver.wait_connected()
-        except TimeoutError as error:
-            raise SocksError(Reply.GENERAL_FAILURE, "no session with the server yet") from error
+            return await self._opener.open(Request(Kind.FORWARD, host[: -len(SUFFIX)], 0), first)
+        return await self._opener.open(Request(Kind.DIAL, wanted.host, wanted.port), first)
 
     # --- logs ---
 

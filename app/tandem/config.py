@@ -74,6 +74,11 @@ class SocksConfig(_Section):
     """The SOCKS port."""
 
     listen: HostPort = "127.0.0.1:1080"
+    fast_open: Literal["off", "known", "always"] = Field(
+        default="known",
+        description="whom the client tells at once that they are connected: nobody, connections to a host and port "
+        "that was reached in the last 10 minutes, or all; if the server then cannot connect, the connection is reset",
+    )
 
     @model_validator(mode="after")
     def _loopback(self) -> "SocksConfig":

@@ -15,7 +15,7 @@ from tandem.forwards import SUFFIX, Forwards
 from tandem.request import Answer, Kind, Request, RequestError, read_request
 from tandem.state import ClientRegistry, StateDirectory, default_directory
 from tandem.status import ServerStatus, server_status
-from tandem.streams import FarStream
+from tandem.streams import AnsweredStream
 from tandem_socks import Relay, Reply, SocksError
 from tandem_transport import Session, TransportError, error_name
 from tandem_transport.driver import ServerDriver, Stream
@@ -149,7 +149,7 @@ class Server:
         except TransportError:
             dialed.tcp.reset()
             raise
-        result = await Relay(dialed.tcp, FarStream(stream, session.connection)).run()
+        result = await Relay(dialed.tcp, AnsweredStream(session.connection, stream)).run()
         log.info(
             "%s: %s: %d bytes up, %d down, %.1f s, ended by %s",
             session.client_name,

@@ -9,7 +9,7 @@ from typing import Literal
 from pydantic import BaseModel
 
 from tandem import __version__
-from tandem_transport import Connection, ConnectionStats, PathStats
+from tandem_transport import ConnectionStats, PathStats
 from tandem_transport.driver import ClientDriver, Link, ServerDriver, Source, format_address
 
 
@@ -39,6 +39,12 @@ class LinkStatus(BaseModel):
     bytes_up: int
     bytes_down: int
     won: float | None
+    queue_ms: float | None = None
+    """How long this end's packets wait in the link's queue; the other end's status has the other direction."""
+    datagram_size: int | None = None
+    """Bytes of UDP payload that the link is known to carry."""
+    spurious: int = 0
+    """Packets of this end that were declared lost and arrived all the same."""
 
 
 class SessionStatus(BaseModel):
@@ -52,6 +58,8 @@ class SessionStatus(BaseModel):
     bytes_down: int
     copy_bytes: int
     rescued: int
+    spurious: int = 0
+    """Packets of this end that were sent again for nothing."""
 
 
 class ServerSessionStatus(SessionStatus):
@@ -119,7 +127,7 @@ def client_status(driver: ClientDriver, started_at: float) -> ClientStatus:
     server = next((link.remote for link in links if link.remote), None)
     return ClientStatus(
         uptime_s=round(now - started_at, 1),
-        mode=_mode(connection),
+        mode=driver.endpoint.mode.name.lower(),
         session=SessionStatus.model_validate(_session(stats, is_up=True, server=server)),
         links=links,
     )
@@ -138,10 +146,6 @@ def server_status(driver: ServerDriver, started_at: float, clients: int) -> Serv
     return ServerStatus(uptime_s=round(now - started_at, 1), listen=listen, clients=clients, sessions=sessions)
 
 
-def _mode(connection: Connection | None) -> str:
-    return connection.mode.name.lower() if connection is not None else "duplicate"
-
-
 def _session(stats: ConnectionStats | None, *, is_up: bool, server: str | None) -> dict[str, object]:
     """Fields of SessionStatus. `is_up`: our sending direction is the client's upload."""
     if stats is None:
@@ -157,6 +161,7 @@ def _session(stats: ConnectionStats | None, *, is_up: bool, server: str | None) 
         "bytes_down": received if is_up else sent,
         "copy_bytes": stats.copy_bytes,
         "rescued": stats.rescued,
+        "spurious": stats.spurious,
     }
 
 
@@ -200,6 +205,9 @@ def _link(path: PathStats, name: str, local: str | None, remote: str | None, *, 
         bytes_up=up[2],
         bytes_down=down[2],
         won=_round(path.won),
+        queue_ms=_milliseconds(path.queue_delay) if path.rtt_smoothed is not None else None,
+        datagram_size=path.datagram_size,
+        spurious=path.spurious,
     )
 
 

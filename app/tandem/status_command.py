@@ -1,29 +1,21 @@
-"""`tandem status`: asks a running Tandem, finds its token by itself."""
+"""`tandem status`: what a running Tandem says of itself."""
 
-import json
 import time
-import urllib.error
-import urllib.request
-from typing import Any, cast
+from typing import Any
 
 from rich.console import Console, RenderableType
 from rich.table import Table
 
-from tandem import console, runtime
-from tandem.addresses import format_host_port, parse_host_port
-from tandem.config import CLIENT_ADMIN_PORT, SERVER_ADMIN_PORT
-from tandem.errors import TandemError
+from tandem import admin_client, console
 from tandem.status import ClientStatus, ServerStatus, Status
-
-_TIMEOUT = 5.0
 
 
 def show_status(admin: str | None, *, as_json: bool, watch: bool) -> int:
     """Prints the status; returns the exit code. Raises TandemError where nothing answers."""
-    places = [parse_host_port(admin, what="--admin")] if admin else _default_places()
+    places = admin_client.places(admin)
     try:
         while True:
-            status = _fetch_first(places)
+            status = _parse(admin_client.ask(places, "/status"))
             if as_json:
                 print(status.model_dump_json(indent=None if watch else 1))  # noqa: T201 (this is the command's output)
             else:
@@ -35,39 +27,7 @@ def show_status(admin: str | None, *, as_json: bool, watch: bool) -> int:
         return 130
 
 
-def _default_places() -> list[tuple[str, int]]:
-    return [("127.0.0.1", CLIENT_ADMIN_PORT), ("127.0.0.1", SERVER_ADMIN_PORT)]
-
-
-def _fetch_first(places: list[tuple[str, int]]) -> Status:
-    for place in places:
-        status = _fetch(*place)
-        if status is not None:
-            return status
-    tried = " or ".join(format_host_port(*place) for place in places)
-    raise TandemError(f"no Tandem answers at {tried}", "is it running? --admin HOST:PORT names its admin endpoint")
-
-
-def _fetch(host: str, port: int) -> Status | None:
-    """None where nothing listens there."""
-    token = runtime.find_token(port) or ""
-    request = urllib.request.Request(
-        f"http://{format_host_port(host, port)}/status", headers={"Authorization": f"Bearer {token}"}
-    )
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    try:
-        with opener.open(request, timeout=_TIMEOUT) as answer:
-            return _parse(json.load(answer))
-    except urllib.error.HTTPError as error:
-        text = f"{format_host_port(host, port)} answers {error.code}"
-        hint = "it runs under another user, or with another token" if error.code == 401 else ""
-        raise TandemError(text, hint) from error
-    except (urllib.error.URLError, TimeoutError, ConnectionError):
-        return None
-
-
-def _parse(value: object) -> Status:
-    fields = cast("dict[str, Any]", value)
+def _parse(fields: dict[str, Any]) -> Status:
     model = ClientStatus if fields.get("role") == "client" else ServerStatus
     return model.model_validate(fields)
 

@@ -28,8 +28,9 @@ class Opened:
     bound_port: int
 
 
-OpenStream = Callable[[Request], Awaitable[Opened]]
-"""Connects to what a client wants. Raises SocksError with the reply that tells why not."""
+OpenStream = Callable[[Request, bytes], Awaitable[Opened]]
+"""Connects to what a client wants, and sends what it has sent already. Raises SocksError with the reply that tells
+why not."""
 
 OnClosed = Callable[[Request, RelayResult], None]
 
@@ -99,8 +100,9 @@ class SocksFrontend:
         return handshake.request if handshake.state is State.PENDING else None
 
     async def _connect(self, handshake: ServerConnection, request: Request, tcp: TcpConnection) -> None:
+        first = handshake.trailing_data()
         try:
-            opened = await self._open_stream(request)
+            opened = await self._open_stream(request, first)
         except SocksError as error:
             log.info("%s: %s", request, error)
             handshake.fail(SocksError(error.reply or Reply.GENERAL_FAILURE, str(error)))
@@ -110,7 +112,7 @@ class SocksFrontend:
         handshake.succeed(opened.bound_host, opened.bound_port)
         # In a write of its own: some clients lose data that comes in one segment with the reply.
         await tcp.write(handshake.data_to_send())
-        result = await Relay(tcp, opened.stream).run(handshake.trailing_data())
+        result = await Relay(tcp, opened.stream).run(already_sent=len(first))
         if self._on_closed is not None:
             self._on_closed(request, result)
 

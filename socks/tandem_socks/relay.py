@@ -68,10 +68,11 @@ class Relay:
         self._result = RelayResult()
         self._is_over = False
 
-    async def run(self, first: bytes = b"") -> RelayResult:
-        """`first` was already read from the TCP side. Returns when both directions are over."""
+    async def run(self, *, already_sent: int = 0) -> RelayResult:
+        """`already_sent` bytes of the TCP side went ahead. Returns when both directions are over."""
+        self._result.bytes_to_stream = already_sent
         self._stream.watch_reset(lambda: self._abort("far side: reset"))
-        uplink = asyncio.create_task(self._tcp_to_stream(first))
+        uplink = asyncio.create_task(self._tcp_to_stream())
         downlink = asyncio.create_task(self._stream_to_tcp())
         try:
             await asyncio.wait({uplink, downlink}, return_when=asyncio.FIRST_COMPLETED)
@@ -87,14 +88,13 @@ class Relay:
             await self._tcp.close()
         return self._result
 
-    async def _tcp_to_stream(self, data: bytes) -> None:
+    async def _tcp_to_stream(self) -> None:
         try:
             size = _FIRST_READ
-            while data or (data := await self._tcp.read(min(await self._stream.room(), size))):
+            while data := await self._tcp.read(min(await self._stream.room(), size)):
                 await self._stream.write(data)
                 self._result.bytes_to_stream += len(data)
                 size = max(_FIRST_READ, 4 * len(data))
-                data = b""
             self._stream.finish()
         except OSError as error:
             self._abort(_who(error))

@@ -67,8 +67,9 @@ class Bench:
         self.closed: asyncio.Queue[RelayResult] = asyncio.Queue()
         self.frontend = SocksFrontend(self._open, on_closed=lambda _, result: self.closed.put_nowait(result))
 
-    async def _open(self, request: Request) -> Opened:
+    async def _open(self, request: Request, first: bytes) -> Opened:
         self.asked.append(request)
+        self.far.received += first
         if self.error is not None:
             raise self.error
         return Opened(self.far, "192.0.2.9", 999)

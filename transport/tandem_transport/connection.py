@@ -347,6 +347,7 @@ class Connection:
             stream_bytes_sent=self._bytes_sent,
             stream_bytes_received=self._receiver.stream_bytes,
             copy_bytes=self._outbox.copy_bytes + self._reports.peer_copied,
+            spurious=sum(path.recovery.reordering.spurious for path in paths),
             rescued=self._outbox.rescued + self._reports.peer_rescued,
             is_out=self._liveness.is_out,
             packets_dropped=self.packets_dropped,

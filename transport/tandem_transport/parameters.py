@@ -71,6 +71,21 @@ PACKET_THRESHOLD = 3
 TIME_THRESHOLD = 1.125
 """RTTs after which a packet older than an acknowledged one is lost (RFC 9002 section 6.1.2)."""
 
+MAX_PACKET_THRESHOLD = 64
+"""How far a path that reorders may raise the first threshold ..."""
+
+TIME_THRESHOLD_STEP = 0.125
+"""... and by how much each loss that was none raises the second one, in RTTs, ..."""
+
+MAX_TIME_THRESHOLD = 2.0
+"""... up to this, ..."""
+
+REORDERING_MEMORY = 60.0
+"""... until none has happened for so many seconds."""
+
+MAX_REMEMBERED_LOSSES = 256
+"""Lost packets of a path that are watched for, should they arrive after all."""
+
 TIME_THRESHOLD_SLACK = 0.002
 """Added to the time threshold: one late turn of an event loop is not a loss."""
 

@@ -12,7 +12,6 @@ from tandem_transport.errors import ErrorCode, PeerError
 from tandem_transport.frames import AckFrame
 from tandem_transport.parameters import (
     MAX_OUTSTANDING,
-    PACKET_THRESHOLD,
     PTO_BACKOFF_CAP,
     PTO_IDLE,
     PTO_PATIENCE,
@@ -20,6 +19,7 @@ from tandem_transport.parameters import (
     PTO_RAREST,
     SENT_TIMES,
 )
+from tandem_transport.reordering import Reordering
 from tandem_transport.rtt import RttEstimator
 from tandem_transport.sent_packet import SentPacket
 
@@ -42,6 +42,7 @@ class Recovery:
 
     def __init__(self, rtt: RttEstimator) -> None:
         self.rtt = rtt
+        self.reordering = Reordering()
         self._sent: dict[int, SentPacket] = {}
         self._sent_times = array("d", bytes(8 * SENT_TIMES))
         self.next_number = 0
@@ -124,20 +125,25 @@ class Recovery:
         self.largest_acked = max(self.largest_acked, ack.largest)
         if result.acked:
             self._on_answer(result, now=now)
+        self.reordering.on_ack(ack, now=now)
         result.lost = self.detect_lost_packets(now=now)
         return result
 
     def _take_acked(self, ack: AckFrame) -> list[SentPacket]:
         sent = self._sent
         acked: list[SentPacket] = []
-        for low, high in reversed(ack.ranges):
-            if not sent:
+        if not sent:
+            return acked
+        oldest = next(iter(sent))
+        for low, high in ack.ranges:
+            if high < oldest:
                 break
-            low = max(low, next(iter(sent)))
             if high - low < len(sent):
-                acked += [sent.pop(number) for number in range(low, high + 1) if number in sent]
+                numbers = [number for number in range(high, max(low, oldest) - 1, -1) if number in sent]
             else:
-                acked += [sent.pop(number) for number in list(sent) if low <= number <= high]
+                numbers = [number for number in reversed(sent) if low <= number <= high]
+            acked += [sent.pop(number) for number in numbers]
+        acked.reverse()
         return acked
 
     def _on_answer(self, result: AckResult, *, now: float) -> None:
@@ -155,12 +161,13 @@ class Recovery:
     def detect_lost_packets(self, *, now: float) -> list[SentPacket]:
         """Packets lost by count or by time (RFC 9002 section 6.1); sets `loss_time`."""
         self.loss_time = None
-        loss_delay = self.rtt.loss_delay()
+        loss_delay = self.rtt.loss_delay(self.reordering.time_threshold)
+        last_by_count = self.largest_acked - self.reordering.packet_threshold
         lost: list[SentPacket] = []
         for number, packet in self._sent.items():
             if number >= self.largest_acked:
                 break
-            if number <= self.largest_acked - PACKET_THRESHOLD or packet.sent_at <= now - loss_delay + _SLACK:
+            if number <= last_by_count or packet.sent_at <= now - loss_delay + _SLACK:
                 lost.append(packet)
             else:
                 self.loss_time = packet.sent_at + loss_delay
@@ -168,6 +175,7 @@ class Recovery:
         for packet in lost:
             del self._sent[packet.number]
             self.bytes_in_flight -= packet.size
+            self.reordering.on_lost(packet.number, self.largest_acked - packet.number)
         return lost
 
     # --- probe timeout ---

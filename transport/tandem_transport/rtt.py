@@ -99,11 +99,11 @@ class RttEstimator:
             return INITIAL_PTO
         return self.smoothed + max(4 * self.variation, MIN_PTO_VARIANCE) + max_ack_delay
 
-    def loss_delay(self) -> float:
+    def loss_delay(self, time_threshold: float = TIME_THRESHOLD) -> float:
         """Age at which a packet before an acknowledged one is lost (RFC 9002 section 6.1.2)."""
         if not self.smoothed:
             return INITIAL_PTO
-        return max(TIME_THRESHOLD * max(self.smoothed, self.latest), GRANULARITY) + TIME_THRESHOLD_SLACK
+        return max(time_threshold * max(self.smoothed, self.latest), GRANULARITY) + TIME_THRESHOLD_SLACK
 
     def p95(self) -> float:
         """95th percentile of the recent samples, 0 before the first."""

@@ -28,6 +28,11 @@ class PathStats:
     won: float | None
     """Share of the frames with new bytes that this path brought first, of the last 60 s."""
     queue_delay: float
+    """Seconds that our packets wait in the path's queue."""
+    datagram_size: int
+    """UDP payload that the path is known to carry."""
+    spurious: int
+    """Packets that were declared lost and arrived."""
     pacing_rate: float
     congestion_window: float
     bytes_in_flight: int
@@ -44,6 +49,8 @@ class ConnectionStats:
     stream_bytes_received: int
     copy_bytes: int
     """Bytes sent again, as copies or retransmissions, in both directions."""
+    spurious: int
+    """Packets of ours that were declared lost, and sent again, and had arrived."""
     rescued: int
     """Chunks that a copy saved, in both directions."""
     is_out: bool
@@ -77,6 +84,8 @@ def path_stats(path: Path, all_won: int, *, now: float) -> PathStats:
         bytes_received=counters.bytes_received,
         won=counters.won(now=now) / all_won if all_won else None,
         queue_delay=path.queue.queue_delay,
+        datagram_size=path.datagram_size,
+        spurious=path.recovery.reordering.spurious,
         pacing_rate=path.congestion.pacing_rate,
         congestion_window=path.congestion.congestion_window,
         bytes_in_flight=path.recovery.bytes_in_flight,

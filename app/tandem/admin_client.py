@@ -1,0 +1,53 @@
+"""Talks to the admin endpoint of a running Tandem; finds its token by itself."""
+
+import json
+import urllib.error
+import urllib.request
+from typing import Any, cast
+
+from tandem import runtime
+from tandem.addresses import format_host_port, parse_host_port
+from tandem.config import CLIENT_ADMIN_PORT, SERVER_ADMIN_PORT
+from tandem.errors import TandemError
+
+_TIMEOUT = 5.0
+
+Place = tuple[str, int]
+
+
+def places(admin: str | None) -> list[Place]:
+    """Where to ask: what `--admin` says, else where a client listens by default, then a server."""
+    if admin:
+        return [parse_host_port(admin, what="--admin")]
+    return [("127.0.0.1", CLIENT_ADMIN_PORT), ("127.0.0.1", SERVER_ADMIN_PORT)]
+
+
+def ask(tried: list[Place], path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+    """The JSON answer of the first place that answers: GET, or POST where there is a body. Raises TandemError."""
+    for place in tried:
+        answer = _ask(place, path, body)
+        if answer is not None:
+            return answer
+    where = " or ".join(format_host_port(*place) for place in tried)
+    raise TandemError(f"no Tandem answers at {where}", "is it running? --admin HOST:PORT names its admin endpoint")
+
+
+def _ask(place: Place, path: str, body: dict[str, Any] | None) -> dict[str, Any] | None:
+    """None where nothing listens there."""
+    headers = {"Authorization": f"Bearer {runtime.find_token(place[1]) or ''}", "Content-Type": "application/json"}
+    data = None if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(f"http://{format_host_port(*place)}{path}", data, headers)
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(request, timeout=_TIMEOUT) as answer:
+            return cast("dict[str, Any]", json.load(answer))
+    except urllib.error.HTTPError as error:
+        raise TandemError(f"{format_host_port(*place)} answers {error.code}", _HINTS.get(error.code, "")) from error
+    except (urllib.error.URLError, TimeoutError, ConnectionError):
+        return None
+
+
+_HINTS = {
+    401: "it runs under another user, or with another token",
+    404: "this is a server; the command is for a client",
+}

@@ -1,0 +1,147 @@
+"""How a client opens far streams: asks the server and waits, or goes ahead and hopes (`fast_open`).
+
+The request and what the near side has sent already travel in the stream's first packet. Where the
+answer is foreseeable, the near side is told at once that it is connected: a round trip less for
+each connection. If the dial fails after all, the connection is reset.
+"""
+
+import asyncio
+import logging
+import time
+from collections import OrderedDict
+from typing import Literal
+
+from tandem.request import Answer, Request, RequestError, read_answer
+from tandem.streams import AnsweredStream, EagerStream
+from tandem_socks import Opened, Reply, SocksError
+from tandem_transport import Connection, SessionClosed, TransportError
+from tandem_transport.driver import ClientDriver, DrivenSession, Stream
+
+log = logging.getLogger("tandem.client")
+
+FastOpen = Literal["off", "known", "always"]
+
+KNOWN_LIFETIME = 600.0
+"""Seconds for which a target that was reached counts as one that will be."""
+
+MAX_KNOWN = 4096
+"""Targets that are remembered; the oldest give way."""
+
+_SESSION_WAIT = 15.0
+"""Seconds that a new connection waits for a session while there is none."""
+
+_UNBOUND = Answer(Reply.SUCCEEDED)
+
+
+class KnownTargets:
+    """What was dialed with success lately, and the bound address that the server told."""
+
+    def __init__(self) -> None:
+        self._answers: OrderedDict[Request, tuple[float, Answer]] = OrderedDict()
+
+    def find(self, request: Request, *, now: float) -> Answer | None:
+        """The last answer, None where it is too old, or there is none."""
+        known_at, answer = self._answers.get(request, (float("-inf"), _UNBOUND))
+        return answer if now - known_at <= KNOWN_LIFETIME else None
+
+    def learn(self, request: Request, answer: Answer, *, now: float) -> None:
+        """An answer has come."""
+        self._answers.pop(request, None)
+        if answer.reply is Reply.SUCCEEDED:
+            self._answers[request] = (now, answer)
+            if len(self._answers) > MAX_KNOWN:
+                self._answers.popitem(last=False)
+
+
+class Opener:
+    """Opens streams of whatever session there is."""
+
+    def __init__(self, driver: ClientDriver, fast_open: FastOpen) -> None:
+        self._driver = driver
+        self._fast_open = fast_open
+        self._known = KnownTargets()
+
+    async def open(self, request: Request, first: bytes = b"") -> Opened:
+        """A connection for SOCKS; `first` is what the near side has sent already.
+
+        Raises SocksError with the server's reply, or with GENERAL_FAILURE where it was never asked.
+        """
+        expected = self._expected(request)
+        if expected is not None:
+            return await self.open_at_once(request, first, expected)
+        try:
+            return await self._ask(request, first)
+        except SessionClosed as error:
+            if first:
+                raise SocksError(Reply.GENERAL_FAILURE, f"session: {error}") from error
+            # The server was restarted perhaps: nothing was sent yet that must not be sent twice.
+            log.info("%s: %s; asking again", request, error)
+        try:
+            return await self._ask(request, first)
+        except SessionClosed as error:
+            raise SocksError(Reply.GENERAL_FAILURE, f"session: {error}") from error
+
+    async def open_at_once(self, request: Request, first: bytes = b"", expected: Answer = _UNBOUND) -> Opened:
+        """A connection whose answer nobody waits for. Raises SocksError where there is no session."""
+        session = await self._session()
+
+        def on_answer(answer: Answer) -> None:
+            self._known.learn(request, answer, now=time.monotonic())
+            if answer.reply is not Reply.SUCCEEDED:
+                log.info("%s: server: %s; it was expected to work, and is reset", request, answer.text)
+
+        async def ask_again() -> tuple[Connection, Stream]:
+            log.info("%s: the server was restarted; asking again", request)
+            again = await self._session()
+            return again.connection, _open_stream(again)
+
+        try:
+            stream = _open_stream(session)
+            eager = EagerStream(session.connection, stream, on_answer=on_answer, ask_again=ask_again)
+            await eager.write(request.encode() + first)
+        except (ConnectionError, ValueError) as error:
+            raise SocksError(Reply.GENERAL_FAILURE, f"session: {error}") from error
+        return Opened(eager, expected.bound_host, expected.bound_port)
+
+    def _expected(self, request: Request) -> Answer | None:
+        """What the server will answer, None where it has to be asked."""
+        if self._fast_open == "off":
+            return None
+        known = self._known.find(request, now=time.monotonic())
+        return known or (_UNBOUND if self._fast_open == "always" else None)
+
+    async def _ask(self, request: Request, first: bytes) -> Opened:
+        """Raises SessionClosed, and SocksError like `open`."""
+        session = await self._session()
+        stream = _open_stream(session)
+        try:
+            await stream.write(request.encode() + first)
+            answer = await read_answer(stream)
+        except SessionClosed:
+            raise
+        except (TransportError, RequestError, ValueError) as error:
+            stream.reset()
+            raise SocksError(Reply.GENERAL_FAILURE, f"session: {error}") from error
+        except asyncio.CancelledError:
+            stream.reset()
+            raise
+        self._known.learn(request, answer, now=time.monotonic())
+        if answer.reply is not Reply.SUCCEEDED:
+            stream.reset()
+            raise SocksError(answer.reply, f"server: {answer.text}")
+        return Opened(AnsweredStream(session.connection, stream), answer.bound_host, answer.bound_port)
+
+    async def _session(self) -> DrivenSession:
+        try:
+            async with asyncio.timeout(_SESSION_WAIT):
+                return await self._driver.wait_connected()
+        except TimeoutError as error:
+            raise SocksError(Reply.GENERAL_FAILURE, "no session with the server yet") from error
+
+
+def _open_stream(session: DrivenSession) -> Stream:
+    """Raises SocksError where the server allows no more."""
+    try:
+        return session.open_stream()
+    except TransportError as error:
+        raise SocksError(Reply.GENERAL_FAILURE, f"session: {error}") from error
