@@ -283,8 +283,8 @@ def test_chunks_fit_the_room_and_the_credit() -> None:
 def test_windows_grow_where_they_are_the_limit() -> None:
     window = ReceiveWindow(1000, 8000)
     assert window.on_consumed(400, 8 << 20, rtt=0.1, now=1.0) is None
-    assert window.on_consumed(200, 8 << 20, rtt=0.1, now=1.0) == 600 + 2000
-    assert window.on_consumed(1500, 8 << 20, rtt=0.1, now=9.0) == 2100 + 2000, "slow consumption does not grow it"
+    assert window.on_consumed(200, 8 << 20, rtt=0.1, now=1.0) == 600 + 4000
+    assert window.on_consumed(2500, 8 << 20, rtt=0.1, now=9.0) == 3100 + 4000, "slow consumption does not grow it"
 
 
 # --- congestion control, pacing ---

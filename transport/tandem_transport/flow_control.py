@@ -2,6 +2,9 @@
 
 _GROW_WITHIN_RTTS = 4
 """A window that is half consumed within so many RTTs was too small."""
+_QUICK_BELOW = 512 << 10
+"""A window below this becomes four times as large, a larger one twice: two paths at their start outgrow doubling."""
+_QUICK_FACTOR = 4
 _DEFAULT_RTT = 0.1
 _LEAST_OFFER = 512
 """Bytes for which a sender is told of a new limit; less would make tiny packets."""
@@ -31,7 +34,7 @@ class ReceiveWindow:
     """What the peer may send to us on a stream, or on all of them.
 
     The offer moves on with what the application has consumed, not with what has arrived, so
-    that a slow reader slows its sender. The window doubles where it is the limit: where it is
+    that a slow reader slows its sender. The window grows where it is the limit: where it is
     consumed quickly, or where lost packets keep what has arrived from being consumed.
     """
 
@@ -122,7 +125,12 @@ class ReceiveWindow:
         self._grown, self._largest_window = 0, self._window
 
     def _grow(self) -> bool:
-        growth = min(self._window, self._largest_window - self._window)
+        """By as much as is wanted and the budget has; tells whether it grew."""
+        factors = (_QUICK_FACTOR, 2) if self._window < _QUICK_BELOW else (2,)
+        return any(self._grow_by((factor - 1) * self._window) for factor in factors)
+
+    def _grow_by(self, growth: int) -> bool:
+        growth = min(growth, self._largest_window - self._window)
         if growth <= 0:
             return False
         if self._budget is not None:
