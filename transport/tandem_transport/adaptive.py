@@ -38,17 +38,17 @@ class Adaptive:
 
     def select(self, path: Path, room: int, new_room: int, *, paths: Sequence[Path], now: float) -> list[Chunk]:
         outbox, chunks, full = self._outbox, list[Chunk](), room
-        repairs = may_repair(path, paths)
         if outbox.control:
             room = outbox.take_waiting(outbox.control, chunks, room, full)
-        if outbox.lost and repairs:
+        if outbox.lost and may_repair(path, paths):
             room = self._take_lost(path, paths, chunks, room, full)
         room = self._copies.take(path, chunks, room)
         if self._stalled:
             room = self._take_stalled(path, chunks, room)
-        takes_bulk = repairs and self._takes_bulk(path, paths)
-        outbox.take_new(chunks, room - full + new_room, takes_bulk=takes_bulk, now=now)
-        if not chunks and self._is_idle(path, now):
+        if outbox.streams.has_fresh_data():
+            takes_bulk = path is paths[0] or (may_repair(path, paths) and self._takes_bulk(path, paths))
+            outbox.take_new(chunks, room - full + new_room, takes_bulk=takes_bulk, now=now)
+        if not chunks and self._unacked and self._is_idle(path, now):
             self._take_idle(path, chunks, room)
         return chunks
 
@@ -62,7 +62,7 @@ class Adaptive:
             return True
         if any(chunk.is_wanted and not chunk.paths_in_flight & path.bit for chunk in self._stalled):
             return True
-        return self._is_idle(path, now) and self._next_idle(path) is not None
+        return bool(self._unacked) and self._is_idle(path, now) and self._next_idle(path) is not None
 
     def on_sent(self, chunks: list[Chunk], path: Path, *, paths: Sequence[Path], now: float) -> None:
         for chunk in chunks:
@@ -73,7 +73,8 @@ class Adaptive:
             if chunk.is_interactive:
                 begin_here = [path, *(other for other in paths if other is not path)]
                 self._copies.plan(chunk, begin_here, max_ack_delay=self._max_ack_delay, now=now)
-        self._forget_done()
+        if len(self._unacked) > MAX_IDLE_LOOK:
+            self._forget_done()
 
     def handle_timeout(self, *, paths: Sequence[Path], now: float) -> None:
         if not paths:
@@ -128,7 +129,7 @@ class Adaptive:
 
     def _is_idle(self, path: Path, now: float) -> bool:
         """There is nothing new, or only what faster paths carry sooner; a download that takes breath is not idle."""
-        if path.use is PathUse.METERED or not self._unacked:
+        if path.use is PathUse.METERED:
             return False
         return now >= self._idle_at or self._outbox.streams.has_fresh_data()
 

@@ -6,35 +6,50 @@ _BUCKETS = 10
 
 
 class RecentSums:
-    """Sums of several values over a sliding period, in ten buckets."""
+    """Sums of two values over a sliding period, in ten buckets."""
 
-    __slots__ = ("_buckets", "_per_second", "_totals")
+    __slots__ = ("_buckets", "_newest", "_now", "_per_second", "_totals")
 
-    def __init__(self, period: float, width: int) -> None:
+    def __init__(self, period: float) -> None:
         self._per_second = _BUCKETS / period
         self._buckets: deque[tuple[int, list[float]]] = deque()
-        self._totals = [0.0] * width
+        self._totals = [0.0, 0.0]
+        self._now = float("-inf")
+        self._newest = [0.0, 0.0]
+        """The bucket of `_now`: most of what is added comes many times a turn."""
 
-    def add(self, index: int, amount: float, *, now: float) -> None:
-        """Adds to value number `index`."""
+    def add(self, first: float, second: float, *, now: float) -> None:
+        """Adds to both."""
+        if now != self._now:
+            self._move_to(now)
+        newest, totals = self._newest, self._totals
+        newest[0] += first
+        newest[1] += second
+        totals[0] += first
+        totals[1] += second
+
+    def totals(self, *, now: float) -> tuple[float, float]:
+        """The sums of the period that ends now."""
+        self._expire(int(now * self._per_second))
+        self._now = float("-inf")
+        return self._totals[0], self._totals[1]
+
+    def _move_to(self, now: float) -> None:
+        self._now = now
         tick = int(now * self._per_second)
         if not self._buckets or self._buckets[-1][0] != tick:
             self._expire(tick)
-            self._buckets.append((tick, [0.0] * len(self._totals)))
-        self._buckets[-1][1][index] += amount
-        self._totals[index] += amount
-
-    def totals(self, *, now: float) -> list[float]:
-        """The sums of the period that ends now."""
-        self._expire(int(now * self._per_second))
-        return list(self._totals)
+            self._buckets.append((tick, [0.0, 0.0]))
+        self._newest = self._buckets[-1][1]
 
     def _expire(self, tick: int) -> None:
+        totals = self._totals
         while self._buckets and self._buckets[0][0] <= tick - _BUCKETS:
-            for index, amount in enumerate(self._buckets.popleft()[1]):
-                self._totals[index] -= amount
+            _, (first, second) = self._buckets.popleft()
+            totals[0] -= first
+            totals[1] -= second
         if not self._buckets:
-            self._totals = [0.0] * len(self._totals)
+            totals[0] = totals[1] = 0.0
 
 
 class PathCounters:
@@ -43,31 +58,30 @@ class PathCounters:
     def __init__(self) -> None:
         self.bytes_sent = 0
         self.bytes_received = 0
-        self._rates = RecentSums(1, 2)
-        self._sent = RecentSums(10, 2)
-        self._received = RecentSums(10, 2)
-        self._won = RecentSums(60, 1)
+        self._rates = RecentSums(1)
+        self._sent = RecentSums(10)
+        self._received = RecentSums(10)
+        self._won = RecentSums(60)
 
     def on_sent(self, size: int, *, now: float) -> None:
         self.bytes_sent += size
-        self._rates.add(0, size, now=now)
+        self._rates.add(size, 0, now=now)
 
     def on_received(self, size: int, advance: int, *, now: float) -> None:
         """`advance`: how far the largest packet number moved on, 0 for a late packet."""
         self.bytes_received += size
-        self._rates.add(1, size, now=now)
-        self._received.add(0, 1, now=now)
+        self._rates.add(0, size, now=now)
         self._received.add(1, advance, now=now)
 
     def on_acked(self, packets: int, *, now: float) -> None:
-        self._sent.add(0, packets, now=now)
+        self._sent.add(packets, 0, now=now)
 
     def on_lost(self, packets: int, *, now: float) -> None:
-        self._sent.add(1, packets, now=now)
+        self._sent.add(0, packets, now=now)
 
     def on_won(self, *, now: float) -> None:
         """A frame brought bytes that no other path had brought."""
-        self._won.add(0, 1, now=now)
+        self._won.add(1, 0, now=now)
 
     def rates(self, *, now: float) -> tuple[float, float]:
         """Bytes sent and received in the last second."""

@@ -50,10 +50,8 @@ class DeliveryRateEstimator:
         self._app_limited_until = 0
         """Received bytes at which the app-limited phase is over; 0 for none."""
 
-    def on_packet_sent(self, packet: SentPacket, *, is_idle: bool, base_delay: float | None) -> None:
-        """Stamps the packet with the reference. `is_idle`: nothing else is in flight."""
-        if is_idle:
-            self._restart(packet.sent_at, base_delay)
+    def on_packet_sent(self, packet: SentPacket) -> None:
+        """Stamps the packet with the reference."""
         self._sent_bytes += packet.size
         packet.sent_bytes = self._sent_bytes
         packet.reference = (self._received_bytes, self._received_at, self._sent_reference, self._sent_at)
@@ -98,7 +96,8 @@ class DeliveryRateEstimator:
             is_app_limited=newest.is_app_limited,
         )
 
-    def _restart(self, now: float, base_delay: float | None) -> None:
+    def restart(self, base_delay: float | None, *, now: float) -> None:
+        """The next packet is sent while nothing else is in flight."""
         # From idle the interval begins when this packet arrives, not when the last one did.
         self._sent_at = now
         if self._received_at is not None and base_delay is not None:

@@ -166,30 +166,16 @@ class PeerWindow:
         self.read = min(max(self.read, limit - window), sent)
 
 
-class SendCredit:
-    """What we may send on all streams together."""
+class SendCredit(PeerWindow):
+    """What we may send on all streams together; the peer shares `window` out to them, `fair_share` to each."""
 
-    __slots__ = ("_peer", "used")
+    __slots__ = ("used",)
 
     def __init__(self, limit: int) -> None:
-        self._peer = PeerWindow(limit)
+        super().__init__(limit)
         self.used = 0
-
-    @property
-    def limit(self) -> int:
-        """What we may send up to."""
-        return self._peer.limit
-
-    def raise_limit(self, limit: int, window: int) -> None:
-        """MAX_DATA."""
-        self._peer.raise_limit(limit, window, self.used)
-
-    @property
-    def window(self) -> int:
-        """Of which the peer shares out `fair_share` to each stream."""
-        return self._peer.window
 
     @property
     def left(self) -> int:
         """Bytes that may be sent now."""
-        return self._peer.limit - self.used
+        return self.limit - self.used

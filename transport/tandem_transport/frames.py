@@ -333,7 +333,8 @@ def _stop_sending(reader: Reader) -> Frame:
 
 
 def _stream_body(reader: Reader, *, fin: bool) -> StreamFrame:
-    stream_id, offset, size = reader.varint(), reader.varint(), reader.varint()
+    varint = reader.varint
+    stream_id, offset, size = varint(), varint(), varint()
     if offset + size > MAX_VARINT:
         raise DecodeError("a stream offset beyond 2^62 - 1")
     return StreamFrame(stream_id, offset, reader.take(size), fin)

@@ -61,7 +61,8 @@ class PathAddresses:
     """
 
     def __init__(self, *, is_fixed: bool, randomness: Randomness, host_of: HostOf) -> None:
-        self._is_fixed = is_fixed
+        self.is_fixed = is_fixed
+        """There is one address, and no proof of it is needed."""
         self._randomness = randomness
         self._host_of = host_of
         self._known: dict[Hashable, _Record] = {}
@@ -86,6 +87,11 @@ class PathAddresses:
         return self._current.address
 
     @property
+    def is_doubted(self) -> bool:
+        """The current address has proven nothing, or another one is asked too: what is sent has to be counted."""
+        return not self._current.is_proven or self._home is not None
+
+    @property
     def allowance(self) -> float:
         """Bytes that may be sent there now."""
         return float("inf") if self._current.is_proven else self._current.credit
@@ -101,7 +107,7 @@ class PathAddresses:
 
     def on_received(self, source: Hashable, size: int, *, is_newest: bool, now: float) -> None:
         """An authentic packet came from an address; `is_newest`: its number is the path's highest."""
-        if self._is_fixed:
+        if self.is_fixed:
             return
         record = self._known.get(source) or (self._add(source) if is_newest else None)
         if record is None:

@@ -135,10 +135,9 @@ class Path:
 
     def on_packet_received(self, number: int, size: int, source: Hashable, *, now: float) -> bool:
         """An authentic packet; tells whether it reveals a gap."""
-        before, address = self.received.largest, self.addresses.current
-        self.addresses.on_received(source, size, is_newest=number > before, now=now)
-        if self.addresses.current != address and before >= 0:
-            self.probes = 1  # what is on its way to the old address may never arrive
+        before = self.received.largest
+        if not self.addresses.is_fixed:
+            self._follow_source(source, size, is_newest=number > before, now=now)
         has_gap = self.received.record(number, size, now=now)
         was_away = self.last_received_at is None or now - self.last_received_at > DOWN_AFTER
         advance = max(0, number - before)
@@ -146,6 +145,12 @@ class Path:
         self.counters.on_received(size, min(advance, 1) if was_away else advance, now=now)
         self.last_received_at = now
         return has_gap
+
+    def _follow_source(self, source: Hashable, size: int, *, is_newest: bool, now: float) -> None:
+        address = self.addresses.current
+        self.addresses.on_received(source, size, is_newest=is_newest, now=now)
+        if self.addresses.current != address and self.received.largest >= 0:
+            self.probes = 1  # what is on its way to the old address may never arrive
 
     # --- sending ---
 
@@ -156,10 +161,12 @@ class Path:
 
     def may_send(self, *, now: float) -> bool:
         """Pacer, window and address allow a full packet."""
-        size = self.datagram_size
-        if self.recovery.bytes_in_flight + size > self.congestion.congestion_window or self.recovery.is_full:
+        if self.pacer.next_send_at > now:
             return False
-        return self.pacer.may_send(now=now) and self.addresses.may_send(size)
+        size, recovery = self.datagram_size, self.recovery
+        if recovery.bytes_in_flight + size > self.congestion.congestion_window or recovery.is_full:
+            return False
+        return not self.addresses.is_doubted or self.addresses.may_send(size)
 
     def mtu_probe_size(self, *, now: float) -> int | None:
         """Size of a probe for larger packets that should leave now, None for none."""
@@ -178,15 +185,19 @@ class Path:
         """`packet` is None for one that asks for no acknowledgement; those are not paced."""
         self.last_sent_at = now
         self.counters.on_sent(size, now=now)
-        self.addresses.on_sent(size, address)
+        if self.addresses.is_doubted or address != self.addresses.current:
+            self.addresses.on_sent(size, address)
         if packet is None:
             self.delivery_rate.on_unacknowledged_sent(size)
             return
-        packet.is_below_capacity = self.congestion.is_sending_below_capacity
+        congestion, recovery = self.congestion, self.recovery
+        packet.is_below_capacity = congestion.is_sending_below_capacity
         packet.full_size = self.datagram_size
-        self.delivery_rate.on_packet_sent(packet, is_idle=self.recovery.is_idle, base_delay=self.queue.base)
-        self.recovery.on_packet_sent(packet)
-        rate = self.congestion.pacing_rate
+        if recovery.is_idle:
+            self.delivery_rate.restart(self.queue.base, now=now)
+        self.delivery_rate.on_packet_sent(packet)
+        recovery.on_packet_sent(packet)
+        rate = congestion.pacing_rate
         self.pacer.on_packet_sent(size, rate if self.max_rate is None else min(rate, self.max_rate), now=now)
 
     # --- acknowledgements ---

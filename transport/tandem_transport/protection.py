@@ -34,8 +34,8 @@ class PacketKey:
         return PacketKey(_expand(self._secret, b"tandem ku"), self._cipher_suite)
 
     def seal(self, path_id: int, number: int, header: bytes, payload: bytes) -> bytes:
-        """Ciphertext and tag. A (path, number) pair is used once: packet numbers never repeat."""
-        return self._aead.encrypt(_NONCE.pack(path_id, number), payload, header)
+        """Header, ciphertext and tag. A (path, number) pair is used once: packet numbers never repeat."""
+        return header + self._aead.encrypt(_NONCE.pack(path_id, number), payload, header)
 
     def open(self, path_id: int, number: int, header: bytes, sealed: bytes) -> bytes | None:
         """The payload, or None where the packet is not authentic."""
@@ -91,7 +91,7 @@ class PacketProtection:
         """A whole TRANSPORT packet."""
         self._sealed += 1
         header = transport_header(self.key_phase, self.connection_id, path_id, len(payload), number)
-        return header + self._send.seal(path_id, number, header, payload)
+        return self._send.seal(path_id, number, header, payload)
 
     def open(self, packet: PacketView, number: int, *, now: float) -> bytes | None:
         """The payload of a TRANSPORT packet, or None where it is not authentic."""

@@ -26,6 +26,7 @@ class SendStream:
         "_fin_cut",
         "_fin_done",
         "_finished",
+        "_id_size",
         "_level",
         "_level_at",
         "_peer",
@@ -37,6 +38,7 @@ class SendStream:
 
     def __init__(self, stream_id: int, limit: int) -> None:
         self.stream_id = stream_id
+        self._id_size = varint_size(stream_id)
         self._buffer = bytearray()
         self._peer = PeerWindow(limit)
         self.offset = 0
@@ -112,12 +114,13 @@ class SendStream:
 
     def cut(self, room: int, session_credit: int, *, is_interactive: bool) -> Chunk | None:
         """The next chunk whose frame fits in `room` bytes, None where nothing fits or may go."""
-        header_size = _header_size(self.stream_id, self.offset)
-        size = min(len(self._buffer), room - header_size, self._peer.limit - self.offset, session_credit)
+        offset = self.offset
+        header_size = 3 + self._id_size + varint_size(offset)
+        size = min(len(self._buffer), room - header_size, self._peer.limit - offset, session_credit)
         is_fin = self._finished and size == len(self._buffer)
         if room < header_size + _LEAST_ROOM or (size <= 0 and not (is_fin and size == 0)):
             return None
-        frame = stream_frame_header(self.stream_id, self.offset, size, is_fin) + self._buffer[:size]
+        frame = stream_frame_header(self.stream_id, offset, size, is_fin) + self._buffer[:size]
         del self._buffer[:size]
         self.offset += size
         self.unacked += size
@@ -138,6 +141,3 @@ class SendStream:
         self.unacked = 0
         return self.offset
 
-
-def _header_size(stream_id: int, offset: int) -> int:
-    return 1 + varint_size(stream_id) + varint_size(offset) + 2

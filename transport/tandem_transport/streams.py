@@ -87,6 +87,8 @@ class Streams:
         self._bulk: deque[SendStream] = deque()
         """Streams with something to cut; each begins as interactive and is found out when its turn comes."""
         self._queued: set[int] = set()
+        self._share = 0
+        """Bytes of the session's credit that the stream may use whose turn it is."""
         self._starved: dict[int, SendStream] = {}
         """Streams that have all of the peer's credit that is fair; until it grows they are not asked."""
         self._readable: dict[int, ReceiveStream] = {}
@@ -183,14 +185,15 @@ class Streams:
 
     def on_stream_frame(self, frame: StreamFrame, *, rtt: float, now: float) -> bool:
         """Tells whether the frame brought anything new. Raises PeerError."""
-        stream = self._accept(frame.stream_id)
+        stream = self._streams.get(frame.stream_id) or self._accept(frame.stream_id)
         if stream is None or stream.receiving.is_reset:
             return False
         receiving = stream.receiving
         before = receiving.buffered
         growth, is_new = receiving.receive(frame.offset, frame.data, fin=frame.fin)
         self._receive_session(growth)
-        self._buffer(receiving.buffered - before, frame.stream_id)
+        if receiving.buffered != before:
+            self._buffer(receiving.buffered - before, frame.stream_id)
         if receiving.is_abandoned:
             self._consume(frame.stream_id, stream, growth, rtt=rtt, now=now)
         elif is_new or frame.fin:
@@ -234,7 +237,7 @@ class Streams:
     def on_max_data_frame(self, frame: MaxDataFrame) -> None:
         if frame.limit <= self._credit.limit:
             return
-        self._credit.raise_limit(frame.limit, frame.window)
+        self._credit.raise_limit(frame.limit, frame.window, self._credit.used)
         starved, self._starved = self._starved, {}
         for sending in starved.values():
             self._queue(sending)
@@ -260,11 +263,10 @@ class Streams:
         """The next chunk of new data: of each interactive stream in turn, then of each bulk one."""
         while self._interactive:
             sending = self._interactive[0]
-            if sending.is_interactive(now=now):
-                if self._is_ready(sending, self._interactive):
-                    return self._cut(self._interactive, room, is_interactive=True)
-            else:
+            if not sending.is_interactive(now=now):
                 self._bulk.append(self._interactive.popleft())
+            elif self._is_ready(sending, self._interactive):
+                return self._cut(self._interactive, room, is_interactive=True)
         while takes_bulk and self._bulk:
             if self._is_ready(self._bulk[0], self._bulk):
                 return self._cut(self._bulk, room, is_interactive=False)
@@ -273,7 +275,9 @@ class Streams:
     def _is_ready(self, sending: SendStream, queue: deque[SendStream]) -> bool:
         """Takes a stream out of its queue that has nothing to send, or as much of the peer's credit as is fair."""
         if sending.is_ready:
-            if self._share(sending) >= min(sending.unsent, _CRUMB):
+            left = self._credit.left
+            self._share = min(left, fair_share(left, self._credit.window) - sending.unread)
+            if self._share >= _CRUMB or self._share >= sending.unsent:
                 return True
             self._starved[sending.stream_id] = sending
         self._queued.discard(sending.stream_id)
@@ -281,19 +285,13 @@ class Streams:
         return False
 
     def _cut(self, queue: deque[SendStream], room: int, *, is_interactive: bool) -> Chunk | None:
-        """A chunk of the first stream in a queue."""
-        sending = queue[0]
-        chunk = sending.cut(room, max(self._share(sending), 0), is_interactive=is_interactive)
+        """A chunk of the first stream in a queue, which is ready."""
+        chunk = queue[0].cut(room, max(self._share, 0), is_interactive=is_interactive)
         if chunk is not None:
+            self._credit.used += chunk.data_size
             if len(queue) > 1:
                 queue.rotate(-1)
-            self._credit.used += chunk.data_size
         return chunk
-
-    def _share(self, sending: SendStream) -> int:
-        """Bytes of the session's credit that this stream may use now."""
-        left = self._credit.left
-        return min(left, fair_share(left, self._credit.window) - sending.unread)
 
     def on_chunk_acked(self, chunk: Chunk) -> None:
         """A chunk has arrived for the first time."""
@@ -309,6 +307,7 @@ class Streams:
 
     def events(self) -> Iterator[Event]:
         """What became readable or writable since the last call."""
+        self._follow_share()
         if self._readable:
             readable, self._readable = self._readable, {}
             for stream_id, receiving in readable.items():
@@ -392,10 +391,10 @@ class Streams:
         window.received += growth
         if window.received > window.limit:
             raise PeerError(ErrorCode.FLOW_CONTROL_ERROR, "the session's window is exceeded")
-        self._follow_share()
-        limit = window.on_filled()
-        if limit is not None:
-            self._send_control(MaxDataFrame(limit, window.window))
+        if window.left <= window.window // 2:
+            limit = window.on_filled()
+            if limit is not None:
+                self._send_control(MaxDataFrame(limit, window.window))
 
     def _follow_share(self) -> None:
         """Where shares have fallen, the peer must hear of less than before: also what was read in better times."""

@@ -123,8 +123,8 @@ class ClientDriver(TurnTaker):
 
         def receive(data: bytes, _: UdpAddress) -> None:
             self.wake()
-            link.answered_at = self.now()
-            self.endpoint.receive_datagram(path_id, data, now=self.now())
+            link.answered_at = now = self.now()
+            self.endpoint.receive_datagram(path_id, data, now=now)
 
         while True:
             awake = self._awake
