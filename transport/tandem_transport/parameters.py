@@ -221,7 +221,7 @@ BULK_LOSSES = 2
 STALL_LOOK = 0.005
 """Seconds between two looks for packets that are overdue."""
 
-IDLE_AFTER = 0.005
+IDLE_AFTER = 0.020
 """Seconds without new data after which a path that has room copies what is oldest: a sender's pause for breath is
 shorter, and every copy costs its share of a core."""
 
