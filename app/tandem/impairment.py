@@ -67,11 +67,15 @@ class ImpairedLink:
             arrivals.append(self._arrival(departs_at))
         return arrivals
 
+    def waiting(self, *, now: float) -> float:
+        """Seconds that a packet would wait in the queue now."""
+        return max(0.0, self._busy_until - now)
+
     def _serialize(self, size: int, now: float) -> float | None:
         model = self.impairment
         if not model.rate:
             return now
-        wait = max(0.0, self._busy_until - now)
+        wait = self.waiting(now=now)
         if wait + size / model.rate > model.queue and wait > 0:
             return None
         self._busy_until = now + wait + size / model.rate

@@ -7,6 +7,20 @@ until something is true or a time has passed. The same seed gives the same histo
 from simnet.memory import size_of
 from simnet.network import CLIENT_KEY, SERVER_KEY, Network, hours, mbit
 from simnet.peer import Peer
+from simnet.traffic import Download, Echo, SteadyStream, Traffic
 from simnet.victim import Victim
 
-__all__ = ["CLIENT_KEY", "SERVER_KEY", "Network", "Peer", "Victim", "hours", "mbit", "size_of"]
+__all__ = [
+    "CLIENT_KEY",
+    "SERVER_KEY",
+    "Download",
+    "Echo",
+    "Network",
+    "Peer",
+    "SteadyStream",
+    "Traffic",
+    "Victim",
+    "hours",
+    "mbit",
+    "size_of",
+]

@@ -7,8 +7,10 @@ from itertools import count
 
 from tandem_transport.parameters import (
     COPY_BUDGET,
+    COPY_RTTS,
     COPY_SHARE,
     COPY_SPACING,
+    INITIAL_PTO,
     MAX_COPIES,
     MAX_COPY_QUEUE,
     REPLAN_GROWTH,
@@ -107,9 +109,12 @@ class CopyPlanner:
         """Packets that should carry it, the first one included."""
         level = chunk.stream.level(now=now) if chunk.stream is not None else 0.0
         most = max(MAX_COPIES, len(paths)) if level <= TINY_LEVEL else len(paths)
+        in_time = COPY_RTTS * min(path.rtt.smoothed or INITIAL_PTO for path in paths)
         number, residual = 0, 1.0
         while number < most and (number < len(paths) or residual > RESIDUAL_LOSS):
-            residual *= paths[number % len(paths)].loss_rate.value
+            path = paths[number % len(paths)]
+            if (path.rtt.smoothed or INITIAL_PTO) <= in_time:
+                residual *= path.loss_rate.value
             number += 1
         return number
 

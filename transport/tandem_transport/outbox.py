@@ -1,7 +1,7 @@
 """What waits to be sent, and what became of what was sent."""
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Collection
 
 from tandem_transport.errors import ErrorCode, PeerError
 from tandem_transport.frames import Frame, StreamFrame, decode_frames
@@ -15,6 +15,9 @@ LEAST_ROOM = 64
 
 _LARGER_OFFSET = 7
 """Bytes by which the offset of a later piece may be longer."""
+
+_SLOW_RTTS = 2
+"""RTTs of a path after which what another one carries would arrive later than a retransmission."""
 
 _INTERACTIVE_COPIES = 2
 """Interactive data is sent again where fewer packets than this carry it."""
@@ -31,6 +34,7 @@ class Outbox:
         """Set by the connection, for the streams send their control frames through here."""
         self.control: deque[Chunk] = deque()
         self.lost: deque[Chunk] = deque()
+        self._paths: Collection[Path] = ()
         self._blocked = 0
         """Bit set of the paths that can neither send nor probe: what they carry has no timer."""
         self.rescued = 0
@@ -106,7 +110,8 @@ class Outbox:
             self.streams.on_chunk_acked(chunk)
 
     def on_lost(self, packet: SentPacket, path: Path, *, now: float) -> None:
-        """A packet is lost; what no other packet carries is queued again."""
+        """A packet is lost; what no other packet carries, or only one that comes too late, is queued again."""
+        too_late = self._blocked | self._slower_than(path)
         for chunk in packet.chunks:
             chunk.in_flight -= 1
             chunk.paths_in_flight &= ~path.bit
@@ -115,12 +120,20 @@ class Outbox:
                 chunk.first_lost_at = now
                 self.rescued += chunk.is_done
             least = _INTERACTIVE_COPIES if chunk.is_interactive else 1
-            if chunk.in_flight < least or not chunk.paths_in_flight & ~self._blocked:
+            if chunk.in_flight < least or not chunk.paths_in_flight & ~too_late:
                 self._queue_lost(chunk)
 
-    def note_blocked(self, paths: Iterable[Path]) -> None:
-        """Paths that have become blocked give up what they carry."""
-        blocked = 0
+    def _slower_than(self, path: Path) -> int:
+        """Bit set of the paths on which a copy comes later than a retransmission on this one would."""
+        slower, limit = 0, _SLOW_RTTS * path.rtt.smoothed
+        for other in self._paths:
+            if other.rtt.smoothed > limit:
+                slower |= other.bit
+        return slower if path.reachability is Reachability.ACTIVE else 0
+
+    def note_blocked(self, paths: Collection[Path]) -> None:
+        """All paths of the session; those that have become blocked give up what they carry."""
+        self._paths, blocked = paths, 0
         for path in paths:
             if path.is_blocked:
                 blocked |= path.bit

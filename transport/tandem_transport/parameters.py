@@ -71,7 +71,7 @@ PACKET_THRESHOLD = 3
 TIME_THRESHOLD = 1.125
 """RTTs after which a packet older than an acknowledged one is lost (RFC 9002 section 6.1.2)."""
 
-MAX_PACKET_THRESHOLD = 64
+MAX_PACKET_THRESHOLD = 1024
 """How far a path that reorders may raise the first threshold ..."""
 
 TIME_THRESHOLD_STEP = 0.125
@@ -95,7 +95,7 @@ MIN_PTO_VARIANCE = 0.010
 PTO_BACKOFF_CAP = 0.25
 """Longest backed-off probe timeout at first: a link that returns is used again at once."""
 
-PTO_PATIENCE = (10.0, 60.0)
+PTO_PATIENCE = (20.0, 60.0)
 """Ages of a silence after which probes become rarer, and rarer still."""
 
 PTO_RARE = 1.0
@@ -196,6 +196,10 @@ RESIDUAL_LOSS = 0.001
 
 MAX_COPIES = 5
 """... but not more often than this, the first sending included."""
+
+COPY_RTTS = 2.0
+"""A copy counts for that only on a path whose RTT is at most so many times the least: another one comes too late for
+whoever would have been served by the fast path alone."""
 
 COPY_SPACING = 0.004
 """Seconds between the copies that one path carries: a short burst of losses must not take them all."""

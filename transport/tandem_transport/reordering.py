@@ -70,5 +70,6 @@ class Reordering:
     def _learn(self, behind: int, now: float) -> None:
         self.spurious += 1
         self._learned_at = now
-        self.packet_threshold = min(MAX_PACKET_THRESHOLD, max(self.packet_threshold, behind + 1))
+        # How far it really was behind is not known: it was given up as soon as it reached the threshold.
+        self.packet_threshold = min(MAX_PACKET_THRESHOLD, max(self.packet_threshold, 2 * behind))
         self.time_threshold = min(MAX_TIME_THRESHOLD, self.time_threshold + TIME_THRESHOLD_STEP)

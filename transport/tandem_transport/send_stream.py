@@ -140,4 +140,3 @@ class SendStream:
         self._buffer.clear()
         self.unacked = 0
         return self.offset
-
