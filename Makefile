@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 SEEDS := 2000
 FUZZ_SECONDS := 60
 
-.PHONY: demo test check bench sweep fuzz clean help
+.PHONY: demo test check bench matrix sweep fuzz clean help
 
 help:
 	@echo "make demo   client and server over two bad links on this machine, with the live console"
@@ -15,6 +15,7 @@ help:
 	@echo "make sweep  play $(SEEDS) random histories of sessions (SEEDS=10000 for more)"
 	@echo "make fuzz   coverage-guided fuzzing for $(FUZZ_SECONDS) s (FUZZ_SECONDS=3600 for more)"
 	@echo "make bench  the benchmarks; they print figures and never fail"
+	@echo "make matrix write tests/transport/matrix.txt anew: what two links do together, loss by RTT by mode"
 	@echo "make clean  remove the environment and caches"
 
 demo: $(VENV)/installed
@@ -31,6 +32,10 @@ check: $(VENV)/installed-dev
 
 bench: $(VENV)/installed-dev
 	@for file in tests/benchmarks/*.py; do $(BIN)/python $$file; done
+
+matrix: $(VENV)/installed-dev
+	$(BIN)/python tests/simnet/matrix.py
+	git --no-pager diff --stat tests/transport/matrix.txt
 
 sweep: $(VENV)/installed-dev
 	$(BIN)/python tests/sweep.py --seeds $(SEEDS)

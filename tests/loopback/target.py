@@ -1,5 +1,6 @@
 """A small TCP server that counts its connections: what clients reach through Tandem."""
 
+import contextlib
 import hashlib
 import random
 import socket
@@ -21,6 +22,8 @@ class Target:
         return f"http://127.0.0.1:{self.port}/{path}"
 
     def close(self) -> None:
+        with contextlib.suppress(OSError):  # wakes the thread that waits in accept, or it would serve one more
+            self._server.shutdown(socket.SHUT_RDWR)
         self._server.close()
 
     @staticmethod

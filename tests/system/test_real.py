@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import socks
 
-from loopback import Gate, Pair, Target, free_port, tandem_command
+from loopback import Gate, Pair, Target, free_port, run_tandem, tandem_command
 
 needs_curl = pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
 SSHD = shutil.which("sshd") or "/usr/sbin/sshd"
@@ -226,3 +226,46 @@ def test_the_demo_works(pair: Pair, target: Target) -> None:
         demo.send_signal(signal.SIGINT)
         assert demo.wait(timeout=60) == 0
         log.close()
+
+
+@needs_curl
+def test_the_mode_is_changed_while_running(pair: Pair, target: Target) -> None:
+    invite = pair.invite()
+    pair.start_server()
+    pair.start_client(invite, "--link", "a=127.0.0.2", "--link", "b=127.0.0.3", "--mode", "duplicate")
+    place = ("--admin", f"127.0.0.1:{pair.client_admin}")
+    assert pair.client_status()["mode"] == "duplicate"
+    done = run_tandem("mode", "adaptive", *place, environment=pair.environment)
+    assert (done.returncode, done.stdout) == (0, "mode adaptive\n")
+    assert pair.client_status()["mode"] == "adaptive"
+    size = 3_000_000
+    done_curl = pair.curl(target.url(f"bytes/{size}"))
+    assert hashlib.sha256(done_curl.stdout).hexdigest() == Target.sha256(size)
+    status = pair.status(pair.server_admin)
+    assert status is not None
+    [session] = status["sessions"]
+    assert session["copy_bytes"] < size / 2, "it is not all sent twice"
+    wrong = run_tandem("mode", "fast", *place, environment=pair.environment)
+    assert wrong.returncode == 2
+    server = run_tandem("mode", "adaptive", "--admin", f"127.0.0.1:{pair.server_admin}", environment=pair.environment)
+    assert server.returncode == 1
+    assert "the command is for a client" in server.stderr
+
+
+@needs_curl
+@pytest.mark.parametrize("fast_open", ["off", "known"])
+def test_a_target_that_was_reached_is_expected_to_answer(
+    pair: Pair, fast_open: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TANDEM_SOCKS__FAST_OPEN", fast_open)
+    pair.start_server()
+    pair.start_client(pair.invite(), "--link", "a=127.0.0.2", "--link", "b=127.0.0.3")
+    target = Target()
+    url = target.url("bytes/1000")
+    assert pair.curl(url).returncode == 0
+    assert pair.curl(url).stdout == Target.content(1000)
+    target.close()
+    socks_failed, cut_short = 97, (52, 56)
+    done = pair.curl(url)
+    assert done.returncode == socks_failed if fast_open == "off" else done.returncode in cut_short, done.stderr
+    assert pair.curl(url).returncode == socks_failed, "known no more"

@@ -222,7 +222,7 @@ def test_never_slower_than_the_best_link_alone(pair: str, mode: Mode) -> None:
         rates: list[float] = []
         times: list[float] = []
         for seed in (1, 2, 3):
-            network, traffic = start(*links, mode=mode, seed=seed)
+            _, traffic = start(*links, mode=mode, seed=seed)
             times += traffic.echo(count=200, gap=0.02).finish().times
             rates.append(traffic.download(6_000_000).finish())
         goodput[len(links)] = sorted(rates)[1]

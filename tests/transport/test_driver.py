@@ -1,11 +1,16 @@
 """The client's links and the clock that notices sleep, over real sockets on loopback."""
 
+import asyncio
+import socket
+
 import pytest
 
-from tandem_transport.driver import Link, LocalAddress
+from tandem_transport.driver import Link, LocalAddress, sockets
 from tandem_transport.driver import sleep as sleep_module
 from tandem_transport.driver.sleep import SleepWatch
-from tandem_transport.driver.sockets import UdpAddress
+from tandem_transport.driver.sockets import UdpAddress, UdpSocket, equal_runs
+from tandem_transport.driver.turns import batches
+from tandem_transport.packets import Transmit
 
 A, B, V6 = LocalAddress("127.0.0.2", None), LocalAddress("127.0.0.3", None), LocalAddress("::1", None)
 
@@ -115,3 +120,78 @@ def test_sleep_is_what_the_clock_on_the_wall_has_seen(monkeypatch: pytest.Monkey
     assert watch.missed(1.0) == 3600.0
     now[0] -= 500.0
     assert watch.missed(1.0) == 0.0, "somebody has set the clock back"
+
+
+# --- many datagrams in one system call ---
+
+
+def test_runs_of_one_size_with_a_shorter_last_one() -> None:
+    batch = [bytes(size) for size in (1200, 1200, 1200, 400, 400, 1200, 1472, 1472)]
+    runs = [[len(data) for data in run] for run in equal_runs(batch)]
+    assert runs == [[1200, 1200, 1200, 400], [400], [1200], [1472, 1472]]
+
+
+def test_a_run_is_as_long_as_the_kernel_takes() -> None:
+    assert [len(run) for run in equal_runs([bytes(100)] * 150)] == [64, 64, 22]
+    assert all(sum(map(len, run)) <= 65_000 for run in equal_runs([bytes(1472)] * 100))
+
+
+def test_what_goes_to_one_place_in_a_row_goes_together() -> None:
+    transmits = [Transmit(0, b"a", 1), Transmit(0, b"b", 1), Transmit(1, b"c", 1), Transmit(0, b"d", 2)]
+    found = [(first.path_id, first.address, batch) for first, batch in batches(transmits)]
+    assert found == [(0, 1, [b"a", b"b"]), (1, 1, [b"c"]), (0, 2, [b"d"])]
+    assert list(batches([])) == []
+
+
+def _has_none(_: socket.socket) -> bool:
+    return False
+
+
+@pytest.mark.parametrize("has_offload", [True, False])
+async def test_a_batch_arrives_whole_and_in_order(has_offload: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With merged datagrams where Linux has them, without where it has not: the bytes are the same."""
+    if not has_offload:
+        monkeypatch.setattr(sockets, "_enable_offload", _has_none)
+    near, far = await UdpSocket.open("127.0.0.1", 0), await UdpSocket.open("127.0.0.1", 0)
+    received = bytearray()
+    sent = [bytes([number]) * 1200 for number in range(100)] + [b"end"]
+    done = asyncio.Event()
+
+    def handle(data: bytes, _: UdpAddress) -> None:
+        received.extend(data)
+        if received.endswith(b"end"):
+            done.set()
+
+    task = asyncio.create_task(far.receive(handle))
+    try:
+        assert near.send_batch(sent, far.local)
+        async with asyncio.timeout(30):
+            await done.wait()
+    finally:
+        near.close()
+        far.close()
+        await asyncio.gather(task, return_exceptions=True)
+    assert bytes(received) == b"".join(sent)
+
+
+async def test_a_datagram_that_is_too_large_costs_no_other() -> None:
+    near, far = await UdpSocket.open("127.0.0.1", 0), await UdpSocket.open("127.0.0.1", 0)
+    received: list[bytes] = []
+    done = asyncio.Event()
+
+    def handle(data: bytes, _: UdpAddress) -> None:
+        received.append(data)
+        done.set()
+
+    task = asyncio.create_task(far.receive(handle))
+    try:
+        assert not near.send_batch([bytes(70_000), b"small"], far.local)
+        assert near.dropped == 1
+        assert near.error == ""
+        async with asyncio.timeout(30):
+            await done.wait()
+    finally:
+        near.close()
+        far.close()
+        await asyncio.gather(task, return_exceptions=True)
+    assert received == [b"small"]

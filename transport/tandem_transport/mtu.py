@@ -19,7 +19,17 @@ from tandem_transport.sent_packet import SentPacket
 class MtuDiscovery:
     """The search of one path, and the watch over what it has found."""
 
-    __slots__ = ("_candidates", "_large_lost", "_lost_since", "_probe", "_small_acked", "_tries", "_wait_until", "size")
+    __slots__ = (
+        "_arrived_at",
+        "_candidates",
+        "_large_lost",
+        "_lost_since",
+        "_probe",
+        "_small_acked",
+        "_tries",
+        "_wait_until",
+        "size",
+    )
 
     def __init__(self) -> None:
         self.size = BASE_DATAGRAM_SIZE
@@ -30,6 +40,8 @@ class MtuDiscovery:
         self._probe: int | None = None
         """Number of the packet that is the probe on its way."""
         self._wait_until = float("-inf")
+        self._arrived_at = float("-inf")
+        """When the newest large packet was sent that has arrived; what was lost before it says nothing."""
         self._large_lost = self._small_acked = 0
         self._lost_since = float("inf")
 
@@ -54,8 +66,8 @@ class MtuDiscovery:
             self._rest(now)
             return True
         if packet.size > BASE_DATAGRAM_SIZE:
-            self._large_lost = self._small_acked = 0
-            self._lost_since = float("inf")
+            self._arrived_at = max(self._arrived_at, packet.sent_at)
+            self._acquit()
         elif packet.sent_at > self._lost_since:
             self._small_acked += 1
             return self._fall_into_black_hole(now)
@@ -71,7 +83,7 @@ class MtuDiscovery:
                 del self._candidates[0]
                 if not self._candidates:
                     self._rest(now)
-        elif packet.size > BASE_DATAGRAM_SIZE:
+        elif packet.size > BASE_DATAGRAM_SIZE and packet.sent_at > self._arrived_at:
             self._large_lost += 1
             self._lost_since = min(self._lost_since, packet.sent_at)
 
@@ -80,10 +92,14 @@ class MtuDiscovery:
         if self._large_lost < BLACK_HOLE_LOSSES or self._small_acked < BLACK_HOLE_PROOFS:
             return False
         self.size = BASE_DATAGRAM_SIZE
-        self._large_lost = self._small_acked = 0
-        self._lost_since = float("inf")
+        self._acquit()
         self._rest(now)
         return True
+
+    def _acquit(self) -> None:
+        """The losses so far prove nothing."""
+        self._large_lost = self._small_acked = 0
+        self._lost_since = float("inf")
 
     def _rest(self, now: float) -> None:
         """The search is over; in a while there may be a better route."""
