@@ -132,7 +132,7 @@ class Config(BaseSettings):
         nested_model_default_partial_update=True,
     )
 
-    mode: Literal["duplicate", "adaptive"] = Field(default="duplicate", description="how the links are used")
+    mode: Literal["duplicate", "adaptive"] = Field(default="adaptive", description="how the links are used")
     invite: SecretStr | None = None
     link: list[LinkConfig] = []
     listen: list[ListenConfig] = []

@@ -43,10 +43,10 @@ def make_path(path_id: int, *, rtt: float = 0.040, lost_of_ten: int = 0) -> Path
 
 def copies_of(chunk: Chunk, paths: Sequence[Path]) -> list[int]:
     """Path ids in the order in which its copies become due."""
-    planner, order = CopyPlanner(), list[int]()
-    planner.plan(chunk, paths, max_ack_delay=0.005, now=0.0)
+    planner, order = CopyPlanner(max_ack_delay=0.005), list[int]()
+    planner.plan(chunk, paths, now=0.0)
     for now in (0.0, COPY_SPACING, 2 * COPY_SPACING):
-        planner.handle_timeout(paths, max_ack_delay=0.005, now=now)
+        planner.handle_timeout(paths, now=now)
         for path in paths:
             taken: list[Chunk] = []
             planner.take(path, taken, 1000)
@@ -69,8 +69,8 @@ def test_a_copy_that_comes_late_does_not_count() -> None:
 
 
 def test_what_was_acknowledged_is_not_copied() -> None:
-    chunk, paths, planner = Chunk(b"key press"), [make_path(0), make_path(1)], CopyPlanner()
-    planner.plan(chunk, paths, max_ack_delay=0.005, now=0.0)
+    chunk, paths, planner = Chunk(b"key press"), [make_path(0), make_path(1)], CopyPlanner(max_ack_delay=0.005)
+    planner.plan(chunk, paths, now=0.0)
     assert planner.has_due(paths[1])
     chunk.is_done = True
     assert not planner.has_due(paths[1])
@@ -78,22 +78,22 @@ def test_what_was_acknowledged_is_not_copied() -> None:
 
 
 def test_nobody_answers_and_the_plan_begins_anew() -> None:
-    chunk, paths, planner = Chunk(b"key press"), [make_path(0), make_path(1)], CopyPlanner()
-    planner.plan(chunk, paths, max_ack_delay=0.005, now=0.0)
+    chunk, paths, planner = Chunk(b"key press"), [make_path(0), make_path(1)], CopyPlanner(max_ack_delay=0.005)
+    planner.plan(chunk, paths, now=0.0)
     taken: list[Chunk] = []
     planner.take(paths[1], taken, 1000)
     again_at = planner.next_timeout()
     assert again_at == pytest.approx(paths[0].rtt.probe_timeout(0.005))
     assert again_at is not None
-    planner.handle_timeout(paths, max_ack_delay=0.005, now=again_at)
+    planner.handle_timeout(paths, now=again_at)
     assert planner.has_due(paths[0])
     assert planner.has_due(paths[1])
 
 
 def test_copies_have_a_budget() -> None:
-    paths, planner = [make_path(0), make_path(1)], CopyPlanner()
+    paths, planner = [make_path(0), make_path(1)], CopyPlanner(max_ack_delay=0.005)
     for number in range(1000):
-        planner.plan(Chunk(bytes(1000) + bytes([number % 256])), paths, max_ack_delay=0.005, now=0.0)
+        planner.plan(Chunk(bytes(1000) + bytes([number % 256])), paths, now=0.0)
     copied, taken = 0, list[Chunk]()
     while planner.has_due(paths[1]):
         taken.clear()

@@ -26,7 +26,7 @@ class Adaptive:
         """`max_ack_delay` is the peer's, in seconds."""
         self._outbox = outbox
         self._max_ack_delay = max_ack_delay
-        self._copies = CopyPlanner()
+        self._copies = CopyPlanner(max_ack_delay=max_ack_delay)
         self._stalled: deque[Chunk] = deque()
         self._looked_up_to: dict[int, int] = {}
         """By path id: packets up to this number were found overdue already."""
@@ -72,14 +72,14 @@ class Adaptive:
             self._idle_at = now + IDLE_AFTER
             if chunk.is_interactive:
                 begin_here = [path, *(other for other in paths if other is not path)]
-                self._copies.plan(chunk, begin_here, max_ack_delay=self._max_ack_delay, now=now)
+                self._copies.plan(chunk, begin_here, now=now)
         if len(self._unacked) > MAX_IDLE_LOOK:
             self._forget_done()
 
     def handle_timeout(self, *, paths: Sequence[Path], now: float) -> None:
         if not paths:
             return
-        self._copies.handle_timeout(paths, max_ack_delay=self._max_ack_delay, now=now)
+        self._copies.handle_timeout(paths, now=now)
         if len(paths) > 1 and now >= self._looked_at + STALL_LOOK:
             self._looked_at = now
             for path in paths:

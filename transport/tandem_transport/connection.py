@@ -419,7 +419,7 @@ class Connection:
         self._scheduled_mode = self._policy.mode
         match self._scheduled_mode:
             case Mode.DUPLICATE:
-                return Duplicate(self._outbox)
+                return Duplicate(self._outbox, max_ack_delay=self._peer_max_ack_delay)
             case Mode.ADAPTIVE:
                 return Adaptive(self._outbox, max_ack_delay=self._peer_max_ack_delay)
 

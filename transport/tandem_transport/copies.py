@@ -1,4 +1,4 @@
-"""Copies of interactive data: how many, on which path, when (mode `adaptive`)."""
+"""Copies of interactive data: how many, on which path, when."""
 
 from collections import deque
 from collections.abc import Sequence
@@ -29,7 +29,10 @@ class CopyPlanner:
     paths. What an acknowledgement makes superfluous is dropped where it waits.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, max_copies: int = MAX_COPIES, max_ack_delay: float) -> None:
+        """At most `max_copies`, and one on each path anyway; `max_ack_delay` is the peer's, in seconds."""
+        self._max_copies = max_copies
+        self._max_ack_delay = max_ack_delay
         self._due: dict[int, deque[Chunk]] = {}
         """Copies that are due now, by path id."""
         self._later: list[tuple[float, int, int, Chunk]] = []
@@ -40,12 +43,12 @@ class CopyPlanner:
         self._budget = float(COPY_BUDGET)
         self._budget_at = 0.0
 
-    def plan(self, chunk: Chunk, paths: Sequence[Path], *, plans: int = 0, max_ack_delay: float, now: float) -> None:
+    def plan(self, chunk: Chunk, paths: Sequence[Path], *, plans: int = 0, now: float) -> None:
         """An interactive chunk leaves on `paths[0]`; the others are usable too, best first."""
         copies = self._count(chunk, paths, now) - 1
         if copies * len(chunk.frame) > self._refilled(paths, now):
             copies = min(copies, 1)
-        if self._budget < 0 or len(self._again) >= MAX_COPY_QUEUE:
+        if self._budget < 0:
             return
         self._budget -= copies * len(chunk.frame)
         for number in range(1, copies + 1):
@@ -55,7 +58,13 @@ class CopyPlanner:
                 heappush(self._later, entry)
             else:
                 self.add_now(chunk, paths[index])
-        wait = min(path.rtt.probe_timeout(max_ack_delay) for path in paths)
+        self.watch(chunk, paths, plans=plans, now=now)
+
+    def watch(self, chunk: Chunk, paths: Sequence[Path], *, plans: int = 0, now: float) -> None:
+        """Plans nothing yet, but copies should nobody acknowledge it."""
+        if len(self._again) >= MAX_COPY_QUEUE:
+            return
+        wait = min(path.rtt.probe_timeout(self._max_ack_delay) for path in paths)
         again_at = now + wait * REPLAN_GROWTH ** min(plans, REPLAN_STEPS)
         heappush(self._again, (again_at, next(self._order), plans + 1, chunk))
 
@@ -85,7 +94,7 @@ class CopyPlanner:
             queue.popleft()
         return bool(queue)
 
-    def handle_timeout(self, paths: Sequence[Path], *, max_ack_delay: float, now: float) -> None:
+    def handle_timeout(self, paths: Sequence[Path], *, now: float) -> None:
         """Makes due what has become due; plans anew for what nobody has acknowledged."""
         while self._later and self._later[0][0] <= now:
             _, _, path_id, chunk = heappop(self._later)
@@ -96,7 +105,7 @@ class CopyPlanner:
             _, _, plans, chunk = heappop(self._again)
             if chunk.is_wanted:
                 self.add_now(chunk, paths[0])
-                self.plan(chunk, paths, plans=plans, max_ack_delay=max_ack_delay, now=now)
+                self.plan(chunk, paths, plans=plans, now=now)
 
     def next_timeout(self) -> float | None:
         """When `handle_timeout` has something to do."""
@@ -108,7 +117,7 @@ class CopyPlanner:
     def _count(self, chunk: Chunk, paths: Sequence[Path], now: float) -> int:
         """Packets that should carry it, the first one included."""
         level = chunk.stream.level(now=now) if chunk.stream is not None else 0.0
-        most = max(MAX_COPIES, len(paths)) if level <= TINY_LEVEL else len(paths)
+        most = max(self._max_copies, len(paths)) if level <= TINY_LEVEL else len(paths)
         in_time = COPY_RTTS * min(path.rtt.smoothed or INITIAL_PTO for path in paths)
         number, residual = 0, 1.0
         while number < most and (number < len(paths) or residual > RESIDUAL_LOSS):

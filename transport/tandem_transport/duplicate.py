@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Sequence
 
+from tandem_transport.copies import CopyPlanner
 from tandem_transport.outbox import LEAST_ROOM, Outbox
 from tandem_transport.parameters import MAX_COPY_QUEUE
 from tandem_transport.paths import Path
@@ -14,11 +15,14 @@ class Duplicate:
     """Lost data, then copies of what another path carries, then new data.
 
     Every path works through its own queue of copies, oldest first. What was acknowledged in
-    the meantime is skipped, so the slower path never holds the faster one back.
+    the meantime is skipped, so the slower path never holds the faster one back. Interactive
+    data that nobody acknowledges is copied again, on every path.
     """
 
-    def __init__(self, outbox: Outbox) -> None:
+    def __init__(self, outbox: Outbox, *, max_ack_delay: float) -> None:
+        """`max_ack_delay` is the peer's, in seconds."""
         self._outbox = outbox
+        self._again = CopyPlanner(max_copies=1, max_ack_delay=max_ack_delay)
         self._copies: dict[int, deque[Chunk]] = {}
 
     def select(self, path: Path, room: int, new_room: int, *, paths: Sequence[Path], now: float) -> list[Chunk]:
@@ -27,6 +31,7 @@ class Duplicate:
             room = outbox.take_waiting(outbox.control, chunks, room, full)
         if outbox.lost and may_repair(path, paths):
             room = outbox.take_waiting(outbox.lost, chunks, room, full)
+        room = self._again.take(path, chunks, room)
         room = self._take_copies(path, chunks, room)
         outbox.take_new(chunks, room - full + new_room, now=now)
         return chunks
@@ -35,9 +40,12 @@ class Duplicate:
         outbox = self._outbox
         if outbox.control or outbox.streams.has_fresh_data() or self._next_copy(path) is not None:
             return True
-        return outbox.has_lost() and may_repair(path, paths)
+        return self._again.has_due(path) or (outbox.has_lost() and may_repair(path, paths))
 
     def on_sent(self, chunks: list[Chunk], path: Path, *, paths: Sequence[Path], now: float) -> None:
+        for chunk in chunks:
+            if chunk.is_interactive and chunk.first_packet is None:
+                self._again.watch(chunk, paths, now=now)
         to_copy = [chunk for chunk in chunks if not chunk.paths_in_flight]
         if not to_copy:
             return
@@ -54,10 +62,11 @@ class Duplicate:
                 purge(queue)
 
     def handle_timeout(self, *, paths: Sequence[Path], now: float) -> None:
-        pass
+        if paths:
+            self._again.handle_timeout(paths, now=now)
 
     def next_timeout(self, *, paths: Sequence[Path], now: float) -> float | None:
-        return None
+        return self._again.next_timeout()
 
     def _take_copies(self, path: Path, chunks: list[Chunk], room: int) -> int:
         while room >= LEAST_ROOM:
