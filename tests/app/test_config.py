@@ -24,7 +24,7 @@ def no_outside_configuration(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
 def test_defaults() -> None:
     loaded = config.load()
     assert loaded.socks.listen == "127.0.0.1:1080"
-    assert loaded.mode == "duplicate"
+    assert loaded.mode == "adaptive"
     assert loaded.server.dial is True
 
 

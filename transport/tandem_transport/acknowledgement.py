@@ -71,6 +71,10 @@ class ReceivedPackets:
         if self.ack_at is None or self.ack_at > now + delay:
             self.ack_at = now + delay
 
+    def will_ack_by(self, time: float) -> bool:
+        """Whether an ACK with all news is due by then anyway."""
+        return self.has_news and self.ack_at is not None and self.ack_at <= time
+
     def on_ack_sent(self) -> None:
         """Everything known was acknowledged on this path."""
         self._since_ack = 0

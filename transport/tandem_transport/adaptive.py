@@ -8,7 +8,7 @@ from tandem_transport.copies import CopyPlanner
 from tandem_transport.duplicate import purge
 from tandem_transport.frames import PathUse
 from tandem_transport.outbox import LEAST_ROOM, Outbox
-from tandem_transport.parameters import BULK_LOSSES, IDLE_AFTER, MAX_COPY_QUEUE, MAX_IDLE_LOOK, STALL_LOOK
+from tandem_transport.parameters import BULK_LOSSES, GRANULARITY, IDLE_AFTER, MAX_COPY_QUEUE, MAX_IDLE_LOOK, STALL_LOOK
 from tandem_transport.paths import Path, Reachability
 from tandem_transport.scheduler import may_repair
 from tandem_transport.sent_packet import Chunk
@@ -35,6 +35,8 @@ class Adaptive:
         """In order of their first sending; what is done is dropped from the front."""
         self._idle_at = 0.0
         """When the session has had nothing new to send for long enough."""
+        self._idle_seen_at = 0.0
+        """When it was first found to be so."""
 
     def select(self, path: Path, room: int, new_room: int, *, paths: Sequence[Path], now: float) -> list[Chunk]:
         outbox, chunks, full = self._outbox, list[Chunk](), room
@@ -69,7 +71,7 @@ class Adaptive:
             if chunk.first_packet is not None:
                 continue
             self._unacked.append(chunk)
-            self._idle_at = now + IDLE_AFTER
+            self._idle_at, self._idle_seen_at = now + IDLE_AFTER, float("inf")
             if chunk.is_interactive:
                 begin_here = [path, *(other for other in paths if other is not path)]
                 self._copies.plan(chunk, begin_here, now=now)
@@ -87,8 +89,8 @@ class Adaptive:
 
     def next_timeout(self, *, paths: Sequence[Path], now: float) -> float | None:
         times = [self._copies.next_timeout()]
-        if self._idle_at > now:
-            times.append(self._idle_at)
+        if self._unacked and self._idle_seen_at >= now:
+            times.append(max(self._idle_at, now + GRANULARITY))
         if len(paths) > 1:
             times += [self._stalls_at(path) for path in paths]
         return min((time for time in times if time is not None), default=None)
@@ -131,7 +133,13 @@ class Adaptive:
         """There is nothing new, or only what faster paths carry sooner; a download that takes breath is not idle."""
         if path.use is PathUse.METERED:
             return False
-        return now >= self._idle_at or self._outbox.streams.has_fresh_data()
+        if self._outbox.streams.has_fresh_data():
+            return True
+        if now < self._idle_at:
+            return False
+        # An event loop that comes late finds everything old. Who fills the streams gets a turn first.
+        self._idle_seen_at = min(self._idle_seen_at, now)
+        return now > self._idle_seen_at
 
     def _take_idle(self, path: Path, chunks: list[Chunk], room: int) -> None:
         while room >= LEAST_ROOM:

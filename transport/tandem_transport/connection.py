@@ -3,9 +3,7 @@
 from collections import deque
 from collections.abc import Callable, Hashable, Iterable, Iterator
 
-from tandem_transport.adaptive import Adaptive
 from tandem_transport.closing import Closing
-from tandem_transport.duplicate import Duplicate
 from tandem_transport.errors import DecodeError, ErrorCode, LocalProtocolError, PeerError
 from tandem_transport.events import ConnectionTerminated, Event
 from tandem_transport.flow_control import Budget
@@ -35,7 +33,6 @@ from tandem_transport.paths import Path, Reachability
 from tandem_transport.policy import Policy
 from tandem_transport.receiver import Receiver
 from tandem_transport.reports import Reports
-from tandem_transport.scheduler import Scheduler
 from tandem_transport.sender import Sender
 from tandem_transport.stats import ConnectionStats, path_stats
 from tandem_transport.streams import Streams
@@ -100,7 +97,7 @@ class Connection:
             receive_budget=receive_budget,
         )
         self._policy = Policy()
-        self._sender = Sender(self._protection, self._outbox, self._make_scheduler())
+        self._sender = Sender(self._protection, self._outbox, self._policy, max_ack_delay=self._peer_max_ack_delay)
         self._liveness = Liveness(is_client=is_client, emit=self._events.append, now=now)
         self._twins = TwinFilter()
         self._reports = Reports()
@@ -267,7 +264,6 @@ class Connection:
             self._protection.update_if_due(now=now)
             self._rtt = self._least_rtt()
             self._outbox.note_blocked(self._paths.values())
-            self._follow_mode()
             yield from self._sender.packets(list(self._paths.values()), now=now)
         elif self._closing is not None:
             yield from self._closing.packets(self._protection, now=now)
@@ -404,7 +400,9 @@ class Connection:
         if path.use is not PathUse.CLOSED:
             path.received.on_ack_eliciting(has_gap=has_gap, now=self._now)
         for other in self._paths.values():
-            if other is not path and other.reachability is not Reachability.DOWN and other.received.received:
+            if other is path or other.received.will_ack_by(self._now + MAX_ACK_DELAY):
+                continue
+            if other.reachability is not Reachability.DOWN and other.received.received:
                 other.received.ack_within(MAX_ACK_DELAY, now=self._now)
 
     def _receive_reset(self, packet: PacketView) -> None:
@@ -412,21 +410,6 @@ class Connection:
             self._terminate(ErrorCode.FORGOTTEN, "the other side no longer knows this session", is_remote=True)
         else:
             self.packets_dropped += 1
-
-    # --- sending ---
-
-    def _make_scheduler(self) -> Scheduler:
-        self._scheduled_mode = self._policy.mode
-        match self._scheduled_mode:
-            case Mode.DUPLICATE:
-                return Duplicate(self._outbox, max_ack_delay=self._peer_max_ack_delay)
-            case Mode.ADAPTIVE:
-                return Adaptive(self._outbox, max_ack_delay=self._peer_max_ack_delay)
-
-    def _follow_mode(self) -> None:
-        """What is in flight stays as it is; what is sent from now on follows the mode."""
-        if self._policy.mode is not self._scheduled_mode:
-            self._sender.scheduler = self._make_scheduler()
 
     # --- timers ---
 

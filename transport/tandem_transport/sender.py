@@ -2,11 +2,14 @@
 
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 
-from tandem_transport.frames import FrameType, PathUse
+from tandem_transport.adaptive import Adaptive
+from tandem_transport.duplicate import Duplicate
+from tandem_transport.frames import FrameType, Mode, PathUse
 from tandem_transport.outbox import Outbox
 from tandem_transport.packets import OVERHEAD, Transmit
 from tandem_transport.parameters import BASE_DATAGRAM_SIZE
 from tandem_transport.paths import Path
+from tandem_transport.policy import Policy
 from tandem_transport.protection import PacketProtection
 from tandem_transport.scheduler import Scheduler, in_order
 from tandem_transport.sent_packet import Chunk, SentPacket
@@ -19,13 +22,21 @@ _ACK_ROOM = 300
 class Sender:
     """Builds packets for all paths of a session."""
 
-    def __init__(self, protection: PacketProtection, outbox: Outbox, scheduler: Scheduler) -> None:
+    def __init__(self, protection: PacketProtection, outbox: Outbox, policy: Policy, *, max_ack_delay: float) -> None:
+        """`max_ack_delay` is the peer's, in seconds."""
         self._protection = protection
         self._outbox = outbox
-        self.scheduler = scheduler
+        self._policy = policy
+        self._max_ack_delay = max_ack_delay
+        self._mode = policy.mode
+        self._scheduler = self._make_scheduler()
 
     def packets(self, paths: Sequence[Path], *, now: float) -> list[Transmit]:
         """Everything that may leave now, best path first."""
+        if self._policy.mode is not self._mode:
+            # What is in flight stays as it is; what is sent from now on follows the mode.
+            self._mode = self._policy.mode
+            self._scheduler = self._make_scheduler()
         out: list[Transmit] = []
         for path in paths:
             if path.is_urgent and path.use is not PathUse.CLOSED:
@@ -49,17 +60,24 @@ class Sender:
 
     def handle_timeout(self, paths: Sequence[Path], *, now: float) -> None:
         """`wake_at` may have passed."""
-        self.scheduler.handle_timeout(paths=in_order(paths), now=now)
+        self._scheduler.handle_timeout(paths=in_order(paths), now=now)
 
     def wake_at(self, paths: Sequence[Path], *, now: float) -> float | None:
         """When a pacer lets something go that waits, or the scheduler finds more; None where nothing waits."""
         ordered = in_order(paths)
-        wake = self.scheduler.next_timeout(paths=ordered, now=now)
+        wake = self._scheduler.next_timeout(paths=ordered, now=now)
         for path in ordered:
-            if not path.is_window_limited() and self.scheduler.has_work_for(path, paths=ordered, now=now):
+            if not path.is_window_limited() and self._scheduler.has_work_for(path, paths=ordered, now=now):
                 at = path.pacer.wake_at(now=now)
                 wake = at if wake is None or at < wake else wake
         return wake
+
+    def _make_scheduler(self) -> Scheduler:
+        match self._mode:
+            case Mode.DUPLICATE:
+                return Duplicate(self._outbox, max_ack_delay=self._max_ack_delay)
+            case Mode.ADAPTIVE:
+                return Adaptive(self._outbox, max_ack_delay=self._max_ack_delay)
 
     # --- kinds of packets ---
 
@@ -93,8 +111,8 @@ class Sender:
         now: float,
     ) -> None:
         room = path.datagram_size - OVERHEAD
-        select = self.scheduler.select
-        if path.received.has_news and self.scheduler.has_work_for(path, paths=ordered, now=now):
+        select = self._scheduler.select
+        if path.received.has_news and self._scheduler.has_work_for(path, paths=ordered, now=now):
             acks = self._acks(all_paths, now=now)
             if len(acks) <= new_room - _ACK_ROOM:
                 chunks = select(path, room - len(acks), new_room - len(acks), paths=ordered, now=now)
@@ -148,7 +166,7 @@ class Sender:
         packet = SentPacket(number, len(datagram), now, chunks)
         path.on_packet_sent(packet, len(datagram), address, now=now)
         if chunks:
-            self.scheduler.on_sent(chunks, path, paths=paths, now=now)
+            self._scheduler.on_sent(chunks, path, paths=paths, now=now)
             self._outbox.on_sent(packet, path)
         return Transmit(path.path_id, datagram, address)
 
