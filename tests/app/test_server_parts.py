@@ -233,14 +233,16 @@ def test_the_status_in_one_line() -> None:
 
 
 def test_the_status_keeps_its_names() -> None:
-    """DESIGN: monitoring relies on them."""
+    """Monitoring relies on them; new ones come last."""
     status = client_status().model_dump()
     assert list(status) == ["version", "role", "uptime_s", "mode", "session", "links"]
     assert list(status["session"]) == [
-        "state", "server", "streams_open", "streams_total", "bytes_up", "bytes_down", "copy_bytes", "rescued"
+        "state", "server", "streams_open", "streams_total", "bytes_up", "bytes_down", "copy_bytes", "rescued",
+        "spurious",
     ]  # fmt: skip
     assert list(status["links"][0]) == [
         "name", "path_id", "local", "remote", "state", "reason", "rtt_ms", "loss_up", "loss_down",
         "rate_up_bps", "rate_down_bps", "bytes_up", "bytes_down", "won",
+        "queue_ms", "datagram_size", "spurious",
     ]  # fmt: skip
     assert list(status["links"][0]["rtt_ms"]) == ["latest", "smoothed", "min", "p95"]
