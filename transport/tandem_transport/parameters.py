@@ -174,7 +174,10 @@ INTERACTIVE_RATE = 500_000.0
 """... not counting what it sends at this rate, in bytes per second."""
 
 SEEN_BACKLOG = 1 << 20
-"""What a stream counts for whose buffer is well filled: who fills it has more than we can see."""
+"""Most that a stream is taken to have besides what we see, where its buffer is well filled ..."""
+
+SEEN_SHARE = 8
+"""... which is one such part of what it has sent so far."""
 
 MAX_STREAM_WINDOW = SESSION_BUFFER
 """Largest receive window of one stream."""

@@ -9,6 +9,7 @@ from tandem_transport.parameters import (
     INTERACTIVE_LEVEL,
     INTERACTIVE_RATE,
     SEEN_BACKLOG,
+    SEEN_SHARE,
     SEND_AHEAD,
 )
 from tandem_transport.sent_packet import Chunk
@@ -91,9 +92,14 @@ class SendStream:
 
     @property
     def backlog(self) -> int:
-        """Bytes that wait, here or, where the buffer is well filled, with whoever fills it."""
+        """Bytes that wait, here or, where the buffer is well filled, with whoever fills it: a guess.
+
+        What has gone on for long goes on for long; at the end of a short download a slow path must not be given the rest.
+        """
         unsent = len(self._buffer)
-        return SEEN_BACKLOG if unsent >= SEND_AHEAD // 2 and not self._finished else unsent
+        if unsent < SEND_AHEAD // 2 or self._finished:
+            return unsent
+        return unsent + min(self.offset // SEEN_SHARE, SEEN_BACKLOG)
 
     def write(self, data: bytes, *, end_stream: bool) -> None:
         """Raises LocalProtocolError on a finished or reset stream."""
