@@ -97,3 +97,27 @@ def test_lost_packets_alone_are_no_black_hole() -> None:
     assert not mtu.on_acked(SentPacket(62, 60, 1.6, []), now=2.0)
     assert mtu.on_acked(SentPacket(63, 60, 1.7, []), now=2.0), "the third proof"
     assert mtu.size == BASE_DATAGRAM_SIZE
+
+
+def test_a_probe_on_its_way_into_a_black_hole() -> None:
+    mtu = MtuDiscovery()
+    mtu.on_acked(probe(mtu, 0), now=0.0)
+    again = mtu.due(now=MTU_RETRY + 1)
+    assert again is None, "there is nothing larger"
+    mtu = MtuDiscovery()
+    for number in range(MTU_PROBES):
+        mtu.on_lost(probe(mtu, number), now=0.0)
+    mtu.on_acked(probe(mtu, 10), now=0.0)
+    size = mtu.due(now=MTU_RETRY + 1)
+    assert size == DATAGRAM_SIZES[0]
+    on_its_way = SentPacket(20, size, 700.0, [])
+    mtu.on_probe_sent(on_its_way)
+    for number in range(21, 30):
+        mtu.on_lost(SentPacket(number, mtu.size, 701.0, []), now=702.0)
+    assert [mtu.on_acked(SentPacket(number, 60, 701.5, []), now=702.0) for number in (31, 32, 33)] == [
+        False,
+        False,
+        True,
+    ]
+    assert not mtu.on_acked(on_its_way, now=703.0), "too late: the route is another one"
+    assert mtu.size == BASE_DATAGRAM_SIZE

@@ -104,5 +104,5 @@ class MtuDiscovery:
     def _rest(self, now: float) -> None:
         """The search is over; in a while there may be a better route."""
         self._candidates = []
-        self._tries = 0
+        self._tries, self._probe = 0, None
         self._wait_until = now + MTU_RETRY

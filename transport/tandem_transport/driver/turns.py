@@ -79,6 +79,12 @@ class TurnTaker(ABC):
             return
         now = self._now = self.now()
         self._is_scheduled = False
+        try:
+            self._take_turn(now)
+        finally:
+            self._now = None  # whatever went wrong, the next turn has a time of its own
+
+    def _take_turn(self, now: float) -> None:
         if self._deadline is not None and self._deadline <= now:
             self._handle_timeout(now)
         for _ in range(_MAX_ROUNDS):
@@ -86,7 +92,6 @@ class TurnTaker(ABC):
             if not self._transmit(now) and not had_events:
                 break
         self._arm(now)
-        self._now = None
 
     def _arm(self, now: float) -> None:
         timeout = self._deadline = self._next_timeout()
