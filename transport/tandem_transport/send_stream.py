@@ -94,7 +94,7 @@ class SendStream:
     def backlog(self) -> int:
         """Bytes that wait, here or, where the buffer is well filled, with whoever fills it: a guess.
 
-        What has gone on for long goes on for long; at the end of a short download a slow path must not be given the rest.
+        What has gone on for long goes on for long; a slow path must not be given the end of a short download.
         """
         unsent = len(self._buffer)
         if unsent < SEND_AHEAD // 2 or self._finished:
