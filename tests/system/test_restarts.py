@@ -12,6 +12,8 @@ from loopback import Download, Pair, Target, run_tandem
 pytestmark = pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
 
 SIZE = 30_000_000
+MUCH = 150_000_000
+"""More than the kernel's buffers and the session hold: what is broken off must not be over already."""
 LINKS = ("--link", "a=127.0.0.2", "--link", "b=127.0.0.3")
 
 
@@ -24,7 +26,7 @@ def test_a_server_that_is_killed_and_started_again(pair: Pair, target: Target) -
     invite = pair.invite()
     pair.start_server()
     pair.start_client(invite, *LINKS)
-    download = Download(pair, target, SIZE)
+    download = Download(pair, target, MUCH)
     download.wait_for_data()
     assert pair.server is not None
     pair.server.kill()
@@ -53,7 +55,7 @@ def test_a_client_that_is_killed_and_started_again(pair: Pair, target: Target) -
     invite = pair.invite()
     pair.start_server()
     pair.start_client(invite, *LINKS)
-    download = Download(pair, target, SIZE)
+    download = Download(pair, target, MUCH)
     download.wait_for_data()
     assert pair.client is not None
     pair.client.kill()
@@ -101,7 +103,7 @@ def test_a_client_that_is_revoked_in_mid_transfer(pair: Pair, target: Target) ->
     invite = pair.invite("late")
     pair.start_server()
     pair.start_client(invite, *LINKS)
-    download = Download(pair, target, SIZE)
+    download = Download(pair, target, MUCH)
     download.wait_for_data()
     done = run_tandem("revoke", "late", "--state", str(pair.state), environment=pair.environment)
     assert done.returncode == 0, done.stderr
