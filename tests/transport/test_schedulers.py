@@ -74,7 +74,7 @@ def test_what_was_acknowledged_is_not_copied() -> None:
     assert planner.has_due(paths[1])
     chunk.is_done = True
     assert not planner.has_due(paths[1])
-    assert planner.next_timeout() is None
+    assert planner.next_timeout(paths) is None
 
 
 def test_nobody_answers_and_the_plan_begins_anew() -> None:
@@ -82,7 +82,7 @@ def test_nobody_answers_and_the_plan_begins_anew() -> None:
     planner.plan(chunk, paths, now=0.0)
     taken: list[Chunk] = []
     planner.take(paths[1], taken, 1000)
-    again_at = planner.next_timeout()
+    again_at = planner.next_timeout(paths)
     assert again_at == pytest.approx(paths[0].rtt.probe_timeout(0.005))
     assert again_at is not None
     planner.handle_timeout(paths, now=again_at)

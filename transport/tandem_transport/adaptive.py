@@ -88,7 +88,7 @@ class Adaptive:
                 self._look_for_stalls(path, now)
 
     def next_timeout(self, *, paths: Sequence[Path], now: float) -> float | None:
-        times = [self._copies.next_timeout()]
+        times = [self._copies.next_timeout(paths)]
         if self._unacked and self._idle_seen_at >= now:
             times.append(max(self._idle_at, now + GRANULARITY))
         if len(paths) > 1:

@@ -18,7 +18,7 @@ from tandem_transport.parameters import (
     RESIDUAL_LOSS,
     TINY_LEVEL,
 )
-from tandem_transport.paths import Path
+from tandem_transport.paths import Path, Reachability
 from tandem_transport.sent_packet import Chunk
 
 
@@ -101,18 +101,24 @@ class CopyPlanner:
             path = next((path for path in paths if path.path_id == path_id), paths[0])
             if chunk.is_wanted:
                 self.add_now(chunk, path)
-        while self._again and self._again[0][0] <= now:
+        while self._may_plan(paths) and self._again and self._again[0][0] <= now:
             _, _, plans, chunk = heappop(self._again)
             if chunk.is_wanted:
                 self.add_now(chunk, paths[0])
                 self.plan(chunk, paths, plans=plans, now=now)
 
-    def next_timeout(self) -> float | None:
+    def next_timeout(self, paths: Sequence[Path]) -> float | None:
         """When `handle_timeout` has something to do."""
-        for heap in (self._later, self._again):
+        heaps = (self._later, self._again) if self._may_plan(paths) else (self._later,)
+        for heap in heaps:
             while heap and not heap[0][3].is_wanted:
                 heappop(heap)
-        return min((heap[0][0] for heap in (self._later, self._again) if heap), default=None)
+        return min((heap[0][0] for heap in heaps if heap), default=None)
+
+    @staticmethod
+    def _may_plan(paths: Sequence[Path]) -> bool:
+        """While all paths are down, their probes ask whether one is back; until then copies help nobody."""
+        return bool(paths) and paths[0].reachability is not Reachability.DOWN
 
     def _count(self, chunk: Chunk, paths: Sequence[Path], now: float) -> int:
         """Packets that should carry it, the first one included."""

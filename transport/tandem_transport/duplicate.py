@@ -66,7 +66,7 @@ class Duplicate:
             self._again.handle_timeout(paths, now=now)
 
     def next_timeout(self, *, paths: Sequence[Path], now: float) -> float | None:
-        return self._again.next_timeout()
+        return self._again.next_timeout(paths)
 
     def _take_copies(self, path: Path, chunks: list[Chunk], room: int) -> int:
         while room >= LEAST_ROOM:
