@@ -132,10 +132,10 @@ class Connection:
         for packet in packets:
             if packet.connection_id != self.connection_id:
                 self.packets_dropped += 1
-            elif packet.packet_type is PacketType.STATELESS_RESET:
-                self._receive_reset(packet)
             elif packet.packet_type is PacketType.TRANSPORT and packet.path_id == path_id:
                 self._receive_packet(packet, source)
+            elif packet.packet_type is PacketType.STATELESS_RESET:
+                self._receive_reset(packet)
             else:
                 self.packets_dropped += 1
 

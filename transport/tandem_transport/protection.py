@@ -21,28 +21,21 @@ _NONCE = Struct(">IQ")
 class PacketKey:
     """The key of one direction in one phase."""
 
-    __slots__ = ("_aead", "_cipher_suite", "_secret")
+    __slots__ = ("_cipher_suite", "_secret", "decrypt", "encrypt")
 
     def __init__(self, secret: bytes, cipher_suite: CipherSuite) -> None:
         self._secret = secret
         self._cipher_suite = cipher_suite
         key = _expand(secret, b"tandem key")
-        self._aead = AESGCM(key) if cipher_suite is CipherSuite.AES_256_GCM else ChaCha20Poly1305(key)
+        aead = AESGCM(key) if cipher_suite is CipherSuite.AES_256_GCM else ChaCha20Poly1305(key)
+        self.encrypt = aead.encrypt
+        """(nonce, payload, header) to ciphertext and tag. A nonce is used once: packet numbers never repeat."""
+        self.decrypt = aead.decrypt
+        """(nonce, ciphertext and tag, header) to the payload; raises InvalidTag where the packet is not authentic."""
 
     def next(self) -> "PacketKey":
         """The key of the following phase (RFC 9001 section 6.1)."""
         return PacketKey(_expand(self._secret, b"tandem ku"), self._cipher_suite)
-
-    def seal(self, path_id: int, number: int, header: bytes, payload: bytes) -> bytes:
-        """Header, ciphertext and tag. A (path, number) pair is used once: packet numbers never repeat."""
-        return header + self._aead.encrypt(_NONCE.pack(path_id, number), payload, header)
-
-    def open(self, path_id: int, number: int, header: bytes, sealed: bytes) -> bytes | None:
-        """The payload, or None where the packet is not authentic."""
-        try:
-            return self._aead.decrypt(_NONCE.pack(path_id, number), sealed, header)
-        except InvalidTag:
-            return None
 
 
 class PacketProtection:
@@ -91,21 +84,23 @@ class PacketProtection:
         """A whole TRANSPORT packet."""
         self._sealed += 1
         header = transport_header(self.key_phase, self.connection_id, path_id, len(payload), number)
-        return self._send.seal(path_id, number, header, payload)
+        return header + self._send.encrypt(_NONCE.pack(path_id, number), payload, header)
 
     def open(self, packet: PacketView, number: int, *, now: float) -> bytes | None:
         """The payload of a TRANSPORT packet, or None where it is not authentic."""
-        header, sealed = packet.data[:HEADER_SIZE], packet.data[HEADER_SIZE:]
-        if packet.key_phase == self.key_phase:
-            payload = self._receive.open(packet.path_id, number, header, sealed)
-            if payload is not None and not self._is_confirmed:
-                self._confirm(now)
-            return payload
+        if packet.key_phase != self.key_phase:
+            return self._open_other_phase(packet, number, now)
+        payload = _open(self._receive, packet, number)
+        if payload is not None and not self._is_confirmed:
+            self._confirm(now)
+        return payload
+
+    def _open_other_phase(self, packet: PacketView, number: int, now: float) -> bytes | None:
         if self._previous is not None and now <= self._previous_until:
-            payload = self._previous.open(packet.path_id, number, header, sealed)
+            payload = _open(self._previous, packet, number)
             if payload is not None:
                 return payload
-        payload = self._receive_next.open(packet.path_id, number, header, sealed)
+        payload = _open(self._receive_next, packet, number)
         if payload is not None:
             self.update_keys(now=now)
             self._confirm(now)
@@ -137,6 +132,14 @@ class PacketProtection:
     def _confirm(self, now: float) -> None:
         self._is_confirmed = True
         self._previous_until = now + PREVIOUS_KEYS_LIFETIME
+
+
+def _open(key: PacketKey, packet: PacketView, number: int) -> bytes | None:
+    data = packet.data
+    try:
+        return key.decrypt(_NONCE.pack(packet.path_id, number), data[HEADER_SIZE:], data[:HEADER_SIZE])
+    except InvalidTag:
+        return None
 
 
 def _expand(secret: bytes, label: bytes) -> bytes:
