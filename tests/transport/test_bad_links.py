@@ -174,6 +174,17 @@ def test_one_link_goes_dark_and_nobody_notices(mode: Mode) -> None:
     assert max(echo.times) <= 0.090
 
 
+def test_links_that_go_dark_in_turn_are_both_used_again() -> None:
+    network, traffic = start(LINK, LINK)
+    download = traffic.download(120_000_000)
+    for turn in range(4):
+        network.cut(turn % 2, begin=1.5 + 2.5 * turn, end=2.8 + 2.5 * turn)
+    network.run(12)
+    for turn in range(4):
+        returned = 2.8 + 2.5 * turn
+        assert download.goodput(returned + 0.5, returned + 1.2) >= 0.85 * 2 * FULL, turn
+
+
 @pytest.mark.parametrize("loss", [0.0, 0.1])
 @pytest.mark.parametrize("length", [0.5, 3.0, 15.0])
 def test_both_links_go_dark_and_return(length: float, loss: float) -> None:

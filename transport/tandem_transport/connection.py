@@ -391,7 +391,7 @@ class Connection:
     def _make_path(self, path_id: int) -> Path:
         addresses = PathAddresses(is_fixed=self.is_client, randomness=self._randomness, host_of=self._host_of)
         path = Path(path_id, addresses, self._make_controller, epoch=self._epoch)
-        path.last_sent_at = self._now
+        path.recovery.last_sent_at = self._now
         self._paths[path_id] = path
         self._policy.apply(self._paths)
         return path

@@ -90,7 +90,7 @@ class Liveness:
         interval = self._keepalive_interval(streams, now=now)
         for path in paths.values():
             if interval is not None and path.recovery.is_idle and not path.is_blocked:
-                times.append(path.last_sent_at + interval)
+                times.append(path.recovery.last_sent_at + interval)
             times += self._status_times(path)
             challenge_at = path.addresses.next_timeout()
             if challenge_at is not None and path.use is not PathUse.CLOSED:
@@ -108,7 +108,8 @@ class Liveness:
         return KEEPALIVE_IDLE if self._is_client else None
 
     def _is_quiet(self, path: Path, interval: float, *, now: float) -> bool:
-        return path.recovery.is_idle and now >= path.last_sent_at + interval
+        # What nobody acknowledges, ACKs that is, does not count: a path may send nothing else, and stay down.
+        return path.recovery.is_idle and now >= path.recovery.last_sent_at + interval
 
     def _expires_at(self, streams: Streams) -> float:
         return self.last_received_at + (OUTAGE_LIMIT if len(streams) else IDLE_LIMIT)

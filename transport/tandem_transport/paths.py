@@ -80,7 +80,6 @@ class Path:
         self.mtu = MtuDiscovery()
         self.datagram_size = self.mtu.size
         """UDP payload of a full packet."""
-        self.last_sent_at = epoch
         self.last_received_at: float | None = None
         self.status = PathStatus.PROBING
         self.status_reason = "no answer yet"
@@ -183,7 +182,6 @@ class Path:
 
     def on_packet_sent(self, packet: SentPacket | None, size: int, address: Hashable, *, now: float) -> None:
         """`packet` is None for one that asks for no acknowledgement; those are not paced."""
-        self.last_sent_at = now
         self.counters.on_sent(size, now=now)
         if self.addresses.is_doubted or address != self.addresses.current:
             self.addresses.on_sent(size, address)
@@ -208,11 +206,11 @@ class Path:
         self._sample_delays(ack, received_at, is_own_path=is_own_path, now=now)
         was_down = self.reachability is Reachability.DOWN
         result = self.recovery.on_ack_received(ack, now=now)
-        if result.acked:
+        if result.is_answer:
             self._on_answer(now=now)
-            for packet in result.acked:
-                if self.mtu.on_acked(packet, now=now):
-                    self.datagram_size = self.mtu.size
+        for packet in result.acked:
+            if self.mtu.on_acked(packet, now=now):
+                self.datagram_size = self.mtu.size
         if result.lost:
             self._on_lost(result.lost, was_down=was_down, max_ack_delay=max_ack_delay, now=now)
         if result.acked:

@@ -34,6 +34,8 @@ class AckResult:
     acked: list[SentPacket] = field(default_factory=list[SentPacket])
     """Newly acknowledged, lowest number first."""
     lost: list[SentPacket] = field(default_factory=list[SentPacket])
+    is_answer: bool = False
+    """The path has shown that it carries packets now."""
     is_round_start: bool = False
 
 
@@ -121,10 +123,14 @@ class Recovery:
         """Raises PeerError for numbers that were never sent (RFC 9000 section 13.1)."""
         if ack.largest >= self.next_number:
             raise PeerError(ErrorCode.PROTOCOL_VIOLATION, f"packet {ack.largest} acknowledged, but never sent")
-        result = AckResult(acked=self._take_acked(ack))
+        result = AckResult(acked=self._take_acked(ack), is_answer=self._is_answer(ack))
         self.largest_acked = max(self.largest_acked, ack.largest)
         if result.acked:
-            self._on_answer(result, now=now)
+            result.is_answer = True
+            self._end_round(result)
+        if result.is_answer:
+            self.last_acked_at = now
+            self.begin_anew()
         self.reordering.on_ack(ack, now=now)
         result.lost = self.detect_lost_packets(now=now)
         return result
@@ -146,11 +152,16 @@ class Recovery:
         acked.reverse()
         return acked
 
-    def _on_answer(self, result: AckResult, *, now: float) -> None:
+    def _is_answer(self, ack: AckFrame) -> bool:
+        """Whether it ends a silence: a packet has arrived that was sent in it, be it one that is never tracked."""
+        if ack.largest <= self.largest_acked or self.unanswered_since is None:
+            return False
+        sent_at = self.sent_at(ack.largest)
+        return sent_at is not None and sent_at > self.unanswered_since
+
+    def _end_round(self, result: AckResult) -> None:
         newest = result.acked[-1]
         self.bytes_in_flight -= sum(packet.size for packet in result.acked)
-        self.last_acked_at = now
-        self.begin_anew()
         if newest.number >= self._round_end:
             self._round_end = self.next_number
             self.round += 1
