@@ -8,6 +8,9 @@ import psutil
 
 from tandem.errors import UsageError
 
+IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
+IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
+
 WILDCARDS = {"0.0.0.0": socket.AF_INET, "::": socket.AF_INET6}
 
 
@@ -28,6 +31,14 @@ def parse_host_port(text: str, *, what: str, default_host: str | None = None) ->
 def format_host_port(host: str, port: int) -> str:
     """The inverse."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def parse_address(text: str) -> IPAddress:
+    """A literal address without its scope; an IPv4 address in the clothes of IPv6 as what it is. Raises ValueError."""
+    address = ipaddress.ip_address(text.partition("%")[0])
+    if isinstance(address, ipaddress.IPv6Address):
+        return address.ipv4_mapped or address.sixtofour or address
+    return address
 
 
 def is_loopback(host: str) -> bool:

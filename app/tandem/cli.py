@@ -239,6 +239,21 @@ def mode(wanted: str, admin: str | None) -> None:
 
 
 @cli.command()
+def password() -> None:
+    """Ask for a password and print its hash, for [[socks.user]] in the client's configuration.
+
+    \b
+    [[socks.user]]
+    name = "anna"
+    password = "scrypt$16384$..."
+    """
+    from tandem.passwords import hash_password
+
+    given = click.prompt("Password", hide_input=True, confirmation_prompt=True, err=True)
+    click.echo(hash_password(given))
+
+
+@cli.command()
 @_LOG_LEVEL
 @click.option("--socks", metavar="HOST:PORT", help="SOCKS port; default 127.0.0.1:1080.")
 def demo(log_level: str, socks: str | None) -> None:

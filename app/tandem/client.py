@@ -1,20 +1,22 @@
 """`tandem client`: SOCKS and local ports in, a session over all links out."""
 
 import asyncio
+import ipaddress
 import logging
 import time
 
 from tandem.addresses import format_host_port, parse_host_port
 from tandem.admin import AdminEndpoint
-from tandem.config import CLIENT_ADMIN_PORT, Config, LinkConfig
+from tandem.config import CLIENT_ADMIN_PORT, Config, LinkConfig, SocksConfig
 from tandem.errors import TandemError, os_error_text
-from tandem.forwards import SUFFIX
 from tandem.invites import Invite
 from tandem.links import found_links, make_link
 from tandem.opener import Opener
+from tandem.passwords import PasswordBook
+from tandem.remote import Remote
 from tandem.request import Kind, Request
 from tandem.status import ClientStatus, client_status, refusal_text
-from tandem_socks import Opened, Relay, RelayResult, SocksError, SocksFrontend, TcpConnection
+from tandem_socks import FrontendOptions, Listener, Relay, RelayResult, SocksError, SocksFrontend, TcpConnection
 from tandem_socks import Request as SocksRequest
 from tandem_transport import (
     MAX_PATHS,
@@ -53,14 +55,14 @@ class Client:
         self._parameters = parameters
         self._instance_id = instance_id
         self._started_at = time.monotonic()
-        self._servers: list[asyncio.Server] = []
+        self._listeners: list[Listener] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._admin: AdminEndpoint | None = None
         self._refused: int | None = None
         """The refusal that was logged last; each link brings one."""
-        self._socks = SocksFrontend(self._open_socks, on_closed=self._on_socks_closed)
         self.driver: ClientDriver
         self._opener: Opener
+        self._socks: SocksFrontend
 
     async def start(self) -> None:
         """Raises TandemError where a local port cannot be had."""
@@ -74,6 +76,9 @@ class Client:
             on_event=self._on_event,
         )
         self._opener = Opener(self.driver, self._config.socks.fast_open)
+        self._socks = SocksFrontend(
+            Remote(self._opener), _frontend_options(self._config.socks), on_closed=self._on_socks_closed
+        )
         try:
             await self._listen()
         except TandemError:
@@ -87,8 +92,8 @@ class Client:
 
     async def close(self) -> None:
         """Stops accepting, ends the connections, says goodbye."""
-        for server in self._servers:
-            server.close()
+        for listener in self._listeners:
+            await listener.close()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -121,17 +126,21 @@ class Client:
             await self._listen_for(item.host, item.port, item.forward)
 
     async def _listen_for(self, host: str, port: int, forward: str) -> None:
-        request = Request(Kind.FORWARD, forward, 0)
-
-        loop = asyncio.get_running_loop()
+        request = Request(Kind.FORWARD, forward, port)
 
         def accept(tcp: TcpConnection) -> None:
-            task = loop.create_task(self._serve_forward(request, tcp))
+            task = asyncio.get_running_loop().create_task(self._serve_forward(request, tcp))
             self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            task.add_done_callback(on_done)
 
+        def on_done(task: "asyncio.Task[None]") -> None:
+            self._tasks.discard(task)
+            listener.release()
+
+        listener = Listener(accept)
+        self._listeners.append(listener)
         try:
-            self._servers.append(await loop.create_server(lambda: TcpConnection(accept), host, port, backlog=1024))
+            await listener.listen(host, port)
         except OSError as error:
             raise _port_error(f"forward {forward}", host, port, error, "--listen [HOST:]PORT=FORWARD") from error
         log.info("forward %s at %s", forward, format_host_port(host, port))
@@ -143,7 +152,7 @@ class Client:
             log.info("%s: %s", request, error)
             tcp.reset()
             return
-        result = await Relay(tcp, opened.stream).run()
+        result = await Relay(tcp, opened.stream, idle_timeout=self._config.socks.idle_timeout).run()
         _log_closed(str(request), result)
 
     # --- links ---
@@ -166,14 +175,6 @@ class Client:
         elif gone is not None:
             log.info("link %s: found, it takes the place of %s", link.name, gone.name)
             gone.name, gone.local = link.name, link.local
-
-    # --- streams ---
-
-    async def _open_socks(self, wanted: SocksRequest, first: bytes) -> Opened:
-        host = wanted.host.rstrip(".")
-        if host.lower().endswith(SUFFIX):
-            return await self._opener.open(Request(Kind.FORWARD, host[: -len(SUFFIX)], 0), first)
-        return await self._opener.open(Request(Kind.DIAL, wanted.host, wanted.port), first)
 
     # --- logs ---
 
@@ -206,6 +207,17 @@ class Client:
                 log.log(level, "session over: %s", reason or error_name(code))
             case _:
                 pass
+
+
+def _frontend_options(section: SocksConfig) -> FrontendOptions:
+    book = PasswordBook({user.name: user.password.get_secret_value() for user in section.user})
+    return FrontendOptions(
+        authenticate=book.check if section.user else None,
+        allow_from=tuple(ipaddress.ip_network(network) for network in section.allow_from),
+        advertise=section.advertise,
+        idle_timeout=section.idle_timeout,
+        udp_idle_timeout=section.udp_idle_timeout,
+    )
 
 
 def _endpoints(link: Link) -> list[str]:

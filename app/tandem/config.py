@@ -21,6 +21,8 @@ from pydantic_settings import (
 from tandem.addresses import is_loopback, parse_host_port
 from tandem.config_errors import describe
 from tandem.errors import UsageError
+from tandem.passwords import is_hash
+from tandem.patterns import ACCEPTED, looks_like_a_host, parse_pattern
 
 ENV_PREFIX = "TANDEM_"
 CLIENT_ADMIN_PORT = 8119
@@ -43,8 +45,30 @@ def _network(text: str) -> str:
     return text
 
 
+def _pattern(text: str) -> str:
+    parse_pattern(text)
+    return text
+
+
+def _address(text: str) -> str:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError as error:
+        raise ValueError(f"{error}; accepted is an address such as 192.0.2.1 or 2001:db8::1") from error
+    return text
+
+
+def _target(text: str) -> str:
+    """HOST:PORT, or HOST:* for the port that was asked for."""
+    _host_port(text[:-1] + "1" if text.endswith(":*") else text)
+    return text
+
+
 HostPort = Annotated[str, AfterValidator(_host_port)]
 Network = Annotated[str, AfterValidator(_network)]
+Address = Annotated[str, AfterValidator(_address)]
+Match = Annotated[str, AfterValidator(_pattern)]
+Target = Annotated[str, AfterValidator(_target)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 
 
@@ -70,6 +94,19 @@ class ListenConfig(_Section):
     host: str = "127.0.0.1"
 
 
+class UserConfig(_Section):
+    """Someone who may use the SOCKS port."""
+
+    name: str = Field(min_length=1, max_length=255)
+    password: SecretStr = Field(description="its hash, as `tandem password` prints it")
+
+    @model_validator(mode="after")
+    def _hashed(self) -> "UserConfig":
+        if not is_hash(self.password.get_secret_value()):
+            raise ValueError(f"password of {self.name}: it must be a hash; `tandem password` makes one")
+        return self
+
+
 class SocksConfig(_Section):
     """The SOCKS port."""
 
@@ -80,11 +117,30 @@ class SocksConfig(_Section):
         "that was reached in the last 10 minutes, or all; if the server then cannot connect, the connection is reset",
     )
 
+    user: list[UserConfig] = Field(default=[], description="who may use it, with a password; none: anybody")
+    allow_from: list[Network] = Field(
+        default=[], description="networks from which it may be used, beside this machine itself; none: all"
+    )
+    advertise: str = Field(
+        default="",
+        description="the address that clients are told for UDP and in the PAC file; default: the one they have reached",
+    )
+    idle_timeout: float = Field(default=0, ge=0, description="seconds of silence that end a connection; 0: none do")
+    udp_idle_timeout: float = Field(
+        default=120, ge=1, description="seconds of silence after which a UDP port is given up"
+    )
+
     @model_validator(mode="after")
-    def _loopback(self) -> "SocksConfig":
+    def _closed(self) -> "SocksConfig":
         host, _ = parse_host_port(self.listen, what="listen")
-        if not is_loopback(host):
-            raise ValueError(f"listen: {self.listen} would be open to everybody who reaches it; use a loopback address")
+        if not is_loopback(host) and not self.user and not self.allow_from:
+            raise ValueError(
+                f"listen: {self.listen} would be open to everybody who reaches it; use a loopback address, or set "
+                'allow_from = ["NETWORK/BITS"] or [[socks.user]]'
+            )
+        names = [user.name for user in self.user]
+        if len(set(names)) < len(names):
+            raise ValueError("user: a name is there twice")
         return self
 
 
@@ -112,13 +168,50 @@ class ServerConfig(_Section):
     public: list[HostPort] = Field(default=[], description="addresses that invites name as endpoints")
     dial: bool = Field(default=True, description="false: forwards only")
     allow: list[Network] = Field(default=[], description="private networks that clients may reach all the same")
+    source: list[Address] = Field(default=[], description="local addresses to dial from, at most one of each family")
+    hosts: dict[str, Annotated[list[Address], Field(min_length=1)]] = Field(
+        default={}, description="addresses of names that no name server is asked for"
+    )
+    dns_cache: float = Field(default=0, ge=0, le=60, description="seconds for which names are remembered")
+    bind: Literal["off", "named", "anyone"] = Field(
+        default="named",
+        description="SOCKS BIND: not offered, for one connection from the host that the client names, or from anyone",
+    )
+    max_streams: int = Field(default=4096, ge=1, description="connections of each client at the same time")
+    max_new_streams: float = Field(default=200, gt=0, description="connections that each client may open a second")
+
+    @model_validator(mode="after")
+    def _one_source_a_family(self) -> "ServerConfig":
+        families = [":" in source for source in self.source]
+        if len(set(families)) < len(families):
+            raise ValueError("source: two addresses of one family")
+        return self
 
 
 class ForwardConfig(_Section):
     """What a destination becomes at the server."""
 
-    match: str = Field(min_length=1, description="a name, or HOST:PORT with * for either")
-    target: HostPort
+    match: Match = Field(description=f"what a client asks for: {ACCEPTED}")
+    target: Target = Field(description="HOST:PORT, or HOST:* for the port that was asked for")
+
+
+class RuleConfig(_Section):
+    """Who may reach what. The first rule that matches counts; `[[forward]]` come after all of them."""
+
+    action: Literal["allow", "deny", "forward"]
+    match: Match = Field(description=f"what a client asks for: {ACCEPTED}")
+    client: str = Field(default="*", min_length=1, description="whom it is about, * for any text")
+    target: Target | None = Field(default=None, description="with forward: HOST:PORT, or HOST:*")
+
+    @model_validator(mode="after")
+    def _complete(self) -> "RuleConfig":
+        if (self.action == "forward") != (self.target is not None):
+            raise ValueError("target: it belongs to `forward`, and only there")
+        if self.action != "forward" and looks_like_a_host(self.match):
+            raise ValueError(
+                f"match: {self.match!r} has no port, so it is the name of a forward; write {self.match}:* for a host"
+            )
+        return self
 
 
 class Config(BaseSettings):
@@ -139,6 +232,7 @@ class Config(BaseSettings):
     socks: SocksConfig = SocksConfig()
     admin: AdminConfig = AdminConfig()
     server: ServerConfig = ServerConfig()
+    rule: list[RuleConfig] = []
     forward: list[ForwardConfig] = []
 
     @model_validator(mode="after")

@@ -10,7 +10,7 @@ from pydantic_core import ErrorDetails
 
 from tandem.errors import UsageError
 
-_SECRETS = ("invite", "token")
+_SECRETS = ("invite", "token", "password")
 
 
 def describe(

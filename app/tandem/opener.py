@@ -9,11 +9,13 @@ import asyncio
 import logging
 import time
 from collections import OrderedDict
+from dataclasses import dataclass
 from typing import Literal
 
+from tandem.failures import session_failure
 from tandem.request import Answer, Request, RequestError, read_answer
 from tandem.streams import AnsweredStream, EagerStream
-from tandem_socks import Opened, Reply, SocksError
+from tandem_socks import Opened, Reply
 from tandem_transport import Connection, SessionClosed, TransportError
 from tandem_transport.driver import ClientDriver, DrivenSession, Stream
 
@@ -53,6 +55,15 @@ class KnownTargets:
                 self._answers.popitem(last=False)
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A stream whose request the server has answered: it is served."""
+
+    connection: Connection
+    stream: Stream
+    answer: Answer
+
+
 class Opener:
     """Opens streams of whatever session there is."""
 
@@ -64,31 +75,37 @@ class Opener:
     async def open(self, request: Request, first: bytes = b"") -> Opened:
         """A connection for SOCKS; `first` is what the near side has sent already.
 
-        Raises SocksError with the server's reply, or with GENERAL_FAILURE where it was never asked.
+        Raises Failure with the server's reply, or with GENERAL_FAILURE where it was never asked.
         """
         expected = self._expected(request)
         if expected is not None:
             return await self.open_at_once(request, first, expected)
+        asked = await self.ask(request, first)
+        stream = AnsweredStream(asked.connection, asked.stream)
+        return Opened(stream, asked.answer.bound_host, asked.answer.bound_port)
+
+    async def ask(self, request: Request, first: bytes = b"") -> Asked:
+        """Opens a stream and waits for the answer. Raises Failure like `open`."""
         try:
             return await self._ask(request, first)
         except SessionClosed as error:
             if first:
-                raise SocksError(Reply.GENERAL_FAILURE, f"session: {error}") from error
+                raise session_failure(error) from error
             # The server was restarted perhaps: nothing was sent yet that must not be sent twice.
             log.info("%s: %s; asking again", request, error)
         try:
             return await self._ask(request, first)
         except SessionClosed as error:
-            raise SocksError(Reply.GENERAL_FAILURE, f"session: {error}") from error
+            raise session_failure(error) from error
 
     async def open_at_once(self, request: Request, first: bytes = b"", expected: Answer = _UNBOUND) -> Opened:
-        """A connection whose answer nobody waits for. Raises SocksError where there is no session."""
+        """A connection whose answer nobody waits for. Raises Failure where there is no session."""
         session = await self._session()
 
         def on_answer(answer: Answer) -> None:
             self._known.learn(request, answer, now=time.monotonic())
             if answer.reply is not Reply.SUCCEEDED:
-                log.info("%s: server: %s; it was expected to work, and is reset", request, answer.text)
+                log.info("%s: %s; it was expected to work, and is reset", request, answer.failure())
 
         async def ask_again() -> tuple[Connection, Stream]:
             log.info("%s: the server was restarted; asking again", request)
@@ -100,7 +117,7 @@ class Opener:
             eager = EagerStream(session.connection, stream, on_answer=on_answer, ask_again=ask_again)
             await eager.write(request.encode() + first)
         except (ConnectionError, ValueError) as error:
-            raise SocksError(Reply.GENERAL_FAILURE, f"session: {error}") from error
+            raise session_failure(error) from error
         return Opened(eager, expected.bound_host, expected.bound_port)
 
     def _expected(self, request: Request) -> Answer | None:
@@ -110,8 +127,8 @@ class Opener:
         known = self._known.find(request, now=time.monotonic())
         return known or (_UNBOUND if self._fast_open == "always" else None)
 
-    async def _ask(self, request: Request, first: bytes) -> Opened:
-        """Raises SessionClosed, and SocksError like `open`."""
+    async def _ask(self, request: Request, first: bytes) -> Asked:
+        """Raises SessionClosed, and Failure like `open`."""
         session = await self._session()
         stream = _open_stream(session)
         try:
@@ -121,27 +138,27 @@ class Opener:
             raise
         except (TransportError, RequestError, ValueError) as error:
             stream.reset()
-            raise SocksError(Reply.GENERAL_FAILURE, f"session: {error}") from error
+            raise session_failure(error) from error
         except asyncio.CancelledError:
             stream.reset()
             raise
         self._known.learn(request, answer, now=time.monotonic())
         if answer.reply is not Reply.SUCCEEDED:
             stream.reset()
-            raise SocksError(answer.reply, f"server: {answer.text}")
-        return Opened(AnsweredStream(session.connection, stream), answer.bound_host, answer.bound_port)
+            raise answer.failure()
+        return Asked(session.connection, stream, answer)
 
     async def _session(self) -> DrivenSession:
         try:
             async with asyncio.timeout(_SESSION_WAIT):
                 return await self._driver.wait_connected()
         except TimeoutError as error:
-            raise SocksError(Reply.GENERAL_FAILURE, "no session with the server yet") from error
+            raise session_failure("no session with the server yet") from error
 
 
 def _open_stream(session: DrivenSession) -> Stream:
-    """Raises SocksError where the server allows no more."""
+    """Raises Failure where the server allows no more."""
     try:
         return session.open_stream()
     except TransportError as error:
-        raise SocksError(Reply.GENERAL_FAILURE, f"session: {error}") from error
+        raise session_failure(error) from error

@@ -1,12 +1,15 @@
 """What stands at the head of a stream: the client's request and the server's answer (PROTOCOL.md section 7).
 
-request: kind (1 byte), host or forward name (1-byte length and text), port (2 bytes)
-answer:  code (1 byte, a SOCKS reply), bound host (length and text), port (2), text for the log (length and text)
+request: kind (1 byte), host or forward name (text), port (2 bytes)
+answer:  code (1 byte, a SOCKS reply), hop (1), bound host (text), port (2), error (text), detail (text)
+
+A text is its length in 1 byte, and that many bytes of UTF-8. After a BIND a second answer follows.
 """
 
 from dataclasses import dataclass
 from enum import IntEnum
 
+from tandem.failures import Failure, Hop
 from tandem_socks import Reply
 from tandem_transport.driver import Stream
 
@@ -18,11 +21,22 @@ class Kind(IntEnum):
 
     DIAL = 1
     FORWARD = 2
-    """A forward by name; the port says nothing."""
+    """A forward by name; the port counts where its target leaves it open."""
+    BIND = 3
+    """A port at the server that waits for one connection from this host."""
+    UDP = 4
+    """A UDP port at the server; host and port say nothing."""
+
+
+SUFFIX = ".forward"
+"""A host that ends so is the name of a forward."""
 
 
 class RequestError(Exception):
     """The head of a stream is malformed."""
+
+
+_PREFIX = {Kind.DIAL: "", Kind.FORWARD: "forward ", Kind.BIND: "bind for "}
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +49,9 @@ class Request:
     port: int
 
     def __str__(self) -> str:
-        if self.kind is Kind.FORWARD:
-            return f"forward {self.host}"
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+        if self.kind is Kind.UDP:
+            return "udp"
+        return _PREFIX[self.kind] + (f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}")
 
     def encode(self) -> bytes:
         """Bytes on the wire. Raises ValueError for a host of over 255 bytes."""
@@ -51,13 +65,26 @@ class Answer:
     reply: Reply
     bound_host: str = "0.0.0.0"
     bound_port: int = 0
-    text: str = ""
-    """Why not, for the client's log."""
+    hop: Hop = Hop.NONE
+    error: str = ""
+    """The name of the system's error at the server, if there was one."""
+    detail: str = ""
+    """Why not, in words."""
 
     def encode(self) -> bytes:
         """Bytes on the wire."""
         bound = _text(self.bound_host) + self.bound_port.to_bytes(2, "big")
-        return bytes([self.reply]) + bound + _text(self.text.encode()[:_TEXT_SIZE].decode(errors="ignore"))
+        return bytes([self.reply, self.hop]) + bound + _text(_cut(self.error)) + _text(_cut(self.detail))
+
+    def failure(self) -> Failure:
+        """The answer of a server that could not serve the request."""
+        return Failure(self.reply, self.hop, self.detail, self.error)
+
+
+def failed(failure: Failure) -> Answer:
+    """What the client is to hear of a failure."""
+    reply = failure.reply or Reply.GENERAL_FAILURE
+    return Answer(reply, hop=failure.hop, error=failure.error, detail=failure.detail)
 
 
 async def read_request(stream: Stream) -> Request:
@@ -74,11 +101,11 @@ async def read_request(stream: Stream) -> Request:
 async def read_answer(stream: Stream) -> Answer:
     """Raises RequestError, and what `Stream.read` raises."""
     try:
-        code = (await stream.read_exactly(1))[0]
+        code, hop = await stream.read_exactly(2)
         host = await _read_text(stream)
         port = int.from_bytes(await stream.read_exactly(2), "big")
-        text = await _read_text(stream)
-        return Answer(Reply(code), host, port, text)
+        error, detail = await _read_text(stream), await _read_text(stream)
+        return Answer(Reply(code), host, port, Hop(hop), error, detail)
     except (EOFError, ValueError) as error:
         raise RequestError(str(error)) from error
 
@@ -86,6 +113,10 @@ async def read_answer(stream: Stream) -> Answer:
 async def _read_text(stream: Stream) -> str:
     size = (await stream.read_exactly(1))[0]
     return (await stream.read_exactly(size)).decode()
+
+
+def _cut(text: str) -> str:
+    return text.encode()[:_TEXT_SIZE].decode(errors="ignore")
 
 
 def _text(text: str) -> bytes:

@@ -6,18 +6,20 @@ import ipaddress
 import logging
 import time
 
+from tandem.access import Access
+from tandem.address_guard import AddressGuard
 from tandem.addresses import expand_wildcards, format_host_port, parse_host_port
 from tandem.admin import AdminEndpoint
 from tandem.config import SERVER_ADMIN_PORT, Config
-from tandem.dialer import Dialed, Dialer
+from tandem.dialer import Dialer
 from tandem.errors import TandemError, os_error_text
-from tandem.forwards import SUFFIX, Forwards
-from tandem.request import Answer, Kind, Request, RequestError, read_request
+from tandem.limits import ClientLimits
+from tandem.resolver import Resolver
+from tandem.rules import Rules
+from tandem.serving import StreamService
 from tandem.state import ClientRegistry, StateDirectory, default_directory
 from tandem.status import ServerStatus, server_status
-from tandem.streams import AnsweredStream
-from tandem_socks import Relay, Reply, SocksError
-from tandem_transport import Session, TransportError, error_name
+from tandem_transport import Session, error_name
 from tandem_transport.driver import ServerDriver, Stream
 from tandem_transport.events import ConnectionTerminated, Event, PathStatusChanged
 
@@ -39,8 +41,7 @@ class Server:
         self._config = config
         self._state = StateDirectory(section.state or default_directory())
         self._listen = [parse_host_port(text, what="listen") for text in section.listen]
-        self._forwards = Forwards(config.forward)
-        self._dialer = Dialer(ipaddress.ip_network(network) for network in section.allow)
+        self._streams = _stream_service(config)
         self._tasks: set[asyncio.Task[None]] = set()
         self._background: list[asyncio.Task[None]] = []
         self._started_at = time.monotonic()
@@ -121,56 +122,9 @@ class Server:
     # --- streams ---
 
     def _accept(self, session: Session, stream: Stream) -> None:
-        task = asyncio.create_task(self._serve(session, stream))
+        task = asyncio.create_task(self._streams.serve(session, stream))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-
-    async def _serve(self, session: Session, stream: Stream) -> None:
-        try:
-            async with asyncio.timeout(_REQUEST_TIMEOUT):
-                request = await read_request(stream)
-            await self._connect(session, stream, request)
-        except (TimeoutError, RequestError, TransportError) as error:
-            log.debug("%s: stream %d: %s", session.client_name, stream.stream_id, error)
-            stream.reset()
-
-    async def _connect(self, session: Session, stream: Stream, request: Request) -> None:
-        began = time.monotonic()
-        try:
-            dialed = await self._dial(request)
-        except SocksError as error:
-            log.info("%s: %s: %s", session.client_name, request, error)
-            await stream.write(Answer(error.reply or Reply.GENERAL_FAILURE, text=str(error)).encode())
-            stream.finish()
-            await stream.read()
-            return
-        try:
-            await stream.write(Answer(Reply.SUCCEEDED, dialed.bound_host, dialed.bound_port).encode())
-        except TransportError:
-            dialed.tcp.reset()
-            raise
-        result = await Relay(dialed.tcp, AnsweredStream(session.connection, stream)).run()
-        log.info(
-            "%s: %s: %d bytes up, %d down, %.1f s, ended by %s",
-            session.client_name,
-            request,
-            result.bytes_to_tcp,
-            result.bytes_to_stream,
-            time.monotonic() - began,
-            result.ended_by,
-        )
-
-    async def _dial(self, request: Request) -> Dialed:
-        forward = self._forwards.find(request)
-        if forward is not None:
-            port = forward.target_port
-            return await self._dialer.dial_target(forward.target_host, port)
-        if request.kind is Kind.FORWARD:
-            known = ", ".join(name + SUFFIX for name in self._forwards.names()) or "none"
-            raise SocksError(Reply.HOST_UNREACHABLE, f"no forward {request.host!r}; the server has: {known}")
-        if not self._config.server.dial:
-            raise SocksError(Reply.CONNECTION_NOT_ALLOWED_BY_RULESET, "this server has forwards only")
-        return await self._dialer.dial(request.host, request.port)
 
     # --- logs ---
 
@@ -187,3 +141,16 @@ class Server:
 
 def _log_start(session: Session) -> None:
     log.info("%s: session started", session.client_name)
+
+
+def _stream_service(config: Config) -> StreamService:
+    section = config.server
+    access = Access(
+        Rules(config.rule, config.forward),
+        Resolver({name: tuple(hosts) for name, hosts in section.hosts.items()}, cache_seconds=section.dns_cache),
+        AddressGuard(ipaddress.ip_network(network) for network in section.allow),
+        may_dial=section.dial,
+    )
+    sources = tuple(section.source)
+    limits = ClientLimits(section.max_streams, section.max_new_streams)
+    return StreamService(access, Dialer(sources), limits, sources=sources, bind=section.bind)

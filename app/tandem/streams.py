@@ -123,7 +123,7 @@ class EagerStream(AnsweredStream):
         self._on_answer(answer)
         if answer.reply is not Reply.SUCCEEDED:
             self.reset()
-            raise FarReset(f"server: {answer.text}")
+            raise FarReset(str(answer.failure()))
         if self._callback is not None:
             super().watch_reset(self._callback)
 

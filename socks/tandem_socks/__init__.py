@@ -1,21 +1,32 @@
-"""A SOCKS 5 front end (RFC 1928): CONNECT without authentication, exact replies, half-close, resets.
+"""A proxy front end: SOCKS 5, 4 and 4a, and HTTP, on one port (RFC 1928, RFC 1929, RFC 9110).
 
-`messages` and `protocol` are sans-I/O. `SocksFrontend` listens, and asks its owner for a far
-stream through the small `OpenStream` and `ByteStream`; it knows nothing of what carries them.
+`messages`, `http_head`, `http_body` and the handshakes behind `protocol` are sans-I/O. `SocksFrontend`
+listens, and asks its owner, a `FarSide`, for streams, listening ports and datagrams; it knows nothing
+of what carries them.
 """
 
 from tandem_socks.errors import Reply, SocksError, reply_of
-from tandem_socks.frontend import Opened, SocksFrontend
+from tandem_socks.far_side import Association, Binding, ByteStream, FarReset, FarSide, Opened, Receive
+from tandem_socks.frontend import Authenticate, FrontendOptions, SocksFrontend
+from tandem_socks.handshake import State, Terms
+from tandem_socks.listener import Listener
 from tandem_socks.messages import Command, Request
-from tandem_socks.protocol import ServerConnection, State
-from tandem_socks.relay import ByteStream, FarReset, Relay, RelayResult
+from tandem_socks.protocol import ServerConnection
+from tandem_socks.relay import Relay, RelayResult
 from tandem_socks.tcp import TcpConnection
 
 __all__ = [
+    "Association",
+    "Authenticate",
+    "Binding",
     "ByteStream",
     "Command",
     "FarReset",
+    "FarSide",
+    "FrontendOptions",
+    "Listener",
     "Opened",
+    "Receive",
     "Relay",
     "RelayResult",
     "Reply",
@@ -25,5 +36,6 @@ __all__ = [
     "SocksFrontend",
     "State",
     "TcpConnection",
+    "Terms",
     "reply_of",
 ]

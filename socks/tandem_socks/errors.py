@@ -1,4 +1,4 @@
-"""What goes wrong between a SOCKS client and what it wants, and the one table of replies."""
+"""What goes wrong between a client and what it wants, and the one table of replies."""
 
 import errno
 from enum import IntEnum
@@ -19,11 +19,17 @@ class Reply(IntEnum):
 
 
 class SocksError(Exception):
-    """A request cannot be served. `reply` is what the client gets, None for a bare close."""
+    """A request cannot be served.
 
-    def __init__(self, reply: Reply | None, text: str) -> None:
+    Attributes:
+        reply: What the client gets, None for a bare close.
+        is_timeout: Nothing answered in time; HTTP tells that apart.
+    """
+
+    def __init__(self, reply: Reply | None, text: str, *, is_timeout: bool = False) -> None:
         super().__init__(text)
         self.reply = reply
+        self.is_timeout = is_timeout
 
 
 _REPLY_OF_ERRNO = {

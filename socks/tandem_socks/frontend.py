@@ -1,14 +1,22 @@
-"""The SOCKS port: accepts connections, reads handshakes, asks its owner for a far stream, relays."""
+"""The proxy port: accepts clients, reads handshakes, asks the far side, carries bytes."""
 
 import asyncio
+import contextlib
+import ipaddress
 import logging
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from tandem_socks.errors import Reply, SocksError
-from tandem_socks.messages import Request
-from tandem_socks.protocol import ServerConnection, State
-from tandem_socks.relay import ByteStream, Relay, RelayResult
+from tandem_socks.datagrams import DatagramPort
+from tandem_socks.errors import Reply, SocksError, reply_of
+from tandem_socks.far_side import Binding, FarSide, Opened
+from tandem_socks.handshake import State, Terms
+from tandem_socks.http_body import BodyMeter
+from tandem_socks.listener import MAX_CONNECTIONS, Listener
+from tandem_socks.messages import Command, Request
+from tandem_socks.protocol import ServerConnection
+from tandem_socks.relay import Read, Relay, RelayResult
 from tandem_socks.tcp import TcpConnection
 
 log = logging.getLogger("tandem.socks")
@@ -16,57 +24,83 @@ log = logging.getLogger("tandem.socks")
 HANDSHAKE_TIMEOUT = 10.0
 """Seconds that a client may take for its greeting and request."""
 
+MAX_HANDSHAKES = 1024
+"""Clients that have not said yet what they want; the next one ends the oldest."""
+
+UDP_IDLE_TIMEOUT = 120.0
+"""Seconds of silence both ways after which a UDP port is given up (RFC 4787 section 4.3 wants 2 minutes)."""
+
 _CLOSE_TIMEOUT = 2.0
+_COMPLAIN_EVERY = 60.0
 
-
-@dataclass(frozen=True, slots=True)
-class Opened:
-    """A far connection that stands."""
-
-    stream: ByteStream
-    bound_host: str
-    bound_port: int
-
-
-OpenStream = Callable[[Request, bytes], Awaitable[Opened]]
-"""Connects to what a client wants, and sends what it has sent already. Raises SocksError with the reply that tells
-why not."""
+IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
+Authenticate = Callable[[str, str], Awaitable[bool]]
+"""Whether a name and a password are right."""
 
 OnClosed = Callable[[Request, RelayResult], None]
 
 
-class SocksFrontend:
-    """A listener and its connections."""
+@dataclass(frozen=True, slots=True)
+class FrontendOptions:
+    """How a front end treats its clients."""
 
-    def __init__(self, open_stream: OpenStream, *, on_closed: OnClosed | None = None) -> None:
-        self._open_stream = open_stream
+    authenticate: Authenticate | None = None
+    """None: no password is needed."""
+    allow_from: tuple[IPNetwork, ...] = ()
+    """Networks that clients may come from, beside this machine itself; none: all that reach the port."""
+    advertise: str = ""
+    """The address that clients are told for UDP and in the PAC file; "": the one that they have reached."""
+    idle_timeout: float = 0.0
+    """Seconds of silence that end a connection, 0 for none."""
+    udp_idle_timeout: float = UDP_IDLE_TIMEOUT
+
+
+class SocksFrontend:
+    """A listener and its clients."""
+
+    def __init__(
+        self, far: FarSide, options: FrontendOptions | None = None, *, on_closed: OnClosed | None = None
+    ) -> None:
+        self._far = far
+        self._options = options or FrontendOptions()
         self._on_closed = on_closed
-        self._server: asyncio.Server | None = None
+        self._listener = Listener(self._accept, admits=self._admits, limit=MAX_CONNECTIONS)
         self._tasks: set[asyncio.Task[None]] = set()
+        self._handshakes: dict[TcpConnection, None] = {}
+        """In order of their coming."""
+        self._complained_at = float("-inf")
 
     @property
     def port(self) -> int:
         """The port that it listens on."""
-        assert self._server is not None
-        return int(self._server.sockets[0].getsockname()[1])
+        return self._listener.port
 
     async def listen(self, host: str, port: int) -> None:
         """Raises OSError where the address cannot be had."""
-        loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(lambda: TcpConnection(self._accept), host, port, backlog=1024)
+        await self._listener.listen(host, port)
 
     async def close(self) -> None:
         """Stops accepting and ends all connections."""
-        if self._server is not None:
-            self._server.close()
+        await self._listener.close()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
+    # --- clients ---
+
+    def _admits(self, host: str) -> bool:
+        address = ipaddress.ip_address(host.partition("%")[0])
+        networks = self._options.allow_from
+        return not networks or address.is_loopback or any(address in network for network in networks)
+
     def _accept(self, tcp: TcpConnection) -> None:
         task = asyncio.get_running_loop().create_task(self._run(tcp))
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._on_done)
+
+    def _on_done(self, task: "asyncio.Task[None]") -> None:
+        self._tasks.discard(task)
+        self._listener.release()
 
     async def _run(self, tcp: TcpConnection) -> None:
         try:
@@ -77,44 +111,180 @@ class SocksFrontend:
             await tcp.close()
 
     async def _serve(self, tcp: TcpConnection) -> None:
-        handshake = ServerConnection()
+        handshake = ServerConnection(self._terms(tcp))
+        self._make_room()
+        self._handshakes[tcp] = None
         try:
             async with asyncio.timeout(HANDSHAKE_TIMEOUT):
                 request = await self._read_request(handshake, tcp)
         except TimeoutError:
             log.debug("a client took over %.0f s for its handshake", HANDSHAKE_TIMEOUT)
             return
+        finally:
+            self._handshakes.pop(tcp, None)
         if request is None:
-            log.debug("handshake failed: %s", handshake.error or "the client closed")
+            self._tell(handshake)
             await _close_politely(tcp)
             return
-        await self._connect(handshake, request, tcp)
+        try:
+            await self._fulfil(handshake, request, tcp)
+        except SocksError as error:
+            log.info("%s: %s", request, error)
+            handshake.fail(error if error.reply else SocksError(Reply.GENERAL_FAILURE, str(error)))
+            await tcp.write(handshake.data_to_send())
+            await _close_politely(tcp)
+
+    def _make_room(self) -> None:
+        if len(self._handshakes) >= MAX_HANDSHAKES:
+            oldest = next(iter(self._handshakes))
+            del self._handshakes[oldest]
+            oldest.reset()
+
+    def _terms(self, tcp: TcpConnection) -> Terms:
+        advertised = self._options.advertise
+        host, port = tcp.local_address
+        names = frozenset({advertised.lower()} if advertised else ())
+        return Terms(self._options.authenticate is not None, advertised or host, port, names)
 
     async def _read_request(self, handshake: ServerConnection, tcp: TcpConnection) -> Request | None:
-        while handshake.state not in (State.PENDING, State.CLOSED):
+        """None where none has come; what the client is to hear of that is sent."""
+        while handshake.state is State.READING:
             data = await tcp.read(4096)
             if not data:
                 return None
             handshake.receive_data(data)
             await tcp.write(handshake.data_to_send())
+            if handshake.credentials is not None:
+                handshake.decide(is_accepted=await self._is_right(*handshake.credentials))
+                await tcp.write(handshake.data_to_send())
         return handshake.request if handshake.state is State.PENDING else None
+
+    async def _is_right(self, name: str, password: str) -> bool:
+        authenticate = self._options.authenticate
+        return authenticate is None or await authenticate(name, password)
+
+    def _tell(self, handshake: ServerConnection) -> None:
+        """Why a client got nothing; aloud, now and then, where its owner has set it up wrongly."""
+        now = time.monotonic()
+        if handshake.is_puzzled and now - self._complained_at >= _COMPLAIN_EVERY:
+            self._complained_at = now
+            log.warning("%s; it should have this as its SOCKS v5 or HTTP proxy", handshake.error)
+        else:
+            log.debug("handshake failed: %s", handshake.error or "the client closed")
+
+    # --- commands ---
+
+    async def _fulfil(self, handshake: ServerConnection, request: Request, tcp: TcpConnection) -> None:
+        match request.command:
+            case Command.CONNECT:
+                await self._connect(handshake, request, tcp)
+            case Command.BIND:
+                await self._bind(handshake, request, tcp)
+            case Command.UDP_ASSOCIATE:
+                await self._associate(handshake, request, tcp)
 
     async def _connect(self, handshake: ServerConnection, request: Request, tcp: TcpConnection) -> None:
         first = handshake.trailing_data()
-        try:
-            opened = await self._open_stream(request, first)
-        except SocksError as error:
-            log.info("%s: %s", request, error)
-            handshake.fail(SocksError(error.reply or Reply.GENERAL_FAILURE, str(error)))
-            await tcp.write(handshake.data_to_send())
-            await _close_politely(tcp)
-            return
+        opened = await self._far.connect(request, first)
+        await self._carry(handshake, request, tcp, opened, already_sent=len(first))
+
+    async def _carry(
+        self, handshake: ServerConnection, request: Request, tcp: TcpConnection, opened: Opened, *, already_sent: int
+    ) -> None:
         handshake.succeed(opened.bound_host, opened.bound_port)
-        # In a write of its own: some clients lose data that comes in one segment with the reply.
-        await tcp.write(handshake.data_to_send())
-        result = await Relay(tcp, opened.stream).run(already_sent=len(first))
+        try:
+            # In a write of its own: some clients lose data that comes in one segment with the reply.
+            await tcp.write(handshake.data_to_send())
+        except OSError:
+            opened.stream.reset()
+            raise
+        read = _one_request(tcp, handshake.body) if handshake.body is not None else None
+        relay = Relay(tcp, opened.stream, read=read, idle_timeout=self._options.idle_timeout)
+        result = await relay.run(already_sent=already_sent)
         if self._on_closed is not None:
             self._on_closed(request, result)
+
+    async def _bind(self, handshake: ServerConnection, request: Request, tcp: TcpConnection) -> None:
+        binding = await self._far.bind(request)
+        try:
+            handshake.announce(*binding.address)
+            await tcp.write(handshake.data_to_send())
+            opened = await _accepted(binding, tcp)
+        finally:
+            binding.close()
+        if opened is not None:
+            await self._carry(handshake, request, tcp, opened, already_sent=0)
+
+    async def _associate(self, handshake: ServerConnection, request: Request, tcp: TcpConnection) -> None:
+        local_host, _ = tcp.local_address
+        client_host, _ = tcp.peer_address
+        try:
+            port = await DatagramPort.open(local_host, client_host, request.port)
+        except OSError as error:
+            raise SocksError(reply_of(error), f"local: no UDP port: {error.strerror}") from error
+        try:
+            association = await self._far.associate(port.deliver)
+            try:
+                port.attach(association)
+                handshake.succeed(self._options.advertise or local_host, port.port)
+                await tcp.write(handshake.data_to_send())
+                await self._while_used(tcp, port, association.wait_closed())
+            finally:
+                association.close()
+        finally:
+            port.close()
+            log.info("udp %s: %s", request, port.counters)
+
+    async def _while_used(self, tcp: TcpConnection, port: DatagramPort, far_end: Awaitable[None]) -> None:
+        """Until the control connection ends (RFC 1928 section 7), the far side gives up, or nothing flows."""
+        ends = {asyncio.ensure_future(_drained(tcp)), asyncio.ensure_future(far_end)}
+        try:
+            done = set[asyncio.Future[None]]()
+            while not done:
+                idle_at = port.active_at + self._options.udp_idle_timeout
+                left = idle_at - time.monotonic()
+                if left <= 0:
+                    return
+                done, _ = await asyncio.wait(ends, timeout=left, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in ends:
+                task.cancel()
+            await asyncio.gather(*ends, return_exceptions=True)
+
+
+async def _accepted(binding: Binding, tcp: TcpConnection) -> Opened | None:
+    """What BIND waits for; None where the client goes away before."""
+    coming = asyncio.ensure_future(binding.accepted())
+    leaving = asyncio.ensure_future(tcp.read(1))  # nothing may come before the second reply but the end
+    try:
+        await asyncio.wait({coming, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        return coming.result() if coming.done() else None
+    finally:
+        for task in (coming, leaving):
+            task.cancel()
+        await asyncio.gather(coming, leaving, return_exceptions=True)
+
+
+async def _drained(tcp: TcpConnection) -> None:
+    """Until the other side ends it; what it sends means nothing."""
+    with contextlib.suppress(OSError):
+        while await tcp.read(4096):
+            pass
+
+
+def _one_request(tcp: TcpConnection, body: BodyMeter) -> Read:
+    """Reads the rest of a forwarded request, and refuses what follows: it may be meant for another host."""
+
+    async def read(limit: int) -> bytes:
+        while data := await tcp.read(limit):
+            size = body.take(data)
+            if size:
+                return data[:size]
+            if data.strip(b"\r\n"):
+                raise ConnectionAbortedError("a second request on one connection")
+        return b""
+
+    return read
 
 
 async def _close_politely(tcp: TcpConnection) -> None:
@@ -122,7 +292,6 @@ async def _close_politely(tcp: TcpConnection) -> None:
     try:
         async with asyncio.timeout(_CLOSE_TIMEOUT):
             tcp.write_eof()
-            while await tcp.read(4096):
-                pass
+            await _drained(tcp)
     except TimeoutError:
         tcp.reset()

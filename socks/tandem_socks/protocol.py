@@ -1,120 +1,104 @@
-"""The server's side of a SOCKS 5 handshake, sans-I/O.
+"""The server's side of one client's connection until bytes flow, sans-I/O.
 
-    GREETING --methods--> REQUEST --request--> PENDING --succeed--> RELAYING
-        |                    |                    |
-        +----- error --------+------- error ------+--- fail ------> CLOSED
-
-Feed `receive_data`, send what `data_to_send` returns, close once `is_closed`. In PENDING the
-owner dials, then calls `succeed` or `fail`. Bytes that came after the request are the first
-of the relayed data (`trailing_data`).
+SOCKS 5, SOCKS 4 and HTTP share one port; the first byte tells which it is.
 """
 
-from enum import Enum
+from tandem_socks import messages, socks4
+from tandem_socks.errors import SocksError
+from tandem_socks.handshake import Handshake, State, Terms
+from tandem_socks.http import HttpHandshake, not_understood, tls_error
+from tandem_socks.http_body import BodyMeter
+from tandem_socks.messages import Request
+from tandem_socks.socks4 import Socks4Handshake
+from tandem_socks.socks5 import Socks5Handshake
 
-from tandem_socks.errors import Reply, SocksError
-from tandem_socks.messages import (
-    Command,
-    Method,
-    Request,
-    encode_method,
-    encode_reply,
-    parse_greeting,
-    parse_request,
-)
-
-
-class State(Enum):
-    """Where a handshake is."""
-
-    GREETING = "greeting"
-    REQUEST = "request"
-    PENDING = "pending"
-    RELAYING = "relaying"
-    CLOSED = "closed"
+_TLS_HANDSHAKE = 0x16
 
 
 class ServerConnection:
-    """One client's handshake."""
+    """Feed `receive_data`, send what `data_to_send` returns, and look at `state`.
 
-    def __init__(self) -> None:
-        self.state = State.GREETING
-        self.request: Request | None = None
+    AUTHENTICATING: check `credentials`, call `decide`. PENDING: serve `request`, then call
+    `succeed` or `fail`. RELAYING: bytes flow, `trailing_data` first. CLOSED: send what is left,
+    and close.
+    """
+
+    def __init__(self, terms: Terms | None = None) -> None:
+        self._terms = terms or Terms()
+        self._handshake: Handshake = Socks5Handshake(self._terms)
+        self._has_begun = False
+
+    @property
+    def state(self) -> State:
+        """What the owner should do next."""
+        return self._handshake.state
+
+    @property
+    def request(self) -> Request | None:
         """What the client wants, from PENDING on."""
-        self.error = ""
+        return self._handshake.request
+
+    @property
+    def credentials(self) -> tuple[str, str] | None:
+        """Name and password, in AUTHENTICATING."""
+        return self._handshake.credentials
+
+    @property
+    def error(self) -> str:
         """Why it was closed, for a log."""
-        self._received = bytearray()
-        self._to_send = bytearray()
+        return self._handshake.error
+
+    @property
+    def is_puzzled(self) -> bool:
+        """The client is set up wrongly, and whoever runs it should hear of it."""
+        return self._handshake.is_puzzled
+
+    @property
+    def body(self) -> BodyMeter | None:
+        """Where one HTTP request is forwarded: what measures it."""
+        return self._handshake.body if isinstance(self._handshake, HttpHandshake) else None
 
     def receive_data(self, data: bytes) -> None:
         """Bytes of the client, in any segmentation; never raises."""
-        self._received += data
-        try:
-            while self._advance():
-                pass
-        except SocksError as error:
-            self._close(error)
+        if data and not self._has_begun:
+            self._has_begun = True
+            self._choose(data[0])
+        self._handshake.receive_data(data)
 
     def data_to_send(self) -> bytes:
         """What the client is to get now."""
-        data, self._to_send = bytes(self._to_send), bytearray()
+        data, self._handshake.to_send = bytes(self._handshake.to_send), bytearray()
         return data
 
-    @property
-    def is_closed(self) -> bool:
-        """Nothing follows but what `data_to_send` still has."""
-        return self.state is State.CLOSED
+    def decide(self, *, is_accepted: bool) -> None:
+        """Whether the credentials are right."""
+        self._handshake.decide(is_accepted=is_accepted)
+
+    def announce(self, host: str, port: int) -> None:
+        """A BIND listens at this address; the request is still pending (RFC 1928 section 6)."""
+        self._handshake.answer_success(host, port)
 
     def succeed(self, host: str, port: int) -> None:
-        """The far end is connected; `host` and `port` are its local address (BND.ADDR)."""
-        self._to_send += encode_reply(Reply.SUCCEEDED, host, port)
-        self.state = State.RELAYING
+        """The request is served; `host` and `port` are BND.ADDR and BND.PORT."""
+        self._handshake.answer_success(host, port)
+        self._handshake.state = State.RELAYING
 
     def fail(self, error: SocksError) -> None:
         """The request cannot be served."""
-        self._close(error)
+        self._handshake.close(error)
 
     def trailing_data(self) -> bytes:
-        """What the client has sent after its request; each byte is returned once."""
-        data, self._received = bytes(self._received), bytearray()
-        return data
+        """What goes to the far side first; each byte is returned once."""
+        return self._handshake.trailing_data()
 
-    # --- transitions ---
-
-    def _advance(self) -> bool:
-        """Takes one message; tells whether there was one."""
-        if self.state is State.GREETING:
-            return self._greet()
-        if self.state is State.REQUEST:
-            return self._take_request()
-        return False
-
-    def _greet(self) -> bool:
-        found = parse_greeting(bytes(self._received))
-        if found is None:
-            return False
-        methods, size = found
-        del self._received[:size]
-        if Method.NO_AUTHENTICATION_REQUIRED not in methods:
-            self._to_send += encode_method(Method.NO_ACCEPTABLE_METHODS)
-            raise SocksError(None, f"no acceptable method among {list(methods)}")
-        self._to_send += encode_method(Method.NO_AUTHENTICATION_REQUIRED)
-        self.state = State.REQUEST
-        return True
-
-    def _take_request(self) -> bool:
-        found = parse_request(bytes(self._received))
-        if found is None:
-            return False
-        request, size = found
-        del self._received[:size]
-        if request.command is not Command.CONNECT:
-            raise SocksError(Reply.COMMAND_NOT_SUPPORTED, f"{request.command.name} is not supported")
-        self.request = request
-        self.state = State.PENDING
-        return True
-
-    def _close(self, error: SocksError) -> None:
-        if error.reply is not None:
-            self._to_send += encode_reply(error.reply)
-        self.error = str(error)
-        self.state = State.CLOSED
+    def _choose(self, first: int) -> None:
+        if first == socks4.VERSION:
+            self._handshake = Socks4Handshake(self._terms)
+        elif first == _TLS_HANDSHAKE:
+            self._handshake = HttpHandshake(self._terms)
+            self._handshake.close(tls_error())
+            self._handshake.is_puzzled = True
+        elif chr(first).isascii() and chr(first).isalpha():
+            self._handshake = HttpHandshake(self._terms)
+        elif first != messages.VERSION:
+            self._handshake.close(not_understood(first))

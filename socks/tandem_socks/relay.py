@@ -5,10 +5,10 @@ slows whoever writes.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Protocol
 
+from tandem_socks.far_side import ByteStream, FarReset
 from tandem_socks.tcp import TcpConnection
 
 _FIRST_READ = 4096
@@ -18,37 +18,8 @@ HALF_CLOSE_LINGER = 30.0
 """Seconds without data after which a connection that is half closed is given up."""
 
 
-class ByteStream(Protocol):
-    """The far side. `read` and `write` raise ConnectionError once it is reset."""
-
-    async def read(self) -> bytes:
-        """Some bytes; b"" at the end of data. What the last call returned has been passed on."""
-        ...
-
-    async def write(self, data: bytes) -> None:
-        """Returns once there is room for more."""
-        ...
-
-    async def room(self) -> int:
-        """Bytes that it takes now, at least one; waits where it takes none."""
-        ...
-
-    def finish(self) -> None:
-        """Passes on an end of data."""
-        ...
-
-    def reset(self) -> None:
-        """Gives up both directions."""
-        ...
-
-    def watch_reset(self, callback: Callable[[], None]) -> None:
-        """`callback` is called once when the far side is reset, whoever reads or writes then."""
-        ...
-
-    @property
-    def is_held(self) -> bool:
-        """The far side is out of reach for a while: its silence means nothing."""
-        ...
+Read = Callable[[int], Awaitable[bytes]]
+"""Reads at most so many bytes; b"" at the end of data. Raises OSError."""
 
 
 @dataclass(slots=True)
@@ -63,8 +34,13 @@ class RelayResult:
 class Relay:
     """One TCP connection and its far stream."""
 
-    def __init__(self, tcp: TcpConnection, stream: ByteStream) -> None:
+    def __init__(
+        self, tcp: TcpConnection, stream: ByteStream, *, read: Read | None = None, idle_timeout: float = 0.0
+    ) -> None:
+        """`read` takes the place of the connection's own; a silence of `idle_timeout` seconds ends it, 0 for never."""
         self._tcp, self._stream = tcp, stream
+        self._read = read or tcp.read
+        self._idle_timeout = idle_timeout
         self._result = RelayResult()
         self._is_over = False
 
@@ -72,10 +48,11 @@ class Relay:
         """`already_sent` bytes of the TCP side went ahead. Returns when both directions are over."""
         self._result.bytes_to_stream = already_sent
         self._stream.watch_reset(lambda: self._abort("far side: reset"))
+        self._tcp.on_lost = lambda: self._abort("near side: reset")
         uplink = asyncio.create_task(self._tcp_to_stream())
         downlink = asyncio.create_task(self._stream_to_tcp())
         try:
-            await asyncio.wait({uplink, downlink}, return_when=asyncio.FIRST_COMPLETED)
+            await self._wait_for_an_end(uplink, downlink)
             if not self._is_over:
                 await self._linger(uplink if downlink.done() else downlink)
         except asyncio.CancelledError:
@@ -91,7 +68,7 @@ class Relay:
     async def _tcp_to_stream(self) -> None:
         try:
             size = _FIRST_READ
-            while data := await self._tcp.read(min(await self._stream.room(), size)):
+            while data := await self._read(min(await self._stream.room(), size)):
                 await self._stream.write(data)
                 self._result.bytes_to_stream += len(data)
                 size = max(_FIRST_READ, 4 * len(data))
@@ -107,6 +84,18 @@ class Relay:
             self._tcp.write_eof()
         except OSError as error:
             self._abort(_who(error))
+
+    async def _wait_for_an_end(self, *directions: "asyncio.Task[None]") -> None:
+        """Until one direction is over, or nothing has moved for too long."""
+        before, done = self._progress(), set[asyncio.Task[None]]()
+        while not done:
+            done, _ = await asyncio.wait(
+                directions, timeout=self._idle_timeout or None, return_when=asyncio.FIRST_COMPLETED
+            )
+            if not done and self._progress() == before and not self._stream.is_held:
+                self._abort("idle for too long")
+                return
+            before = self._progress()
 
     async def _linger(self, remaining: "asyncio.Task[None]") -> None:
         """Waits for the other direction; gives it up when nothing comes for long."""
@@ -132,7 +121,3 @@ class Relay:
 
 def _who(error: OSError) -> str:
     return "far side: reset" if isinstance(error, FarReset) else f"near side: {error.strerror or error}"
-
-
-class FarReset(ConnectionResetError):
-    """Raised by a `ByteStream` whose far end was reset."""

@@ -5,6 +5,7 @@ from typing import cast
 
 import pytest
 
+from tandem.failures import Hop
 from tandem.opener import KNOWN_LIFETIME, MAX_KNOWN, KnownTargets
 from tandem.request import Answer, Kind, Request
 from tandem.streams import KEPT, EagerStream
@@ -100,7 +101,7 @@ async def test_data_goes_ahead_and_the_answer_is_no_data() -> None:
 async def test_a_dial_that_fails_is_a_reset() -> None:
     bench = Bench()
     await bench.stream.write(b"request")
-    bench.far.answer(Answer(Reply.CONNECTION_REFUSED, text="refused"))
+    bench.far.answer(Answer(Reply.CONNECTION_REFUSED, hop=Hop.DIAL, detail="refused"))
     with pytest.raises(FarReset, match="refused"):
         await bench.stream.read()
     assert bench.far.is_reset

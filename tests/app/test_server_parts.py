@@ -1,7 +1,6 @@
-"""State directory, dialer, forwards, admin endpoint, console: the parts around the session."""
+"""State directory, admin endpoint, console: the parts around the session."""
 
 import asyncio
-import ipaddress
 import stat
 from pathlib import Path
 
@@ -11,15 +10,10 @@ from rich.console import Console
 
 from tandem import runtime
 from tandem.admin import AdminEndpoint
-from tandem.config import ForwardConfig
 from tandem.console import line, render
-from tandem.dialer import Dialer
 from tandem.errors import TandemError, UsageError
-from tandem.forwards import Forwards
-from tandem.request import Kind, Request
 from tandem.state import ClientRegistry, StateDirectory
 from tandem.status import ClientStatus
-from tandem_socks import Reply, SocksError
 
 # --- state ---
 
@@ -64,90 +58,6 @@ def test_a_broken_state_directory_is_an_error_with_its_place(tmp_path: Path) -> 
     (tmp_path / "clients" / "x.json").write_text("{")
     with pytest.raises(TandemError, match=r"x\.json"):
         StateDirectory(tmp_path).clients()
-
-
-# --- dialer ---
-
-DENIED = [
-    *("127.0.0.1", "10.0.0.1", "172.16.0.1", "192.168.1.1", "100.64.0.1", "169.254.169.254", "0.0.0.0", "224.0.0.1"),
-    *("255.255.255.255", "::1", "::", "fe80::1", "fd00::1", "ff02::1", "::ffff:10.0.0.1", "::ffff:127.0.0.1"),
-    *("64:ff9b::a00:1", "2002:a00:1::"),
-]
-
-
-@pytest.mark.parametrize("host", DENIED)
-def test_private_addresses_are_denied(host: str) -> None:
-    assert not Dialer().is_allowed(host)
-
-
-@pytest.mark.parametrize("host", ["8.8.8.8", "2001:4860:4860::8888", "172.32.0.1", "100.128.0.1"])
-def test_public_addresses_are_allowed(host: str) -> None:
-    assert Dialer().is_allowed(host)
-
-
-def test_allow_takes_a_network_off_the_deny_list_and_nothing_else() -> None:
-    dialer = Dialer([ipaddress.ip_network("10.1.0.0/16")])
-    assert dialer.is_allowed("10.1.2.3")
-    assert dialer.is_allowed("::ffff:10.1.2.3")
-    assert not dialer.is_allowed("10.2.0.1")
-    assert dialer.is_allowed("8.8.8.8")
-
-
-async def test_names_are_checked_by_what_they_resolve_to() -> None:
-    with pytest.raises(SocksError) as caught:
-        await Dialer().dial("localhost", 80)
-    assert caught.value.reply is Reply.CONNECTION_NOT_ALLOWED_BY_RULESET
-    with pytest.raises(SocksError) as caught:
-        await Dialer().dial("no-such-host.invalid", 80)
-    assert caught.value.reply is Reply.HOST_UNREACHABLE
-
-
-async def test_dialing_gives_the_bound_address() -> None:
-    peers: asyncio.Queue[tuple[str, int]] = asyncio.Queue()
-
-    def accept(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        peers.put_nowait(writer.get_extra_info("peername"))
-        writer.close()
-
-    server = await asyncio.start_server(accept, "127.0.0.1", 0)
-    port = server.sockets[0].getsockname()[1]
-    dialed = await Dialer([ipaddress.ip_network("127.0.0.0/8")]).dial("127.0.0.1", port)
-    assert (dialed.bound_host, dialed.bound_port) == await peers.get()
-    await dialed.tcp.close()
-    server.close()
-    with pytest.raises(SocksError) as caught:
-        await Dialer().dial_target("127.0.0.1", port)
-    assert caught.value.reply is Reply.CONNECTION_REFUSED
-
-
-# --- forwards ---
-
-FORWARDS = Forwards(
-    [
-        ForwardConfig(match="web", target="10.0.0.5:80"),
-        ForwardConfig(match="git.example.org:22", target="10.0.0.6:2222"),
-        ForwardConfig(match="*.example.org:443", target="10.0.0.7:443"),
-        ForwardConfig(match="db:*", target="10.0.0.8:5432"),
-    ]
-)
-
-
-@pytest.mark.parametrize(
-    ("request_", "target"),
-    [
-        (Request(Kind.FORWARD, "WEB", 0), "10.0.0.5"),
-        (Request(Kind.FORWARD, "git.example.org", 0), None),
-        (Request(Kind.DIAL, "web", 80), None),
-        (Request(Kind.DIAL, "git.example.org", 22), "10.0.0.6"),
-        (Request(Kind.DIAL, "git.example.org", 443), "10.0.0.7"),
-        (Request(Kind.DIAL, "example.org", 443), None),
-        (Request(Kind.DIAL, "db", 1), "10.0.0.8"),
-    ],
-    ids=str,
-)
-def test_the_first_matching_forward_counts(request_: Request, target: str | None) -> None:
-    found = FORWARDS.find(request_)
-    assert (found.target_host if found else None) == target
 
 
 # --- admin ---

@@ -22,8 +22,10 @@ from tandem_transport.liveness import Liveness
 from tandem_transport.outbox import Outbox
 from tandem_transport.packets import OVERHEAD, PacketType, PacketView, Transmit, split_datagram
 from tandem_transport.parameters import (
+    BASE_DATAGRAM_SIZE,
     CLOSING_PTOS,
     MAX_ACK_DELAY,
+    MAX_DATAGRAM_HEAD,
     MAX_PATHS,
     MAX_REASON_SIZE,
     TransportParameters,
@@ -33,6 +35,7 @@ from tandem_transport.paths import Path, Reachability
 from tandem_transport.policy import Policy
 from tandem_transport.receiver import Receiver
 from tandem_transport.reports import Reports
+from tandem_transport.scheduler import in_order
 from tandem_transport.sender import Sender
 from tandem_transport.stats import ConnectionStats, path_stats
 from tandem_transport.streams import Streams
@@ -223,13 +226,18 @@ class Connection:
     def send_datagram(self, flow_id: int, data: bytes) -> bool:
         """An unreliable message, copied on all paths; False where it is too large for a packet."""
         self._check_open()
-        frame = DatagramFrame(flow_id, self._twins.next_sequence(), data).encode()
-        if any(len(frame) > path.datagram_size - OVERHEAD for path in self._paths.values()):
+        if len(data) > self.datagram_room:
             return False
-        for path in self._paths.values():
-            if path.reachability is not Reachability.DOWN:
-                path.once.append(frame)
+        frame = DatagramFrame(flow_id, self._twins.next_sequence(), data).encode()
+        for path in in_order(list(self._paths.values())):
+            path.messages.append(frame)
         return True
+
+    @property
+    def datagram_room(self) -> int:
+        """Most bytes that a message may have now: every path has to take it."""
+        sizes = [path.datagram_size for path in self._paths.values() if path.use is not PathUse.CLOSED]
+        return min(sizes, default=BASE_DATAGRAM_SIZE) - OVERHEAD - MAX_DATAGRAM_HEAD
 
     def set_policy(self, mode: Mode, wishes: tuple[PathWish, ...]) -> None:
         """The client decides how both ends use the paths (PATH_POLICY)."""

@@ -238,8 +238,14 @@ MAX_IDLE_LOOK = 400
 MAX_REASON_SIZE = 256
 """Bytes of the text in a CONNECTION_CLOSE."""
 
-MAX_DATAGRAM_QUEUE = 64
-"""DATAGRAM frames waiting for room on each path; older ones are dropped (RFC 9221 section 5)."""
+MAX_ONCE_QUEUE = 64
+"""Answers to path challenges, and the like, that wait on each path; older ones are dropped."""
+
+MAX_DATAGRAM_HEAD = 20
+"""Bytes before the data of a DATAGRAM frame: type, flow, sequence and length."""
+
+MAX_DATAGRAM_QUEUE = 128
+"""DATAGRAM frames waiting for room on each path: two UDP datagrams of 64 KB. Older ones are dropped."""
 
 OUTAGE_LIMIT = 600.0
 """Silence on all paths after which a session with open streams is given up."""

@@ -16,6 +16,7 @@ from tandem_transport.packets import OVERHEAD
 from tandem_transport.parameters import (
     DOWN_AFTER,
     MAX_DATAGRAM_QUEUE,
+    MAX_ONCE_QUEUE,
 )
 from tandem_transport.path_addresses import PathAddresses
 from tandem_transport.queue_delay import QueueDelayEstimator
@@ -73,8 +74,10 @@ class Path:
         self.use = PathUse.AVAILABLE
         self.max_rate: int | None = None
         """Bytes per second that the client allows, None for as many as the path takes."""
-        self.once: deque[bytes] = deque(maxlen=MAX_DATAGRAM_QUEUE)
+        self.once: deque[bytes] = deque(maxlen=MAX_ONCE_QUEUE)
         """Encoded frames for this path alone, sent once and never again."""
+        self.messages: deque[bytes] = deque(maxlen=MAX_DATAGRAM_QUEUE)
+        """Encoded DATAGRAM frames: like `once`, but as the window and the pacer allow (RFC 9221 section 5.4)."""
         self.probes = 0
         """Packets to be sent at once, whatever window and pacer say."""
         self.mtu = MtuDiscovery()

@@ -47,6 +47,8 @@ class Sender:
             size = path.mtu_probe_size(now=now)
             if size is not None:
                 self._send_mtu_probe(path, ordered, size, out, now=now)
+            if path.messages:
+                self._send_messages(path, ordered, out, now=now)
             if path.may_send(now=now):
                 self._send_paced(path, ordered, new_room, out, all_paths=paths, now=now)
             if not path.addresses.may_send(path.datagram_size):
@@ -67,7 +69,9 @@ class Sender:
         ordered = in_order(paths)
         wake = self._scheduler.next_timeout(paths=ordered, now=now)
         for path in ordered:
-            if not path.is_window_limited() and self._scheduler.has_work_for(path, paths=ordered, now=now):
+            if path.is_window_limited():
+                continue
+            if path.messages or self._scheduler.has_work_for(path, paths=ordered, now=now):
                 at = path.pacer.wake_at(now=now)
                 wake = at if wake is None or at < wake else wake
         return wake
@@ -97,6 +101,18 @@ class Sender:
                 frames += path.once.popleft()
             if not frames:
                 path.once.popleft()  # larger than the path takes
+                continue
+            out.append(self._build(path, paths, frames, [], now=now))
+
+    def _send_messages(self, path: Path, paths: Sequence[Path], out: list[Transmit], *, now: float) -> None:
+        """DATAGRAM frames: never again, and ahead of streams, for they are stale soon."""
+        while path.messages and path.may_send(now=now):
+            frames = b""
+            room = path.datagram_size - OVERHEAD
+            while path.messages and len(frames) + len(path.messages[0]) <= room:
+                frames += path.messages.popleft()
+            if not frames:
+                path.messages.popleft()  # larger than the path takes now
                 continue
             out.append(self._build(path, paths, frames, [], now=now))
 

@@ -8,6 +8,7 @@ from tandem_transport.driver.stream import Stream
 from tandem_transport.errors import SessionClosed
 from tandem_transport.events import (
     ConnectionTerminated,
+    DatagramReceived,
     Event,
     StopSendingReceived,
     StreamDataReceived,
@@ -47,6 +48,9 @@ class DrivenSession:
             case StreamWritable(stream_id):
                 if stream_id in self._streams:
                     self._streams[stream_id].on_writable()
+            case DatagramReceived(stream_id, data):
+                if stream_id in self._streams:
+                    self._streams[stream_id].on_message(data)
             case StreamOpened(stream_id):
                 self._on_opened(stream_id)
             case StreamReset(stream_id, code) | StopSendingReceived(stream_id, code):

@@ -35,6 +35,8 @@ class Stream:
         self._writable = asyncio.Event()
         self.on_reset: Callable[[], None] | None = None
         """Called once when the peer, or the end of the session, resets the stream."""
+        self.on_datagram: Callable[[bytes], None] | None = None
+        """Called with each message that the peer sends beside the stream."""
 
     async def read(self, limit: int = _READ_LIMIT) -> bytes:
         """Some bytes, at most `limit`; b"" once the peer has finished.
@@ -110,6 +112,24 @@ class Stream:
             self._connection.reset_stream(self.stream_id, code)
             self._wake()
 
+    def send_datagram(self, data: bytes) -> bool:
+        """A message beside the stream, copied on all links and never repeated (as RFC 9297 ties one to a stream).
+
+        False where it was dropped: the stream is over, or the message larger than `datagram_room`.
+        """
+        if self._error is not None:
+            return False
+        self._wake()
+        try:
+            return self._connection.send_datagram(self.stream_id, data)
+        except LocalProtocolError:  # closed; its event comes with the next turn
+            return False
+
+    @property
+    def datagram_room(self) -> int:
+        """Most bytes that a message may have now."""
+        return self._connection.datagram_room
+
     @property
     def is_reset(self) -> bool:
         """Reset by either side, or with its session."""
@@ -131,6 +151,11 @@ class Stream:
     def on_session_closed(self, error: SessionClosed) -> None:
         """The session is over."""
         self._fail(error, is_remote=True)
+
+    def on_message(self, data: bytes) -> None:
+        """A message has come beside the stream."""
+        if self.on_datagram is not None:
+            self.on_datagram(data)
 
     def on_writable(self) -> None:
         """There is room again."""

@@ -1,0 +1,61 @@
+"""How much one client may ask of a server."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Generator
+from dataclasses import dataclass
+
+from tandem.failures import Failure, Hop
+from tandem_socks import Reply
+
+BURST_SECONDS = 5.0
+"""A client that was quiet may open as many streams at once as it may open in this time."""
+
+MAX_WAIT = 10.0
+"""Seconds that a stream may wait for its turn; those behind are refused."""
+
+
+@dataclass(slots=True)
+class _Usage:
+    open: int = 0
+    due_at: float = 0.0
+    """When the next stream would have its turn if the client had never been quiet."""
+
+
+class ClientLimits:
+    """Counts streams, by client."""
+
+    def __init__(self, max_streams: int, max_new_streams: float) -> None:
+        """`max_streams` at the same time, `max_new_streams` a second, both for each client."""
+        self._max_streams = max_streams
+        self._interval = 1 / max_new_streams
+        self._usage: dict[str, _Usage] = {}
+        """Of clients that are registered: there are as many names as the owner has given."""
+
+    @contextlib.contextmanager
+    def stream(self, client: str) -> Generator[None]:
+        """Holds one of the client's streams. Raises Failure where it has too many."""
+        usage = self._usage.setdefault(client, _Usage())
+        if usage.open >= self._max_streams:
+            raise _too_much(f"{client} has {usage.open} connections open, as many as a client may have (max_streams)")
+        usage.open += 1
+        try:
+            yield
+        finally:
+            usage.open -= 1
+
+    async def wait_turn(self, client: str) -> None:
+        """Slows down a client that opens streams too fast. Raises Failure where it would have to wait too long."""
+        usage, now = self._usage.setdefault(client, _Usage()), time.monotonic()
+        due_at = max(usage.due_at, now - BURST_SECONDS)
+        wait = due_at - now
+        if wait > MAX_WAIT:
+            raise _too_much(f"{client} opens connections faster than a client may (max_new_streams)")
+        usage.due_at = due_at + self._interval
+        if wait > 0:
+            await asyncio.sleep(wait)
+
+
+def _too_much(text: str) -> Failure:
+    return Failure(Reply.GENERAL_FAILURE, Hop.RULE, text)

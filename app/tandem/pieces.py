@@ -1,0 +1,99 @@
+"""UDP datagrams larger than a packet of the session: cut into pieces, and put together again.
+
+    piece:   number of the datagram (2 bytes), index of the piece (1), index of the last (1), bytes
+    datagram: host (text), port (2 bytes), content
+
+A datagram is whole or dropped: one lost piece costs all of it, as with IP fragments.
+"""
+
+import time
+from collections import OrderedDict
+from dataclasses import dataclass, field
+
+HEAD_SIZE = 4
+
+MAX_PIECES = 256
+MAX_UNFINISHED = 16
+"""Datagrams that wait for pieces; the oldest give way."""
+
+PIECE_LIFETIME = 5.0
+"""Seconds after which the rest of a datagram is no longer expected."""
+
+
+def encode_datagram(host: str, port: int, data: bytes) -> bytes:
+    """A whole datagram. Raises ValueError for a host of over 255 bytes."""
+    name = host.encode()
+    return bytes([len(name)]) + name + port.to_bytes(2, "big") + data
+
+
+def decode_datagram(datagram: bytes) -> tuple[str, int, bytes] | None:
+    """Host, port and content; None where it is malformed."""
+    end = 1 + datagram[0] if datagram else 1
+    if len(datagram) < end + 2:
+        return None
+    try:
+        host = datagram[1:end].decode()
+    except UnicodeDecodeError:
+        return None
+    return host, int.from_bytes(datagram[end : end + 2], "big"), datagram[end + 2 :]
+
+
+class Cutter:
+    """Cuts datagrams and numbers them."""
+
+    def __init__(self) -> None:
+        self._number = -1
+
+    def cut(self, datagram: bytes, room: int) -> list[bytes]:
+        """Pieces of at most `room` bytes each; none where there would be too many."""
+        size = room - HEAD_SIZE
+        count = max(1, -(-len(datagram) // size))
+        if count > MAX_PIECES:
+            return []
+        self._number = (self._number + 1) & 0xFFFF
+        head = self._number.to_bytes(2, "big")
+        return [head + bytes([i, count - 1]) + datagram[i * size : (i + 1) * size] for i in range(count)]
+
+
+@dataclass(slots=True)
+class _Unfinished:
+    began_at: float
+    last: int
+    pieces: dict[int, bytes] = field(default_factory=dict[int, bytes])
+
+
+class Joiner:
+    """Puts datagrams together, whatever order their pieces come in."""
+
+    def __init__(self) -> None:
+        self._unfinished: OrderedDict[int, _Unfinished] = OrderedDict()
+        self.dropped = 0
+        """Datagrams of which a piece never came."""
+
+    def join(self, piece: bytes) -> bytes | None:
+        """The datagram that this piece completes, None where there is none yet."""
+        if len(piece) < HEAD_SIZE or piece[2] > piece[3]:
+            return None
+        if piece[3] == 0:
+            return piece[HEAD_SIZE:]
+        number = int.from_bytes(piece[:2], "big")
+        unfinished = self._find(number, piece[3])
+        unfinished.pieces[piece[2]] = piece[HEAD_SIZE:]
+        if len(unfinished.pieces) <= unfinished.last:
+            return None
+        del self._unfinished[number]
+        return b"".join(unfinished.pieces[i] for i in range(unfinished.last + 1))
+
+    def _find(self, number: int, last: int) -> _Unfinished:
+        now = time.monotonic()
+        known = self._unfinished.get(number)
+        if known is not None and known.last == last and now - known.began_at < PIECE_LIFETIME:
+            return known
+        if known is not None:  # the numbers have gone round
+            self.dropped += 1
+            del self._unfinished[number]
+        if len(self._unfinished) >= MAX_UNFINISHED:
+            self.dropped += 1
+            self._unfinished.popitem(last=False)
+        self._unfinished[number] = made = _Unfinished(now, last)
+        return made

@@ -1,0 +1,158 @@
+"""What a server does with a stream that a client has opened: dial, listen, or relay datagrams."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Coroutine
+from typing import Any
+
+from tandem.access import Access
+from tandem.bound_port import BoundPort
+from tandem.dialer import DIAL_TIMEOUT, Dialed, Dialer
+from tandem.failures import Failure, Hop, rule_failure
+from tandem.limits import ClientLimits
+from tandem.request import Answer, Kind, Request, RequestError, failed, read_request
+from tandem.streams import AnsweredStream
+from tandem.udp_port import UdpPort
+from tandem_socks import Relay, Reply
+from tandem_transport import Session, TransportError
+from tandem_transport.driver import Stream
+
+log = logging.getLogger("tandem.server")
+
+_REQUEST_TIMEOUT = 10.0
+
+
+class StreamService:
+    """Serves streams."""
+
+    def __init__(
+        self,
+        access: Access,
+        dialer: Dialer,
+        limits: ClientLimits,
+        *,
+        sources: tuple[str, ...] = (),
+        bind: str = "named",
+    ) -> None:
+        """`bind`: `off`, `named` (a port waits for the host that the client has named), or `anyone`."""
+        self._access = access
+        self._dialer = dialer
+        self._limits = limits
+        self._sources = sources
+        self._bind = bind
+
+    async def serve(self, session: Session, stream: Stream) -> None:
+        """Returns when the stream is over; what is wrong with it is logged."""
+        try:
+            async with asyncio.timeout(_REQUEST_TIMEOUT):
+                request = await read_request(stream)
+            await self._answer(session, stream, request)
+        except (TimeoutError, RequestError, TransportError) as error:
+            log.debug("%s: stream %d: %s", session.client_name, stream.stream_id, error)
+            stream.reset()
+        except asyncio.CancelledError:
+            stream.reset()
+            raise
+
+    async def _answer(self, session: Session, stream: Stream, request: Request) -> None:
+        client = session.client_name
+        try:
+            with self._limits.stream(client):
+                await self._limits.wait_turn(client)
+                match request.kind:
+                    case Kind.DIAL | Kind.FORWARD:
+                        await self._serve_connect(session, stream, request)
+                    case Kind.BIND:
+                        await self._serve_bind(session, stream, request)
+                    case Kind.UDP:
+                        await self._serve_udp(session, stream)
+        except Failure as failure:
+            log.info("%s: %s: %s", client, request, failure)
+            await stream.write(failed(failure).encode())
+            stream.finish()
+            await stream.read()
+
+    # --- kinds ---
+
+    async def _serve_connect(self, session: Session, stream: Stream, request: Request) -> None:
+        dialed = await self._within_limit(request, self._dial(session.client_name, request))
+        await self._carry(session, stream, request, dialed)
+
+    async def _serve_bind(self, session: Session, stream: Stream, request: Request) -> None:
+        port = BoundPort.open(await self._expected(session.client_name, request), self._sources)
+        try:
+            await stream.write(Answer(Reply.SUCCEEDED, port.host, port.port).encode())
+            dialed = await _unless_it_ends(stream, port.accepted())
+        finally:
+            port.close()
+        await self._carry(session, stream, request, dialed)
+
+    async def _serve_udp(self, session: Session, stream: Stream) -> None:
+        port = UdpPort(stream, self._access, session.client_name, self._sources)
+        port.start()
+        try:
+            await stream.write(Answer(Reply.SUCCEEDED).encode())
+            while await stream.read():
+                pass
+            stream.finish()
+        finally:
+            await port.close()
+            log.info("%s: udp: %s", session.client_name, port.counters)
+
+    async def _carry(self, session: Session, stream: Stream, request: Request, dialed: Dialed) -> None:
+        began = time.monotonic()
+        try:
+            await stream.write(Answer(Reply.SUCCEEDED, dialed.bound_host, dialed.bound_port).encode())
+        except TransportError:
+            dialed.tcp.reset()
+            raise
+        result = await Relay(dialed.tcp, AnsweredStream(session.connection, stream)).run()
+        log.info(
+            "%s: %s: %d bytes up, %d down, %.1f s, ended by %s",
+            session.client_name,
+            request,
+            result.bytes_to_tcp,
+            result.bytes_to_stream,
+            time.monotonic() - began,
+            result.ended_by,
+        )
+
+    # --- reaching out ---
+
+    async def _dial(self, client: str, request: Request) -> Dialed:
+        route = await self._access.route(client, request)
+        return await self._dialer.dial(route.addresses, route.port)
+
+    async def _within_limit(self, request: Request, dialing: Awaitable[Dialed]) -> Dialed:
+        try:
+            async with asyncio.timeout(DIAL_TIMEOUT):
+                return await dialing
+        except TimeoutError as error:
+            text = f"no answer from {request} within {DIAL_TIMEOUT:.0f} s"
+            raise Failure(Reply.HOST_UNREACHABLE, Hop.DIAL, text, "ETIMEDOUT") from error
+
+    async def _expected(self, client: str, request: Request) -> tuple[str, ...]:
+        """Who may connect to a port that a client binds; none for everybody. Raises Failure."""
+        if self._bind == "off":
+            raise rule_failure("this server does not listen for clients (`bind`)")
+        if request.host not in ("0.0.0.0", "::"):
+            return (await self._access.route(client, request)).addresses
+        if self._bind == "anyone":
+            return ()
+        raise rule_failure("a port that waits for anyone is not offered here (`bind`); name the host that will connect")
+
+
+async def _unless_it_ends(stream: Stream, coming: Coroutine[Any, Any, Dialed]) -> Dialed:
+    """The result, as long as the client waits for it. Raises what `Stream.read` raises, and RequestError."""
+    waiting, ending = asyncio.ensure_future(coming), asyncio.ensure_future(stream.read(1))
+    try:
+        await asyncio.wait({waiting, ending}, return_when=asyncio.FIRST_COMPLETED)
+        if waiting.done():
+            return waiting.result()
+        ending.result()
+        raise RequestError("the client spoke, or ended, before anybody had connected")
+    finally:
+        for task in (waiting, ending):
+            task.cancel()
+        await asyncio.gather(waiting, ending, return_exceptions=True)

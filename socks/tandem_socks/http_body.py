@@ -1,0 +1,71 @@
+"""Follows the body of one request, so that nothing behind it reaches the server that the request was for."""
+
+from enum import Enum
+
+_MAX_LINE = 1024
+"""Bytes of a chunk's size line, or of a trailer field."""
+
+
+class _Part(Enum):
+    SIZE = "size"
+    DATA = "data"
+    DATA_END = "end of data"
+    TRAILER = "trailer"
+
+
+class BodyMeter:
+    """Tells how many of the bytes that come belong to the request (RFC 9112 sections 6 and 7.1)."""
+
+    def __init__(self, size: int | None) -> None:
+        """`size` in bytes, None for a chunked body."""
+        self._is_chunked = size is None
+        self._left = size or 0
+        self._part = _Part.SIZE
+        self._line = bytearray()
+        self.is_over = size == 0
+
+    def take(self, data: bytes) -> int:
+        """How many bytes of `data` are the request's; the others come after it. Malformed chunks end it."""
+        if not self._is_chunked:
+            size = min(self._left, len(data))
+            self._left -= size
+            self.is_over = self._left == 0
+            return size
+        position = 0
+        while position < len(data) and not self.is_over:
+            position += self._take_part(data, position)
+        return position
+
+    def _take_part(self, data: bytes, position: int) -> int:
+        if self._part is _Part.DATA:
+            size = min(self._left, len(data) - position)
+            self._left -= size
+            if self._left == 0:
+                self._part = _Part.DATA_END
+            return size
+        end = data.find(b"\n", position) + 1 or len(data)
+        self._line += data[position:end]
+        if self._line.endswith(b"\n"):
+            line, self._line = bytes(self._line).strip(), bytearray()
+            self._on_line(line)
+        elif len(self._line) > _MAX_LINE:
+            self.is_over = True
+        return end - position
+
+    def _on_line(self, line: bytes) -> None:
+        match self._part:
+            case _Part.SIZE:
+                self._on_size(line.partition(b";")[0].strip())
+            case _Part.TRAILER:
+                self.is_over = not line
+            case _:
+                self._part = _Part.SIZE
+                self.is_over = bool(line)  # data where only its end may stand
+
+    def _on_size(self, text: bytes) -> None:
+        digits = b"0123456789abcdefABCDEF"
+        if not text or len(text) > 15 or text.strip(digits):
+            self.is_over = True
+            return
+        self._left = int(text, 16)
+        self._part = _Part.DATA if self._left else _Part.TRAILER

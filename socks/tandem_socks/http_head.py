@@ -1,0 +1,99 @@
+"""The head of an HTTP/1 request as a proxy gets it (RFC 9112), parsed strictly, and written anew.
+
+Strictly, for whatever two parsers understand differently can be used to smuggle a request past one of them.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from tandem_socks.errors import SocksError
+
+MAX_HEAD = 16 << 10
+"""Bytes of a request line and its fields together."""
+
+_LINE = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+) ([\x21-\x7e]+) HTTP/1\.[01]")
+_FIELD = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([\t\x20-\x7e\x80-\xff]*?)[ \t]*")
+_HOST = re.compile(r"\[([0-9A-Fa-f:.]+)\]|([^\[\]:@/?#\s]+)")
+
+_HOP_BY_HOP = frozenset(
+    ("connection", "keep-alive", "proxy-authorization", "proxy-connection", "te", "trailer", "upgrade")
+)
+"""Fields that concern the connection to us alone (RFC 9110 section 7.6.1)."""
+
+
+class MalformedRequest(SocksError):
+    """What came is not a request that a proxy can serve."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(None, text)
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """A request line and its fields."""
+
+    method: str
+    target: str
+    fields: tuple[tuple[str, str], ...]
+
+    def values(self, name: str) -> list[str]:
+        """All values of a field; `name` in lower case."""
+        return [value for key, value in self.fields if key.lower() == name]
+
+    def has(self, *names: str) -> bool:
+        """Whether any of the fields is there."""
+        return any(self.values(name) for name in names)
+
+    def body_size(self) -> int | None:
+        """Bytes of the body, None where it is chunked. Raises MalformedRequest where that is in doubt."""
+        codings = [value.lower() for value in self.values("transfer-encoding")]
+        sizes = set(self.values("content-length"))
+        if codings:
+            if codings != ["chunked"] or sizes:
+                raise MalformedRequest("a body whose size cannot be told")
+            return None
+        if len(sizes) > 1 or not all(size.isascii() and size.isdigit() and len(size) < 19 for size in sizes):
+            raise MalformedRequest("Content-Length is not one number")
+        return int(sizes.pop()) if sizes else 0
+
+    def forwarded(self, path: str, authority: str) -> bytes:
+        """The head for the origin server: one request, then the connection ends."""
+        own = {name.strip().lower() for value in self.values("connection") for name in value.split(",")}
+        kept = [item for item in self.fields if item[0].lower() not in _HOP_BY_HOP | own | {"host"}]
+        lines = [f"{self.method} {path} HTTP/1.1", f"Host: {authority}"]
+        lines += [f"{name}: {value}" for name, value in kept]
+        return "\r\n".join([*lines, "Connection: close", "", ""]).encode("latin-1")
+
+
+def parse_head(buffer: bytes) -> tuple[Head, int] | None:
+    """A head and its size, None where more bytes are needed. Raises MalformedRequest."""
+    size = buffer.find(b"\r\n\r\n") + 4
+    if size < 4:
+        if len(buffer) > MAX_HEAD:
+            raise MalformedRequest(f"a head of over {MAX_HEAD} bytes")
+        return None
+    first, *lines = buffer[: size - 4].split(b"\r\n")
+    line = _LINE.fullmatch(first)
+    if line is None:
+        raise MalformedRequest("not a request of HTTP/1.1")
+    method, target = (part.decode("ascii") for part in line.groups())
+    return Head(method, target, tuple(_fields(lines))), size
+
+
+def split_authority(text: str, default_port: int | None = None) -> tuple[str, int]:
+    """Host and port of an authority (RFC 3986 section 3.2). Raises MalformedRequest."""
+    host, _, port = text.rpartition(":") if re.search(r":\d*$", text) else (text, "", "")
+    match = _HOST.fullmatch(host)
+    number = int(port) if port.isdigit() and len(port) < 6 else default_port
+    if match is None or number is None or not 0 < number < 65536:
+        raise MalformedRequest("the target is not HOST:PORT")
+    return match[1] or match[2], number
+
+
+def _fields(lines: list[bytes]) -> Iterator[tuple[str, str]]:
+    for line in lines:
+        field = _FIELD.fullmatch(line)
+        if field is None:
+            raise MalformedRequest("a malformed field")
+        yield field[1].decode("ascii"), field[2].decode("latin-1")
