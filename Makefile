@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 SEEDS := 2000
 FUZZ_SECONDS := 60
 
-.PHONY: demo test check bench matrix sweep fuzz clean help
+.PHONY: demo test check bench matrix conformance sweep fuzz clean help
 
 help:
 	@echo "make demo   client and server over two bad links on this machine, with the live console"
@@ -16,6 +16,7 @@ help:
 	@echo "make fuzz   coverage-guided fuzzing for $(FUZZ_SECONDS) s (FUZZ_SECONDS=3600 for more)"
 	@echo "make bench  the benchmarks; they print figures and never fail"
 	@echo "make matrix write tests/transport/matrix.txt anew: what two links do together, loss by RTT by mode"
+	@echo "make conformance  play what clients expect of the SOCKS port, and write docs/socks-conformance.md anew"
 	@echo "make clean  remove the environment and caches"
 
 demo: $(VENV)/installed
@@ -36,6 +37,9 @@ bench: $(VENV)/installed-dev
 matrix: $(VENV)/installed-dev
 	$(BIN)/python tests/simnet/matrix.py
 	git --no-pager diff --stat tests/transport/matrix.txt
+
+conformance: $(VENV)/installed-dev
+	PYTHONPATH=tests $(BIN)/python -m conformance.report docs/socks-conformance.md
 
 sweep: $(VENV)/installed-dev
 	$(BIN)/python tests/sweep.py --seeds $(SEEDS)

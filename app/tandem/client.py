@@ -61,7 +61,7 @@ class Client:
         self._refused: int | None = None
         """The refusal that was logged last; each link brings one."""
         self.driver: ClientDriver
-        self._opener: Opener
+        self.opener: Opener
         self._socks: SocksFrontend
 
     async def start(self) -> None:
@@ -75,9 +75,9 @@ class Client:
             mode=Mode[self._config.mode.upper()],
             on_event=self._on_event,
         )
-        self._opener = Opener(self.driver, self._config.socks.fast_open)
+        self.opener = Opener(self.driver, self._config.socks.fast_open)
         self._socks = SocksFrontend(
-            Remote(self._opener), _frontend_options(self._config.socks), on_closed=self._on_socks_closed
+            Remote(self.opener), _frontend_options(self._config.socks), on_closed=self._on_socks_closed
         )
         try:
             await self._listen()
@@ -105,6 +105,11 @@ class Client:
     def status(self) -> ClientStatus:
         """The present status."""
         return client_status(self.driver, self._started_at)
+
+    @property
+    def socks_port(self) -> int:
+        """Where it listens for SOCKS clients."""
+        return self._socks.port
 
     def set_mode(self, mode: str) -> None:
         """`duplicate` or `adaptive`, from now on."""
@@ -147,7 +152,7 @@ class Client:
 
     async def _serve_forward(self, request: Request, tcp: TcpConnection) -> None:
         try:
-            opened = await self._opener.open_at_once(request)
+            opened = await self.opener.open_at_once(request)
         except SocksError as error:
             log.info("%s: %s", request, error)
             tcp.reset()
