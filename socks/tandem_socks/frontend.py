@@ -25,7 +25,10 @@ HANDSHAKE_TIMEOUT = 10.0
 """Seconds that a client may take for its greeting and request."""
 
 MAX_HANDSHAKES = 1024
-"""Clients that have not said yet what they want; the next one ends the oldest."""
+"""Clients that have not said yet what they want; beyond that the oldest go, once they have had their chance."""
+
+_CHANCE = 1.0
+"""Seconds that a client has to say something, however many others there are."""
 
 UDP_IDLE_TIMEOUT = 120.0
 """Seconds of silence both ways after which a UDP port is given up (RFC 4787 section 4.3 wants 2 minutes)."""
@@ -66,8 +69,9 @@ class SocksFrontend:
         self._on_closed = on_closed
         self._listener = Listener(self._accept, admits=self._admits, limit=MAX_CONNECTIONS)
         self._tasks: set[asyncio.Task[None]] = set()
-        self._handshakes: dict[TcpConnection, None] = {}
-        """In order of their coming."""
+        self._handshakes: dict[TcpConnection, float] = {}
+        """When each came, in that order."""
+        self._crowd_timer: asyncio.TimerHandle | None = None
         self._complained_at = float("-inf")
 
     @property
@@ -82,6 +86,8 @@ class SocksFrontend:
     async def close(self) -> None:
         """Stops accepting and ends all connections."""
         await self._listener.close()
+        if self._crowd_timer is not None:
+            self._crowd_timer.cancel()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -112,8 +118,8 @@ class SocksFrontend:
 
     async def _serve(self, tcp: TcpConnection) -> None:
         handshake = ServerConnection(self._terms(tcp))
+        self._handshakes[tcp] = time.monotonic()
         self._make_room()
-        self._handshakes[tcp] = None
         try:
             async with asyncio.timeout(HANDSHAKE_TIMEOUT):
                 request = await self._read_request(handshake, tcp)
@@ -135,8 +141,16 @@ class SocksFrontend:
             await _close_politely(tcp)
 
     def _make_room(self) -> None:
-        if len(self._handshakes) >= MAX_HANDSHAKES:
-            oldest = next(iter(self._handshakes))
+        """Resets the oldest of a crowd that says nothing, now or as soon as they have had their chance."""
+        if self._crowd_timer is not None:
+            self._crowd_timer.cancel()
+            self._crowd_timer = None
+        while len(self._handshakes) > MAX_HANDSHAKES:
+            oldest, since = next(iter(self._handshakes.items()))
+            left = since + _CHANCE - time.monotonic()
+            if left > 0:
+                self._crowd_timer = asyncio.get_running_loop().call_later(left, self._make_room)
+                return
             del self._handshakes[oldest]
             oldest.reset()
 
