@@ -4,6 +4,7 @@ from loopback.download import Download
 from loopback.gate import Gate
 from loopback.namespaces import Hosts
 from loopback.processes import Pair, free_port, run_tandem, tandem_command
+from loopback.sshd import Sshd
 from loopback.target import Target
 
-__all__ = ["Download", "Gate", "Hosts", "Pair", "Target", "free_port", "run_tandem", "tandem_command"]
+__all__ = ["Download", "Gate", "Hosts", "Pair", "Sshd", "Target", "free_port", "run_tandem", "tandem_command"]

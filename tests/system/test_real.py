@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import socks
 
-from loopback import Gate, Pair, Target, free_port, run_tandem, tandem_command
+from loopback import Gate, Pair, Sshd, Target, free_port, run_tandem, tandem_command
 
 needs_curl = pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
 SSHD = shutil.which("sshd") or "/usr/sbin/sshd"
@@ -124,45 +124,25 @@ def test_half_close_and_reset_with_pysocks(pair: Pair, target: Target) -> None:
 @pytest.mark.skipif(os.geteuid() != 0, reason="sshd needs root to log a user in")
 @pytest.mark.skipif(shutil.which("ssh") is None or not Path(SSHD).exists(), reason="no OpenSSH client and server")
 def test_ssh_logs_in_and_copies_a_file(pair: Pair, gates: list[Gate], tmp_path: Path) -> None:
-    port = free_port()
-    Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)
-    key = tmp_path / "key"
-    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)], check=True, timeout=60)
-    (tmp_path / "authorized").write_text((tmp_path / "key.pub").read_text())
-    options = {
-        "ListenAddress": f"127.0.0.1:{port}",
-        "HostKey": str(key),
-        "AuthorizedKeysFile": str(tmp_path / "authorized"),
-        "StrictModes": "no",
-        "UsePAM": "no",
-        "PidFile": "none",
-    }
-    given = [item for name, value in options.items() for item in ("-o", f"{name}={value}")]
-    sshd = subprocess.Popen([SSHD, "-D", "-f", "none", *given], stderr=subprocess.DEVNULL)
+    sshd = Sshd(SSHD, tmp_path)
     try:
         invite = pair.invite()
         pair.start_server()
         pair.start_client(invite, *links(gates))
         for gate in gates:
             gate.loss = 0.10
-        proxy = f"ProxyCommand={' '.join(tandem_command())} connect --proxy {pair.proxy} %h %p"
-        ssh = ["ssh", "-i", str(key), "-p", str(port), "-o", proxy, "-o", "BatchMode=yes", "-F", "none"]
-        ssh += ["-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR"]
         data = os.urandom(3_000_000)
-        copied = subprocess.run(
-            [*ssh, "root@127.0.0.1", f"cat > {tmp_path}/copy && cat {tmp_path}/copy && echo ok >&2"],
-            input=data,
-            capture_output=True,
-            timeout=200,
-            check=False,
+        copied = sshd.run(
+            f"{' '.join(tandem_command())} connect --proxy {pair.proxy} %h %p",
+            f"cat > {tmp_path}/copy && cat {tmp_path}/copy && echo ok >&2",
+            data,
         )
         assert copied.returncode == 0, copied.stderr
         assert copied.stdout == data
         assert copied.stderr == b"ok\n"
         assert (tmp_path / "copy").read_bytes() == data
     finally:
-        sshd.terminate()
-        sshd.wait(timeout=20)
+        sshd.close()
 
 
 def test_invites_take_effect_in_a_running_server_and_revoking_too(pair: Pair) -> None:

@@ -9,6 +9,7 @@ import pytest
 from simnet import Network, mbit
 from tandem.impairment import Impairment
 from tandem_transport import LocalProtocolError
+from tandem_transport.parameters import MAX_DATAGRAM_QUEUE
 
 LINK = Impairment(delay=0.030, rate=mbit(50))
 LOSSY = replace(LINK, loss=0.20)
@@ -244,6 +245,30 @@ def test_datagrams_arrive_once() -> None:
     network.run(1)
     assert sorted(network.server.datagrams) == sorted(b"%d" % i for i in range(50))
     assert not network.client.connection.send_datagram(1, bytes(2000))
+
+
+def test_a_burst_of_datagrams_keeps_to_the_window_and_the_newest_go() -> None:
+    network = Network(LINK, LINK).connect()
+    network.run(1)
+    connection = network.client.connection
+    for i in range(1000):
+        assert connection.send_datagram(1, i.to_bytes(2, "big") + bytes(connection.datagram_room - 2))
+    network.run(2)
+    numbers = sorted(int.from_bytes(data[:2], "big") for data in network.server.datagrams)
+    assert numbers == list(range(1000 - MAX_DATAGRAM_QUEUE, 1000)), (
+        "all that waited, and none of them dropped on a full link"
+    )
+
+
+def test_datagrams_go_ahead_of_a_transfer() -> None:
+    network = Network(LINK, LINK).connect()
+    client, server = network.client, network.server
+    stream_id = client.connection.open_stream()
+    client.connection.send_stream_data(stream_id, bytes(1_000_000))
+    network.run(0.5)
+    for i in range(20):
+        client.connection.send_datagram(1, b"%d" % i)
+        network.run_until(lambda: len(server.datagrams) == i + 1, limit=0.5)  # noqa: B023 (called before i changes)
 
 
 def test_rescued_and_copy_bytes_are_counted() -> None:
