@@ -5,7 +5,7 @@ import contextlib
 import ipaddress
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 
 from tandem_socks.datagrams import DatagramPort
@@ -67,7 +67,8 @@ class SocksFrontend:
         self._far = far
         self._options = options or FrontendOptions()
         self._on_closed = on_closed
-        self._listener = Listener(self._accept, admits=self._admits, limit=MAX_CONNECTIONS)
+        networks = self._options.allow_from
+        self._listener = Listener(self._accept, admits=lambda host: admits(host, networks), limit=MAX_CONNECTIONS)
         self._tasks: set[asyncio.Task[None]] = set()
         self._handshakes: dict[TcpConnection, float] = {}
         """When each came, in that order."""
@@ -93,11 +94,6 @@ class SocksFrontend:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     # --- clients ---
-
-    def _admits(self, host: str) -> bool:
-        address = ipaddress.ip_address(host.partition("%")[0])
-        networks = self._options.allow_from
-        return not networks or address.is_loopback or any(address in network for network in networks)
 
     def _accept(self, tcp: TcpConnection) -> None:
         task = asyncio.get_running_loop().create_task(self._run(tcp))
@@ -264,6 +260,13 @@ class SocksFrontend:
             for task in ends:
                 task.cancel()
             await asyncio.gather(*ends, return_exceptions=True)
+
+
+def admits(host: str, networks: Iterable[IPNetwork]) -> bool:
+    """Whether a client may come from an address: loopback always may, and all others where there are no networks."""
+    address = ipaddress.ip_address(host.partition("%")[0])
+    known = tuple(networks)
+    return not known or address.is_loopback or any(address in network for network in known)
 
 
 async def _accepted(binding: Binding, tcp: TcpConnection) -> Opened | None:

@@ -11,6 +11,7 @@ from tandem import config
 from tandem.errors import UsageError
 from tandem.invites import PREFIX, Invite
 from tandem.logs import mask
+from tandem.passwords import hash_password
 
 INVITE = Invite(b"s" * 32, b"c" * 32, ("vpn.example.org:8120", "[2001:db8::1]:8121"), "laptop")
 
@@ -147,3 +148,25 @@ def test_arbitrary_invites_are_usage_errors(data: bytes) -> None:
     text = base64.urlsafe_b64encode(data).decode().rstrip("=")
     with pytest.raises(UsageError):
         Invite.decode(PREFIX + text)
+
+
+HASH = hash_password("secret")
+
+
+@pytest.mark.parametrize(
+    "section", [{}, {"allow_from": ["192.168.1.0/24"]}, {"user": [{"name": "anna", "password": HASH}]}], ids=str
+)
+def test_an_open_port_needs_networks_or_passwords(section: dict[str, object]) -> None:
+    options = {"socks": {"listen": "0.0.0.0:1080", **section}}
+    if section:
+        assert config.load(None, options).socks.listen == "0.0.0.0:1080"
+        assert HASH not in repr(config.load(None, options))
+    else:
+        with pytest.raises(UsageError, match=r"open to everybody.*allow_from.*socks\.user"):
+            config.load(None, options)
+
+
+def test_a_password_in_the_clear_is_refused_and_not_repeated() -> None:
+    with pytest.raises(UsageError, match="`tandem password` makes one") as caught:
+        config.load(None, {"socks": {"user": [{"name": "anna", "password": "hunter2"}]}})
+    assert "hunter2" not in str(caught.value)

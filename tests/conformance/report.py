@@ -16,7 +16,9 @@ HEAD = """# What clients can expect of the SOCKS port
 
 Written by `make conformance`: each row is a case of `tests/conformance/`, played over real sockets against a client
 and a server of Tandem, with two links between them. `make test` plays them all too. Waits of 10 s (a handshake that
-stalls) and 30 s (silence after a half-close) are shortened to 1 s there.
+stalls) and 30 s (silence after a half-close) are shortened to 1 s there. Two thousand connections at a time, a client
+out of descriptors and ten thousand that say nothing are in `tests/system/test_exhaustion.py`, real clients in
+`test_clients.py` and `test_browser.py` beside it.
 
 Eight servers that people use were put to a part of these questions in November 2026 (microsocks 1.0.3, dante 1.4.2,
 pproxy 2.7.9, asyncio-socks-server 1.3.3, tiny-proxy 0.3.0, siosocks 0.3.0, OpenSSH 9.2's `ssh -D`, asyncssh 2.24.1).

@@ -1,6 +1,7 @@
 """The listener on loopback, with a far side in memory."""
 
 import asyncio
+import ipaddress
 import socket
 import struct
 from collections.abc import AsyncIterator, Callable
@@ -11,6 +12,7 @@ from tandem_socks import (
     Association,
     Binding,
     FarReset,
+    Listener,
     Opened,
     Receive,
     RelayResult,
@@ -18,7 +20,9 @@ from tandem_socks import (
     Request,
     SocksError,
     SocksFrontend,
+    TcpConnection,
 )
+from tandem_socks.frontend import admits
 
 GREETING = b"\x05\x01\x00"
 REQUEST = b"\x05\x01\x00\x03\x04host\x00\x50"
@@ -214,3 +218,50 @@ async def test_a_client_that_goes_away_leaves_nothing(bench: Bench) -> None:
     writer.close()
     await bench.far.is_finished.wait()
     del reader
+
+
+async def test_who_may_not_come_is_reset() -> None:
+    served: asyncio.Queue[TcpConnection] = asyncio.Queue()
+    listener = Listener(served.put_nowait, admits=lambda host: host == "127.0.0.1")
+    await listener.listen("127.0.0.1", 0)
+    with socket.socket() as stranger:
+        stranger.settimeout(30)
+        stranger.bind(("127.0.0.2", 0))
+
+        def come() -> None:
+            stranger.connect(("127.0.0.1", listener.port))
+            stranger.recv(1)
+
+        with pytest.raises(ConnectionResetError):
+            await asyncio.to_thread(come)
+    _, writer = await asyncio.open_connection("127.0.0.1", listener.port)
+    tcp = await served.get()
+    assert tcp.peer_address[0] == "127.0.0.1"
+    writer.close()
+    await tcp.close()
+    await listener.close()
+    assert served.empty()
+
+
+def test_networks_that_may_come() -> None:
+    networks = [ipaddress.ip_network("192.168.1.0/24"), ipaddress.ip_network("fd00::/8")]
+    for host, may in (("192.168.1.9", True), ("192.168.2.9", False), ("127.0.0.1", True), ("fe80::1%eth0", False)):
+        assert admits(host, networks) is may
+    assert admits("203.0.113.1", [])
+
+
+async def test_beyond_its_limit_a_listener_lets_connections_wait() -> None:
+    served: asyncio.Queue[TcpConnection] = asyncio.Queue()
+    listener = Listener(served.put_nowait, limit=1)
+    await listener.listen("127.0.0.1", 0)
+    _, first = await asyncio.open_connection("127.0.0.1", listener.port)
+    _, second = await asyncio.open_connection("127.0.0.1", listener.port)
+    tcp = await served.get()
+    await asyncio.sleep(0.1)
+    assert served.empty()
+    await tcp.close()
+    listener.release()
+    await (await served.get()).close()
+    for writer in (first, second):
+        writer.close()
+    await listener.close()
