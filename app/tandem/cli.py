@@ -74,7 +74,8 @@ def server(
     )
     options |= {"admin": {"listen": admin}} if admin else {}
     logs.set_up(log_level, log_format)
-    running.run(running.serve(Server(config.load(config_file, options))))
+    service = Server(config.load(config_file, options))
+    running.run(running.serve(service, reload=lambda: service.reload(config.load(config_file, options))))
 
 
 @cli.command()

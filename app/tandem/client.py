@@ -33,6 +33,9 @@ from tandem_transport.events import ConnectionTerminated, OutageChanged, PathSta
 
 log = logging.getLogger("tandem.client")
 
+_DRAIN = 5.0
+"""Seconds that open connections have when the client is told to stop."""
+
 _SCAN_INTERVAL = 1.0
 """Seconds between two looks for new interfaces."""
 
@@ -89,6 +92,12 @@ class Client:
             if not self._links:
                 log.warning("no interface has a default route yet; waiting for one (--link NAME=BIND names a link)")
             self._tasks.add(asyncio.create_task(self._follow_interfaces()))
+
+    async def drain(self) -> None:
+        """Takes no new connections, and waits a moment for those that are open."""
+        for listener in self._listeners:
+            await listener.close()
+        await self._socks.drain(_DRAIN)
 
     async def close(self) -> None:
         """Stops accepting, ends the connections, says goodbye."""

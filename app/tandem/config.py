@@ -177,6 +177,9 @@ class ServerConfig(_Section):
         default="named",
         description="SOCKS BIND: not offered, for one connection from the host that the client names, or from anyone",
     )
+    drain: float = Field(
+        default=10, ge=0, le=3600, description="seconds that open connections have when the server is told to stop"
+    )
     max_streams: int = Field(default=4096, ge=1, description="connections of each client at the same time")
     max_new_streams: float = Field(default=200, gt=0, description="connections that each client may open a second")
 

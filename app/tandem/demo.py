@@ -75,6 +75,9 @@ class Demo:
             link.send = self._sender_up(link)
         await self.client.start()
 
+    async def drain(self) -> None:
+        """Waits for nothing: it is a demonstration."""
+
     async def close(self) -> None:
         """Stops both ends and removes what they left."""
         await self.client.close()

@@ -28,10 +28,14 @@ class ClientLimits:
 
     def __init__(self, max_streams: int, max_new_streams: float) -> None:
         """`max_streams` at the same time, `max_new_streams` a second, both for each client."""
-        self._max_streams = max_streams
-        self._interval = 1 / max_new_streams
+        self.configure(max_streams, max_new_streams)
         self._usage: dict[str, _Usage] = {}
         """Of clients that are registered: there are as many names as the owner has given."""
+
+    def configure(self, max_streams: int, max_new_streams: float) -> None:
+        """Other limits from now on; what is open stays."""
+        self._max_streams = max_streams
+        self._interval = 1 / max_new_streams
 
     @contextlib.contextmanager
     def stream(self, client: str) -> Generator[None]:

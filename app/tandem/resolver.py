@@ -26,10 +26,14 @@ class Resolver:
 
     def __init__(self, hosts: Mapping[str, tuple[str, ...]] | None = None, *, cache_seconds: float = 0.0) -> None:
         """`hosts`: addresses of names that nobody is asked for."""
-        self._hosts = {name.lower(): addresses for name, addresses in (hosts or {}).items()}
-        self._cache_seconds = cache_seconds
+        self.configure(hosts or {}, cache_seconds=cache_seconds)
         self._cache: OrderedDict[str, tuple[float, tuple[str, ...]]] = OrderedDict()
         self._threads = ThreadPoolExecutor(MAX_LOOKUPS, thread_name_prefix="resolver")
+
+    def configure(self, hosts: Mapping[str, tuple[str, ...]], *, cache_seconds: float) -> None:
+        """Another table from now on."""
+        self._hosts = {name.lower(): addresses for name, addresses in hosts.items()}
+        self._cache_seconds = cache_seconds
 
     async def resolve(self, host: str) -> tuple[str, ...]:
         """Literal addresses, at least one, in the system's order of preference. Raises Failure."""

@@ -2,16 +2,27 @@
 
 import asyncio
 import contextlib
+import logging
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Protocol
 
+from tandem import systemd
+from tandem.errors import TandemError
+
+log = logging.getLogger("tandem")
+
 
 class Service(Protocol):
-    """Something that starts and closes."""
+    """Something that starts, drains and closes."""
 
     async def start(self) -> None: ...
+
+    async def drain(self) -> None:
+        """Takes nothing new, and returns when what is open is over, or has had its time."""
+        ...
+
     async def close(self) -> None: ...
 
 
@@ -28,34 +39,66 @@ def run(main: Coroutine[Any, Any, None]) -> None:
             runner.run(main)
 
 
-async def serve(service: Service, beside: Callable[[], Awaitable[None]] | None = None) -> None:
-    """Starts the service and waits for SIGTERM or SIGINT; a second signal ends it at once.
+async def serve(
+    service: Service,
+    beside: Callable[[], Awaitable[None]] | None = None,
+    *,
+    reload: Callable[[], None] | None = None,
+) -> None:
+    """Starts the service and runs it until SIGTERM, which lets it drain, or SIGINT, which does not.
 
-    `beside` runs along with it, such as a console.
+    A second signal ends the draining. `beside` runs along, such as a console, and ends the service when
+    it returns; `reload` is what SIGHUP does.
     """
     await service.start()
-    stopped = asyncio.Event()
-    closing: asyncio.Task[None] | None = None
+    systemd.notify("READY=1")
+    stopped, hurried = asyncio.Event(), asyncio.Event()
 
-    def stop() -> None:
-        if stopped.is_set() and closing is not None:
-            closing.cancel()
+    def stop(*, drains: bool) -> None:
+        if stopped.is_set() or not drains:
+            hurried.set()
         stopped.set()
 
-    loop = asyncio.get_running_loop()
-    for name in (signal.SIGTERM, signal.SIGINT):
-        with contextlib.suppress(NotImplementedError):  # Windows
-            loop.add_signal_handler(name, stop)
-    task = asyncio.ensure_future(beside()) if beside is not None else None
+    _on_signal(signal.SIGTERM, lambda: stop(drains=True))
+    _on_signal(signal.SIGINT, lambda: stop(drains=False))
+    if reload is not None and sys.platform != "win32":
+        _on_signal(signal.SIGHUP, lambda: _reload(reload))
+    others: list[asyncio.Future[Any]] = [asyncio.ensure_future(systemd.watchdog())]
+    if beside is not None:
+        others.append(asyncio.ensure_future(beside()))
+        others[-1].add_done_callback(lambda _: stop(drains=False))
     try:
         await stopped.wait()
+        systemd.notify("STOPPING=1")
+        await _unless(hurried, service.drain())
     finally:
-        if task is not None:
+        for task in others:
             task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
-        closing = asyncio.create_task(service.close())
-        with contextlib.suppress(asyncio.CancelledError):
-            await closing
+        await asyncio.gather(*others, return_exceptions=True)
+        await service.close()
+
+
+async def _unless(hurried: asyncio.Event, draining: Coroutine[Any, Any, None]) -> None:
+    tasks: list[asyncio.Future[Any]] = [asyncio.ensure_future(draining), asyncio.ensure_future(hurried.wait())]
+    await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _reload(reload: Callable[[], None]) -> None:
+    """A mistake in the file changes nothing."""
+    systemd.notify_reloading()
+    try:
+        reload()
+    except TandemError as error:
+        log.error("nothing was reloaded: %s", error)
+    systemd.notify("READY=1")
+
+
+def _on_signal(number: signal.Signals, action: Callable[[], None]) -> None:
+    with contextlib.suppress(NotImplementedError):  # Windows
+        asyncio.get_running_loop().add_signal_handler(number, action)
 
 
 def _raise_descriptor_limit() -> None:

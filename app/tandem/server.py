@@ -41,7 +41,10 @@ class Server:
         self._config = config
         self._state = StateDirectory(section.state or default_directory())
         self._listen = [parse_host_port(text, what="listen") for text in section.listen]
-        self._streams = _stream_service(config)
+        self._resolver = Resolver()
+        self._limits = ClientLimits(section.max_streams, section.max_new_streams)
+        self._streams = self._stream_service(config)
+        self._is_draining = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._background: list[asyncio.Task[None]] = []
         self._started_at = time.monotonic()
@@ -64,6 +67,20 @@ class Server:
         self._background = [asyncio.create_task(self._follow_clients()), asyncio.create_task(self._follow_addresses())]
         log.info("serving %d clients; state in %s", len(self._registry), self._state.path)
 
+    def reload(self, config: Config) -> None:
+        """Other rules, names and limits from now on, and the clients as they are on disk; what is open stays."""
+        self._streams = self._stream_service(config)
+        self._read_clients()
+        log.info("reloaded: %d rules, %d clients", len(config.rule) + len(config.forward), len(self._registry))
+
+    async def drain(self) -> None:
+        """Refuses new streams, and waits for those that are open, for as long as the configuration says."""
+        self._is_draining = True
+        if self._tasks:
+            limit = self._config.server.drain
+            log.info("draining: %d connections are open, %.0f s at most", len(self._tasks), limit)
+            await asyncio.wait(set(self._tasks), timeout=limit)
+
     async def close(self) -> None:
         """Ends all sessions and says so to the clients."""
         for task in (*self._background, *self._tasks):
@@ -72,6 +89,7 @@ class Server:
         if self._admin is not None:
             await self._admin.close()
         await self.driver.close()
+        self._resolver.close()
 
     def status(self) -> ServerStatus:
         """The present status."""
@@ -102,13 +120,16 @@ class Server:
         """A client that was removed is out within two seconds; one that was invited is in at once."""
         while True:
             await asyncio.sleep(_POLL_INTERVAL)
-            try:
-                gone = self._registry.reload()
-            except TandemError as error:
-                log.error("%s; the clients stay as they were", error)
-                continue
-            for public in gone:
-                self.driver.remove_client(public)
+            self._read_clients()
+
+    def _read_clients(self) -> None:
+        try:
+            gone = self._registry.reload()
+        except TandemError as error:
+            log.error("%s; the clients stay as they were", error)
+            return
+        for public in gone:
+            self.driver.remove_client(public)
 
     async def _follow_addresses(self) -> None:
         """Sockets of wildcard addresses come and go with the machine's addresses."""
@@ -122,9 +143,23 @@ class Server:
     # --- streams ---
 
     def _accept(self, session: Session, stream: Stream) -> None:
-        task = asyncio.create_task(self._streams.serve(session, stream))
+        if self._is_draining:
+            task = asyncio.create_task(self._streams.refuse(stream, "the server shuts down"))
+        else:
+            task = asyncio.create_task(self._streams.serve(session, stream))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+    def _stream_service(self, config: Config) -> StreamService:
+        section = config.server
+        self._resolver.configure(
+            {name: tuple(hosts) for name, hosts in section.hosts.items()}, cache_seconds=section.dns_cache
+        )
+        self._limits.configure(section.max_streams, section.max_new_streams)
+        guard = AddressGuard(ipaddress.ip_network(network) for network in section.allow)
+        access = Access(Rules(config.rule, config.forward), self._resolver, guard, may_dial=section.dial)
+        sources = tuple(section.source)
+        return StreamService(access, Dialer(sources), self._limits, sources=sources, bind=section.bind)
 
     # --- logs ---
 
@@ -141,16 +176,3 @@ class Server:
 
 def _log_start(session: Session) -> None:
     log.info("%s: session started", session.client_name)
-
-
-def _stream_service(config: Config) -> StreamService:
-    section = config.server
-    access = Access(
-        Rules(config.rule, config.forward),
-        Resolver({name: tuple(hosts) for name, hosts in section.hosts.items()}, cache_seconds=section.dns_cache),
-        AddressGuard(ipaddress.ip_network(network) for network in section.allow),
-        may_dial=section.dial,
-    )
-    sources = tuple(section.source)
-    limits = ClientLimits(section.max_streams, section.max_new_streams)
-    return StreamService(access, Dialer(sources), limits, sources=sources, bind=section.bind)

@@ -1,6 +1,7 @@
 """What a server does with a stream that a client has opened: dial, listen, or relay datagrams."""
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Awaitable, Coroutine
@@ -55,6 +56,11 @@ class StreamService:
             stream.reset()
             raise
 
+    async def refuse(self, stream: Stream, why: str) -> None:
+        """Answers a stream without serving it."""
+        with contextlib.suppress(TransportError):
+            await self._say(stream, Failure(Reply.GENERAL_FAILURE, Hop.RULE, why))
+
     async def _answer(self, session: Session, stream: Stream, request: Request) -> None:
         client = session.client_name
         try:
@@ -69,9 +75,13 @@ class StreamService:
                         await self._serve_udp(session, stream)
         except Failure as failure:
             log.info("%s: %s: %s", client, request, failure)
-            await stream.write(failed(failure).encode())
-            stream.finish()
-            await stream.read()
+            await self._say(stream, failure)
+
+    async def _say(self, stream: Stream, failure: Failure) -> None:
+        await stream.write(failed(failure).encode())
+        stream.finish()
+        while await stream.read():
+            pass
 
     # --- kinds ---
 

@@ -84,6 +84,12 @@ class SocksFrontend:
         """Raises OSError where the address cannot be had."""
         await self._listener.listen(host, port)
 
+    async def drain(self, limit: float) -> None:
+        """Stops accepting, and waits `limit` seconds at most for the connections that are open."""
+        await self._listener.close()
+        if self._tasks:
+            await asyncio.wait(set(self._tasks), timeout=limit)
+
     async def close(self) -> None:
         """Stops accepting and ends all connections."""
         await self._listener.close()

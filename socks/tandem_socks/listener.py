@@ -62,6 +62,7 @@ class Listener:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         for sock in self._sockets:
             sock.close()
+        self._tasks = []
 
     def release(self) -> None:
         """A connection that it gave out is over."""

@@ -6,10 +6,13 @@ import random
 import socket
 import struct
 import threading
+import time
+
+BLOCK = 64 << 10
 
 
 class Target:
-    """HTTP enough for curl: /bytes/N, /slow/N/MS (N blocks of 64 KB, MS apart), /reset, /echo."""
+    """HTTP enough for curl: /bytes/N, /slow/N/MS (N blocks of 64 KB, MS apart), /reset, /count."""
 
     def __init__(self, server: socket.socket | None = None) -> None:
         """`server` listens already, in a network namespace perhaps."""
@@ -62,6 +65,12 @@ class Target:
         if kind == "bytes":
             size = int(arguments[0])
             connection.sendall(_head(size) + self.content(size))
+        elif kind == "slow":
+            blocks, pause = int(arguments[0]), int(arguments[1]) / 1000
+            connection.sendall(_head(blocks * BLOCK))
+            for _ in range(blocks):
+                connection.sendall(bytes(BLOCK))
+                time.sleep(pause)
         elif kind == "reset":
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         elif kind == "count":
