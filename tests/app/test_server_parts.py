@@ -8,6 +8,7 @@ import aiohttp
 import pytest
 from rich.console import Console
 
+from loopback import free_port
 from tandem import runtime
 from tandem.admin import AdminEndpoint
 from tandem.console import line, render
@@ -85,15 +86,14 @@ def client_status(state: str = "up") -> ClientStatus:
     return ClientStatus.model_validate({"uptime_s": 1.0, "mode": "duplicate", "session": session, "links": [link]})
 
 
-async def test_the_admin_endpoint_answers_its_owner_alone(
-    unused_tcp_port: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+async def test_the_admin_endpoint_answers_its_owner_alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
     state = ["up"]
-    endpoint = AdminEndpoint("127.0.0.1", unused_tcp_port, lambda: client_status(state[0]))
+    port = free_port()
+    endpoint = AdminEndpoint("127.0.0.1", port, lambda: client_status(state[0]))
     await endpoint.start()
-    token = runtime.find_token(unused_tcp_port)
-    base = f"http://127.0.0.1:{unused_tcp_port}"
+    token = runtime.find_token(port)
+    base = f"http://127.0.0.1:{port}"
     bearer = {"Authorization": f"Bearer {token}"}
     async with aiohttp.ClientSession() as session:
 
@@ -107,16 +107,17 @@ async def test_the_admin_endpoint_answers_its_owner_alone(
         assert await get("/status", bearer) == 200
         assert await get("/status", bearer | {"Origin": "http://evil.example"}) == 403
         assert await get("/status", bearer | {"Host": "evil.example"}) == 403
-        assert await get("/healthz", {"Host": f"localhost:{unused_tcp_port}"}) == 403
+        assert await get("/healthz", {"Host": f"localhost:{port}"}) == 403
         state[0] = "outage"
         assert await get("/healthz") == 503
     await endpoint.close()
 
 
-async def test_an_admin_port_in_use_is_an_error_with_a_hint(unused_tcp_port: int) -> None:
-    server = await asyncio.start_server(lambda reader, writer: writer.close(), "127.0.0.1", unused_tcp_port)
+async def test_an_admin_port_in_use_is_an_error_with_a_hint() -> None:
+    port = free_port()
+    server = await asyncio.start_server(lambda reader, writer: writer.close(), "127.0.0.1", port)
     with pytest.raises(TandemError, match="Address already in use") as caught:
-        await AdminEndpoint("127.0.0.1", unused_tcp_port, client_status).start()
+        await AdminEndpoint("127.0.0.1", port, client_status).start()
     assert "--admin" in caught.value.hint
     server.close()
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from loopback.ports import free_port
 from tandem.client import Client
 from tandem.config import Config, LinkConfig
 from tandem.invites import Invite
@@ -113,7 +114,7 @@ class Bench:
         state = StateDirectory(directory)
         private = os.urandom(32)
         state.add_client("bench", public_key(private), replace=False)
-        ports = [_free_udp_port(), _free_udp_port()]
+        ports = [free_port(socket.SOCK_DGRAM), free_port(socket.SOCK_DGRAM)]
         places = [f"127.0.0.1:{port}" for port in ports]
         invite = Invite(public_key(state.server_key()), private, tuple(places), "bench")
         self.server = Server(_server_config(places, directory))
@@ -277,8 +278,8 @@ def failed(code: int) -> bytes:
 def _client_config(setup: Setup) -> Config:
     options: dict[str, Any] = {
         "link": [LinkConfig(name="a", bind="127.0.0.1"), LinkConfig(name="b", bind="127.0.0.1")],
-        "socks": {"listen": f"127.0.0.1:{_free_tcp_port()}", "fast_open": setup.fast_open},
-        "admin": {"listen": f"127.0.0.1:{_free_tcp_port()}"},
+        "socks": {"listen": f"127.0.0.1:{free_port()}", "fast_open": setup.fast_open},
+        "admin": {"listen": f"127.0.0.1:{free_port()}"},
     }
     return Config(**options)
 
@@ -293,17 +294,6 @@ def _server_config(places: list[str], directory: Path) -> Config:
     options: dict[str, Any] = {
         "server": {"listen": places, "state": directory, "hosts": hosts, "max_new_streams": 1000},
         "rule": rules,
-        "admin": {"listen": f"127.0.0.1:{_free_tcp_port()}"},
+        "admin": {"listen": f"127.0.0.1:{free_port()}"},
     }
     return Config(**options)
-
-
-def _free_tcp_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as sock:
-        return int(sock.getsockname()[1])
-
-
-def _free_udp_port() -> int:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])

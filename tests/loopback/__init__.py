@@ -3,7 +3,8 @@
 from loopback.download import Download
 from loopback.gate import Gate
 from loopback.namespaces import Hosts
-from loopback.processes import Pair, free_port, run_tandem, tandem_command
+from loopback.ports import free_port
+from loopback.processes import Pair, run_tandem, tandem_command
 from loopback.sshd import Sshd
 from loopback.target import Target
 

@@ -11,18 +11,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from loopback.ports import free_port
+
 _READY_LIMIT = 60.0
 """Seconds; generous, for a test machine may be slow. Nothing waits this long when all is well."""
 
 
 def tandem_command() -> list[str]:
     return [sys.executable, "-m", "tandem"]
-
-
-def free_port(kind: int = socket.SOCK_STREAM) -> int:
-    with socket.socket(socket.AF_INET, kind) as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
 
 
 def run_tandem(

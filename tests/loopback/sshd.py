@@ -3,7 +3,7 @@
 import subprocess
 from pathlib import Path
 
-from loopback.processes import free_port
+from loopback.ports import free_port
 
 
 class Sshd:

@@ -1,0 +1,26 @@
+# The server as an image: `docker compose up -d` (compose.yaml says how it is meant to be run).
+FROM python:3.13-slim AS build
+WORKDIR /src
+RUN python3 -m venv /opt/tandem
+COPY constraints.txt ./
+COPY pyproject.toml README.md LICENSE ./
+COPY app ./app
+COPY socks ./socks
+COPY transport ./transport
+RUN /opt/tandem/bin/pip install --no-cache-dir --constraint constraints.txt . \
+ && /opt/tandem/bin/pip uninstall --yes --quiet pip
+
+FROM python:3.13-slim
+COPY --from=build /opt/tandem /opt/tandem
+# A named volume takes its owner from the image.
+RUN install -d -o 10001 -g 10001 -m 0700 /var/lib/tandem
+ENV PATH=/opt/tandem/bin:$PATH \
+    PYTHONDONTWRITEBYTECODE=1 \
+    STATE_DIRECTORY=/var/lib/tandem \
+    RUNTIME_DIRECTORY=/run/tandem
+USER 10001:10001
+EXPOSE 8120/udp 8121/udp
+HEALTHCHECK --interval=20s --timeout=10s --start-period=15s \
+  CMD ["tandem", "status", "--admin", "127.0.0.1:8118"]
+ENTRYPOINT ["tandem"]
+CMD ["server"]

@@ -1,0 +1,17 @@
+"""Ports that nobody else takes: from below the range out of which the system gives ports to connections."""
+
+import contextlib
+import random
+import socket
+
+_RANGE = range(20_000, 32_000)
+_random = random.Random()
+
+
+def free_port(kind: int = socket.SOCK_STREAM) -> int:
+    """A port of 127.0.0.1, for TCP, or for UDP with SOCK_DGRAM."""
+    while True:
+        port = _random.choice(_RANGE)
+        with contextlib.suppress(OSError), socket.socket(socket.AF_INET, kind) as sock:
+            sock.bind(("127.0.0.1", port))
+            return port
