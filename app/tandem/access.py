@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass
 
-from tandem.address_guard import AddressGuard
+from tandem.address_guard import AddressGuard, is_within_denied
 from tandem.failures import Failure, Hop, rule_failure
+from tandem.patterns import Pattern, canonical_name
 from tandem.request import Kind, Request
 from tandem.resolver import Resolver
 from tandem.rules import Action, Candidates, Rule, Rules
@@ -33,28 +34,29 @@ class Access:
 
     async def route(self, client: str, request: Request) -> Route:
         """Raises Failure with the reply and the reason."""
+        request = Request(request.kind, canonical_name(request.host), request.port)
         candidates = self.rules.candidates(client, request)
         if request.kind is Kind.FORWARD:
             return await self._route_forward(client, request, candidates.by_name)
         rule = candidates.by_name
         if rule is None or rule.action is Action.ALLOW:
-            return await self._route_dial(request, candidates)
-        if candidates.by_address and await self._has_address(request.host):
-            return await self._route_dial(request, candidates)
-        return await self._settle(rule, request)
+            return await self._route_dial(client, request, candidates)
+        if candidates.by_address and await self._has_address(client, request.host):
+            return await self._route_dial(client, request, candidates)
+        return await self._settle(client, rule, request)
 
-    async def _has_address(self, host: str) -> bool:
+    async def _has_address(self, client: str, host: str) -> bool:
         """Where it has none, rules about networks say nothing of it."""
         try:
-            return bool(await self._resolver.resolve(host))
+            return bool(await self._resolver.resolve(host, client))
         except Failure:
             return False
 
-    async def _settle(self, rule: Rule, request: Request) -> Route:
+    async def _settle(self, client: str, rule: Rule, request: Request) -> Route:
         """A rule that denies or forwards, whatever the addresses are."""
         if rule.action is Action.DENY:
             raise rule_failure(f"rule `{rule}`")
-        return await self._lead(rule, request)
+        return await self._lead(client, rule, request)
 
     async def _route_forward(self, client: str, request: Request, rule: Rule | None) -> Route:
         if rule is None:
@@ -63,25 +65,25 @@ class Access:
             raise Failure(Reply.HOST_UNREACHABLE, Hop.RULE, text)
         if rule.action is Action.ALLOW:
             raise rule_failure(f"rule `{rule}` allows it, but says no target")
-        return await self._settle(rule, request)
+        return await self._settle(client, rule, request)
 
-    async def _lead(self, rule: Rule, request: Request) -> Route:
+    async def _lead(self, client: str, rule: Rule, request: Request) -> Route:
         """A target that the owner has named is past the deny list."""
         if request.kind not in (Kind.DIAL, Kind.FORWARD):
             raise rule_failure(f"rule `{rule}` is for connections, not for UDP or BIND")
-        addresses = await self._resolver.resolve(rule.target_host)
+        addresses = await self._resolver.resolve(rule.target_host, client)
         return Route(addresses, request.port if rule.target_port is None else rule.target_port, rule)
 
-    async def _route_dial(self, request: Request, candidates: Candidates) -> Route:
+    async def _route_dial(self, client: str, request: Request, candidates: Candidates) -> Route:
         if not self._may_dial and not candidates.by_address:
             raise rule_failure("this server has forwards only")
-        addresses = await self._resolver.resolve(request.host)
+        addresses = await self._resolver.resolve(request.host, client)
         allowed: list[str] = []
         refusal = rule_failure("this server has forwards only")
         for address in addresses:
             rule = candidates.judge(address, request.port)
             if rule is not None and rule.action is Action.FORWARD:
-                return await self._lead(rule, request)
+                return await self._lead(client, rule, request)
             problem = self._problem(address, rule)
             if problem:
                 refusal = rule_failure(problem)
@@ -97,7 +99,14 @@ class Access:
             return "this server has forwards only"
         if rule is not None and rule.action is Action.DENY:
             return f"rule `{rule}`"
-        is_named = rule is not None and rule.pattern.is_exact
+        is_named = rule is not None and names_private(rule.pattern)
         if is_named or self._guard.is_allowed(address):
             return ""
         return f"{address} is a private address; the server's owner can allow it"
+
+
+def names_private(pattern: Pattern) -> bool:
+    """Whether an owner who allows this means private addresses: one host, one address, or a private network."""
+    if pattern.network is None:
+        return "*" not in pattern.host
+    return pattern.network.num_addresses == 1 or is_within_denied(pattern.network)

@@ -3,7 +3,7 @@
 import ipaddress
 from collections.abc import Iterable
 
-from tandem.addresses import IPNetwork, parse_address
+from tandem.addresses import IPAddress, IPNetwork, address_forms
 
 _DENIED = tuple(
     ipaddress.ip_network(network)
@@ -12,6 +12,7 @@ _DENIED = tuple(
         "10.0.0.0/8",
         "100.64.0.0/10",  # carrier-grade NAT
         "127.0.0.0/8",
+        "168.63.129.16/32",  # the host services of a cloud
         "169.254.0.0/16",  # link-local, and the metadata services of clouds
         "172.16.0.0/12",
         "192.0.0.0/24",
@@ -19,11 +20,14 @@ _DENIED = tuple(
         "198.18.0.0/15",
         "224.0.0.0/4",
         "240.0.0.0/4",
-        "::/128",
-        "::1/128",
-        "64:ff9b::/96",  # NAT64: it would lead to any of the above
+        "::/96",  # unspecified, loopback, and IPv4 addresses as they were once written
+        "::ffff:0:0:0/96",  # translators of IPv4 (RFC 7915): they would lead to any of the above
+        "64:ff9b::/96",  # and NAT64
+        "64:ff9b:1::/48",
+        "2001::/32",  # and Teredo
         "fc00::/7",
         "fe80::/10",
+        "fec0::/10",
         "ff00::/8",
     )
 )
@@ -38,7 +42,16 @@ class AddressGuard:
 
     def is_allowed(self, host: str) -> bool:
         """Whether clients may reach an address without a rule that names it."""
-        address = parse_address(host)
+        return all(self._is_allowed(form) for form in address_forms(host))
+
+    def _is_allowed(self, address: IPAddress) -> bool:
         if any(address in network for network in self._allow if network.version == address.version):
             return True
         return not any(address in network for network in _DENIED if network.version == address.version)
+
+
+def is_within_denied(network: IPNetwork) -> bool:
+    """Whether a network is private as a whole."""
+    if isinstance(network, ipaddress.IPv4Network):
+        return any(network.subnet_of(other) for other in _DENIED if isinstance(other, ipaddress.IPv4Network))
+    return any(network.subnet_of(other) for other in _DENIED if isinstance(other, ipaddress.IPv6Network))

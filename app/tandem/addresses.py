@@ -33,12 +33,15 @@ def format_host_port(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def parse_address(text: str) -> IPAddress:
-    """A literal address without its scope; an IPv4 address in the clothes of IPv6 as what it is. Raises ValueError."""
+def address_forms(text: str) -> tuple[IPAddress, ...]:
+    """A literal address without its scope, and the IPv4 address in it, if there is one. Raises ValueError."""
     address = ipaddress.ip_address(text.partition("%")[0])
     if isinstance(address, ipaddress.IPv6Address):
-        return address.ipv4_mapped or address.sixtofour or address
-    return address
+        if address.ipv4_mapped is not None:
+            return (address.ipv4_mapped,)
+        if address.sixtofour is not None:
+            return (address, address.sixtofour)
+    return (address,)
 
 
 def is_loopback(host: str) -> bool:

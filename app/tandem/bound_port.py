@@ -1,8 +1,8 @@
 """The far side of BIND: a server's TCP port that waits for one connection from one host."""
 
 import asyncio
-import contextlib
 import socket
+from collections.abc import Awaitable, Callable
 
 from tandem.dialer import Dialed
 from tandem.failures import Failure, Hop, dial_failure
@@ -11,32 +11,26 @@ from tandem_socks import Reply, TcpConnection
 BIND_TIMEOUT = 120.0
 """Seconds for which it waits."""
 
-_ANYWHERE = "192.0.2.1"
-"""Only asked for the way there; nothing is sent."""
+Admits = Callable[[str, int], Awaitable[bool]]
+"""Whether a peer may connect, by its address and port."""
 
 
 class BoundPort:
     """Listens where that host would reach this server."""
 
-    def __init__(self, sock: socket.socket, peers: tuple[str, ...]) -> None:
+    def __init__(self, sock: socket.socket, admits: Admits) -> None:
         self._socket = sock
-        self._peers = peers
+        self._admits = admits
         self.host, self.port = sock.getsockname()[:2]
 
     @classmethod
-    def open(cls, peers: tuple[str, ...], sources: tuple[str, ...]) -> "BoundPort":
-        """`peers`: who may connect, none for everybody; `sources`: local addresses, one of a family. Raises Failure."""
-        toward = peers[0] if peers else _ANYWHERE
+    def open(cls, toward: str, sources: tuple[str, ...], admits: Admits) -> "BoundPort":
+        """`toward`: an address that should reach it; `sources`: local addresses, one of a family. Raises Failure."""
         family = socket.AF_INET6 if ":" in toward else socket.AF_INET
-        sock = socket.socket(family, socket.SOCK_STREAM)
         try:
-            sock.setblocking(False)
-            sock.bind((_local_address(toward, family, sources), 0))
-            sock.listen(4)
+            return cls(_listen(family, _local_address(toward, family, sources)), admits)
         except OSError as error:
-            sock.close()
             raise dial_failure(error) from error
-        return cls(sock, peers)
 
     async def accepted(self) -> Dialed:
         """The connection, with its peer as the bound address. Raises Failure where none comes."""
@@ -57,15 +51,26 @@ class BoundPort:
         loop = asyncio.get_running_loop()
         while True:
             accepted, address = await loop.sock_accept(self._socket)
-            if self._peers and address[0] not in self._peers:
-                with contextlib.suppress(OSError):
-                    accepted.close()
+            if not await self._admits(address[0], address[1]):
+                accepted.close()
                 continue
             _, tcp = await loop.connect_accepted_socket(TcpConnection, accepted)
             return Dialed(tcp, address[0], address[1])
 
 
-def _local_address(toward: str, family: int, sources: tuple[str, ...]) -> str:
+def _listen(family: socket.AddressFamily, host: str) -> socket.socket:
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        sock.setblocking(False)
+        sock.bind((host, 0))
+        sock.listen(4)
+    except OSError:
+        sock.close()
+        raise
+    return sock
+
+
+def _local_address(toward: str, family: socket.AddressFamily, sources: tuple[str, ...]) -> str:
     for source in sources:
         if (":" in source) == (family == socket.AF_INET6):
             return source

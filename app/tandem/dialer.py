@@ -40,7 +40,10 @@ class Dialer:
 
     async def dial(self, addresses: Sequence[str], port: int) -> Dialed:
         """The first that connects. Raises Failure."""
-        infos = [info for address in addresses for info in address_infos(address, port)]
+        try:
+            infos = [info for address in addresses for info in address_infos(address, port)]
+        except OSError as error:
+            raise dial_failure(error) from error
         if self._sources:
             families = {source[0] for source in self._sources}
             infos = [info for info in infos if info[0] in families]

@@ -12,6 +12,9 @@ from tandem_socks import Reply
 BURST_SECONDS = 5.0
 """A client that was quiet may open as many streams at once as it may open in this time."""
 
+MAX_UDP_PORTS = 64
+"""Of one client at the same time; each may hold half a megabyte of unfinished datagrams."""
+
 MAX_WAIT = 10.0
 """Seconds that a stream may wait for its turn; those behind are refused."""
 
@@ -19,6 +22,7 @@ MAX_WAIT = 10.0
 @dataclass(slots=True)
 class _Usage:
     open: int = 0
+    udp_ports: int = 0
     due_at: float = 0.0
     """When the next stream would have its turn if the client had never been quiet."""
 
@@ -48,6 +52,18 @@ class ClientLimits:
             yield
         finally:
             usage.open -= 1
+
+    @contextlib.contextmanager
+    def udp_port(self, client: str) -> Generator[None]:
+        """Holds one of the client's UDP ports. Raises Failure where it has too many."""
+        usage = self._usage.setdefault(client, _Usage())
+        if usage.udp_ports >= MAX_UDP_PORTS:
+            raise _too_much(f"{client} has {usage.udp_ports} UDP ports open, as many as a client may have")
+        usage.udp_ports += 1
+        try:
+            yield
+        finally:
+            usage.udp_ports -= 1
 
     async def wait_turn(self, client: str) -> None:
         """Slows down a client that opens streams too fast. Raises Failure where it would have to wait too long."""

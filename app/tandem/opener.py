@@ -12,7 +12,7 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Literal
 
-from tandem.failures import session_failure
+from tandem.failures import Failure, Hop, session_failure
 from tandem.request import Answer, Request, RequestError, read_answer
 from tandem.streams import AnsweredStream, EagerStream
 from tandem_socks import Opened, Reply
@@ -112,11 +112,12 @@ class Opener:
             again = await self._session()
             return again.connection, _open_stream(again)
 
+        data = _encoded(request) + first
         try:
             stream = _open_stream(session)
             eager = EagerStream(session.connection, stream, on_answer=on_answer, ask_again=ask_again)
-            await eager.write(request.encode() + first)
-        except (ConnectionError, ValueError) as error:
+            await eager.write(data)
+        except ConnectionError as error:
             raise session_failure(error) from error
         return Opened(eager, expected.bound_host, expected.bound_port)
 
@@ -129,14 +130,15 @@ class Opener:
 
     async def _ask(self, request: Request, first: bytes) -> Asked:
         """Raises SessionClosed, and Failure like `open`."""
+        data = _encoded(request) + first
         session = await self._session()
         stream = _open_stream(session)
         try:
-            await stream.write(request.encode() + first)
+            await stream.write(data)
             answer = await read_answer(stream)
         except SessionClosed:
             raise
-        except (TransportError, RequestError, ValueError) as error:
+        except (TransportError, RequestError) as error:
             stream.reset()
             raise session_failure(error) from error
         except asyncio.CancelledError:
@@ -154,6 +156,14 @@ class Opener:
                 return await self._driver.wait_connected()
         except TimeoutError as error:
             raise session_failure("no session with the server yet") from error
+
+
+def _encoded(request: Request) -> bytes:
+    """Raises Failure for a host that has no room in a request."""
+    try:
+        return request.encode()
+    except ValueError as error:
+        raise Failure(Reply.HOST_UNREACHABLE, Hop.LOCAL, f"the host's name: {error}") from error
 
 
 def _open_stream(session: DrivenSession) -> Stream:

@@ -9,6 +9,7 @@ import binascii
 import hashlib
 import hmac
 import os
+from collections import Counter
 from collections.abc import Mapping
 
 _N, _R, _P = 1 << 14, 8, 1
@@ -41,6 +42,10 @@ def verify(password: str, hashed: str) -> bool:
     return hmac.compare_digest(_scrypt(password, salt, n, r, p), digest)
 
 
+MAX_CHECKS_OF_ONE = 8
+"""Those that one host may have waiting."""
+
+
 class PasswordBook:
     """Who may come in."""
 
@@ -52,12 +57,41 @@ class PasswordBook:
         """What each name has proven already: a browser opens many connections."""
         self._checks = asyncio.Semaphore(MAX_CHECKS)
         self._nobody = hash_password("")
+        self._waiting: Counter[str] = Counter()
+        """Checks that are under way, by host."""
+        self._checking: dict[tuple[str, bytes], asyncio.Task[bool]] = {}
+        """And by what is checked: a browser that begins opens sixty connections at once."""
 
-    async def check(self, name: str, password: str) -> bool:
-        """Whether the password is that of the name; an unknown name takes as long as a wrong password."""
+    async def check(self, name: str, password: str, host: str) -> bool:
+        """Whether the password is that of the name; an unknown name takes as long as a wrong password.
+
+        `host` is whom it comes from: one that tries many at a time is refused, and holds nobody else up.
+        """
         mark = hmac.digest(self._key, password.encode(), "sha256")
         if hmac.compare_digest(self._proven.get(name, b""), mark):
             return True
+        checking = self._checking.get((name, mark))
+        if checking is None:
+            if self._waiting[host] >= MAX_CHECKS_OF_ONE:
+                return False
+            checking = self._begin(name, password, mark, host)
+        return await asyncio.shield(checking)
+
+    def _begin(self, name: str, password: str, mark: bytes, host: str) -> "asyncio.Task[bool]":
+        checking = asyncio.get_running_loop().create_task(self._check(name, password, mark))
+        self._checking[(name, mark)] = checking
+        self._waiting[host] += 1
+
+        def end(_: object) -> None:
+            del self._checking[(name, mark)]
+            self._waiting[host] -= 1
+            if not self._waiting[host]:
+                del self._waiting[host]
+
+        checking.add_done_callback(end)
+        return checking
+
+    async def _check(self, name: str, password: str, mark: bytes) -> bool:
         hashed = self._hashes.get(name)
         async with self._checks:
             is_right = await asyncio.to_thread(verify, password, hashed or self._nobody)

@@ -14,8 +14,10 @@ import re
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
-from tandem.addresses import IPNetwork, parse_address
+from tandem.addresses import IPNetwork, address_forms
+from tandem.failures import Failure, Hop
 from tandem.request import Kind, Request
+from tandem_socks import Reply
 
 ALL_PORTS = range(65536)
 
@@ -34,14 +36,9 @@ class Pattern:
     network: IPNetwork | None = None
     ports: range = ALL_PORTS
 
-    @property
-    def is_exact(self) -> bool:
-        """Its owner has named one host, or the addresses themselves: private ones are meant, if they are."""
-        return self.network is not None or "*" not in self.host
-
     def matches_name(self, request: Request) -> bool:
-        """Whether it is about this request, whatever its host resolves to."""
-        host = request.host.lower().rstrip(".")
+        """Whether it is about this request, whose host is in canonical form, whatever that resolves to."""
+        host = request.host
         if request.kind is Kind.FORWARD:
             return bool(self.forward) and fnmatchcase(host, self.forward)
         return bool(self.host) and request.port in self.ports and fnmatchcase(host, self.host)
@@ -50,8 +47,18 @@ class Pattern:
         """Whether it is about this address."""
         if self.network is None or port not in self.ports:
             return False
-        parsed = parse_address(address)
-        return parsed.version == self.network.version and parsed in self.network
+        return any(form.version == self.network.version and form in self.network for form in address_forms(address))
+
+
+def canonical_name(host: str) -> str:
+    """A host as it is looked up: what a person sees may be written in several ways (RFC 3490). Raises Failure."""
+    name = host.lower().rstrip(".")
+    if name.isascii():
+        return name
+    try:
+        return name.encode("idna").decode("ascii").lower()
+    except UnicodeError as error:
+        raise Failure(Reply.HOST_UNREACHABLE, Hop.NAME, f"{host!r} is not a host name") from error
 
 
 def parse_pattern(text: str) -> Pattern:
@@ -95,6 +102,10 @@ def _ports(text: str, pattern: str) -> range:
 
 
 def _checked_name(name: str, pattern: str) -> str:
-    if not _NAME.fullmatch(name):
+    try:
+        canonical = ".".join(label if "*" in label else canonical_name(label) for label in name.split("."))
+    except Failure:
+        canonical = ""
+    if not _NAME.fullmatch(canonical):
         raise ValueError(f"{pattern!r} is not a destination; accepted is {ACCEPTED}")
-    return name.lower()
+    return canonical.lower()

@@ -16,6 +16,12 @@ MAX_PIECES = 256
 MAX_UNFINISHED = 16
 """Datagrams that wait for pieces; the oldest give way."""
 
+MAX_DATAGRAM = 66_000
+"""Bytes of a datagram, its host and its port."""
+
+MAX_UNFINISHED_SIZE = 256 << 10
+"""Bytes of them together."""
+
 PIECE_LIFETIME = 5.0
 """Seconds after which the rest of a datagram is no longer expected."""
 
@@ -59,6 +65,7 @@ class Cutter:
 class _Unfinished:
     began_at: float
     last: int
+    size: int = 0
     pieces: dict[int, bytes] = field(default_factory=dict[int, bytes])
 
 
@@ -67,8 +74,15 @@ class Joiner:
 
     def __init__(self) -> None:
         self._unfinished: OrderedDict[int, _Unfinished] = OrderedDict()
+        """By number, the oldest first."""
+        self._size = 0
         self.dropped = 0
         """Datagrams of which a piece never came."""
+
+    @property
+    def held(self) -> int:
+        """Bytes of unfinished datagrams."""
+        return self._size
 
     def join(self, piece: bytes) -> bytes | None:
         """The datagram that this piece completes, None where there is none yet."""
@@ -76,24 +90,38 @@ class Joiner:
             return None
         if piece[3] == 0:
             return piece[HEAD_SIZE:]
+        now = time.monotonic()
         number = int.from_bytes(piece[:2], "big")
-        unfinished = self._find(number, piece[3])
-        unfinished.pieces[piece[2]] = piece[HEAD_SIZE:]
-        if len(unfinished.pieces) <= unfinished.last:
+        self._make_room(now)
+        unfinished = self._unfinished.get(number)
+        if unfinished is None or unfinished.last != piece[3]:
+            self._drop(number)
+            unfinished = self._unfinished[number] = _Unfinished(now, piece[3])
+        return self._add(number, unfinished, piece[2], piece[HEAD_SIZE:])
+
+    def _add(self, number: int, unfinished: _Unfinished, index: int, data: bytes) -> bytes | None:
+        if index not in unfinished.pieces:
+            unfinished.pieces[index] = data
+            unfinished.size += len(data)
+            self._size += len(data)
+        if unfinished.size > MAX_DATAGRAM:
+            self._drop(number)
+        if len(unfinished.pieces) <= unfinished.last or number not in self._unfinished:
             return None
-        del self._unfinished[number]
+        self._size -= self._unfinished.pop(number).size
         return b"".join(unfinished.pieces[i] for i in range(unfinished.last + 1))
 
-    def _find(self, number: int, last: int) -> _Unfinished:
-        now = time.monotonic()
-        known = self._unfinished.get(number)
-        if known is not None and known.last == last and now - known.began_at < PIECE_LIFETIME:
-            return known
-        if known is not None:  # the numbers have gone round
+    def _make_room(self, now: float) -> None:
+        """Gives up what is too old, and the oldest where there is too much."""
+        while self._unfinished:
+            number, oldest = next(iter(self._unfinished.items()))
+            is_young = now - oldest.began_at < PIECE_LIFETIME
+            if is_young and len(self._unfinished) < MAX_UNFINISHED and self._size < MAX_UNFINISHED_SIZE:
+                return
+            self._drop(number)
+
+    def _drop(self, number: int) -> None:
+        unfinished = self._unfinished.pop(number, None)
+        if unfinished is not None:
             self.dropped += 1
-            del self._unfinished[number]
-        if len(self._unfinished) >= MAX_UNFINISHED:
-            self.dropped += 1
-            self._unfinished.popitem(last=False)
-        self._unfinished[number] = made = _Unfinished(now, last)
-        return made
+            self._size -= unfinished.size

@@ -93,6 +93,8 @@ async def read_request(stream: Stream) -> Request:
         kind = (await stream.read_exactly(1))[0]
         host = await _read_text(stream)
         port = int.from_bytes(await stream.read_exactly(2), "big")
+        if not host.isprintable():
+            raise RequestError(f"host {host!r}")  # a log is made of lines
         return Request(Kind(kind), host, port)
     except (EOFError, ValueError) as error:
         raise RequestError(str(error)) from error

@@ -14,6 +14,9 @@ from tandem_socks import Reply
 MAX_LOOKUPS = 64
 """Names that are looked up at the same time; a name server that does not answer holds one for long."""
 
+MAX_LOOKUPS_OF_ONE = 16
+"""Those of one client."""
+
 MAX_CACHED = 4096
 """Names that are remembered; the oldest give way."""
 
@@ -28,6 +31,8 @@ class Resolver:
         """`hosts`: addresses of names that nobody is asked for."""
         self.configure(hosts or {}, cache_seconds=cache_seconds)
         self._cache: OrderedDict[str, tuple[float, tuple[str, ...]]] = OrderedDict()
+        self._shares: dict[str, asyncio.Semaphore] = {}
+        """By client: there are as many as the owner has registered."""
         self._threads = ThreadPoolExecutor(MAX_LOOKUPS, thread_name_prefix="resolver")
 
     def configure(self, hosts: Mapping[str, tuple[str, ...]], *, cache_seconds: float) -> None:
@@ -35,16 +40,21 @@ class Resolver:
         self._hosts = {name.lower(): addresses for name, addresses in hosts.items()}
         self._cache_seconds = cache_seconds
 
-    async def resolve(self, host: str) -> tuple[str, ...]:
-        """Literal addresses, at least one, in the system's order of preference. Raises Failure."""
+    async def resolve(self, host: str, client: str) -> tuple[str, ...]:
+        """Literal addresses, at least one, in the system's order of preference. Raises Failure.
+
+        `client` is whom it is for: nobody can keep all lookups to himself.
+        """
         name = host.rstrip(".").lower()
+        if "%" in name:
+            raise Failure(Reply.HOST_UNREACHABLE, Hop.NAME, f"{name!r}: an interface of this server cannot be chosen")
         literal = _literal(name)
         if literal:
             return (literal,)
         known = self._hosts.get(name) or self._cached(name)
         if known:
             return known
-        found = await self._look_up(name)
+        found = await self._look_up(name, client)
         self._remember(name, found)
         return found
 
@@ -52,10 +62,14 @@ class Resolver:
         """Lookups that run are left to themselves."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    async def _look_up(self, name: str) -> tuple[str, ...]:
-        loop = asyncio.get_running_loop()
+    async def _look_up(self, name: str, client: str) -> tuple[str, ...]:
+        share = self._shares.setdefault(client, asyncio.Semaphore(MAX_LOOKUPS_OF_ONE))
+        await share.acquire()
+        asking = asyncio.get_running_loop().run_in_executor(self._threads, _ask_system, name)
+        # A thread cannot be told to stop: who gives up waiting still holds his share until it is done.
+        asking.add_done_callback(lambda _: share.release())
         try:
-            found = await loop.run_in_executor(self._threads, _ask_system, name)
+            found = await asyncio.shield(asking)
         except socket.gaierror as error:
             raise Failure(Reply.HOST_UNREACHABLE, Hop.NAME, f"cannot resolve {name}: {error.strerror}") from error
         except (UnicodeError, ValueError) as error:

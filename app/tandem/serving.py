@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Coroutine
 from typing import Any
 
 from tandem.access import Access
-from tandem.bound_port import BoundPort
+from tandem.bound_port import Admits, BoundPort
 from tandem.dialer import DIAL_TIMEOUT, Dialed, Dialer
 from tandem.failures import Failure, Hop, rule_failure
 from tandem.limits import ClientLimits
@@ -22,6 +22,9 @@ from tandem_transport.driver import Stream
 log = logging.getLogger("tandem.server")
 
 _REQUEST_TIMEOUT = 10.0
+
+_ANYWHERE = "192.0.2.1"
+"""Only asked for the way there; nothing is sent."""
 
 
 class StreamService:
@@ -55,6 +58,9 @@ class StreamService:
         except asyncio.CancelledError:
             stream.reset()
             raise
+        except Exception:  # a mistake of ours must not leave a client waiting
+            log.exception("%s: stream %d", session.client_name, stream.stream_id)
+            stream.reset()
 
     async def refuse(self, stream: Stream, why: str) -> None:
         """Answers a stream without serving it."""
@@ -90,7 +96,8 @@ class StreamService:
         await self._carry(session, stream, request, dialed)
 
     async def _serve_bind(self, session: Session, stream: Stream, request: Request) -> None:
-        port = BoundPort.open(await self._expected(session.client_name, request), self._sources)
+        toward, admits = await self._expected(session.client_name, request)
+        port = BoundPort.open(toward, self._sources, admits)
         try:
             await stream.write(Answer(Reply.SUCCEEDED, port.host, port.port).encode())
             dialed = await _unless_it_ends(stream, port.accepted())
@@ -99,16 +106,17 @@ class StreamService:
         await self._carry(session, stream, request, dialed)
 
     async def _serve_udp(self, session: Session, stream: Stream) -> None:
-        port = UdpPort(stream, self._access, session.client_name, self._sources)
-        port.start()
-        try:
-            await stream.write(Answer(Reply.SUCCEEDED).encode())
-            while await stream.read():
-                pass
-            stream.finish()
-        finally:
-            await port.close()
-            log.info("%s: udp: %s", session.client_name, port.counters)
+        with self._limits.udp_port(session.client_name):
+            port = UdpPort(stream, self._access, session.client_name, self._sources)
+            port.start()
+            try:
+                await stream.write(Answer(Reply.SUCCEEDED).encode())
+                while await stream.read():
+                    pass
+                stream.finish()
+            finally:
+                await port.close()
+                log.info("%s: udp: %s", session.client_name, port.counters)
 
     async def _carry(self, session: Session, stream: Stream, request: Request, dialed: Dialed) -> None:
         began = time.monotonic()
@@ -142,15 +150,25 @@ class StreamService:
             text = f"no answer from {request} within {DIAL_TIMEOUT:.0f} s"
             raise Failure(Reply.HOST_UNREACHABLE, Hop.DIAL, text, "ETIMEDOUT") from error
 
-    async def _expected(self, client: str, request: Request) -> tuple[str, ...]:
-        """Who may connect to a port that a client binds; none for everybody. Raises Failure."""
+    async def _expected(self, client: str, request: Request) -> tuple[str, Admits]:
+        """An address on the way to who may connect to a port that a client binds, and who that is. Raises Failure."""
         if self._bind == "off":
             raise rule_failure("this server does not listen for clients (`bind`)")
         if request.host not in ("0.0.0.0", "::"):
-            return (await self._access.route(client, request)).addresses
+            addresses = (await self._access.route(client, request)).addresses
+            return addresses[0], lambda host, _: _is_among(host, addresses)
         if self._bind == "anyone":
-            return ()
+            return _ANYWHERE, lambda host, port: self._may_come(client, host, port)
         raise rule_failure("a port that waits for anyone is not offered here (`bind`); name the host that will connect")
+
+    async def _may_come(self, client: str, host: str, port: int) -> bool:
+        """Whoever a client may reach may reach it."""
+        try:
+            await self._access.route(client, Request(Kind.BIND, host, port))
+        except Failure as failure:
+            log.info("%s: %s port %d may not connect to it: %s", client, host, port, failure)
+            return False
+        return True
 
 
 async def _unless_it_ends(stream: Stream, coming: Coroutine[Any, Any, Dialed]) -> Dialed:
@@ -166,3 +184,7 @@ async def _unless_it_ends(stream: Stream, coming: Coroutine[Any, Any, Dialed]) -
         for task in (waiting, ending):
             task.cancel()
         await asyncio.gather(waiting, ending, return_exceptions=True)
+
+
+async def _is_among(host: str, addresses: tuple[str, ...]) -> bool:
+    return host in addresses

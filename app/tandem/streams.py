@@ -78,6 +78,10 @@ class EagerStream(AnsweredStream):
         return await super().read()
 
     async def write(self, data: bytes) -> None:
+        if self._again is not None:  # what is being said again ends before this
+            await asyncio.shield(self._again)
+            await super().write(data)
+            return
         if self._kept is not None:
             self._kept += data
             if len(self._kept) > KEPT:
@@ -85,7 +89,7 @@ class EagerStream(AnsweredStream):
         try:
             await self._stream.write(data)
         except SessionClosed as error:
-            await self._retry(error)
+            await self._retry(error)  # `data` is among what is kept
         except TransportError as error:
             raise FarReset(str(error)) from error
 
@@ -100,7 +104,8 @@ class EagerStream(AnsweredStream):
 
     def finish(self) -> None:
         self._is_finished = True
-        super().finish()
+        if self._again is None or self._again.done():
+            super().finish()
 
     def reset(self) -> None:
         self._kept = None

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import cast
 
 from tandem.access import Access
-from tandem.dialer import address_infos
+from tandem.dialer import DIAL_TIMEOUT, address_infos
 from tandem.failures import Failure
 from tandem.pieces import Cutter, Joiner, decode_datagram, encode_datagram
 from tandem.request import Kind, Request
@@ -31,7 +31,7 @@ PEER_LIFETIME = 60.0
 """Seconds after which a destination is looked up, and checked, again."""
 
 MAX_WAITING = 256 << 10
-"""Bytes that wait for the kernel; datagrams beyond that are dropped."""
+"""Bytes that wait for the kernel, and as many for lookups; datagrams beyond that are dropped."""
 
 
 @dataclass(slots=True)
@@ -63,6 +63,8 @@ class UdpPort:
         self._hosts: OrderedDict[str, None] = OrderedDict()
         """Addresses that may answer."""
         self._lookups: set[asyncio.Task[None]] = set()
+        self._waiting = 0
+        """Bytes that wait for a lookup."""
         self._cutter, self._joiner = Cutter(), Joiner()
         self.counters = UdpCounters()
 
@@ -90,17 +92,23 @@ class UdpPort:
         known_at, address = self._peers.get((host, port), (float("-inf"), None))
         if time.monotonic() - known_at < PEER_LIFETIME and (address is None or self._is_open(address)):
             self._send(address, port, data)
-        elif len(self._lookups) < MAX_LOOKUPS:
+        elif len(self._lookups) < MAX_LOOKUPS and self._waiting + len(data) <= MAX_WAITING:
             task = asyncio.get_running_loop().create_task(self._look_up(host, port, data))
             self._lookups.add(task)
-            task.add_done_callback(self._lookups.discard)
+            self._waiting += len(data)
+            task.add_done_callback(lambda done: self._on_looked_up(done, len(data)))
         else:
             self.counters.shed += 1
 
+    def _on_looked_up(self, task: "asyncio.Task[None]", size: int) -> None:
+        self._lookups.discard(task)
+        self._waiting -= size
+
     async def _look_up(self, host: str, port: int, data: bytes) -> None:
         try:
-            address: str | None = await self._address_of(host, port)
-        except (Failure, OSError) as error:
+            async with asyncio.timeout(DIAL_TIMEOUT):
+                address: str | None = await self._address_of(host, port)
+        except (Failure, OSError) as error:  # TimeoutError is one
             log.info("%s: udp %s port %d: %s", self._client, host, port, error)
             address = None
         self._peers.pop((host, port), None)
@@ -134,8 +142,13 @@ class UdpPort:
         if cast("asyncio.WriteTransport", transport).get_write_buffer_size() > MAX_WAITING:
             self.counters.shed += 1
             return
-        self.counters.sent += 1
-        transport.sendto(data, address_infos(address, port, socket.SOCK_DGRAM)[0][4])
+        try:
+            place = address_infos(address, port, socket.SOCK_DGRAM)[0][4]
+            transport.sendto(data, place)
+        except OSError:
+            self.counters.shed += 1
+        else:
+            self.counters.sent += 1
 
     # --- to the client ---
 

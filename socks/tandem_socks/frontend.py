@@ -5,8 +5,9 @@ import contextlib
 import ipaddress
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 from tandem_socks.datagrams import DatagramPort
 from tandem_socks.errors import Reply, SocksError, reply_of
@@ -20,6 +21,8 @@ from tandem_socks.relay import Read, Relay, RelayResult
 from tandem_socks.tcp import TcpConnection
 
 log = logging.getLogger("tandem.socks")
+
+T = TypeVar("T")
 
 HANDSHAKE_TIMEOUT = 10.0
 """Seconds that a client may take for its greeting and request."""
@@ -37,8 +40,8 @@ _CLOSE_TIMEOUT = 2.0
 _COMPLAIN_EVERY = 60.0
 
 IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
-Authenticate = Callable[[str, str], Awaitable[bool]]
-"""Whether a name and a password are right."""
+Authenticate = Callable[[str, str, str], Awaitable[bool]]
+"""Whether a name and a password are right; last, the address that they come from."""
 
 OnClosed = Callable[[Request, RelayResult], None]
 
@@ -171,13 +174,13 @@ class SocksFrontend:
             handshake.receive_data(data)
             await tcp.write(handshake.data_to_send())
             if handshake.credentials is not None:
-                handshake.decide(is_accepted=await self._is_right(*handshake.credentials))
+                handshake.decide(is_accepted=await self._is_right(*handshake.credentials, tcp.peer_address[0]))
                 await tcp.write(handshake.data_to_send())
         return handshake.request if handshake.state is State.PENDING else None
 
-    async def _is_right(self, name: str, password: str) -> bool:
+    async def _is_right(self, name: str, password: str, host: str) -> bool:
         authenticate = self._options.authenticate
-        return authenticate is None or await authenticate(name, password)
+        return authenticate is None or await authenticate(name, password, host)
 
     def _tell(self, handshake: ServerConnection) -> None:
         """Why a client got nothing; aloud, now and then, where its owner has set it up wrongly."""
@@ -201,7 +204,7 @@ class SocksFrontend:
 
     async def _connect(self, handshake: ServerConnection, request: Request, tcp: TcpConnection) -> None:
         first = handshake.trailing_data()
-        opened = await self._far.connect(request, first)
+        opened = await _unless_reset(tcp, self._far.connect(request, first))
         await self._carry(handshake, request, tcp, opened, already_sent=len(first))
 
     async def _carry(
@@ -273,6 +276,25 @@ def admits(host: str, networks: Iterable[IPNetwork]) -> bool:
     address = ipaddress.ip_address(host.partition("%")[0])
     known = tuple(networks)
     return not known or address.is_loopback or any(address in network for network in known)
+
+
+async def _unless_reset(tcp: TcpConnection, waiting: Coroutine[Any, Any, T]) -> T:
+    """What the far side answers; raises ConnectionResetError once the client no longer waits for it."""
+    task = asyncio.ensure_future(waiting)
+
+    def give_up() -> None:
+        task.cancel()
+
+    tcp.on_lost = give_up
+    try:
+        return await task
+    except asyncio.CancelledError:
+        if tcp.is_lost:
+            raise ConnectionResetError("the client went away") from None
+        raise
+    finally:
+        tcp.on_lost = None
+        task.cancel()
 
 
 async def _accepted(binding: Binding, tcp: TcpConnection) -> Opened | None:

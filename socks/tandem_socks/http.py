@@ -6,7 +6,6 @@ and whoever rebinds a name of theirs to this address learns nothing.
 """
 
 import base64
-import binascii
 import ipaddress
 import re
 
@@ -146,7 +145,7 @@ def _basic(value: str) -> tuple[str, str] | None:
     scheme, _, text = value.partition(" ")
     try:
         decoded = base64.b64decode(text, validate=True).decode(errors="replace")
-    except binascii.Error:
+    except ValueError:  # binascii.Error is one
         return None
     name, found, password = decoded.partition(":")
     return (name, password) if scheme.lower() == "basic" and found else None

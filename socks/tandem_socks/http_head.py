@@ -13,13 +13,19 @@ MAX_HEAD = 16 << 10
 """Bytes of a request line and its fields together."""
 
 _LINE = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+) ([\x21-\x7e]+) HTTP/1\.[01]")
-_FIELD = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([\t\x20-\x7e\x80-\xff]*?)[ \t]*")
+_NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_VALUE = re.compile(rb"[\t\x20-\x7e\x80-\xff]*")
 _HOST = re.compile(r"\[([0-9A-Fa-f:.]+)\]|([^\[\]:@/?#\s]+)")
+
+_MAX_HOST = 255
 
 _HOP_BY_HOP = frozenset(
     ("connection", "keep-alive", "proxy-authorization", "proxy-connection", "te", "trailer", "upgrade")
 )
 """Fields that concern the connection to us alone (RFC 9110 section 7.6.1)."""
+
+
+_FRAMING = frozenset(("content-length", "transfer-encoding"))
 
 
 class MalformedRequest(SocksError):
@@ -47,6 +53,8 @@ class Head:
 
     def body_size(self) -> int | None:
         """Bytes of the body, None where it is chunked. Raises MalformedRequest where that is in doubt."""
+        if self._own_fields() & _FRAMING:
+            raise MalformedRequest("a field that the body's size depends on is said to be for the proxy alone")
         codings = [value.lower() for value in self.values("transfer-encoding")]
         sizes = set(self.values("content-length"))
         if codings:
@@ -59,11 +67,15 @@ class Head:
 
     def forwarded(self, path: str, authority: str) -> bytes:
         """The head for the origin server: one request, then the connection ends."""
-        own = {name.strip().lower() for value in self.values("connection") for name in value.split(",")}
-        kept = [item for item in self.fields if item[0].lower() not in _HOP_BY_HOP | own | {"host"}]
+        dropped = _HOP_BY_HOP | self._own_fields() | {"host"}
+        kept = [item for item in self.fields if item[0].lower() not in dropped]
         lines = [f"{self.method} {path} HTTP/1.1", f"Host: {authority}"]
         lines += [f"{name}: {value}" for name, value in kept]
         return "\r\n".join([*lines, "Connection: close", "", ""]).encode("latin-1")
+
+    def _own_fields(self) -> set[str]:
+        """Names that the client has made a matter between it and the proxy."""
+        return {name.strip().lower() for value in self.values("connection") for name in value.split(",")}
 
 
 def parse_head(buffer: bytes) -> tuple[Head, int] | None:
@@ -86,14 +98,14 @@ def split_authority(text: str, default_port: int | None = None) -> tuple[str, in
     host, _, port = text.rpartition(":") if re.search(r":\d*$", text) else (text, "", "")
     match = _HOST.fullmatch(host)
     number = int(port) if port.isdigit() and len(port) < 6 else default_port
-    if match is None or number is None or not 0 < number < 65536:
+    if match is None or number is None or not 0 < number < 65536 or len(host) > _MAX_HOST:
         raise MalformedRequest("the target is not HOST:PORT")
     return match[1] or match[2], number
 
 
 def _fields(lines: list[bytes]) -> Iterator[tuple[str, str]]:
     for line in lines:
-        field = _FIELD.fullmatch(line)
-        if field is None:
+        name, colon, value = line.partition(b":")
+        if not colon or not _NAME.fullmatch(name) or not _VALUE.fullmatch(value):
             raise MalformedRequest("a malformed field")
-        yield field[1].decode("ascii"), field[2].decode("latin-1")
+        yield name.decode("ascii"), value.strip(b" \t").decode("latin-1")

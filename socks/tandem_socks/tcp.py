@@ -107,6 +107,11 @@ class TcpConnection(asyncio.BufferedProtocol):
         self._transport.abort()
 
     @property
+    def is_lost(self) -> bool:
+        """Nothing can be read or written any more."""
+        return self._is_lost
+
+    @property
     def local_address(self) -> tuple[str, int]:
         """Host and port of our end."""
         return _host_port(self._transport.get_extra_info("sockname"))

@@ -2,6 +2,7 @@
 
 import asyncio
 import ipaddress
+import threading
 
 import pytest
 
@@ -11,7 +12,7 @@ from tandem.config import ForwardConfig, RuleConfig
 from tandem.dialer import Dialer
 from tandem.failures import Failure, Hop
 from tandem.limits import ClientLimits
-from tandem.patterns import parse_pattern
+from tandem.patterns import canonical_name, parse_pattern
 from tandem.request import Kind, Request
 from tandem.resolver import Resolver
 from tandem.rules import Rules
@@ -47,7 +48,8 @@ async def refusal(made: Access, request: Request, client: str = "laptop") -> Fai
 DENIED = [
     *("127.0.0.1", "10.0.0.1", "172.16.0.1", "192.168.1.1", "100.64.0.1", "169.254.169.254", "0.0.0.0", "224.0.0.1"),
     *("255.255.255.255", "::1", "::", "fe80::1", "fd00::1", "ff02::1", "::ffff:10.0.0.1", "::ffff:127.0.0.1"),
-    *("64:ff9b::a00:1", "2002:a00:1::"),
+    *("64:ff9b::a00:1", "2002:a00:1::", "168.63.129.16", "fec0::1", "64:ff9b:1::1", "::10.0.0.1", "2001::1"),
+    *("::ffff:0:10.0.0.1", "2002:7f00:1::1"),
 ]
 
 
@@ -101,7 +103,8 @@ async def test_a_name_is_what_it_resolves_to() -> None:
     ],
 )
 def test_patterns_of_names(pattern: str, request_: Request, is_match: bool) -> None:
-    assert parse_pattern(pattern).matches_name(request_) is is_match
+    canonical = Request(request_.kind, canonical_name(request_.host), request_.port)
+    assert parse_pattern(pattern).matches_name(canonical) is is_match
 
 
 @pytest.mark.parametrize(
@@ -207,7 +210,57 @@ def test_rules_that_mean_nothing_are_mistakes(rule: dict[str, str]) -> None:
         RuleConfig.model_validate(rule)
 
 
+async def test_a_wide_network_names_nothing_private() -> None:
+    made = access({"action": "allow", "match": "0.0.0.0/0:443"}, {"action": "deny", "match": "*:*"})
+    assert (await made.route("x", dial("public.example"))).addresses == ("192.0.3.1",)
+    for host in ("169.254.169.254", "127.0.0.1", "10.0.0.5", "private.example"):
+        await refusal(made, dial(host))
+    made = access({"action": "allow", "match": "10.0.0.0/8"}, {"action": "deny", "match": "::/0"})
+    assert (await made.route("x", dial("private.example"))).addresses == ("10.0.0.5",)
+    await refusal(made, dial("2002:808:808::1"))
+
+
+async def test_a_name_is_denied_however_it_is_spelt() -> None:
+    made = access(
+        {"action": "deny", "match": "public.example:*"},
+        {"action": "deny", "match": "b\u00fccher.example:*"},
+        {"action": "allow", "match": "*:*"},
+    )
+    for host in ("\uff50ublic.example", "pub\u00adlic.example", "PUBLIC.example.", "public\u3002example"):
+        assert "deny public.example" in str(await refusal(made, dial(host))), host
+    for host in ("b\u00fccher.example", "xn--bcher-kva.example", "BU\u0308CHER.example"):
+        assert "b\u00fccher.example" in str(await refusal(made, dial(host))), host
+    assert (await refusal(made, dial("\u00e4" * 80))).hop is Hop.NAME
+
+
+async def test_an_interface_of_the_server_cannot_be_chosen() -> None:
+    for host in ("2606:4700::1111%eth0", "fe80::1%lo", "host%lo"):
+        assert (await refusal(access(), dial(host))).hop is Hop.NAME
+
+
 # --- names ---
+
+
+async def test_one_client_cannot_keep_all_lookups_to_himself(monkeypatch: pytest.MonkeyPatch) -> None:
+    release = threading.Event()
+
+    def look_up(name: str) -> tuple[str, ...]:
+        if name.startswith("slow"):
+            release.wait(60)
+        return ("192.0.3.9",)
+
+    monkeypatch.setattr("tandem.resolver._ask_system", look_up)
+    resolver = Resolver()
+    slow = [asyncio.create_task(resolver.resolve(f"slow{i}.example", "greedy")) for i in range(200)]
+    await asyncio.sleep(0)
+    assert await resolver.resolve("quick.example", "other") == ("192.0.3.9",)
+    for task in slow[:100]:
+        task.cancel()  # who gives up still holds his share
+    await asyncio.sleep(0)
+    assert await resolver.resolve("quick.example", "other") == ("192.0.3.9",)
+    release.set()
+    await asyncio.gather(*slow, return_exceptions=True)
+    resolver.close()
 
 
 async def test_the_cache_remembers_for_as_long_as_it_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -221,15 +274,15 @@ async def test_the_cache_remembers_for_as_long_as_it_is_told(monkeypatch: pytest
     for cache_seconds, lookups in ((0.0, 2), (60.0, 1)):
         asked.clear()
         resolver = Resolver(cache_seconds=cache_seconds)
-        assert await resolver.resolve("a.example") == await resolver.resolve("A.example.") == ("192.0.3.9",)
+        assert await resolver.resolve("a.example", "x") == await resolver.resolve("A.example.", "y") == ("192.0.3.9",)
         assert len(asked) == lookups
         resolver.close()
 
 
 async def test_an_address_has_one_form() -> None:
     resolver = Resolver()
-    assert await resolver.resolve("2001:DB8:0:0::1") == ("2001:db8::1",)
-    assert await resolver.resolve("::ffff:192.0.2.1") == ("192.0.2.1",)
+    assert await resolver.resolve("2001:DB8:0:0::1", "x") == ("2001:db8::1",)
+    assert await resolver.resolve("::ffff:192.0.2.1", "x") == ("192.0.2.1",)
     resolver.close()
 
 

@@ -75,6 +75,8 @@ class Bench:
     def __init__(self) -> None:
         self.core, self.far, self.again = Core(), Far(), Far()
         self.answers: list[Answer] = []
+        self.may_go_again = asyncio.Event()
+        self.may_go_again.set()
         self.stream = EagerStream(
             cast("Connection", self.core),
             cast("Stream", self.far),
@@ -83,6 +85,7 @@ class Bench:
         )
 
     async def _ask_again(self) -> tuple[Connection, Stream]:
+        await self.may_go_again.wait()
         return cast("Connection", Core()), cast("Stream", self.again)
 
 
@@ -118,6 +121,26 @@ async def test_a_server_that_was_restarted_hears_everything_again() -> None:
     bench.again.answer(SUCCEEDED, b"hello")
     assert await reading == b"hello"
     assert bench.again.written == b"request and data"
+    assert bench.again.is_finished
+
+
+async def test_what_is_written_while_it_is_said_again_comes_after_it() -> None:
+    bench = Bench()
+    await bench.stream.write(b"request")
+    bench.may_go_again.clear()
+    reading = asyncio.create_task(bench.stream.read())
+    await asyncio.sleep(0)
+    bench.far.fail(ErrorCode.FORGOTTEN)
+    await asyncio.sleep(0.01)
+    writing = asyncio.create_task(bench.stream.write(b" body"))
+    await asyncio.sleep(0.01)
+    bench.may_go_again.set()
+    await writing
+    await bench.stream.write(b" tail")
+    bench.stream.finish()
+    bench.again.answer(SUCCEEDED, b"hello")
+    assert await reading == b"hello"
+    assert bench.again.written == b"request body tail"
     assert bench.again.is_finished
 
 

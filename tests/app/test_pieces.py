@@ -1,5 +1,6 @@
 """Datagrams in pieces, and passwords."""
 
+import asyncio
 import random
 
 import pytest
@@ -45,6 +46,27 @@ def test_a_piece_of_a_datagram_long_ago_is_not_mixed_into_a_new_one(monkeypatch:
     assert joiner.dropped == 1
 
 
+def test_what_is_never_finished_takes_little_and_goes(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    monkeypatch.setattr("tandem.pieces.time.monotonic", lambda: now[0])
+    joiner = Joiner()
+    pieces_of_all = [Cutter().cut(bytes(60_000), 1300) for _ in range(2000)]
+    for number, cut in enumerate(pieces_of_all):
+        for piece in cut[1:]:
+            joiner.join(number.to_bytes(2, "big") + piece[2:])
+    assert joiner.held < pieces.MAX_UNFINISHED_SIZE + 1300
+    now[0] = pieces.PIECE_LIFETIME + 1
+    joiner.join(pieces_of_all[0][1])
+    assert joiner.held < 1300
+
+
+def test_a_datagram_larger_than_any_is_given_up() -> None:
+    joiner = Joiner()
+    for index in range(200):
+        joiner.join(b"\0\0" + bytes([index, 255]) + bytes(1000))
+    assert joiner.held <= pieces.MAX_DATAGRAM
+
+
 @given(st.binary(max_size=400))
 def test_pieces_that_are_nonsense_do_no_harm(data: bytes) -> None:
     joined = Joiner().join(data)
@@ -63,11 +85,18 @@ def test_what_is_too_large_for_the_number_of_pieces_is_not_sent() -> None:
 
 async def test_passwords_are_checked_once_and_then_known() -> None:
     book = PasswordBook({"anna": hash_password("secret")})
-    assert await book.check("anna", "secret")
-    assert await book.check("anna", "secret")
-    assert not await book.check("anna", "Secret")
-    assert not await book.check("bob", "secret")
-    assert not await book.check("bob", "")
+    assert await book.check("anna", "secret", "here")
+    assert await book.check("anna", "secret", "there")
+    assert not await book.check("anna", "Secret", "here")
+    assert not await book.check("bob", "secret", "here")
+    assert not await book.check("bob", "", "here")
+
+
+async def test_who_guesses_holds_nobody_up_and_a_browser_may_begin_with_many() -> None:
+    book = PasswordBook({"anna": hash_password("secret")})
+    guesses = [asyncio.create_task(book.check("anna", f"guess {i}", "there")) for i in range(500)]
+    assert all(await asyncio.gather(*(book.check("anna", "secret", "here") for _ in range(60))))
+    assert not any(await asyncio.gather(*guesses))
 
 
 def test_a_hash_says_nothing_and_is_recognised() -> None:

@@ -13,7 +13,7 @@ REQUESTS = "Request and reply"
 SEGMENTS = "Segmentation"
 
 
-async def _check_password(name: str, password: str) -> bool:
+async def _check_password(name: str, password: str, host: str) -> bool:
     return (name, password) == PASSWORD
 
 
@@ -171,7 +171,7 @@ async def reserved(bench: Bench) -> None:
 
 @case(REQUESTS, "names: empty, 255 bytes, with NUL, not UTF-8: 4, a whole reply")
 async def strange_names(bench: Bench) -> None:
-    for name in (b"", b"a" * 255, b"a\0b", b"\xff\xfe", b"a b", b"\xc3\xa4.invalid"):
+    for name in (b"", b"a" * 255, b"a\0b", b"\xff\xfe", b"a b", b"\xc3\xa4.invalid", b"fe80::1%lo"):
         data = GREETING + b"\x05\x01\x00\x03" + bytes([len(name)]) + name + b"\x00\x50"
         assert await bench.refusal(data) == failed(4), name
 

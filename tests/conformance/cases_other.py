@@ -247,7 +247,7 @@ def _basic(name: str, password: str) -> str:
     return "Proxy-Authorization: Basic " + base64.b64encode(f"{name}:{password}".encode()).decode()
 
 
-async def _check_password(name: str, password: str) -> bool:
+async def _check_password(name: str, password: str, host: str) -> bool:
     return (name, password) == PASSWORD
 
 

@@ -172,7 +172,8 @@ async def uninvited(bench: Bench) -> None:
 async def denied(bench: Bench) -> None:
     association, target = await associate(bench), await echo(bench)
     association.send(b"no", ("10.1.2.3", 53))
-    association.send(b"no", ("0.0.0.0", 53), "denied.example")
+    for name in ("denied.example", "2606:4700::1111%lo", "2606:4700::1111%lo", "a" * 255):
+        association.send(b"no", ("0.0.0.0", 53), name)
     assert await association.ask(b"yes", target.address) == (target.address, b"yes")
 
 
@@ -202,7 +203,7 @@ async def malformed(bench: Bench) -> None:
 
 @case(UDP, "no way round the password")
 async def needs_password(bench: Bench) -> None:
-    async def nobody(name: str, password: str) -> bool:
+    async def nobody(name: str, password: str, host: str) -> bool:
         return False
 
     port = await bench.frontend(FrontendOptions(authenticate=nobody))

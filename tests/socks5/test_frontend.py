@@ -78,11 +78,20 @@ class Bench:
     def __init__(self) -> None:
         self.far = Far()
         self.asked: list[Request] = []
+        self.connecting, self.gave_up = asyncio.Event(), asyncio.Event()
+        self.may_connect = asyncio.Event()
+        self.may_connect.set()
         self.error: SocksError | None = None
         self.closed: asyncio.Queue[RelayResult] = asyncio.Queue()
         self.frontend = SocksFrontend(self, on_closed=lambda _, result: self.closed.put_nowait(result))
 
     async def connect(self, request: Request, first: bytes) -> Opened:
+        self.connecting.set()
+        try:
+            await self.may_connect.wait()
+        except asyncio.CancelledError:
+            self.gave_up.set()
+            raise
         self.asked.append(request)
         self.far.received += first
         if self.error is not None:
@@ -218,6 +227,20 @@ async def test_a_client_that_goes_away_leaves_nothing(bench: Bench) -> None:
     writer.close()
     await bench.far.is_finished.wait()
     del reader
+
+
+async def test_a_client_that_resets_while_the_far_side_is_asked_is_given_up(bench: Bench) -> None:
+    bench.may_connect.clear()
+    _, writer = await bench.dial()
+    await bench.connecting.wait()
+    sock: socket.socket = writer.get_extra_info("socket")
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    writer.transport.abort()
+    await bench.gave_up.wait()
+    bench.may_connect.set()
+    _, writer = await bench.connected()
+    writer.close()
+    assert len(bench.asked) == 1
 
 
 async def test_who_may_not_come_is_reset() -> None:

@@ -159,6 +159,8 @@ def test_a_body_that_cannot_be_followed_is_at_its_end(data: bytes) -> None:
         ("Content-Length: +5",),
         ("Content-Length: 5, 5",),
         ("Content-Length : 5",),
+        ("Connection: close, content-length", "Content-Length: 5"),
+        ("Connection: Transfer-Encoding", "Transfer-Encoding: chunked"),
         (" folded: 1",),
         ("X: a\rb",),
         ("X: a\0b",),
@@ -184,6 +186,7 @@ def test_what_two_parsers_may_read_differently_is_refused(fields: tuple[str, ...
         "CONNECT example.org:99999 HTTP/1.1",
         "CONNECT http://example.org:443/ HTTP/1.1",
         "CONNECT a:b:443 HTTP/1.1",
+        f"CONNECT {'a' * 256}:443 HTTP/1.1",
         "GET  http://example.org/ HTTP/1.1",
         "GET http://example.org/ HTTP/2.0",
         "GET http://example.org/",
@@ -201,13 +204,24 @@ def test_a_head_has_a_bound() -> None:
     assert answer(connection)[0] == 400
 
 
+def test_a_long_field_takes_no_longer_than_it_is() -> None:
+    for value in (" " * 16_000 + "\x01", "a" + " " * 15_000 + "b", " " * 16_000):
+        connection = feed(head("GET http://example.org/ HTTP/1.1", f"X:{value}"))
+        assert connection.state is (State.CLOSED if "\x01" in value else State.PENDING)
+
+
 # --- passwords ---
 
 
 def test_a_password_is_needed_where_it_is() -> None:
     terms = Terms(needs_password=True)
     request = "GET http://example.org/ HTTP/1.1"
-    for fields in ((), ("Proxy-Authorization: Bearer abc",), ("Proxy-Authorization: Basic ###",)):
+    for fields in (
+        (),
+        ("Proxy-Authorization: Bearer abc",),
+        ("Proxy-Authorization: Basic ###",),
+        ("Proxy-Authorization: Basic \xe9",),
+    ):
         status, text = answer(feed(head(request, *fields), terms))
         assert status == 407
         assert 'Proxy-Authenticate: Basic realm="Tandem"' in text

@@ -2,10 +2,13 @@
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import Callable
 
 from tandem_transport.connection import Connection
 from tandem_transport.errors import ErrorCode, LocalProtocolError, SessionClosed, StreamReset, TransportError
+
+log = logging.getLogger("tandem.transport")
 
 _READ_LIMIT = 256 << 10
 """Bytes that one `read` returns at most."""
@@ -153,9 +156,13 @@ class Stream:
         self._fail(error, is_remote=True)
 
     def on_message(self, data: bytes) -> None:
-        """A message has come beside the stream."""
-        if self.on_datagram is not None:
+        """A message has come beside the stream. What goes wrong with one must not cost the turn of all sessions."""
+        if self.on_datagram is None:
+            return
+        try:
             self.on_datagram(data)
+        except Exception:
+            log.exception("stream %d: a message", self.stream_id)
 
     def on_writable(self) -> None:
         """There is room again."""
