@@ -177,6 +177,7 @@ def client_command(
     from tandem.client import Client
     from tandem.links import make_links
     from tandem.state import default_directory, instance_id
+    from tandem.usage import UsageBook
     from tandem_transport import TransportParameters
 
     options: dict[str, Any] = {"link": [_parse_link(item) for item in link]} if link else {}
@@ -190,7 +191,8 @@ def client_command(
     parameters = TransportParameters(cipher_suite=fastest_cipher_suite())
     _, socks_port = parse_host_port(loaded.socks.listen, what="socks")
     instance = instance_id(default_directory(), f"client-{socks_port}")
-    service = Client(loaded, own, make_links(loaded, own), parameters, instance)
+    usage = UsageBook(default_directory() / "usage" / f"client-{socks_port}.json")
+    service = Client(loaded, own, make_links(loaded, own), parameters, instance, usage)
     running.run(running.serve(service, None if no_console else lambda: console.show(service.status)))
 
 

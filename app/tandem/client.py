@@ -10,12 +10,13 @@ from tandem.admin import AdminEndpoint
 from tandem.config import CLIENT_ADMIN_PORT, Config, LinkConfig, SocksConfig
 from tandem.errors import TandemError, os_error_text
 from tandem.invites import Invite
-from tandem.links import found_links, make_link
+from tandem.links import found_links, make_link, wishes
 from tandem.opener import Opener
 from tandem.passwords import PasswordBook
 from tandem.remote import Remote
 from tandem.request import Kind, Request
 from tandem.status import ClientStatus, client_status, refusal_text
+from tandem.usage import UsageBook, capped
 from tandem_socks import FrontendOptions, Listener, Relay, RelayResult, SocksError, SocksFrontend, TcpConnection
 from tandem_socks import Request as SocksRequest
 from tandem_transport import (
@@ -50,13 +51,18 @@ class Client:
         links: list[Link],
         parameters: TransportParameters,
         instance_id: bytes | None = None,
+        usage: UsageBook | None = None,
     ) -> None:
-        """`instance_id`: what this client was called before it was restarted."""
+        """`instance_id`: what this client was called before it was restarted; `usage`: what its links have carried."""
         self._config = config
         self._invite = invite
         self._links = links
         self._parameters = parameters
         self._instance_id = instance_id
+        self._link_configs = {link.name: link for link in config.link}
+        self._usage = usage or UsageBook(None)
+        for link in links:
+            capped(link, self._config_of(link.name), self._usage)
         self._started_at = time.monotonic()
         self._listeners: list[Listener] = []
         self._tasks: set[asyncio.Task[None]] = set()
@@ -82,12 +88,14 @@ class Client:
         self._socks = SocksFrontend(
             Remote(self.opener), _frontend_options(self._config.socks), on_closed=self._on_socks_closed
         )
+        self._tell_wishes()
         try:
             await self._listen()
         except TandemError:
             await self.close()
             raise
         self.driver.start()
+        self._tasks.add(asyncio.create_task(self._keep_usage()))
         if not self._config.link:
             if not self._links:
                 log.warning("no interface has a default route yet; waiting for one (--link NAME=BIND names a link)")
@@ -110,10 +118,16 @@ class Client:
         if self._admin is not None:
             await self._admin.close()
         await self.driver.close()
+        self._usage.save()
 
     def status(self) -> ClientStatus:
         """The present status."""
-        return client_status(self.driver, self._started_at)
+        status = client_status(self.driver, self._started_at)
+        for link in status.links:
+            usage = self._usage.usage(link.name)
+            link.cost = self._config_of(link.name).cost
+            link.day_bytes, link.month_bytes = usage.day_bytes, usage.month_bytes
+        return status
 
     @property
     def socks_port(self) -> int:
@@ -171,6 +185,18 @@ class Client:
 
     # --- links ---
 
+    def _config_of(self, name: str) -> LinkConfig:
+        """What is configured of a link; one that was found is as links are by default."""
+        return self._link_configs.get(name) or LinkConfig(name=name, bind=name)
+
+    def _tell_wishes(self) -> None:
+        self.driver.set_wishes(wishes([self._config_of(link.name) for link in self._links]))
+
+    async def _keep_usage(self) -> None:
+        while True:
+            await asyncio.sleep(_SCAN_INTERVAL)
+            self._usage.save_if_due()
+
     async def _follow_interfaces(self) -> None:
         """Links that nobody named: an interface that gets a default route becomes one."""
         while True:
@@ -182,10 +208,12 @@ class Client:
 
     def _add_link(self, found: LinkConfig) -> None:
         link = make_link(len(self._links), found, self._invite)
+        capped(link, found, self._usage)
         gone = next((old for old in self._links if old.error), None)
         if len(self._links) < MAX_PATHS:
             log.info("link %s: found, it has a default route", link.name)
             self.driver.add_link(link)
+            self._tell_wishes()
         elif gone is not None:
             log.info("link %s: found, it takes the place of %s", link.name, gone.name)
             gone.name, gone.local = link.name, link.local

@@ -23,6 +23,7 @@ from tandem.config_errors import describe
 from tandem.errors import UsageError
 from tandem.passwords import is_hash
 from tandem.patterns import ACCEPTED, looks_like_a_host, parse_pattern
+from tandem.units import RATES, SIZES, parse_rate, parse_size
 
 ENV_PREFIX = "TANDEM_"
 CLIENT_ADMIN_PORT = 8119
@@ -64,6 +65,18 @@ def _target(text: str) -> str:
     return text
 
 
+def _size(text: str) -> str:
+    parse_size(text)
+    return text
+
+
+def _rate(text: str) -> str:
+    parse_rate(text)
+    return text
+
+
+Size = Annotated[str, AfterValidator(_size)]
+Rate = Annotated[str, AfterValidator(_rate)]
 HostPort = Annotated[str, AfterValidator(_host_port)]
 Network = Annotated[str, AfterValidator(_network)]
 Address = Annotated[str, AfterValidator(_address)]
@@ -84,6 +97,23 @@ class LinkConfig(_Section):
     endpoint: HostPort | None = Field(
         default=None, description="the server's address for this link; default: the invite's"
     )
+    cost: Literal["normal", "metered", "backup"] = Field(
+        default="normal",
+        description="metered: only copies of what somebody waits for, while another link works; backup: nothing",
+    )
+    max_rate: Rate | None = Field(default=None, description=f"the most it may carry, each way: {RATES}")
+    daily_cap: Size | None = Field(default=None, description=f"beyond it the link is not used that day: {SIZES}")
+    monthly_cap: Size | None = Field(default=None, description=f"the same for a month: {SIZES}")
+
+    @property
+    def daily_bytes(self) -> int | None:
+        """The daily cap."""
+        return None if self.daily_cap is None else parse_size(self.daily_cap)
+
+    @property
+    def monthly_bytes(self) -> int | None:
+        """The monthly cap."""
+        return None if self.monthly_cap is None else parse_size(self.monthly_cap)
 
 
 class ListenConfig(_Section):

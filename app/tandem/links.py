@@ -10,6 +10,8 @@ from tandem.addresses import interface_addresses, interface_of, parse_host_port
 from tandem.config import Config, LinkConfig
 from tandem.errors import UsageError
 from tandem.invites import Invite
+from tandem.units import parse_rate
+from tandem_transport import PathUse, PathWish
 from tandem_transport.driver import Link, LocalAddress, Resolve
 
 _ROUTE = Path("/proc/net/route")
@@ -69,6 +71,13 @@ def make_link(index: int, link: LinkConfig, invite: Invite) -> Link:
     if not own:
         raise UsageError(f"link {link.name}: no endpoint of the invite fits {link.bind}", "--link NAME=BIND@HOST:PORT")
     return Link(link.name, resolver(link.bind), own)
+
+
+def wishes(links: list[LinkConfig]) -> tuple[PathWish, ...]:
+    """What the configuration wants of the links, in their order."""
+    uses = {"normal": PathUse.AVAILABLE, "metered": PathUse.METERED, "backup": PathUse.BACKUP}
+    rates = [parse_rate(link.max_rate) if link.max_rate is not None else 0 for link in links]
+    return tuple(PathWish(i, uses[link.cost], rate) for i, (link, rate) in enumerate(zip(links, rates, strict=True)))
 
 
 def _same_family(bind: str, host: str) -> bool:

@@ -45,6 +45,10 @@ class LinkStatus(BaseModel):
     """Bytes of UDP payload that the link is known to carry."""
     spurious: int = 0
     """Packets of this end that were declared lost and arrived all the same."""
+    cost: str = "normal"
+    day_bytes: int | None = None
+    """Carried today, headers included, also before a restart; the client's alone, like `month_bytes`."""
+    month_bytes: int | None = None
 
 
 class SessionStatus(BaseModel):

@@ -171,6 +171,35 @@ def test_a_backup_carries_nothing_while_another_link_works() -> None:
     Traffic(network).download(2_000_000).finish(limit=10)
 
 
+@pytest.mark.parametrize("mode", [Mode.DUPLICATE, Mode.ADAPTIVE])
+@pytest.mark.parametrize("dear", [0, 1], ids=["the first link", "the second link"])
+def test_a_metered_link_carries_copies_of_key_presses_and_no_downloads(mode: Mode, dear: int) -> None:
+    link = Impairment(delay=0.020, rate=mbit(50), loss=0.10)
+    network = Network(link, link, mode=mode).connect()
+    network.client.connection.set_policy(mode, (PathWish(dear, PathUse.METERED, 0),))
+    network.run(0.2)
+    traffic, place = Traffic(network), f"client-link-{dear}"
+    before = dict(network.bytes_to)
+    traffic.download(3_000_000).finish()
+    assert network.bytes_to[place] - before[place] < 200_000, "the first moments of a download, and acknowledgements"
+    echo = traffic.echo(count=100, gap=0.05).finish()
+    assert echo.quantile(0.95) < 0.060, "the copy on the metered link saves a key press"
+    network.cut(1 - dear, begin=0, end=1e9)
+    before = dict(network.bytes_to)
+    traffic.download(1_000_000).finish(limit=20)
+    assert network.bytes_to[place] - before[place] > 1_000_000, "needed, it carries all"
+
+
+def test_a_backup_is_asked_seldom_also_while_streams_are_open() -> None:
+    network = Network(LINK, LINK, mode=Mode.ADAPTIVE).connect()
+    network.client.connection.set_policy(Mode.ADAPTIVE, (PathWish(1, PathUse.BACKUP, 0),))
+    network.run(1)
+    Traffic(network).echo(count=1200, gap=0.05)
+    before = dict(network.bytes_to)
+    network.run(60)
+    assert network.bytes_to["client-link-1"] - before["client-link-1"] < 2500, "a full packet and a few pings"
+
+
 def test_a_link_with_a_rate_cap_keeps_to_it() -> None:
     network = Network(LINK, mode=Mode.ADAPTIVE).connect()
     network.client.connection.set_policy(Mode.ADAPTIVE, (PathWish(0, PathUse.AVAILABLE, 500_000),))

@@ -21,7 +21,7 @@ from tandem_transport.errors import (
     TransportError,
     error_name,
 )
-from tandem_transport.frames import Mode
+from tandem_transport.frames import Mode, PathUse, PathWish
 from tandem_transport.noise import public_key
 from tandem_transport.packets import Transmit
 from tandem_transport.parameters import MAX_PATHS, CipherSuite, TransportParameters
@@ -44,6 +44,8 @@ __all__ = [
     "Mode",
     "PathStats",
     "PathStatus",
+    "PathUse",
+    "PathWish",
     "ServerEndpoint",
     "ServerEvent",
     "Session",

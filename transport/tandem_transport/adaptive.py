@@ -10,7 +10,7 @@ from tandem_transport.frames import PathUse
 from tandem_transport.outbox import LEAST_ROOM, Outbox
 from tandem_transport.parameters import BULK_LOSSES, GRANULARITY, IDLE_AFTER, MAX_COPY_QUEUE, MAX_IDLE_LOOK, STALL_LOOK
 from tandem_transport.paths import Path, Reachability
-from tandem_transport.scheduler import may_repair
+from tandem_transport.scheduler import is_spared, may_repair
 from tandem_transport.sent_packet import Chunk
 
 
@@ -40,6 +40,9 @@ class Adaptive:
 
     def select(self, path: Path, room: int, new_room: int, *, paths: Sequence[Path], now: float) -> list[Chunk]:
         outbox, chunks, full = self._outbox, list[Chunk](), room
+        if is_spared(path, paths):
+            self._copies.take(path, chunks, room)
+            return chunks
         if outbox.control:
             room = outbox.take_waiting(outbox.control, chunks, room, full)
         if outbox.lost and may_repair(path, paths):
@@ -48,13 +51,16 @@ class Adaptive:
         if self._stalled:
             room = self._take_stalled(path, chunks, room)
         if outbox.streams.has_fresh_data():
-            takes_bulk = path is paths[0] or (may_repair(path, paths) and self._takes_bulk(path, paths))
+            best = next(other for other in paths if not is_spared(other, paths))
+            takes_bulk = path is best or (may_repair(path, paths) and self._takes_bulk(path, paths))
             outbox.take_new(chunks, room - full + new_room, takes_bulk=takes_bulk, now=now)
         if not chunks and self._unacked and self._is_idle(path, now):
             self._take_idle(path, chunks, room)
         return chunks
 
     def has_work_for(self, path: Path, *, paths: Sequence[Path], now: float) -> bool:
+        if is_spared(path, paths):
+            return self._copies.has_due(path)
         outbox, repairs = self._outbox, may_repair(path, paths)
         if outbox.control or self._copies.has_due(path) or (repairs and outbox.has_lost()):
             return True
@@ -101,8 +107,9 @@ class Adaptive:
         before = len(chunks)
         room = self._outbox.take_waiting(self._outbox.lost, chunks, room, full)
         other = next((other for other in paths if other is not path), None)
+        is_dear = other is not None and is_spared(other, paths)
         for chunk in chunks[before:]:
-            if other is not None and (chunk.is_interactive or chunk.losses >= BULK_LOSSES):
+            if other is not None and (chunk.is_interactive or (chunk.losses >= BULK_LOSSES and not is_dear)):
                 self._copies.add_now(chunk, other)
         return room
 
@@ -124,7 +131,9 @@ class Adaptive:
         rate, least_rtt = 0.0, rtt
         for other in paths:
             other_rtt = other.rtt.smoothed
-            if other_rtt and (other_rtt < rtt or not rtt) and other.reachability is Reachability.ACTIVE:
+            if is_spared(other, paths) or other.reachability is not Reachability.ACTIVE:
+                continue
+            if other_rtt and (other_rtt < rtt or not rtt):
                 rate += other.congestion.pacing_rate
                 least_rtt = min(least_rtt, other_rtt)
         return not rate or (rtt > 0 and self._outbox.streams.has_backlog(rate * (rtt - least_rtt) / 2))

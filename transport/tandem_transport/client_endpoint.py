@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from tandem_transport.connection import Connection
 from tandem_transport.errors import ErrorCode, LocalProtocolError
 from tandem_transport.events import ConnectionTerminated, Event
-from tandem_transport.frames import Mode
+from tandem_transport.frames import Mode, PathWish
 from tandem_transport.handshake import (
     MAC_SIZE,
     Challenged,
@@ -90,6 +90,7 @@ class ClientEndpoint:
         self._randomness = randomness
         self._wall_clock = wall_clock
         self._mode = mode
+        self._wishes: tuple[PathWish, ...] = ()
         self._instance_id = instance_id or randomness(8)
         self._last_timestamp_us = 0
         self._path_ids: list[int] = []
@@ -191,6 +192,12 @@ class ClientEndpoint:
         if self._connection is not None:
             self._connection.set_mode(mode)
 
+    def set_wishes(self, wishes: tuple[PathWish, ...]) -> None:
+        """How both ends use single paths, in this session and in those after it."""
+        self._wishes = wishes
+        if self._connection is not None:
+            self._connection.set_policy(self._mode, wishes)
+
     def close(self, *, now: float) -> None:
         """Ends the session for good."""
         self._is_stopped = True
@@ -288,7 +295,7 @@ class ClientEndpoint:
         )
         for path_id in self._path_ids:
             connection.add_path(path_id, now=now)
-        connection.set_policy(self._mode, ())
+        connection.set_policy(self._mode, self._wishes)
         self._connection, self._connected_at = connection, now
         self._handshakes.clear()
         self._attempts = 0

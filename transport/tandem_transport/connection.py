@@ -410,6 +410,8 @@ class Connection:
         for other in self._paths.values():
             if other is path or other.received.will_ack_by(self._now + MAX_ACK_DELAY):
                 continue
+            if other.use is not PathUse.AVAILABLE:
+                continue  # a second copy of an ACK is not worth money
             if other.reachability is not Reachability.DOWN and other.received.received:
                 other.received.ack_within(MAX_ACK_DELAY, now=self._now)
 
@@ -440,7 +442,7 @@ class Connection:
     def _send_stats(self) -> None:
         outbox = self._outbox
         frame = self._reports.make(outbox.rescued, outbox.copy_bytes, self._paths, now=self._now)
-        for path in self._paths.values():
+        for path in in_order(self._paths.values()):
             if path.reachability is Reachability.ACTIVE:
                 path.once.append(frame.encode())
 

@@ -7,7 +7,7 @@ from tandem_transport.copies import CopyPlanner
 from tandem_transport.outbox import LEAST_ROOM, Outbox
 from tandem_transport.parameters import MAX_COPY_QUEUE
 from tandem_transport.paths import Path
-from tandem_transport.scheduler import may_repair
+from tandem_transport.scheduler import is_spared, may_repair
 from tandem_transport.sent_packet import Chunk
 
 
@@ -27,6 +27,9 @@ class Duplicate:
 
     def select(self, path: Path, room: int, new_room: int, *, paths: Sequence[Path], now: float) -> list[Chunk]:
         outbox, chunks, full = self._outbox, list[Chunk](), room
+        if is_spared(path, paths):
+            self._take_copies(path, chunks, self._again.take(path, chunks, room))
+            return chunks
         if outbox.control:
             room = outbox.take_waiting(outbox.control, chunks, room, full)
         if outbox.lost and may_repair(path, paths):
@@ -37,6 +40,8 @@ class Duplicate:
         return chunks
 
     def has_work_for(self, path: Path, *, paths: Sequence[Path], now: float) -> bool:
+        if is_spared(path, paths):
+            return self._next_copy(path) is not None or self._again.has_due(path)
         outbox = self._outbox
         if outbox.control or outbox.streams.has_fresh_data() or self._next_copy(path) is not None:
             return True
@@ -53,7 +58,10 @@ class Duplicate:
             if other is path:
                 continue
             queue = self._copies.setdefault(other.path_id, deque())
+            is_dear = is_spared(other, paths)
             for chunk in to_copy:
+                if is_dear and not chunk.is_interactive:
+                    continue
                 if chunk.first_lost_at is None:
                     queue.append(chunk)
                 else:

@@ -90,7 +90,7 @@ class Liveness:
         interval = self._keepalive_interval(streams, now=now)
         for path in paths.values():
             if interval is not None and path.recovery.is_idle and not path.is_blocked:
-                times.append(path.recovery.last_sent_at + interval)
+                times.append(path.recovery.last_sent_at + _sparse(interval, path))
             times += self._status_times(path)
             challenge_at = path.addresses.next_timeout()
             if challenge_at is not None and path.use is not PathUse.CLOSED:
@@ -109,7 +109,7 @@ class Liveness:
 
     def _is_quiet(self, path: Path, interval: float, *, now: float) -> bool:
         # What nobody acknowledges, ACKs that is, does not count: a path may send nothing else, and stay down.
-        return path.recovery.is_idle and now >= path.recovery.last_sent_at + interval
+        return path.recovery.is_idle and now >= path.recovery.last_sent_at + _sparse(interval, path)
 
     def _expires_at(self, streams: Streams) -> float:
         return self.last_received_at + (OUTAGE_LIMIT if len(streams) else IDLE_LIMIT)
@@ -120,3 +120,8 @@ class Liveness:
             yield max(since + DOWN_AFTER, self._judged_at + _JUDGE_INTERVAL)
         elif since is None and path.status in (PathStatus.DOWN, PathStatus.PROBING):
             yield self._judged_at + _JUDGE_INTERVAL
+
+
+def _sparse(interval: float, path: Path) -> float:
+    """A backup costs money whenever it is asked: seldom is often enough."""
+    return max(interval, KEEPALIVE_IDLE) if path.use is PathUse.BACKUP else interval

@@ -54,5 +54,12 @@ def may_repair(path: Path, paths: Sequence[Path]) -> bool:
     return path.reachability is Reachability.ACTIVE or paths[0].reachability is not Reachability.ACTIVE
 
 
+def is_spared(path: Path, paths: Sequence[Path]) -> bool:
+    """A metered path carries nothing but copies of interactive data while one that costs nothing works."""
+    if path.use is not PathUse.METERED:
+        return False
+    return any(other.use is PathUse.AVAILABLE and other.reachability is Reachability.ACTIVE for other in paths)
+
+
 def _preference(path: Path) -> tuple[int, float]:
     return (path.reachability, path.rtt.smoothed or _UNKNOWN_RTT)

@@ -20,7 +20,7 @@ from tandem_transport.driver.sleep import SleepWatch
 from tandem_transport.driver.sockets import UdpAddress
 from tandem_transport.driver.turns import TurnTaker, batches
 from tandem_transport.events import ConnectionTerminated
-from tandem_transport.frames import Mode
+from tandem_transport.frames import Mode, PathWish
 from tandem_transport.parameters import TransportParameters
 
 log = logging.getLogger("tandem.client")
@@ -95,6 +95,11 @@ class ClientDriver(TurnTaker):
         self.wake()
         self.endpoint.set_mode(mode)
 
+    def set_wishes(self, wishes: tuple[PathWish, ...]) -> None:
+        """How both ends use single links, for this session and those after it."""
+        self.wake()
+        self.endpoint.set_wishes(wishes)
+
     async def close(self) -> None:
         """Says goodbye and closes the sockets."""
         self.wake()
@@ -123,7 +128,8 @@ class ClientDriver(TurnTaker):
 
         def receive(data: bytes, _: UdpAddress) -> None:
             self.wake()
-            link.answered_at = now = self.now()
+            now = self.now()
+            link.on_received(len(data), now=now)
             self.endpoint.receive_datagram(path_id, data, now=now)
 
         while True:

@@ -13,8 +13,15 @@ from tandem_transport.driver.sockets import UdpAddress, UdpSocket, format_addres
 
 log = logging.getLogger("tandem.client")
 
+_FULL = 1400
+"""Bytes of a usual full datagram."""
+
 _LOOKUP_LIMIT = 10.0
 """Seconds for one name lookup; a link whose name server is silent tries the next endpoint."""
+
+
+HEADERS = 28
+"""Bytes of the headers of IPv4 and UDP."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +61,8 @@ class Link:
     error: str = ""
     tried_since: float = 0.0
     """When the present endpoint was first tried."""
+    bytes_total: int = 0
+    """Carried since the process began, both ways, headers of IP and UDP included."""
     answered_at: float = 0.0
     """When anything last arrived."""
     _bound: LocalAddress | None = None
@@ -64,11 +73,17 @@ class Link:
         """Sends datagrams to the server, or drops them where that is not possible now."""
         if self.sock is None or self.remote is None:
             return
+        self.bytes_total += sum(map(len, batch)) + HEADERS * len(batch)
         if self.send is None:
             self.sock.send_batch(batch, self.remote)
             return
         for data in batch:
             self.send(data, self.remote)
+
+    def on_received(self, size: int, *, now: float) -> None:
+        """So many bytes have come, in one datagram, or in several that the kernel has merged."""
+        self.answered_at = now
+        self.bytes_total += size + HEADERS * (1 + size // _FULL)
 
     @property
     def has_choice(self) -> bool:
