@@ -175,7 +175,6 @@ def client_command(
     from tandem.addresses import parse_host_port
     from tandem.ciphers import fastest_cipher_suite
     from tandem.client import Client
-    from tandem.links import make_links
     from tandem.state import default_directory, instance_id
     from tandem.usage import UsageBook
     from tandem_transport import TransportParameters
@@ -192,7 +191,7 @@ def client_command(
     _, socks_port = parse_host_port(loaded.socks.listen, what="socks")
     instance = instance_id(default_directory(), f"client-{socks_port}")
     usage = UsageBook(default_directory() / "usage" / f"client-{socks_port}.json")
-    service = Client(loaded, own, make_links(loaded, own), parameters, instance, usage)
+    service = Client(loaded, own, parameters, instance, usage)
     running.run(running.serve(service, None if no_console else lambda: console.show(service.status)))
 
 

@@ -10,7 +10,7 @@ from tandem.admin import AdminEndpoint
 from tandem.config import CLIENT_ADMIN_PORT, Config, LinkConfig, SocksConfig
 from tandem.errors import TandemError, os_error_text
 from tandem.invites import Invite
-from tandem.links import found_links, make_link, wishes
+from tandem.links import follows_interfaces, make_link, planned_links, wishes
 from tandem.opener import Opener
 from tandem.passwords import PasswordBook
 from tandem.remote import Remote
@@ -48,21 +48,22 @@ class Client:
         self,
         config: Config,
         invite: Invite,
-        links: list[Link],
         parameters: TransportParameters,
         instance_id: bytes | None = None,
         usage: UsageBook | None = None,
     ) -> None:
-        """`instance_id`: what this client was called before it was restarted; `usage`: what its links have carried."""
+        """`instance_id`: what this client was called before it was restarted; `usage`: what its links have carried.
+
+        Raises UsageError where a link cannot reach any endpoint.
+        """
         self._config = config
         self._invite = invite
-        self._links = links
+        self._link_configs = planned_links(config.link)
+        self._usage = usage or UsageBook(None)
+        self.links = [self._make_link(i, link) for i, link in enumerate(self._link_configs)]
+        """Its driver's; by path id."""
         self._parameters = parameters
         self._instance_id = instance_id
-        self._link_configs = {link.name: link for link in config.link}
-        self._usage = usage or UsageBook(None)
-        for link in links:
-            capped(link, self._config_of(link.name), self._usage)
         self._started_at = time.monotonic()
         self._listeners: list[Listener] = []
         self._tasks: set[asyncio.Task[None]] = set()
@@ -78,7 +79,7 @@ class Client:
         self.driver = ClientDriver(
             self._invite.client_private,
             self._invite.server_public,
-            self._links,
+            self.links,
             parameters=self._parameters,
             instance_id=self._instance_id,
             mode=Mode[self._config.mode.upper()],
@@ -96,8 +97,8 @@ class Client:
             raise
         self.driver.start()
         self._tasks.add(asyncio.create_task(self._keep_usage()))
-        if not self._config.link:
-            if not self._links:
+        if follows_interfaces(self._config.link):
+            if not self.links:
                 log.warning("no interface has a default route yet; waiting for one (--link NAME=BIND names a link)")
             self._tasks.add(asyncio.create_task(self._follow_interfaces()))
 
@@ -123,9 +124,9 @@ class Client:
     def status(self) -> ClientStatus:
         """The present status."""
         status = client_status(self.driver, self._started_at)
-        for link in status.links:
+        for link, configured in zip(status.links, self._link_configs, strict=True):
             usage = self._usage.usage(link.name)
-            link.cost = self._config_of(link.name).cost
+            link.cost = configured.cost
             link.day_bytes, link.month_bytes = usage.day_bytes, usage.month_bytes
         return status
 
@@ -185,12 +186,13 @@ class Client:
 
     # --- links ---
 
-    def _config_of(self, name: str) -> LinkConfig:
-        """What is configured of a link; one that was found is as links are by default."""
-        return self._link_configs.get(name) or LinkConfig(name=name, bind=name)
+    def _make_link(self, index: int, configured: LinkConfig) -> Link:
+        link = make_link(index, configured, self._invite)
+        capped(link, configured, self._usage)
+        return link
 
     def _tell_wishes(self) -> None:
-        self.driver.set_wishes(wishes([self._config_of(link.name) for link in self._links]))
+        self.driver.set_wishes(wishes(self._link_configs))
 
     async def _keep_usage(self) -> None:
         while True:
@@ -198,25 +200,25 @@ class Client:
             self._usage.save_if_due()
 
     async def _follow_interfaces(self) -> None:
-        """Links that nobody named: an interface that gets a default route becomes one."""
+        """An interface that comes becomes a link, where nobody has named the links, or a pattern fits it."""
         while True:
             await asyncio.sleep(_SCAN_INTERVAL)
-            known = {link.name for link in self._links}
-            for found in found_links():
-                if found.name not in known:
-                    self._add_link(found)
+            for found in planned_links(self._config.link, self._link_configs):
+                self._add_link(found)
 
     def _add_link(self, found: LinkConfig) -> None:
-        link = make_link(len(self._links), found, self._invite)
-        capped(link, found, self._usage)
-        gone = next((old for old in self._links if old.error), None)
-        if len(self._links) < MAX_PATHS:
-            log.info("link %s: found, it has a default route", link.name)
+        gone = next((i for i, old in enumerate(self.links) if old.error), None)
+        if len(self.links) < MAX_PATHS:
+            link = self._make_link(len(self.links), found)
+            log.info("link %s: found (%s)", link.name, found.bind)
+            self._link_configs.append(found)
             self.driver.add_link(link)
-            self._tell_wishes()
         elif gone is not None:
-            log.info("link %s: found, it takes the place of %s", link.name, gone.name)
-            gone.name, gone.local = link.name, link.local
+            link = self._make_link(gone, found)
+            log.info("link %s: found (%s), it takes the place of %s", link.name, found.bind, self.links[gone].name)
+            self._link_configs[gone] = found
+            self.links[gone].name, self.links[gone].local = link.name, link.local
+        self._tell_wishes()
 
     # --- logs ---
 
@@ -232,13 +234,13 @@ class Client:
                 self._refused = code
                 log.error("refused: %s", refusal_text(code))
             case HandshakeUnanswered(attempts, silence) if attempts in (2, 5) or attempts % 20 == 0:
-                if not any(link.sock for link in self._links):
+                if not any(link.sock for link in self.links):
                     return  # what is wrong with each link was said
-                remotes = ", ".join(sorted({e for link in self._links for e in _endpoints(link)}))
+                remotes = ", ".join(sorted({e for link in self.links for e in _endpoints(link)}))
                 text = "no answer from %s for %.0f s: wrong server key, firewall, or server down; trying on"
                 log.warning(text, remotes, silence)
             case PathStatusChanged(path_id, status, reason):
-                log.info("link %s is %s%s", self._links[path_id].name, status, f" ({reason})" if reason else "")
+                log.info("link %s is %s%s", self.links[path_id].name, status, f" ({reason})" if reason else "")
             case OutageChanged(is_out, duration):
                 if is_out:
                     log.warning("all links are down; connections are held")

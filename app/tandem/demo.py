@@ -12,7 +12,6 @@ from tandem.config import Config, LinkConfig, ServerConfig
 from tandem.errors import TandemError
 from tandem.impairment import ImpairedLink, Impairment
 from tandem.invites import Invite
-from tandem.links import make_links
 from tandem.server import Server
 from tandem.state import StateDirectory
 from tandem.status import ClientStatus
@@ -60,8 +59,7 @@ class Demo:
         self.server = Server(self._server_config(config, state.path))
         links = [LinkConfig(name=name, bind=_HOST) for name in LINKS]
         client_config = config.model_copy(update={"link": links})
-        self._links = make_links(client_config, invite)
-        self.client = Client(client_config, invite, self._links, TransportParameters())
+        self.client = Client(client_config, invite, TransportParameters())
         self._bad = {name: _BadLink(impairment, seed) for seed, (name, impairment) in enumerate(LINKS.items())}
 
     async def start(self) -> None:
@@ -71,7 +69,7 @@ class Demo:
         except TandemError as error:
             raise TandemError(str(error), "the demo needs UDP 8120 and 8121 and TCP 1080 on 127.0.0.1 free") from error
         self.server.driver.send = self._send_down
-        for link in self._links:
+        for link in self.client.links:
             link.send = self._sender_up(link)
         await self.client.start()
 
@@ -116,7 +114,7 @@ class Demo:
         return send
 
     def _send_down(self, source: Source, data: bytes) -> bool:
-        for link in self._links:
+        for link in self.client.links:
             if link.sock is not None and link.sock.local[:2] == source.remote[:2]:
                 self._bad[link.name].down(len(data), lambda: self.server.driver.send_now(source, data))
         return True

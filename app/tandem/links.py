@@ -3,46 +3,54 @@
 import errno
 import ipaddress
 import socket
-import sys
-from pathlib import Path
+from collections.abc import Container, Sequence
+from itertools import chain, count
 
 from tandem.addresses import interface_addresses, interface_of, parse_host_port
-from tandem.config import Config, LinkConfig
+from tandem.config import LinkConfig
 from tandem.errors import UsageError
+from tandem.interfaces import matching
 from tandem.invites import Invite
 from tandem.units import parse_rate
 from tandem_transport import PathUse, PathWish
 from tandem_transport.driver import Link, LocalAddress, Resolve
 
-_ROUTE = Path("/proc/net/route")
-_ROUTE_V6 = Path("/proc/net/ipv6_route")
-_RTF_UP = 0x0001
+
+def is_pattern(bind: str) -> bool:
+    """Whether it stands for all interfaces that match, those that come later too."""
+    return "*" in bind
 
 
-def default_route_interfaces() -> list[str]:
-    """Interfaces with a default route, IPv4 before IPv6 (Linux); elsewhere all that are not loopback.
+def follows_interfaces(configured: Sequence[LinkConfig]) -> bool:
+    """Whether an interface that comes can become a link."""
+    return not configured or any(is_pattern(link.bind) for link in configured)
 
-    "Connect a socket and see" would name one of them only, and not always the right one.
+
+def planned_links(configured: Sequence[LinkConfig], present: Sequence[LinkConfig] = ()) -> list[LinkConfig]:
+    """Links that are wanted now, and not among those that are `present` already.
+
+    Those that are configured; of a pattern, each interface that matches; where nothing is configured,
+    each interface that leads out, named after itself.
     """
-    if sys.platform != "linux":
-        addresses = interface_addresses()
-        return [name for name, hosts in addresses.items() if any(_is_global_enough(host) for host in hosts)]
-    names: dict[str, None] = {}
-    for line in _lines(_ROUTE)[1:]:
-        fields = line.split()
-        if fields[1] == "00000000" and int(fields[3], 16) & _RTF_UP:
-            names[fields[0]] = None
-    for line in _lines(_ROUTE_V6):
-        fields = line.split()
-        is_default = fields[0] == "0" * 32 and fields[1] == "00"
-        if is_default and int(fields[8], 16) & _RTF_UP and fields[9] != "lo":
-            names[fields[9]] = None
-    return list(names)
+    known = {link.bind for link in [*configured, *present]}
+    names = {link.name for link in present}
+    planned: list[LinkConfig] = []
+    for template in configured or [LinkConfig(name="*", bind="*")]:
+        wanted = matching(template.bind) if is_pattern(template.bind) else [template.bind]
+        for bind in wanted:
+            is_taken = bind in known if bind != template.bind else template.name in names
+            if not is_taken:
+                name = _free_name(bind if template.name == "*" else template.name, names)
+                planned.append(template.model_copy(update={"name": name, "bind": bind}))
+                known.add(bind)
+                names.add(name)
+    return planned
 
 
-def found_links() -> list[LinkConfig]:
-    """A link for each interface with a default route, named after it."""
-    return [LinkConfig(name=name, bind=name) for name in default_route_interfaces()]
+def _free_name(name: str, taken: Container[str]) -> str:
+    """The second interface of a pattern is NAME-2, and so on."""
+    candidates = chain([name], (f"{name}-{number}" for number in count(2)))
+    return next(candidate for candidate in candidates if candidate not in taken)
 
 
 def resolver(bind: str) -> Resolve:
@@ -52,11 +60,6 @@ def resolver(bind: str) -> Resolve:
         return _resolve(bind)
 
     return resolve
-
-
-def make_links(config: Config, invite: Invite) -> list[Link]:
-    """The configured links, or one for each interface with a default route now. Raises UsageError."""
-    return [make_link(i, link, invite) for i, link in enumerate(list(config.link) or found_links())]
 
 
 def make_link(index: int, link: LinkConfig, invite: Invite) -> Link:
@@ -117,15 +120,3 @@ def _on_device(host: str, device: str) -> LocalAddress:
     if ipaddress.ip_address(host).is_loopback:
         return LocalAddress(host, None)
     return LocalAddress(host, device, socket.if_nametoindex(device))
-
-
-def _is_global_enough(host: str) -> bool:
-    address = ipaddress.ip_address(host)
-    return not address.is_loopback and not address.is_link_local
-
-
-def _lines(path: Path) -> list[str]:
-    try:
-        return path.read_text().splitlines()
-    except OSError:
-        return []

@@ -15,7 +15,6 @@ from loopback.ports import free_port
 from tandem.client import Client
 from tandem.config import Config, LinkConfig
 from tandem.invites import Invite
-from tandem.links import make_links
 from tandem.remote import Remote
 from tandem.server import Server
 from tandem.state import StateDirectory
@@ -119,7 +118,7 @@ class Bench:
         invite = Invite(public_key(state.server_key()), private, tuple(places), "bench")
         self.server = Server(_server_config(places, directory))
         config = _client_config(setup)
-        self.client = Client(config, invite, make_links(config, invite), TransportParameters())
+        self.client = Client(config, invite, TransportParameters())
 
     async def start(self) -> None:
         await self.server.start()
