@@ -1,4 +1,4 @@
-"""The admin endpoint: `/healthz` for anybody on this machine, `/status` and `/mode` for who has the token.
+"""The admin endpoint: `/healthz` for anybody on this machine, `/status` and all POSTs for who has the token.
 
 A web page can make a browser send requests here, so every request needs a loopback literal as
 its Host and no Origin; a name that was rebound to 127.0.0.1 is turned away.
@@ -7,26 +7,19 @@ its Host and no Origin; a name that was rebound to 127.0.0.1 is turned away.
 import hmac
 import json
 from collections.abc import Awaitable, Callable
-from typing import Literal
 
 from aiohttp import web
-from pydantic import BaseModel, ConfigDict, ValidationError
 
 from tandem import runtime
+from tandem.actions import Actions
 from tandem.addresses import format_host_port, is_loopback, parse_host_port
 from tandem.config import AdminConfig
-from tandem.errors import TandemError, os_error_text
+from tandem.errors import TandemError, UsageError, os_error_text
 from tandem.status import Status
 
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 _LOOPBACK_HOSTS = ("127.0.0.1", "[::1]")
 _LARGEST_BODY = 64 << 10
-
-
-class _ModeRequest(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-    mode: Literal["duplicate", "adaptive"]
 
 
 class AdminEndpoint:
@@ -38,13 +31,13 @@ class AdminEndpoint:
         port: int,
         status: Callable[[], Status],
         *,
-        set_mode: Callable[[str], None] | None = None,
+        actions: Actions | None = None,
         token: str | None = None,
     ) -> None:
-        """Without a token, one is made and left where the command line finds it. `set_mode` is a client's."""
+        """Without a token, one is made and left where the command line finds it. `actions` are a client's."""
         self._host, self._port = host, port
         self._status = status
-        self._set_mode = set_mode
+        self._actions = dict(actions or {})
         self._token = token
         self._runner: web.AppRunner | None = None
 
@@ -54,20 +47,19 @@ class AdminEndpoint:
         section: AdminConfig,
         default_port: int,
         status: Callable[[], Status],
-        set_mode: Callable[[str], None] | None = None,
+        actions: Actions | None = None,
     ) -> "AdminEndpoint":
         """As the configuration says; on loopback where it says nothing."""
         host, port = parse_host_port(section.listen or f"127.0.0.1:{default_port}", what="admin")
         token = section.token.get_secret_value() if section.token is not None else None
-        return cls(host, port, status, set_mode=set_mode, token=token)
+        return cls(host, port, status, actions=actions, token=token)
 
     async def start(self) -> None:
         """Raises TandemError where the address cannot be had."""
         app = web.Application(middlewares=[self._guard], client_max_size=_LARGEST_BODY)
         app.router.add_get("/healthz", self._healthz)
         app.router.add_get("/status", self._get_status)
-        if self._set_mode is not None:
-            app.router.add_post("/mode", self._post_mode)
+        app.router.add_post("/{action}", self._post)
         self._runner = web.AppRunner(app, access_log=None, handle_signals=False)
         await self._runner.setup()
         try:
@@ -102,15 +94,15 @@ class AdminEndpoint:
         self._check_token(request)
         return web.Response(text=self._status().model_dump_json(), content_type="application/json")
 
-    async def _post_mode(self, request: web.Request) -> web.Response:
+    async def _post(self, request: web.Request) -> web.Response:
         self._check_token(request)
-        assert self._set_mode is not None
+        action = self._actions.get(request.match_info["action"])
+        if action is None:
+            return _error(404, "there is no such action here")
         try:
-            wanted = _ModeRequest.model_validate_json(await request.read())
-        except ValidationError:
-            return _error(400, 'accepted is {"mode": "duplicate"} or {"mode": "adaptive"}')
-        self._set_mode(wanted.mode)
-        return web.json_response({"mode": wanted.mode})
+            return web.json_response(action(await request.read()))
+        except UsageError as error:
+            return web.json_response({"error": str(error), "hint": error.hint}, status=400)
 
     def _check_token(self, request: web.Request) -> None:
         """Raises HTTPUnauthorized."""

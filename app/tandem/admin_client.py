@@ -8,7 +8,7 @@ from typing import Any, cast
 from tandem import runtime
 from tandem.addresses import format_host_port, parse_host_port
 from tandem.config import CLIENT_ADMIN_PORT, SERVER_ADMIN_PORT
-from tandem.errors import TandemError
+from tandem.errors import TandemError, UsageError
 
 _TIMEOUT = 5.0
 
@@ -42,6 +42,9 @@ def _ask(place: Place, path: str, body: dict[str, Any] | None) -> dict[str, Any]
         with opener.open(request, timeout=_TIMEOUT) as answer:
             return cast("dict[str, Any]", json.load(answer))
     except urllib.error.HTTPError as error:
+        if error.code == 400:  # what was asked makes no sense there
+            said = cast("dict[str, str]", json.load(error))
+            raise UsageError(said.get("error", ""), said.get("hint", "")) from error
         raise TandemError(f"{format_host_port(*place)} answers {error.code}", _HINTS.get(error.code, "")) from error
     except (urllib.error.URLError, TimeoutError, ConnectionError):
         return None

@@ -241,6 +241,26 @@ def mode(wanted: str, admin: str | None) -> None:
 
 
 @cli.command()
+@click.argument("link")
+@click.argument("what", nargs=-1, required=True)
+@_ADMIN
+def drill(link: str, what: tuple[str, ...], admin: str | None) -> None:
+    """Make a link of a running client bad for a while, to see that nothing breaks.
+
+    \b
+    tandem drill wifi loss=20% delay=80ms for=60s    each way; also jitter=10ms rate=5Mbit/s
+    tandem drill wifi down                           for a minute, unless for= says otherwise
+    tandem drill wifi off                            ends it
+    """
+    from tandem import admin_client
+    from tandem.drill import parse_drill
+
+    wanted = parse_drill(link, what)
+    admin_client.ask(admin_client.places(admin)[:1], "/drill", wanted.model_dump())
+    click.echo(f"{link}: {wanted} for {wanted.duration:.0f} s" if wanted.is_on else f"{link}: the drill is over")
+
+
+@cli.command()
 def password() -> None:
     """Ask for a password and print its hash, for [[socks.user]] in the client's configuration.
 

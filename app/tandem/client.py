@@ -5,9 +5,11 @@ import ipaddress
 import logging
 import time
 
+from tandem.actions import ModeRequest, parse
 from tandem.addresses import format_host_port, parse_host_port
 from tandem.admin import AdminEndpoint
 from tandem.config import CLIENT_ADMIN_PORT, Config, LinkConfig, SocksConfig
+from tandem.drill import Drill, Drills
 from tandem.errors import TandemError, os_error_text
 from tandem.invites import Invite
 from tandem.links import follows_interfaces, make_link, planned_links, wishes
@@ -62,6 +64,7 @@ class Client:
         self._usage = usage or UsageBook(None)
         self.links = [self._make_link(i, link) for i, link in enumerate(self._link_configs)]
         """Its driver's; by path id."""
+        self._drills = Drills(self.links)
         self._parameters = parameters
         self._instance_id = instance_id
         self._started_at = time.monotonic()
@@ -112,6 +115,7 @@ class Client:
         """Stops accepting, ends the connections, says goodbye."""
         for listener in self._listeners:
             await listener.close()
+        self._drills.close()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -127,6 +131,7 @@ class Client:
         for link, configured in zip(status.links, self._link_configs, strict=True):
             usage = self._usage.usage(link.name)
             link.cost = configured.cost
+            link.drill = self._drills.on(link.name) or None
             link.day_bytes, link.month_bytes = usage.day_bytes, usage.month_bytes
         return status
 
@@ -135,15 +140,24 @@ class Client:
         """Where it listens for SOCKS clients."""
         return self._socks.port
 
-    def set_mode(self, mode: str) -> None:
-        """`duplicate` or `adaptive`, from now on."""
+    # --- what the command line asks for ---
+
+    def _set_mode(self, body: bytes) -> dict[str, object]:
+        mode = parse(ModeRequest, body).mode
         log.info("mode %s", mode)
         self.driver.set_mode(Mode[mode.upper()])
+        return {"mode": mode}
+
+    def _drill(self, body: bytes) -> dict[str, object]:
+        drill = parse(Drill, body)
+        self._drills.begin(drill)
+        return {"link": drill.link, "drill": self._drills.on(drill.link)}
 
     # --- listening ---
 
     async def _listen(self) -> None:
-        self._admin = AdminEndpoint.configured(self._config.admin, CLIENT_ADMIN_PORT, self.status, self.set_mode)
+        actions = {"mode": self._set_mode, "drill": self._drill}
+        self._admin = AdminEndpoint.configured(self._config.admin, CLIENT_ADMIN_PORT, self.status, actions)
         await self._admin.start()
         host, port = parse_host_port(self._config.socks.listen, what="socks")
         try:

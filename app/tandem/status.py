@@ -49,6 +49,8 @@ class LinkStatus(BaseModel):
     day_bytes: int | None = None
     """Carried today, headers included, also before a restart; the client's alone, like `month_bytes`."""
     month_bytes: int | None = None
+    drill: str | None = None
+    """What is done to the link on purpose."""
 
 
 class SessionStatus(BaseModel):

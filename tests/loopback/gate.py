@@ -10,6 +10,9 @@ class Gate:
 
     def __init__(self, target: tuple[str, int], *, loss: float = 0.0, seed: int = 1) -> None:
         self.loss = loss
+        self.lost_of_100 = 0
+        """Beside that, towards the client alone: exactly so many of a hundred packets."""
+        self._downs = 0
         self.is_cut = False
         self._target = target
         self._random = Random(seed)
@@ -50,7 +53,9 @@ class Gate:
                 data, _ = self._far.recvfrom(65536)
             except (TimeoutError, ConnectionRefusedError):
                 continue
-            if self._client is not None and self._passes():
+            self._downs += 1
+            is_dropped = self._downs * self.lost_of_100 // 100 > (self._downs - 1) * self.lost_of_100 // 100
+            if self._client is not None and self._passes() and not is_dropped:
                 self._near.sendto(data, self._client)
 
 

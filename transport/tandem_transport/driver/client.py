@@ -127,6 +127,12 @@ class ClientDriver(TurnTaker):
         """Watches over a link about once a second, and sooner when the machine wakes up."""
 
         def receive(data: bytes, _: UdpAddress) -> None:
+            if link.arrive is None:
+                take(data)
+            else:
+                link.arrive(data, take)
+
+        def take(data: bytes) -> None:
             self.wake()
             now = self.now()
             link.on_received(len(data), now=now)

@@ -56,6 +56,8 @@ class Link:
     """The server's addresses to be tried from this link, in turn; names or literals."""
     send: Callable[[bytes, UdpAddress], bool] | None = field(default=None, repr=False)
     """Where datagrams go instead of the socket; `tandem demo` puts a bad link there."""
+    arrive: Callable[[bytes, Callable[[bytes], None]], None] | None = field(default=None, repr=False)
+    """What arrives goes through this, which hands it on in its own time."""
     sock: UdpSocket | None = field(default=None, repr=False)
     remote: UdpAddress | None = None
     error: str = ""

@@ -1,0 +1,70 @@
+"""What a drill is, and what it does to a link."""
+
+import asyncio
+
+import pytest
+
+from tandem.bad_link import BadLink
+from tandem.drill import Drill, Drills, parse_drill
+from tandem.errors import UsageError
+from tandem.impairment import Impairment
+from tandem_transport.driver import Link
+from tandem_transport.packets import OVERHEAD, transport_header
+
+PACKET = transport_header(0, bytes(16), 0, 10, 1) + bytes(10 + OVERHEAD - len(transport_header(0, bytes(16), 0, 10, 1)))
+
+
+def links() -> list[Link]:
+    return [Link(name, list, [("192.0.2.1", 8120)]) for name in ("wifi", "mobile")]
+
+
+def test_the_words_of_a_drill() -> None:
+    drill = parse_drill("wifi", ["loss=20%", "delay=80ms", "jitter=5ms", "rate=8Mbit/s", "for=2m"])
+    expected = Drill(link="wifi", loss=0.2, delay=0.08, jitter=0.005, rate=1_000_000, duration=120)
+    assert drill == expected
+    assert str(drill) == "loss 20%, delay 80 ms each way, jitter 5 ms, rate 8 Mbit/s"
+    assert parse_drill("wifi", ["down"]).impairment() == Impairment(loss=1.0)
+    assert not parse_drill("wifi", ["off"]).is_on
+
+
+@pytest.mark.parametrize(
+    "word", ["loss=20", "loss=120%", "delay=80", "delay=1m", "for=2h", "for=0s", "speed=1", "up", "for=5s"]
+)
+def test_other_words_are_mistakes_that_say_what_is_accepted(word: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        parse_drill("wifi", [word])
+    assert "accepted: loss=20%" in caught.value.hint or "loss up to 100%" in caught.value.hint
+
+
+async def test_a_drill_begins_is_replaced_and_ends_by_itself() -> None:
+    made = links()
+    drills = Drills(made)
+    drills.begin(Drill(link="wifi", is_down=True))
+    assert made[0].send is not None
+    assert drills.on("wifi") == "down"
+    drills.begin(Drill(link="wifi", loss=0.5, duration=0.05))
+    assert drills.on("wifi") == "loss 50%"
+    for _ in range(1000):
+        await asyncio.sleep(0.01 if drills.on("wifi") else 0)
+    assert made[0].send is None
+    assert made[0].arrive is None
+    with pytest.raises(UsageError, match="no link 'lan'") as caught:
+        drills.begin(Drill(link="lan"))
+    assert caught.value.hint == "this client's links: wifi, mobile"
+    drills.begin(Drill(link="mobile", delay=0.1))
+    drills.close()
+    assert made[1].send is None
+
+
+async def test_what_arrives_late_or_never() -> None:
+    link = links()[0]
+    got: list[bytes] = []
+    BadLink(Impairment(loss=1.0), seed=1).attach(link)
+    assert link.arrive is not None
+    link.arrive(PACKET * 5, got.append)
+    BadLink(Impairment(delay=0.02), seed=1).attach(link)
+    link.arrive(PACKET * 3, got.append)
+    assert got == []
+    for _ in range(1000):
+        await asyncio.sleep(0.01 if len(got) < 3 else 0)
+    assert got == [PACKET] * 3, "each packet that the kernel has merged on its own"

@@ -1,0 +1,37 @@
+"""What the status says of a link is what the link does."""
+
+from dataclasses import replace
+
+import pytest
+
+from simnet import Network, Traffic, mbit
+from tandem.impairment import Impairment
+from tandem_transport.frames import Mode
+
+FAST = Impairment(delay=0.015, rate=mbit(50))
+SLOW = Impairment(delay=0.040, rate=mbit(20))
+MODES = [Mode.DUPLICATE, Mode.ADAPTIVE]
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_a_loss_towards_the_client_is_told_as_that_within_fifteen_seconds(mode: Mode, seed: int) -> None:
+    lossy = replace(SLOW, loss=0.15)
+    network = Network(FAST, SLOW, server_links=[FAST, lossy], mode=mode, seed=seed).connect()
+    Traffic(network).download(100_000_000)
+    network.run(15)
+    a, b = network.client.connection.stats(now=network.now).paths
+    assert b.loss_received is not None
+    assert 0.12 <= b.loss_received <= 0.18
+    for clean in (b.loss_sent, a.loss_sent, a.loss_received):
+        assert clean is not None
+        assert clean < 0.02
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_round_trip_times_are_those_of_the_links(mode: Mode) -> None:
+    network = Network(FAST, replace(SLOW, loss=0.15), mode=mode).connect()
+    Traffic(network).echo(count=100, gap=0.05).finish()
+    for path, link in zip(network.client.connection.stats(now=network.now).paths, (FAST, SLOW), strict=True):
+        assert path.rtt_min == pytest.approx(2 * link.delay, rel=0.10)
+        assert path.rtt_smoothed == pytest.approx(2 * link.delay, rel=0.10)
