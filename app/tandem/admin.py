@@ -1,4 +1,4 @@
-"""The admin endpoint: `/healthz` for anybody on this machine, `/status` and all POSTs for who has the token.
+"""The admin endpoint: `/healthz` and `/metrics` for anybody here, `/status` and all POSTs for who has the token.
 
 A web page can make a browser send requests here, so every request needs a loopback literal as
 its Host and no Origin; a name that was rebound to 127.0.0.1 is turned away.
@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
-from tandem import runtime
+from tandem import metrics, runtime
 from tandem.actions import Actions
 from tandem.addresses import format_host_port, is_loopback, parse_host_port
 from tandem.config import AdminConfig
@@ -58,6 +58,7 @@ class AdminEndpoint:
         """Raises TandemError where the address cannot be had."""
         app = web.Application(middlewares=[self._guard], client_max_size=_LARGEST_BODY)
         app.router.add_get("/healthz", self._healthz)
+        app.router.add_get("/metrics", self._metrics)
         app.router.add_get("/status", self._get_status)
         app.router.add_post("/{action}", self._post)
         self._runner = web.AppRunner(app, access_log=None, handle_signals=False)
@@ -89,6 +90,10 @@ class AdminEndpoint:
     async def _healthz(self, request: web.Request) -> web.Response:
         is_healthy = self._status().is_healthy
         return web.json_response({"healthy": is_healthy}, status=200 if is_healthy else 503)
+
+    async def _metrics(self, request: web.Request) -> web.Response:
+        text = metrics.render(self._status())
+        return web.Response(body=text, headers={"Content-Type": metrics.CONTENT_TYPE})
 
     async def _get_status(self, request: web.Request) -> web.Response:
         self._check_token(request)

@@ -102,6 +102,7 @@ async def test_the_admin_endpoint_answers_its_owner_alone(monkeypatch: pytest.Mo
                 return answer.status
 
         assert await get("/healthz") == 200
+        assert await get("/metrics") == 200
         assert await get("/status") == 401
         assert await get("/status", {"Authorization": "Bearer wrong"}) == 401
         assert await get("/status", bearer) == 200
