@@ -175,7 +175,8 @@ def client_command(
     from tandem.addresses import parse_host_port
     from tandem.ciphers import fastest_cipher_suite
     from tandem.client import Client
-    from tandem.state import default_directory, instance_id
+    from tandem.events import EventLog
+    from tandem.state import default_directory, events_file, instance_id
     from tandem.usage import UsageBook
     from tandem_transport import TransportParameters
 
@@ -191,7 +192,7 @@ def client_command(
     _, socks_port = parse_host_port(loaded.socks.listen, what="socks")
     instance = instance_id(default_directory(), f"client-{socks_port}")
     usage = UsageBook(default_directory() / "usage" / f"client-{socks_port}.json")
-    service = Client(loaded, own, parameters, instance, usage)
+    service = Client(loaded, own, parameters, instance, usage, EventLog(events_file(socks_port)))
     running.run(running.serve(service, None if no_console else lambda: console.show(service.status)))
 
 
@@ -258,6 +259,30 @@ def drill(link: str, what: tuple[str, ...], admin: str | None) -> None:
     wanted = parse_drill(link, what)
     admin_client.ask(admin_client.places(admin)[:1], "/drill", wanted.model_dump())
     click.echo(f"{link}: {wanted} for {wanted.duration:.0f} s" if wanted.is_on else f"{link}: the drill is over")
+
+
+@cli.command()
+@click.option("--socks", metavar="HOST:PORT", help="SOCKS port of the client, where it is not 127.0.0.1:1080.")
+@click.option("--last", default=50, show_default=True, type=click.IntRange(min=1), help="How many.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line, for programs.")
+def events(socks: str | None, last: int, as_json: bool) -> None:
+    """What happened to this machine's client: links that came and went, and why. It need not run."""
+    from collections import deque
+
+    from tandem.addresses import parse_host_port
+    from tandem.events import read
+    from tandem.state import events_file
+
+    _, port = parse_host_port(socks or "127.0.0.1:1080", what="--socks")
+    path = events_file(port)
+    try:
+        found = deque(read(path), maxlen=last)
+    except OSError as error:
+        raise TandemError(f"{path}: {error.strerror}", "the client may run as another user") from error
+    if not found:
+        raise TandemError(f"no events in {path}", "--socks HOST:PORT names the client by its SOCKS port")
+    for event in found:
+        click.echo(event.model_dump_json(exclude_none=True) if as_json else str(event))
 
 
 @cli.command()

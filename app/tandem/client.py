@@ -5,12 +5,14 @@ import ipaddress
 import logging
 import time
 
+from tandem import __version__
 from tandem.actions import ModeRequest, parse
 from tandem.addresses import format_host_port, parse_host_port
 from tandem.admin import AdminEndpoint
 from tandem.config import CLIENT_ADMIN_PORT, Config, LinkConfig, SocksConfig
 from tandem.drill import Drill, Drills
 from tandem.errors import TandemError, os_error_text
+from tandem.events import EventLog
 from tandem.invites import Invite
 from tandem.links import follows_interfaces, make_link, planned_links, wishes
 from tandem.opener import Opener
@@ -53,6 +55,7 @@ class Client:
         parameters: TransportParameters,
         instance_id: bytes | None = None,
         usage: UsageBook | None = None,
+        events: EventLog | None = None,
     ) -> None:
         """`instance_id`: what this client was called before it was restarted; `usage`: what its links have carried.
 
@@ -62,6 +65,7 @@ class Client:
         self._invite = invite
         self._link_configs = planned_links(config.link)
         self._usage = usage or UsageBook(None)
+        self._events = events or EventLog(None)
         self.links = [self._make_link(i, link) for i, link in enumerate(self._link_configs)]
         """Its driver's; by path id."""
         self._drills = Drills(self.links)
@@ -98,6 +102,7 @@ class Client:
         except TandemError:
             await self.close()
             raise
+        self._events.add("started", cause=f"version {__version__}")
         self.driver.start()
         self._tasks.add(asyncio.create_task(self._keep_usage()))
         if follows_interfaces(self._config.link):
@@ -124,6 +129,7 @@ class Client:
             await self._admin.close()
         await self.driver.close()
         self._usage.save()
+        self._events.add("stopped")
 
     def status(self) -> ClientStatus:
         """The present status."""
@@ -145,12 +151,14 @@ class Client:
     def _set_mode(self, body: bytes) -> dict[str, object]:
         mode = parse(ModeRequest, body).mode
         log.info("mode %s", mode)
+        self._events.add("mode", state=mode)
         self.driver.set_mode(Mode[mode.upper()])
         return {"mode": mode}
 
     def _drill(self, body: bytes) -> dict[str, object]:
         drill = parse(Drill, body)
         self._drills.begin(drill)
+        self._events.add("drill", link=drill.link, state="begins" if drill.is_on else "ends", cause=str(drill))
         return {"link": drill.link, "drill": self._drills.on(drill.link)}
 
     # --- listening ---
@@ -244,9 +252,11 @@ class Client:
             case Connected():
                 self._refused = None
                 log.info("session with the server is up")
+                self._events.add("session", state="up")
             case HandshakeRefused(code) if code != self._refused:
                 self._refused = code
                 log.error("refused: %s", refusal_text(code))
+                self._events.add("session", state="refused", cause=refusal_text(code))
             case HandshakeUnanswered(attempts, silence) if attempts in (2, 5) or attempts % 20 == 0:
                 if not any(link.sock for link in self.links):
                     return  # what is wrong with each link was said
@@ -254,15 +264,20 @@ class Client:
                 text = "no answer from %s for %.0f s: wrong server key, firewall, or server down; trying on"
                 log.warning(text, remotes, silence)
             case PathStatusChanged(path_id, status, reason):
-                log.info("link %s is %s%s", self.links[path_id].name, status, f" ({reason})" if reason else "")
+                name = self.links[path_id].name
+                log.info("link %s is %s%s", name, status, f" ({reason})" if reason else "")
+                self._events.add("link", link=name, state=str(status), cause=reason)
             case OutageChanged(is_out, duration):
                 if is_out:
                     log.warning("all links are down; connections are held")
+                    self._events.add("outage", state="begins")
                 else:
                     log.info("back after %.1f s", duration)
+                    self._events.add("outage", state="over", duration_s=round(duration, 1))
             case ConnectionTerminated(code, reason, is_remote):
                 level = logging.WARNING if is_remote else logging.INFO
                 log.log(level, "session over: %s", reason or error_name(code))
+                self._events.add("session", state="over", cause=reason or error_name(code))
             case _:
                 pass
 

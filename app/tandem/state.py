@@ -181,6 +181,11 @@ def instance_id(directory: Path, name: str) -> bytes | None:
     return kept if len(kept) == 8 else None
 
 
+def events_file(socks_port: int) -> Path:
+    """Where the client with this SOCKS port keeps its event log."""
+    return default_directory() / "events" / f"client-{socks_port}.jsonl"
+
+
 def server_public_key(state: StateDirectory) -> bytes:
     """What clients know the server by."""
     return public_key(state.server_key())

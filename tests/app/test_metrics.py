@@ -4,6 +4,7 @@ import json
 import re
 from pathlib import Path
 
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tandem import metrics
@@ -48,7 +49,7 @@ def samples(status: ClientStatus | ServerStatus) -> dict[tuple[str, ...], float]
 
 def test_a_client() -> None:
     found = samples(CLIENT)
-    assert found[("tandem_link_rtt_seconds", "", "smoothed", "wifi")] == 0.0333
+    assert found[("tandem_link_rtt_seconds", "", "smoothed", "wifi")] == pytest.approx(0.0333)
     assert ("tandem_link_rtt_seconds", "", "p95", "wifi") not in found, "no sample yet is none, not 0"
     assert ("tandem_link_loss_ratio", "", "down", "wifi") not in found
     assert found[("tandem_link_loss_ratio", "", "up", "wifi")] == 0.125

@@ -1,0 +1,48 @@
+"""The event log: kept, bounded, readable after a crash."""
+
+import stat
+from pathlib import Path
+
+import pytest
+
+from tandem import events
+from tandem.events import EventLog, read
+
+
+def test_events_are_kept_and_told_in_words(tmp_path: Path) -> None:
+    path = tmp_path / "state" / "events.jsonl"
+    EventLog(path).add("started", cause="version 1")
+    EventLog(path).add("link", link="wifi", state="down", cause="no answer for 2 s")
+    EventLog(path).add("outage", state="over", duration_s=12.34)
+    told = [str(event).partition("  ")[2] for event in read(path)]
+    assert told == ["started (version 1)", "link wifi down (no answer for 2 s)", "outage over after 12.3 s"]
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_the_file_has_a_bound_and_the_older_half_is_still_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(events, "MAX_SIZE", 1000)
+    path = tmp_path / "events.jsonl"
+    log = EventLog(path)
+    for number in range(100):
+        log.add("link", link=f"l{number}", state="up")
+    kept = [event.link for event in read(path)]
+    assert kept[-1] == "l99"
+    assert kept == [f"l{number}" for number in range(100 - len(kept), 100)]
+    assert sum(file.stat().st_size for file in tmp_path.iterdir()) < 2300
+
+
+def test_a_line_that_was_cut_is_left_out(tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    EventLog(path).add("stopped")
+    with path.open("a") as file:
+        file.write('{"at": "2026\\n{}\\n[1]\\n\\x00\n')
+    EventLog(path).add("started")
+    assert [event.event for event in read(path)] == ["stopped", "started"]
+
+
+def test_where_it_cannot_be_written_there_is_one_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "file").write_text("")
+    log = EventLog(tmp_path / "file" / "events.jsonl")
+    log.add("started")
+    log.add("stopped")
+    assert len(caplog.records) == 1
