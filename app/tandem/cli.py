@@ -193,7 +193,7 @@ def client_command(
     instance = instance_id(default_directory(), f"client-{socks_port}")
     usage = UsageBook(default_directory() / "usage" / f"client-{socks_port}.json")
     service = Client(loaded, own, parameters, instance, usage, EventLog(events_file(socks_port)))
-    running.run(running.serve(service, None if no_console else lambda: console.show(service.status)))
+    running.run(running.serve(service, None if no_console else lambda: console.show(service.status, service.set_mode)))
 
 
 @cli.command()
@@ -312,7 +312,7 @@ def demo(log_level: str, socks: str | None) -> None:
     logs.set_up(log_level, "text")
     click.echo(head(loaded))
     service = Demo(loaded)
-    running.run(running.serve(service, lambda: console.show(service.status)))
+    running.run(running.serve(service, lambda: console.show(service.status, service.client.set_mode)))
 
 
 def main() -> None:

@@ -10,6 +10,7 @@ from tandem.actions import ModeRequest, parse
 from tandem.addresses import format_host_port, parse_host_port
 from tandem.admin import AdminEndpoint
 from tandem.config import CLIENT_ADMIN_PORT, Config, LinkConfig, SocksConfig
+from tandem.connections import ConnectionTable
 from tandem.drill import Drill, Drills
 from tandem.errors import TandemError, os_error_text
 from tandem.events import EventLog
@@ -69,6 +70,9 @@ class Client:
         self.links = [self._make_link(i, link) for i, link in enumerate(self._link_configs)]
         """Its driver's; by path id."""
         self._drills = Drills(self.links)
+        self._connections = ConnectionTable()
+        self._session_since: float | None = None
+        self._outage_since: float | None = None
         self._parameters = parameters
         self._instance_id = instance_id
         self._started_at = time.monotonic()
@@ -94,7 +98,10 @@ class Client:
         )
         self.opener = Opener(self.driver, self._config.socks.fast_open)
         self._socks = SocksFrontend(
-            Remote(self.opener), _frontend_options(self._config.socks), on_closed=self._on_socks_closed
+            Remote(self.opener),
+            _frontend_options(self._config.socks),
+            on_opened=lambda request, result: self._connections.open(str(request), result),
+            on_closed=self._on_socks_closed,
         )
         self._tell_wishes()
         try:
@@ -134,6 +141,8 @@ class Client:
     def status(self) -> ClientStatus:
         """The present status."""
         status = client_status(self.driver, self._started_at)
+        status.session.age_s, status.session.outage_s = _since(self._session_since), _since(self._outage_since)
+        status.streams = self._connections.busiest()
         for link, configured in zip(status.links, self._link_configs, strict=True):
             usage = self._usage.usage(link.name)
             link.cost = configured.cost
@@ -148,11 +157,15 @@ class Client:
 
     # --- what the command line asks for ---
 
-    def _set_mode(self, body: bytes) -> dict[str, object]:
-        mode = parse(ModeRequest, body).mode
+    def set_mode(self, mode: str) -> None:
+        """`duplicate` or `adaptive`, from now on."""
         log.info("mode %s", mode)
         self._events.add("mode", state=mode)
         self.driver.set_mode(Mode[mode.upper()])
+
+    def _set_mode(self, body: bytes) -> dict[str, object]:
+        mode = parse(ModeRequest, body).mode
+        self.set_mode(mode)
         return {"mode": mode}
 
     def _drill(self, body: bytes) -> dict[str, object]:
@@ -203,8 +216,12 @@ class Client:
             log.info("%s: %s", request, error)
             tcp.reset()
             return
-        result = await Relay(tcp, opened.stream, idle_timeout=self._config.socks.idle_timeout).run()
-        _log_closed(str(request), result)
+        relay = Relay(tcp, opened.stream, idle_timeout=self._config.socks.idle_timeout)
+        self._connections.open(str(request), relay.result)
+        try:
+            _log_closed(str(request), await relay.run())
+        finally:
+            self._connections.close(relay.result)
 
     # --- links ---
 
@@ -245,6 +262,7 @@ class Client:
     # --- logs ---
 
     def _on_socks_closed(self, request: SocksRequest, result: RelayResult) -> None:
+        self._connections.close(result)
         _log_closed(str(request), result)
 
     def _on_event(self, event: ClientEvent) -> None:
@@ -253,6 +271,7 @@ class Client:
                 self._refused = None
                 log.info("session with the server is up")
                 self._events.add("session", state="up")
+                self._session_since, self._outage_since = time.monotonic(), None
             case HandshakeRefused(code) if code != self._refused:
                 self._refused = code
                 log.error("refused: %s", refusal_text(code))
@@ -268,6 +287,7 @@ class Client:
                 log.info("link %s is %s%s", name, status, f" ({reason})" if reason else "")
                 self._events.add("link", link=name, state=str(status), cause=reason)
             case OutageChanged(is_out, duration):
+                self._outage_since = time.monotonic() if is_out else None
                 if is_out:
                     log.warning("all links are down; connections are held")
                     self._events.add("outage", state="begins")
@@ -276,10 +296,15 @@ class Client:
                     self._events.add("outage", state="over", duration_s=round(duration, 1))
             case ConnectionTerminated(code, reason, is_remote):
                 level = logging.WARNING if is_remote else logging.INFO
+                self._session_since = self._outage_since = None
                 log.log(level, "session over: %s", reason or error_name(code))
                 self._events.add("session", state="over", cause=reason or error_name(code))
             case _:
                 pass
+
+
+def _since(moment: float | None) -> float | None:
+    return None if moment is None else round(time.monotonic() - moment, 1)
 
 
 def _frontend_options(section: SocksConfig) -> FrontendOptions:

@@ -53,6 +53,15 @@ class LinkStatus(BaseModel):
     """What is done to the link on purpose."""
 
 
+class StreamStatus(BaseModel):
+    """One connection that a client carries."""
+
+    target: str
+    age_s: float
+    bytes_up: int
+    bytes_down: int
+
+
 class SessionStatus(BaseModel):
     """The client's session with its server."""
 
@@ -66,6 +75,9 @@ class SessionStatus(BaseModel):
     rescued: int
     spurious: int = 0
     """Packets of this end that were sent again for nothing."""
+    age_s: float | None = None
+    outage_s: float | None = None
+    """Since when all links are down."""
 
 
 class ServerSessionStatus(SessionStatus):
@@ -84,6 +96,8 @@ class ClientStatus(BaseModel):
     mode: str
     session: SessionStatus
     links: list[LinkStatus]
+    streams: list[StreamStatus] = []
+    """The connections that have carried most."""
 
     @property
     def is_healthy(self) -> bool:

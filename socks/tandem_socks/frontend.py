@@ -43,7 +43,7 @@ IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 Authenticate = Callable[[str, str, str], Awaitable[bool]]
 """Whether a name and a password are right; last, the address that they come from."""
 
-OnClosed = Callable[[Request, RelayResult], None]
+OnRelay = Callable[[Request, RelayResult], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +65,17 @@ class SocksFrontend:
     """A listener and its clients."""
 
     def __init__(
-        self, far: FarSide, options: FrontendOptions | None = None, *, on_closed: OnClosed | None = None
+        self,
+        far: FarSide,
+        options: FrontendOptions | None = None,
+        *,
+        on_opened: OnRelay | None = None,
+        on_closed: OnRelay | None = None,
     ) -> None:
+        """`on_opened` gets the result of a connection as it grows, `on_closed` the same one at its end."""
         self._far = far
         self._options = options or FrontendOptions()
+        self._on_opened = on_opened
         self._on_closed = on_closed
         networks = self._options.allow_from
         self._listener = Listener(self._accept, admits=lambda host: admits(host, networks), limit=MAX_CONNECTIONS)
@@ -219,6 +226,8 @@ class SocksFrontend:
             raise
         read = _one_request(tcp, handshake.body) if handshake.body is not None else None
         relay = Relay(tcp, opened.stream, read=read, idle_timeout=self._options.idle_timeout)
+        if self._on_opened is not None:
+            self._on_opened(request, relay.result)
         result = await relay.run(already_sent=already_sent)
         if self._on_closed is not None:
             self._on_closed(request, result)

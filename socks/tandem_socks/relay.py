@@ -44,6 +44,11 @@ class Relay:
         self._result = RelayResult()
         self._is_over = False
 
+    @property
+    def result(self) -> RelayResult:
+        """What it has carried until now; kept up to date."""
+        return self._result
+
     async def run(self, *, already_sent: int = 0) -> RelayResult:
         """`already_sent` bytes of the TCP side went ahead. Returns when both directions are over."""
         self._result.bytes_to_stream = already_sent

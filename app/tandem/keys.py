@@ -1,0 +1,37 @@
+"""Single keys from a terminal, without Enter, as long as somebody wants them."""
+
+import asyncio
+import contextlib
+import os
+import sys
+from collections.abc import Generator
+
+
+@contextlib.contextmanager
+def pressed() -> Generator["asyncio.Queue[str]"]:
+    """A queue of keys; it stays empty where standard input is no terminal, and on Windows."""
+    keys: asyncio.Queue[str] = asyncio.Queue()
+    if sys.platform == "win32" or not sys.stdin.isatty():
+        yield keys
+        return
+    import termios
+    import tty
+
+    descriptor = sys.stdin.fileno()
+    before = termios.tcgetattr(descriptor)
+    loop = asyncio.get_running_loop()
+
+    def read() -> None:
+        data = os.read(descriptor, 64)
+        for key in data.decode(errors="ignore"):
+            keys.put_nowait(key)
+        if not data:  # the terminal is gone
+            loop.remove_reader(descriptor)
+
+    tty.setcbreak(descriptor, termios.TCSANOW)
+    loop.add_reader(descriptor, read)
+    try:
+        yield keys
+    finally:
+        loop.remove_reader(descriptor)
+        termios.tcsetattr(descriptor, termios.TCSADRAIN, before)

@@ -1,0 +1,75 @@
+"""The console, as text: compared with the pictures that are checked in."""
+
+import io
+
+import pytest
+from rich.console import Console
+
+import pictures
+from tandem.history import History, sparkline
+from tandem.screen import View, duration, rate, render
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_the_console_looks_as_it_did(width: int) -> None:
+    drawn = pictures.draw(width)
+    assert max(map(len, drawn.splitlines())) <= width
+    assert drawn == pictures.picture(width).read_text(), "python tests/pictures.py writes it anew"
+
+
+def test_colours_only_repeat_what_words_say() -> None:
+    def draw(*, colours: bool) -> str:
+        console = Console(
+            width=80, file=io.StringIO(), force_terminal=colours, color_system="standard" if colours else None
+        )
+        console.print(render(pictures.status("outage"), pictures.history("outage")))
+        assert isinstance(console.file, io.StringIO)
+        return console.file.getvalue()
+
+    coloured = draw(colours=True)
+    assert "\x1b[" in coloured
+    assert "\x1b[37" not in coloured, "white and black vanish on one background or the other"
+    assert "\x1b[30" not in coloured
+    assert "ALL LINKS ARE DOWN for 1 min 15 s" in draw(colours=False)
+
+
+def test_keys_go_through_links_and_orders() -> None:
+    view, status = View(), pictures.status()
+    seen: list[str | None] = []
+    for _ in range(4):
+        view.press("l", status)
+        seen.append(view.detail)
+    assert seen == ["wifi", "a-phone-with-a-long-name", "dsl", None]
+    for expected in ("rate", "age", "bytes"):
+        view.press("s", status)
+        assert view.sort == expected
+    view.press("x", status)
+
+
+def test_a_sparkline_is_as_high_as_its_highest() -> None:
+    assert sparkline([0, 1, 2, 4, 8]) == "▁▂▃▅█"
+    assert sparkline([0, 0]) == "▁▁"
+    assert sparkline([]) == ""
+
+
+def test_rates_of_connections_are_those_since_the_last_look() -> None:
+    history, status = History(), pictures.status()
+    history.note(status, now=0)
+    status.uptime_s += 2
+    for stream in status.streams:
+        stream.age_s += 2
+    status.streams[0].bytes_down += 1_000_000
+    history.note(status, now=2)
+    assert history.stream_rate("www.example.org:443", 3988.0) == 4_000_000
+    assert history.stream_rate("unknown", 0.0) == 0
+
+
+def test_figures() -> None:
+    assert [duration(seconds) for seconds in (0, 59.9, 61, 3661, 90_000)] == [
+        "0 s",
+        "59 s",
+        "1 min 1 s",
+        "1 h 1 min",
+        "1 d 1 h",
+    ]
+    assert [rate(bits) for bits in (0, 999, 1.5e6, 2e9)] == ["0", "999", "1.5 M", "2 G"]
