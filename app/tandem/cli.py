@@ -6,23 +6,13 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from tandem import __version__
+from tandem import __version__, options, setup_commands, watch_commands
 from tandem.errors import TandemError, UsageError
 
 if TYPE_CHECKING:
     from tandem.config import Config
     from tandem.invites import Invite
     from tandem.state import StateDirectory
-
-_CONFIG = click.option("--config", "config_file", type=click.Path(path_type=Path), help="TOML file to read.")
-_STATE = click.option(
-    "--state", type=click.Path(path_type=Path), help="Directory with the server's key and its clients."
-)
-_ADMIN = click.option("--admin", metavar="HOST:PORT", help="Admin endpoint (client 127.0.0.1:8119, server :8118).")
-_LOG_LEVEL = click.option(
-    "--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="info", show_default=True
-)
-_LOG_FORMAT = click.option("--log-format", type=click.Choice(["text", "json"]), default="text", show_default=True)
 
 LogFormat = Literal["text", "json"]
 
@@ -39,14 +29,14 @@ def cli() -> None:
 
 
 @cli.command()
-@_CONFIG
-@_STATE
+@options.CONFIG
+@options.STATE
 @click.option("--listen", multiple=True, metavar="HOST:PORT", help="UDP address; default: ports 8120 and 8121 on all.")
 @click.option("--allow", multiple=True, metavar="CIDR", help="Private network that clients may reach all the same.")
 @click.option("--forward", multiple=True, metavar="MATCH=TARGET", help="Such as web=127.0.0.1:80.")
-@_ADMIN
-@_LOG_LEVEL
-@_LOG_FORMAT
+@options.ADMIN
+@options.LOG_LEVEL
+@options.LOG_FORMAT
 def server(
     config_file: Path | None,
     state: Path | None,
@@ -80,8 +70,8 @@ def server(
 
 @cli.command()
 @click.argument("name")
-@_CONFIG
-@_STATE
+@options.CONFIG
+@options.STATE
 @click.option("--endpoint", multiple=True, metavar="HOST:PORT", help="Where clients reach this server.")
 @click.option("--replace", is_flag=True, help="Give a registered client a new key; its old invite ends.")
 @click.option("--qr", is_flag=True, help="Print a QR code too.")
@@ -121,18 +111,23 @@ def invite(
 
 
 @cli.command()
-@_CONFIG
-@_STATE
+@options.CONFIG
+@options.STATE
 def clients(config_file: Path | None, state: Path | None) -> None:
-    """List the registered clients."""
-    for client in _state_directory(config_file, state).clients():
-        click.echo(f"{client.name}\t{client.created}")
+    """List the registered clients: name, since when, last seen (UTC, to the minute)."""
+    import time
+
+    directory = _state_directory(config_file, state)
+    for client in directory.clients():
+        seen = directory.last_seen(client.name)
+        last = "never" if seen is None else time.strftime("%Y-%m-%dT%H:%MZ", time.gmtime(seen))
+        click.echo(f"{client.name}\t{client.created}\t{last}")
 
 
 @cli.command()
 @click.argument("name")
-@_CONFIG
-@_STATE
+@options.CONFIG
+@options.STATE
 def revoke(name: str, config_file: Path | None, state: Path | None) -> None:
     """Remove a client; its sessions end within two seconds."""
     _state_directory(config_file, state).remove_client(name)
@@ -141,15 +136,15 @@ def revoke(name: str, config_file: Path | None, state: Path | None) -> None:
 
 @cli.command("client")
 @click.argument("invite_source", metavar="[INVITE | @FILE | -]", required=False)
-@_CONFIG
+@options.CONFIG
 @click.option("--link", multiple=True, metavar="NAME=BIND[@HOST:PORT]", help="Such as wifi=wlan0 or dsl=192.168.1.5.")
 @click.option("--socks", metavar="HOST:PORT", help="SOCKS port; default 127.0.0.1:1080.")
 @click.option("--listen", multiple=True, metavar="[HOST:]PORT=FORWARD", help="Local port of a forward of the server.")
 @click.option("--mode", metavar="duplicate|adaptive", help="How the links are used.")
 @click.option("--no-console", is_flag=True, help="Logs only.")
-@_ADMIN
-@_LOG_LEVEL
-@_LOG_FORMAT
+@options.ADMIN
+@options.LOG_LEVEL
+@options.LOG_FORMAT
 def client_command(
     invite_source: str | None,
     config_file: Path | None,
@@ -215,93 +210,7 @@ def connect(host: str, port: int, proxy: str) -> None:
 
 
 @cli.command()
-@click.option("--json", "as_json", is_flag=True, help="The whole status, for programs.")
-@click.option("--watch", is_flag=True, help="Again each second, until Ctrl-C.")
-@_ADMIN
-def status(as_json: bool, watch: bool, admin: str | None) -> None:
-    """Show what a running client or server does; exit code 1 where it is not healthy."""
-    from tandem.status_command import show_status
-
-    sys.exit(show_status(admin, as_json=as_json, watch=watch))
-
-
-@cli.command()
-@click.argument("wanted", metavar="duplicate|adaptive", type=click.Choice(["duplicate", "adaptive"]))
-@_ADMIN
-def mode(wanted: str, admin: str | None) -> None:
-    """Change how a running client uses its links, both ways and at once; connections stay.
-
-    \b
-    duplicate  everything on every link: nothing to lose, and twice the data
-    adaptive   what somebody waits for on every link, downloads spread over all of them
-    """
-    from tandem import admin_client
-
-    admin_client.ask(admin_client.places(admin)[:1], "/mode", {"mode": wanted})
-    click.echo(f"mode {wanted}")
-
-
-@cli.command()
-@click.argument("link")
-@click.argument("what", nargs=-1, required=True)
-@_ADMIN
-def drill(link: str, what: tuple[str, ...], admin: str | None) -> None:
-    """Make a link of a running client bad for a while, to see that nothing breaks.
-
-    \b
-    tandem drill wifi loss=20% delay=80ms for=60s    each way; also jitter=10ms rate=5Mbit/s
-    tandem drill wifi down                           for a minute, unless for= says otherwise
-    tandem drill wifi off                            ends it
-    """
-    from tandem import admin_client
-    from tandem.drill import parse_drill
-
-    wanted = parse_drill(link, what)
-    admin_client.ask(admin_client.places(admin)[:1], "/drill", wanted.model_dump())
-    click.echo(f"{link}: {wanted} for {wanted.duration:.0f} s" if wanted.is_on else f"{link}: the drill is over")
-
-
-@cli.command()
-@click.option("--socks", metavar="HOST:PORT", help="SOCKS port of the client, where it is not 127.0.0.1:1080.")
-@click.option("--last", default=50, show_default=True, type=click.IntRange(min=1), help="How many.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a line, for programs.")
-def events(socks: str | None, last: int, as_json: bool) -> None:
-    """What happened to this machine's client: links that came and went, and why. It need not run."""
-    from collections import deque
-
-    from tandem.addresses import parse_host_port
-    from tandem.events import read
-    from tandem.state import events_file
-
-    _, port = parse_host_port(socks or "127.0.0.1:1080", what="--socks")
-    path = events_file(port)
-    try:
-        found = deque(read(path), maxlen=last)
-    except OSError as error:
-        raise TandemError(f"{path}: {error.strerror}", "the client may run as another user") from error
-    if not found:
-        raise TandemError(f"no events in {path}", "--socks HOST:PORT names the client by its SOCKS port")
-    for event in found:
-        click.echo(event.model_dump_json(exclude_none=True) if as_json else str(event))
-
-
-@cli.command()
-def password() -> None:
-    """Ask for a password and print its hash, for [[socks.user]] in the client's configuration.
-
-    \b
-    [[socks.user]]
-    name = "anna"
-    password = "scrypt$16384$..."
-    """
-    from tandem.passwords import hash_password
-
-    given = click.prompt("Password", hide_input=True, confirmation_prompt=True, err=True)
-    click.echo(hash_password(given))
-
-
-@cli.command()
-@_LOG_LEVEL
+@options.LOG_LEVEL
 @click.option("--socks", metavar="HOST:PORT", help="SOCKS port; default 127.0.0.1:1080.")
 def demo(log_level: str, socks: str | None) -> None:
     """Client, server and two bad links in one process, with the console."""
@@ -315,10 +224,14 @@ def demo(log_level: str, socks: str | None) -> None:
     running.run(running.serve(service, lambda: console.show(service.status, service.client.set_mode)))
 
 
+for _command in (*watch_commands.COMMANDS, *setup_commands.COMMANDS):
+    cli.add_command(_command)
+
+
 def main() -> None:
     """Entry point: maps what goes wrong to a message and an exit code."""
     try:
-        cli.main(standalone_mode=False)
+        cli.main(prog_name="tandem", standalone_mode=False)
     except TandemError as error:
         _complain(str(error), error.hint)
         sys.exit(error.exit_code)

@@ -5,6 +5,8 @@ All mistakes are reported at once, each with its place, the value, and what is a
 
 import ipaddress
 import os
+import sys
+import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -247,6 +249,14 @@ class RuleConfig(_Section):
         return self
 
 
+class ClientConfig(_Section):
+    """Other limits for some of a server's clients; the first that fits counts."""
+
+    name: str = Field(min_length=1, description="the client's name, * for any text")
+    max_streams: int | None = Field(default=None, ge=1, description="default: that of [server]")
+    max_new_streams: float | None = Field(default=None, gt=0, description="default: that of [server]")
+
+
 class Config(BaseSettings):
     """Everything that can be set."""
 
@@ -259,12 +269,13 @@ class Config(BaseSettings):
     )
 
     mode: Literal["duplicate", "adaptive"] = Field(default="adaptive", description="how the links are used")
-    invite: SecretStr | None = None
+    invite: SecretStr | None = Field(default=None, description="client: a secret; the file must be its owner's alone")
     link: list[LinkConfig] = []
     listen: list[ListenConfig] = []
     socks: SocksConfig = SocksConfig()
     admin: AdminConfig = AdminConfig()
     server: ServerConfig = ServerConfig()
+    client: list[ClientConfig] = []
     rule: list[RuleConfig] = []
     forward: list[ForwardConfig] = []
 
@@ -272,12 +283,14 @@ class Config(BaseSettings):
     def _distinct(self) -> "Config":
         for what, values in (
             ("link: name", [link.name for link in self.link]),
+            ("link: bind", [link.bind for link in self.link]),
             ("listen: port", [str(listen.port) for listen in self.listen]),
             ("forward: match", [forward.match for forward in self.forward]),
         ):
             twice = {value for value in values if values.count(value) > 1}
             if twice:
-                raise ValueError(f"{what} {', '.join(sorted(twice))} is there twice")
+                hint = "; two links need two addresses or interfaces" if what == "link: bind" else ""
+                raise ValueError(f"{what} {', '.join(sorted(twice))} is there twice{hint}")
         return self
 
     @classmethod
@@ -302,6 +315,11 @@ def default_file() -> Path | None:
     return next((path for path in candidates if path.is_file()), None)
 
 
+def file_in_use() -> Path | None:
+    """The file that was read last."""
+    return _file_in_use
+
+
 def load(file: Path | None = None, options: Mapping[str, Any] | None = None) -> Config:
     """Reads all sources. Raises UsageError with every mistake in it."""
     global _file_in_use  # pydantic-settings builds its sources in a class method
@@ -318,7 +336,19 @@ def load(file: Path | None = None, options: Mapping[str, Any] | None = None) -> 
     except ValueError as error:  # tomllib
         raise UsageError(f"{_file_in_use}: {error}", "the file must be TOML") from None
     _check_environment()
+    if _file_in_use is not None:
+        _check_secrets(_file_in_use)
     return config
+
+
+def _check_secrets(file: Path) -> None:
+    """A file that holds a secret is its owner's alone."""
+    if sys.platform == "win32" or not file.stat().st_mode & 0o077:
+        return
+    content = tomllib.loads(file.read_text())
+    held = [name for name, section in (("invite", content), ("token", content.get("admin", {}))) if name in section]
+    if held:
+        raise UsageError(f"{file}: others can read the {' and the '.join(held)} in it", f"chmod 600 {file}")
 
 
 def _check_environment() -> None:

@@ -3,9 +3,11 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 
+from tandem.config import ClientConfig
 from tandem.failures import Failure, Hop
 from tandem_socks import Reply
 
@@ -36,16 +38,23 @@ class ClientLimits:
         self._usage: dict[str, _Usage] = {}
         """Of clients that are registered: there are as many names as the owner has given."""
 
-    def configure(self, max_streams: int, max_new_streams: float) -> None:
+    def configure(self, max_streams: int, max_new_streams: float, exceptions: Sequence[ClientConfig] = ()) -> None:
         """Other limits from now on; what is open stays."""
-        self._max_streams = max_streams
-        self._interval = 1 / max_new_streams
+        self._max_streams, self._max_new_streams = max_streams, max_new_streams
+        self._exceptions = tuple(exceptions)
+
+    def of(self, client: str) -> tuple[int, float]:
+        """A client's `max_streams` and `max_new_streams`."""
+        own = next((item for item in self._exceptions if fnmatchcase(client, item.name)), None)
+        if own is None:
+            return self._max_streams, self._max_new_streams
+        return own.max_streams or self._max_streams, own.max_new_streams or self._max_new_streams
 
     @contextlib.contextmanager
     def stream(self, client: str) -> Generator[None]:
         """Holds one of the client's streams. Raises Failure where it has too many."""
         usage = self._usage.setdefault(client, _Usage())
-        if usage.open >= self._max_streams:
+        if usage.open >= self.of(client)[0]:
             raise _too_much(f"{client} has {usage.open} connections open, as many as a client may have (max_streams)")
         usage.open += 1
         try:
@@ -72,7 +81,7 @@ class ClientLimits:
         wait = due_at - now
         if wait > MAX_WAIT:
             raise _too_much(f"{client} opens connections faster than a client may (max_new_streams)")
-        usage.due_at = due_at + self._interval
+        usage.due_at = due_at + 1 / self.of(client)[1]
         if wait > 0:
             await asyncio.sleep(wait)
 

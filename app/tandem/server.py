@@ -26,6 +26,9 @@ from tandem_transport.events import ConnectionTerminated, Event, PathStatusChang
 log = logging.getLogger("tandem.server")
 
 _REQUEST_TIMEOUT = 10.0
+_SEEN_INTERVAL = 60.0
+"""Seconds between two notes of who is there."""
+
 _POLL_INTERVAL = 1.0
 """Seconds between two looks at the state directory."""
 
@@ -47,7 +50,7 @@ class Server:
         self._is_draining = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._background: list[asyncio.Task[None]] = []
-        self._started_at = time.monotonic()
+        self._started_at = self._seen_at = time.monotonic()
         self.driver: ServerDriver
         self._registry: ClientRegistry
         self._admin: AdminEndpoint | None = None
@@ -60,7 +63,7 @@ class Server:
             self._registry.lookup,
             accept=self._accept,
             on_event=self._on_event,
-            on_started=_log_start,
+            on_started=self._on_started,
         )
         await self._bind()
         await self._start_admin()
@@ -121,6 +124,13 @@ class Server:
         while True:
             await asyncio.sleep(_POLL_INTERVAL)
             self._read_clients()
+            self._note_seen()
+
+    def _note_seen(self) -> None:
+        if time.monotonic() - self._seen_at >= _SEEN_INTERVAL:
+            self._seen_at = time.monotonic()
+            for name in {session.client_name for session in self.driver.sessions}:
+                self._state.note_seen(name)
 
     def _read_clients(self) -> None:
         try:
@@ -155,13 +165,17 @@ class Server:
         self._resolver.configure(
             {name: tuple(hosts) for name, hosts in section.hosts.items()}, cache_seconds=section.dns_cache
         )
-        self._limits.configure(section.max_streams, section.max_new_streams)
+        self._limits.configure(section.max_streams, section.max_new_streams, config.client)
         guard = AddressGuard(ipaddress.ip_network(network) for network in section.allow)
         access = Access(Rules(config.rule, config.forward), self._resolver, guard, may_dial=section.dial)
         sources = tuple(section.source)
         return StreamService(access, Dialer(sources), self._limits, sources=sources, bind=section.bind)
 
     # --- logs ---
+
+    def _on_started(self, session: Session) -> None:
+        log.info("%s: session started", session.client_name)
+        self._state.note_seen(session.client_name)
 
     def _on_event(self, session: Session, event: Event) -> None:
         match event:
@@ -170,9 +184,6 @@ class Server:
             case ConnectionTerminated(code, reason, is_remote):
                 who = "the client" if is_remote else "us"
                 log.info("%s: session closed by %s: %s", session.client_name, who, reason or error_name(code))
+                self._state.note_seen(session.client_name)
             case _:
                 pass
-
-
-def _log_start(session: Session) -> None:
-    log.info("%s: session started", session.client_name)

@@ -46,6 +46,7 @@ class StateDirectory:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._clients = path / "clients"
+        self._seen = path / "seen"
 
     def server_key(self) -> bytes:
         """The server's private key, made on first use. Raises TandemError."""
@@ -91,6 +92,20 @@ class StateDirectory:
             known = ", ".join(client.name for client in self.clients()) or "none"
             raise UsageError(f"no client {name!r} in {self.path}", f"registered: {known}")
         path.unlink()
+        (self._seen / name).unlink(missing_ok=True)
+
+    def note_seen(self, name: str) -> None:
+        """A client has a session now. What cannot be written is not told, and does no harm."""
+        with contextlib.suppress(OSError):
+            self._seen.mkdir(mode=0o700, parents=True, exist_ok=True)
+            (self._seen / name).touch(mode=0o600)
+
+    def last_seen(self, name: str) -> float | None:
+        """Seconds since the epoch, None for never."""
+        try:
+            return (self._seen / name).stat().st_mtime
+        except OSError:
+            return None
 
     def stamp(self) -> tuple[tuple[str, int, int], ...]:
         """Changes whenever a client is added, replaced or removed."""

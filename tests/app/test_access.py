@@ -8,7 +8,7 @@ import pytest
 
 from tandem.access import Access, Route
 from tandem.address_guard import AddressGuard
-from tandem.config import ForwardConfig, RuleConfig
+from tandem.config import ClientConfig, ForwardConfig, RuleConfig
 from tandem.dialer import Dialer
 from tandem.failures import Failure, Hop
 from tandem.limits import ClientLimits
@@ -318,6 +318,15 @@ async def test_a_client_that_opens_too_fast_waits_and_is_refused_in_the_end(monk
     with pytest.raises(Failure, match="max_new_streams"):
         await made.wait_turn("a")
     await made.wait_turn("b")
+
+
+def test_some_clients_have_limits_of_their_own() -> None:
+    made = ClientLimits(max_streams=10, max_new_streams=5)
+    made.configure(10, 5, [ClientConfig(name="kid-*", max_streams=2), ClientConfig(name="*", max_new_streams=7)])
+    assert made.of("kid-1") == (2, 5)
+    assert made.of("anna") == (10, 7)
+    with made.stream("kid-1"), made.stream("kid-1"), pytest.raises(Failure), made.stream("kid-1"):
+        pass
 
 
 # --- dialing ---

@@ -12,7 +12,13 @@ def environment(tmp_path: Path) -> dict[str, str]:
     return {"XDG_CONFIG_HOME": str(tmp_path), "XDG_RUNTIME_DIR": str(tmp_path / "run"), "HOME": str(tmp_path)}
 
 
-@pytest.mark.parametrize("command", ["server", "invite", "clients", "revoke", "client", "connect", "status", "demo"])
+COMMANDS = [
+    *("server", "invite", "clients", "revoke", "client", "connect", "status", "demo"),
+    *("mode", "drill", "events", "password", "config", "completion"),
+]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_has_help(command: str) -> None:
     done = run_tandem(command, "--help")
     assert done.returncode == 0
@@ -112,3 +118,38 @@ def test_connect_without_a_client(environment: dict[str, str]) -> None:
 def test_a_wrong_option_is_a_usage_error() -> None:
     assert run_tandem("client", "--nonsense").returncode == 2
     assert run_tandem("nonsense").returncode == 2
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_shells_complete_commands(shell: str) -> None:
+    done = run_tandem("completion", shell)
+    assert done.returncode == 0
+    assert "_TANDEM_COMPLETE" in done.stdout
+    asked = run_tandem(environment={"_TANDEM_COMPLETE": "bash_complete", "COMP_WORDS": "tandem cl", "COMP_CWORD": "1"})
+    assert asked.stdout.splitlines() == ["plain,client", "plain,clients"]
+
+
+def test_a_configuration_is_checked_and_told_without_its_secrets(tmp_path: Path, environment: dict[str, str]) -> None:
+    file = tmp_path / "tandem.toml"
+    links = '[[link]]\nname = "a"\nbind = "eth0"\n[[link]]\nname = "b"\nbind = "usb*"\n'
+    file.write_text('mode = "duplicate"\n[admin]\ntoken = "hunter2"\n' + links)
+    shared = run_tandem("config", "check", "--config", str(file), environment=environment)
+    assert (shared.returncode, f"hint: chmod 600 {file}" in shared.stderr) == (2, True), shared.stderr
+    file.chmod(0o600)
+    done = run_tandem("config", "check", "--config", str(file), environment=environment)
+    assert done.returncode == 0, done.stderr
+    assert f"# {file}: in order" in done.stdout
+    for text in ('mode = "duplicate"', 'token = "***"', '[[link]]\nname = "a"\nbind = "eth0"', 'bind = "usb*"'):
+        assert text in done.stdout
+    assert "hunter2" not in done.stdout + done.stderr
+    again = tmp_path / "again.toml"
+    again.write_text(done.stdout)
+    again.chmod(0o600)
+    assert run_tandem("config", "check", "--config", str(again), environment=environment).returncode == 0
+
+
+def test_the_reference_is_up_to_date() -> None:
+    """`tandem config reference > docs/configuration-reference.md`."""
+    done = run_tandem("config", "reference")
+    path = Path(__file__).parent.parent.parent / "docs" / "configuration-reference.md"
+    assert done.stdout == path.read_text()

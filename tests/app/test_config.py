@@ -82,6 +82,10 @@ def test_all_mistakes_at_once_with_place_value_and_what_is_accepted(tmp_path: Pa
         ("[socks", "bad.toml: "),
         ('[socks]\nlisten = "0.0.0.0:1080"', "would be open to everybody"),
         ('[[link]]\nname="a"\nbind="x"\n[[link]]\nname="a"\nbind="y"', "link: name a is there twice"),
+        ('[[link]]\nname="a"\nbind="x"\n[[link]]\nname="b"\nbind="x"', "link: bind x is there twice; two links need"),
+        ('[[link]]\nname="a"\nbind="x"\ndaily_cap="5"', r"link\[0\].daily_cap: '5' is not an amount of data; accepted"),
+        ('[[link]]\nname="a"\nbind="x"\ncots="metered"', r"link\[0\].cots: unknown key, did you mean `cost`"),
+        ('[[rule]]\naction="deny"\nmatch="*.example.org"', r"has no port, so it is the name of a forward"),
     ],
 )
 def test_single_mistakes(text: str, message: str, tmp_path: Path) -> None:

@@ -44,6 +44,16 @@ def test_clients_are_registered_replaced_and_removed(tmp_path: Path) -> None:
     assert caught.value.hint == "registered: none"
 
 
+def test_when_a_client_was_last_seen_is_kept_as_long_as_it_is_registered(tmp_path: Path) -> None:
+    state = StateDirectory(tmp_path)
+    state.add_client("laptop", b"1" * 32, replace=False)
+    assert state.last_seen("laptop") is None
+    state.note_seen("laptop")
+    assert state.last_seen("laptop") is not None
+    state.remove_client("laptop")
+    assert state.last_seen("laptop") is None
+
+
 @pytest.mark.parametrize("name", ["", "../x", "a b", "ü", "x" * 65, ".hidden"])
 def test_bad_client_names(name: str, tmp_path: Path) -> None:
     with pytest.raises(UsageError):

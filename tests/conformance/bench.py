@@ -276,7 +276,7 @@ def failed(code: int) -> bytes:
 
 def _client_config(setup: Setup) -> Config:
     options: dict[str, Any] = {
-        "link": [LinkConfig(name="a", bind="127.0.0.1"), LinkConfig(name="b", bind="127.0.0.1")],
+        "link": [LinkConfig(name="a", bind="127.0.0.1"), LinkConfig(name="b", bind="127.0.0.2")],
         "socks": {"listen": f"127.0.0.1:{free_port()}", "fast_open": setup.fast_open},
         "admin": {"listen": f"127.0.0.1:{free_port()}"},
     }

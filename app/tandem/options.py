@@ -1,0 +1,15 @@
+"""Options that several commands have."""
+
+from pathlib import Path
+
+import click
+
+CONFIG = click.option("--config", "config_file", type=click.Path(path_type=Path), help="TOML file to read.")
+STATE = click.option(
+    "--state", type=click.Path(path_type=Path), help="Directory with the server's key and its clients."
+)
+ADMIN = click.option("--admin", metavar="HOST:PORT", help="Admin endpoint (client 127.0.0.1:8119, server :8118).")
+LOG_LEVEL = click.option(
+    "--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="info", show_default=True
+)
+LOG_FORMAT = click.option("--log-format", type=click.Choice(["text", "json"]), default="text", show_default=True)

@@ -1,0 +1,73 @@
+"""Commands that help to set Tandem up."""
+
+from pathlib import Path
+
+import click
+
+from tandem import options
+
+
+@click.command()
+def password() -> None:
+    """Ask for a password and print its hash, for [[socks.user]] in the client's configuration.
+
+    \b
+    [[socks.user]]
+    name = "anna"
+    password = "scrypt$16384$..."
+    """
+    from tandem.passwords import hash_password
+
+    given = click.prompt("Password", hide_input=True, confirmation_prompt=True, err=True)
+    click.echo(hash_password(given))
+
+
+@click.group("config")
+def config_group() -> None:
+    """Check a configuration, or read what can be set."""
+
+
+@config_group.command()
+@options.CONFIG
+def check(config_file: Path | None) -> None:
+    """Say what is wrong with the configuration, all of it at once, or what it means; secrets are masked.
+
+    \b
+    tandem config check --config tandem.toml
+    """
+    from tandem import config
+    from tandem.config_reference import as_toml
+
+    loaded = config.load(config_file)
+    click.echo(f"# {config.file_in_use() or 'no file: defaults and environment'}: in order")
+    click.echo(as_toml(loaded))
+
+
+@config_group.command()
+def reference() -> None:
+    """All keys with their types, defaults and meanings."""
+    from tandem.config_reference import markdown
+
+    click.echo(markdown())
+
+
+@click.command()
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def completion(shell: str) -> None:
+    """Print the completion of a shell.
+
+    \b
+    tandem completion bash > ~/.local/share/bash-completion/completions/tandem
+    tandem completion zsh  > a file named _tandem in a directory of $fpath
+    tandem completion fish > ~/.config/fish/completions/tandem.fish
+    """
+    from click.shell_completion import get_completion_class
+
+    from tandem.cli import cli
+
+    kind = get_completion_class(shell)
+    assert kind is not None
+    click.echo(kind(cli, {}, "tandem", "_TANDEM_COMPLETE").source())
+
+
+COMMANDS = (password, config_group, completion)

@@ -1,0 +1,82 @@
+"""Commands that look at a running Tandem, or tell it something."""
+
+import sys
+
+import click
+
+from tandem import options
+from tandem.errors import TandemError
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="The whole status, for programs.")
+@click.option("--watch", is_flag=True, help="Again each second, until Ctrl-C.")
+@options.ADMIN
+def status(as_json: bool, watch: bool, admin: str | None) -> None:
+    """Show what a running client or server does; exit code 1 where it is not healthy."""
+    from tandem.status_command import show_status
+
+    sys.exit(show_status(admin, as_json=as_json, watch=watch))
+
+
+@click.command()
+@click.argument("wanted", metavar="duplicate|adaptive", type=click.Choice(["duplicate", "adaptive"]))
+@options.ADMIN
+def mode(wanted: str, admin: str | None) -> None:
+    """Change how a running client uses its links, both ways and at once; connections stay.
+
+    \b
+    duplicate  everything on every link: nothing to lose, and twice the data
+    adaptive   what somebody waits for on every link, downloads spread over all of them
+    """
+    from tandem import admin_client
+
+    admin_client.ask(admin_client.places(admin)[:1], "/mode", {"mode": wanted})
+    click.echo(f"mode {wanted}")
+
+
+@click.command()
+@click.argument("link")
+@click.argument("what", nargs=-1, required=True)
+@options.ADMIN
+def drill(link: str, what: tuple[str, ...], admin: str | None) -> None:
+    """Make a link of a running client bad for a while, to see that nothing breaks.
+
+    \b
+    tandem drill wifi loss=20% delay=80ms for=60s    each way; also jitter=10ms rate=5Mbit/s
+    tandem drill wifi down                           for a minute, unless for= says otherwise
+    tandem drill wifi off                            ends it
+    """
+    from tandem import admin_client
+    from tandem.drill import parse_drill
+
+    wanted = parse_drill(link, what)
+    admin_client.ask(admin_client.places(admin)[:1], "/drill", wanted.model_dump())
+    click.echo(f"{link}: {wanted} for {wanted.duration:.0f} s" if wanted.is_on else f"{link}: the drill is over")
+
+
+@click.command()
+@click.option("--socks", metavar="HOST:PORT", help="SOCKS port of the client, where it is not 127.0.0.1:1080.")
+@click.option("--last", default=50, show_default=True, type=click.IntRange(min=1), help="How many.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line, for programs.")
+def events(socks: str | None, last: int, as_json: bool) -> None:
+    """What happened to this machine's client: links that came and went, and why. It need not run."""
+    from collections import deque
+
+    from tandem.addresses import parse_host_port
+    from tandem.events import read
+    from tandem.state import events_file
+
+    _, port = parse_host_port(socks or "127.0.0.1:1080", what="--socks")
+    path = events_file(port)
+    try:
+        found = deque(read(path), maxlen=last)
+    except OSError as error:
+        raise TandemError(f"{path}: {error.strerror}", "the client may run as another user") from error
+    if not found:
+        raise TandemError(f"no events in {path}", "--socks HOST:PORT names the client by its SOCKS port")
+    for event in found:
+        click.echo(event.model_dump_json(exclude_none=True) if as_json else str(event))
+
+
+COMMANDS = (status, mode, drill, events)
