@@ -1,14 +1,14 @@
 """What the command line can ask of a running client, over the admin endpoint."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from tandem.errors import UsageError
 
-Action = Callable[[bytes], dict[str, object]]
-"""Takes a JSON body, returns what is answered. Raises UsageError."""
+Action = Callable[[bytes], Awaitable[dict[str, object]]]
+"""Takes a JSON body, returns what is answered. Raises TandemError."""
 
 Actions = Mapping[str, Action]
 """By the last part of the path that they are posted to."""

@@ -14,7 +14,7 @@ from tandem import metrics, runtime
 from tandem.actions import Actions
 from tandem.addresses import format_host_port, is_loopback, parse_host_port
 from tandem.config import AdminConfig
-from tandem.errors import TandemError, UsageError, os_error_text
+from tandem.errors import TandemError, os_error_text
 from tandem.status import Status
 
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -105,8 +105,8 @@ class AdminEndpoint:
         if action is None:
             return _error(404, "there is no such action here")
         try:
-            return web.json_response(action(await request.read()))
-        except UsageError as error:
+            return web.json_response(await action(await request.read()))
+        except TandemError as error:
             return web.json_response({"error": str(error), "hint": error.hint}, status=400)
 
     def _check_token(self, request: web.Request) -> None:

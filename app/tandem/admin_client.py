@@ -22,24 +22,26 @@ def places(admin: str | None) -> list[Place]:
     return [("127.0.0.1", CLIENT_ADMIN_PORT), ("127.0.0.1", SERVER_ADMIN_PORT)]
 
 
-def ask(tried: list[Place], path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+def ask(
+    tried: list[Place], path: str, body: dict[str, Any] | None = None, *, timeout: float = _TIMEOUT
+) -> dict[str, Any]:
     """The JSON answer of the first place that answers: GET, or POST where there is a body. Raises TandemError."""
     for place in tried:
-        answer = _ask(place, path, body)
+        answer = _ask(place, path, body, timeout)
         if answer is not None:
             return answer
     where = " or ".join(format_host_port(*place) for place in tried)
     raise TandemError(f"no Tandem answers at {where}", "is it running? --admin HOST:PORT names its admin endpoint")
 
 
-def _ask(place: Place, path: str, body: dict[str, Any] | None) -> dict[str, Any] | None:
+def _ask(place: Place, path: str, body: dict[str, Any] | None, timeout: float) -> dict[str, Any] | None:
     """None where nothing listens there."""
     headers = {"Authorization": f"Bearer {runtime.find_token(place[1]) or ''}", "Content-Type": "application/json"}
     data = None if body is None else json.dumps(body).encode()
     request = urllib.request.Request(f"http://{format_host_port(*place)}{path}", data, headers)
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
-        with opener.open(request, timeout=_TIMEOUT) as answer:
+        with opener.open(request, timeout=timeout) as answer:
             return cast("dict[str, Any]", json.load(answer))
     except urllib.error.HTTPError as error:
         if error.code == 400:  # what was asked makes no sense there

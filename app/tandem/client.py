@@ -5,8 +5,8 @@ import ipaddress
 import logging
 import time
 
-from tandem import __version__
-from tandem.actions import ModeRequest, parse
+from tandem import __version__, speedtest
+from tandem.actions import Actions, ModeRequest, parse
 from tandem.addresses import format_host_port, parse_host_port
 from tandem.admin import AdminEndpoint
 from tandem.config import CLIENT_ADMIN_PORT, Config, LinkConfig, SocksConfig
@@ -14,6 +14,7 @@ from tandem.connections import ConnectionTable
 from tandem.drill import Drill, Drills
 from tandem.errors import TandemError, os_error_text
 from tandem.events import EventLog
+from tandem.failures import Failure
 from tandem.invites import Invite
 from tandem.links import follows_interfaces, make_link, planned_links, wishes
 from tandem.opener import Opener
@@ -31,6 +32,7 @@ from tandem_transport import (
     HandshakeRefused,
     HandshakeUnanswered,
     Mode,
+    TransportError,
     TransportParameters,
     error_name,
 )
@@ -71,6 +73,7 @@ class Client:
         """Its driver's; by path id."""
         self._drills = Drills(self.links)
         self._connections = ConnectionTable()
+        self._is_testing = False
         self._session_since: float | None = None
         self._outage_since: float | None = None
         self._parameters = parameters
@@ -163,21 +166,37 @@ class Client:
         self._events.add("mode", state=mode)
         self.driver.set_mode(Mode[mode.upper()])
 
-    def _set_mode(self, body: bytes) -> dict[str, object]:
+    async def _set_mode(self, body: bytes) -> dict[str, object]:
         mode = parse(ModeRequest, body).mode
         self.set_mode(mode)
         return {"mode": mode}
 
-    def _drill(self, body: bytes) -> dict[str, object]:
+    async def _drill(self, body: bytes) -> dict[str, object]:
         drill = parse(Drill, body)
         self._drills.begin(drill)
         self._events.add("drill", link=drill.link, state="begins" if drill.is_on else "ends", cause=str(drill))
         return {"link": drill.link, "drill": self._drills.on(drill.link)}
 
+    async def _speedtest(self, body: bytes) -> dict[str, object]:
+        if self._is_testing:
+            raise TandemError("a speedtest is under way already")
+        self._is_testing = True
+        log.info("speedtest begins; each link is used alone for a while")
+        try:
+            found = await speedtest.run(self.opener, [link.name for link in self.links], self.driver.set_wishes)
+            self._tell_wishes()
+            found.append(await speedtest.measure(self.opener, "all together"))
+        except (Failure, TransportError, EOFError) as error:
+            raise TandemError(f"speedtest: {error}", "it needs a session: see `tandem status`") from error
+        finally:
+            self._is_testing = False
+            self._tell_wishes()
+        return {"speeds": [speed.model_dump() for speed in found]}
+
     # --- listening ---
 
     async def _listen(self) -> None:
-        actions = {"mode": self._set_mode, "drill": self._drill}
+        actions: Actions = {"mode": self._set_mode, "drill": self._drill, "speedtest": self._speedtest}
         self._admin = AdminEndpoint.configured(self._config.admin, CLIENT_ADMIN_PORT, self.status, actions)
         await self._admin.start()
         host, port = parse_host_port(self._config.socks.listen, what="socks")

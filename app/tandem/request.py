@@ -26,6 +26,8 @@ class Kind(IntEnum):
     """A port at the server that waits for one connection from this host."""
     UDP = 4
     """A UDP port at the server; host and port say nothing."""
+    SPEEDTEST = 5
+    """Zeros from the server (host `down`), or counts of what it gets (`up`)."""
 
 
 SUFFIX = ".forward"
@@ -51,6 +53,8 @@ class Request:
     def __str__(self) -> str:
         if self.kind is Kind.UDP:
             return "udp"
+        if self.kind is Kind.SPEEDTEST:
+            return f"speedtest {self.host}"
         return _PREFIX[self.kind] + (f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}")
 
     def encode(self) -> bytes:

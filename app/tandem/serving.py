@@ -7,6 +7,7 @@ import time
 from collections.abc import Awaitable, Coroutine
 from typing import Any
 
+from tandem import speedtest
 from tandem.access import Access
 from tandem.bound_port import Admits, BoundPort
 from tandem.dialer import DIAL_TIMEOUT, Dialed, Dialer
@@ -79,6 +80,9 @@ class StreamService:
                         await self._serve_bind(session, stream, request)
                     case Kind.UDP:
                         await self._serve_udp(session, stream)
+                    case Kind.SPEEDTEST:
+                        await stream.write(Answer(Reply.SUCCEEDED).encode())
+                        await speedtest.serve(stream, request.host)
         except Failure as failure:
             log.info("%s: %s: %s", client, request, failure)
             await self._say(stream, failure)

@@ -7,6 +7,9 @@ import click
 from tandem import options
 from tandem.errors import TandemError
 
+_SPEEDTEST_LIMIT = 600.0
+"""Seconds; many links take a while."""
+
 
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="The whole status, for programs.")
@@ -79,4 +82,26 @@ def events(socks: str | None, last: int, as_json: bool) -> None:
         click.echo(event.model_dump_json(exclude_none=True) if as_json else str(event))
 
 
-COMMANDS = (status, mode, drill, events)
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@options.ADMIN
+def speedtest(as_json: bool, admin: str | None) -> None:
+    """Measure a running client's session: each link alone, then all together, both directions.
+
+    Takes ten seconds for each link, and ten more; other connections feel it.
+    """
+    import json
+
+    from tandem import admin_client
+
+    places = admin_client.places(admin)[:1]
+    found = admin_client.ask(places, "/speedtest", {}, timeout=_SPEEDTEST_LIMIT)["speeds"]
+    if as_json:
+        click.echo(json.dumps(found))
+        return
+    click.echo(f"{'':20} {'down Mbit/s':>12} {'up Mbit/s':>12}")
+    for speed in found:
+        click.echo(f"{speed['link']:20} {speed['down_bps'] / 1e6:12.1f} {speed['up_bps'] / 1e6:12.1f}")
+
+
+COMMANDS = (status, mode, drill, events, speedtest)

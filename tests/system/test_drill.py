@@ -1,5 +1,6 @@
 """A drill on a running client, and what the status says of it. Real processes."""
 
+import json
 import shutil
 import threading
 
@@ -39,6 +40,24 @@ def test_a_link_is_drilled_while_a_download_goes_on(pair: Pair, target: Target) 
     assert drill(pair, "b", "loss=20")[0] == 2
     thread.join()
     assert len(done[0].stdout) == 400 * 65536  # type: ignore[attr-defined]
+
+
+def test_a_speedtest_of_each_link_and_of_both(pair: Pair, gates: list[Gate]) -> None:
+    pair.start_server()
+    named = zip("ab", ("127.0.0.2", "127.0.0.3"), gates, strict=True)
+    links = [item for name, host, gate in named for item in ("--link", f"{name}={host}@127.0.0.1:{gate.port}")]
+    pair.start_client(pair.invite(), *links)
+    assert drill(pair, "b", "rate=2Mbit/s", "for=10m")[0] == 0
+    place = ("--admin", f"127.0.0.1:{pair.client_admin}")
+    done = run_tandem("speedtest", "--json", *place, environment=pair.environment, limit=200)
+    assert done.returncode == 0, done.stderr
+    a, b, both = json.loads(done.stdout)
+    assert (a["link"], b["link"], both["link"]) == ("a", "b", "all together")
+    for direction in ("down_bps", "up_bps"):
+        assert 0 < b[direction] < 2.2e6, "its own rate, and nothing of the other link"
+        assert a[direction] > 4e6
+        assert both[direction] > 4e6
+    assert pair.session_state() == "up"
 
 
 def test_the_figures_of_a_link_are_true(pair: Pair, gates: list[Gate], target: Target) -> None:

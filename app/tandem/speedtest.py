@@ -1,0 +1,148 @@
+"""How much goes through the session: over each link alone, and over all together, in both directions.
+
+The server's side sends zeros ("down"), or counts what comes and says so ten times a second ("up"). A
+link is alone while all others are backups.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+
+from pydantic import BaseModel
+
+from tandem.opener import Opener
+from tandem.request import Kind, Request
+from tandem_transport import PathUse, PathWish
+from tandem_transport.driver import Stream
+
+DURATION = 4.0
+"""Seconds for each direction of each test."""
+
+_WARM_UP = 1.5
+"""Seconds before counting: windows grow."""
+
+_LIMIT = 60.0
+"""Seconds after which a server ends a test that its client has forgotten."""
+
+_CHUNK = bytes(64 << 10)
+_COUNT_SIZE = 8
+_COUNT_INTERVAL = 0.1
+_SWITCH_TIME = 0.5
+"""Seconds for both ends to follow another policy."""
+
+
+class Speed(BaseModel):
+    """Bits per second, of content."""
+
+    link: str
+    down_bps: float
+    up_bps: float
+
+
+async def run(opener: Opener, links: Sequence[str], set_wishes: Callable[[tuple[PathWish, ...]], None]) -> list[Speed]:
+    """Tests each link alone; the owner sets its own wishes again afterwards. Raises Failure."""
+    found: list[Speed] = []
+    for index, name in enumerate(links):
+        uses = [PathUse.AVAILABLE if i == index else PathUse.BACKUP for i in range(len(links))]
+        set_wishes(tuple(PathWish(i, use, 0) for i, use in enumerate(uses)))
+        await asyncio.sleep(_SWITCH_TIME)
+        found.append(await measure(opener, name))
+    return found
+
+
+async def measure(opener: Opener, name: str) -> Speed:
+    """Over whatever links may be used now. Raises Failure."""
+    down = await _with_stream(opener, "down", _count_down)
+    up = await _with_stream(opener, "up", _count_up)
+    return Speed(link=name, down_bps=down, up_bps=up)
+
+
+async def serve(stream: Stream, direction: str) -> None:
+    """The server's side; returns when the client has had enough."""
+    async with asyncio.timeout(_LIMIT):
+        if direction == "down":
+            while True:
+                await stream.write(_CHUNK)
+        await _count(stream)
+
+
+# --- the client's side ---
+
+
+async def _with_stream(opener: Opener, direction: str, count: Callable[[Stream], Awaitable[float]]) -> float:
+    asked = await opener.ask(Request(Kind.SPEEDTEST, direction, 0))
+    try:
+        return await count(asked.stream)
+    finally:
+        asked.stream.reset()
+
+
+async def _count_down(stream: Stream) -> float:
+    meter = _Meter()
+    total = 0
+    while not meter.is_over:
+        total += len(await stream.read())
+        meter.note(total)
+    return meter.rate
+
+
+async def _count_up(stream: Stream) -> float:
+    meter = _Meter()
+    filling = asyncio.create_task(_fill(stream))
+    try:
+        while not meter.is_over:
+            meter.note(int.from_bytes(await stream.read_exactly(_COUNT_SIZE), "big"))
+    finally:
+        filling.cancel()
+        await asyncio.gather(filling, return_exceptions=True)
+    return meter.rate
+
+
+async def _fill(stream: Stream) -> None:
+    while True:
+        await stream.write(_CHUNK)
+
+
+class _Meter:
+    """The rate between the end of warming up and the end."""
+
+    def __init__(self) -> None:
+        self._began_at = time.monotonic()
+        self._first: tuple[float, int] | None = None
+        self._last = (self._began_at, 0)
+
+    def note(self, total: int) -> None:
+        now = time.monotonic()
+        if self._first is None and now >= self._began_at + _WARM_UP:
+            self._first = (now, total)
+        self._last = (now, total)
+
+    @property
+    def is_over(self) -> bool:
+        return time.monotonic() >= self._began_at + DURATION
+
+    @property
+    def rate(self) -> float:
+        first_at, first = self._first or (self._began_at, 0)
+        last_at, last = self._last
+        return (last - first) * 8 / (last_at - first_at) if last_at > first_at else 0.0
+
+
+# --- the server's side ---
+
+
+async def _count(stream: Stream) -> None:
+    counted = [0]
+    telling = asyncio.create_task(_tell(stream, counted))
+    try:
+        while data := await stream.read():
+            counted[0] += len(data)
+    finally:
+        telling.cancel()
+        await asyncio.gather(telling, return_exceptions=True)
+
+
+async def _tell(stream: Stream, counted: list[int]) -> None:
+    while True:
+        await stream.write(counted[0].to_bytes(_COUNT_SIZE, "big"))
+        await asyncio.sleep(_COUNT_INTERVAL)
