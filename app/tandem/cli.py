@@ -10,8 +10,6 @@ from tandem import __version__, options, setup_commands, watch_commands
 from tandem.errors import TandemError, UsageError
 
 if TYPE_CHECKING:
-    from tandem.config import Config
-    from tandem.invites import Invite
     from tandem.state import StateDirectory
 
 LogFormat = Literal["text", "json"]
@@ -53,14 +51,13 @@ def server(
     tandem server --state /var/lib/tandem --allow 192.168.1.0/24 --forward web=127.0.0.1:80
     """
     from tandem import config, logs, running
+    from tandem.client_options import split
     from tandem.server import Server
 
     section: dict[str, Any] = {"state": state, "listen": list(listen), "allow": list(allow)}
     options: dict[str, Any] = {"server": {key: value for key, value in section.items() if value}}
     options |= (
-        {"forward": [_split(item, "--forward MATCH=TARGET", ("match", "target")) for item in forward]}
-        if forward
-        else {}
+        {"forward": [split(item, "--forward MATCH=TARGET", ("match", "target")) for item in forward]} if forward else {}
     )
     options |= {"admin": {"listen": admin}} if admin else {}
     logs.set_up(log_level, log_format)
@@ -166,23 +163,19 @@ def client_command(
     tandem client @invite --link wifi=wlan0 --link mobile=usb0
     tandem client @invite --listen 8128=web
     """
-    from tandem import config, console, logs, running
+    from tandem import console, logs, running
     from tandem.addresses import parse_host_port
     from tandem.ciphers import fastest_cipher_suite
     from tandem.client import Client
+    from tandem.client_options import load, read_invite
     from tandem.events import EventLog
     from tandem.state import default_directory, events_file, instance_id
     from tandem.usage import UsageBook
     from tandem_transport import TransportParameters
 
-    options: dict[str, Any] = {"link": [_parse_link(item) for item in link]} if link else {}
-    options |= {"socks": {"listen": socks}} if socks else {}
-    options |= {"listen": [_parse_listen(item) for item in listen]} if listen else {}
-    options |= {"mode": mode} if mode else {}
-    options |= {"admin": {"listen": admin}} if admin else {}
-    loaded = config.load(config_file, options)
+    loaded = load(config_file, link=link, socks=socks, listen=listen, mode=mode, admin=admin)
     logs.set_up(log_level, log_format)
-    own = _read_invite(invite_source, loaded)
+    own = read_invite(invite_source, loaded)
     parameters = TransportParameters(cipher_suite=fastest_cipher_suite())
     _, socks_port = parse_host_port(loaded.socks.listen, what="socks")
     instance = instance_id(default_directory(), f"client-{socks_port}")
@@ -257,58 +250,3 @@ def _state_directory(config_file: Path | None, state: Path | None) -> "StateDire
 
     loaded = config.load(config_file, {"server": {"state": state}} if state else {})
     return StateDirectory(loaded.server.state or default_directory())
-
-
-def _read_invite(source: str | None, config: "Config") -> "Invite":
-    from tandem.invites import Invite
-
-    if source is None:
-        if config.invite is None:
-            hint = (
-                "`tandem invite NAME` on the server prints one; give it by -, @FILE, TANDEM_INVITE or the configuration"
-            )
-            raise UsageError("no invite", hint)
-        return Invite.decode(config.invite.get_secret_value())
-    if source == "-":
-        text = sys.stdin.readline()
-        if not text.strip():
-            raise UsageError("no invite on standard input", "tandem client - < FILE")
-        return Invite.decode(text)
-    if source.startswith("@"):
-        return Invite.decode(_read_secret(Path(source[1:])))
-    if not source.startswith("tandem://") and Path(source).is_file():
-        raise UsageError(f"{source} is a file, not an invite", f"to read it: tandem client @{source}")
-    click.echo("warning: others on this machine can see an invite on the command line; use - or @FILE", err=True)
-    return Invite.decode(source)
-
-
-def _read_secret(path: Path) -> str:
-    try:
-        if sys.platform != "win32" and path.stat().st_mode & 0o077:
-            raise UsageError(f"{path}: others can read this invite", f"chmod 600 {path}")
-        return path.read_text()
-    except OSError as error:
-        raise UsageError(f"{path}: {error.strerror}", "@FILE names a file with an invite in it") from error
-
-
-def _parse_link(text: str) -> dict[str, str]:
-    fields = _split(text, "--link NAME=BIND[@HOST:PORT]", ("name", "bind"))
-    bind, separator, endpoint = fields["bind"].partition("@")
-    return {"name": fields["name"], "bind": bind} | ({"endpoint": endpoint} if separator else {})
-
-
-def _parse_listen(text: str) -> dict[str, Any]:
-    from tandem.addresses import parse_host_port
-
-    fields = _split(text, "--listen [HOST:]PORT=FORWARD", ("place", "forward"))
-    host, port = parse_host_port(fields["place"], what="--listen", default_host="127.0.0.1")
-    return {"host": host, "port": port, "forward": fields["forward"]}
-
-
-def _split(text: str, form: str, names: tuple[str, str]) -> dict[str, str]:
-    """The two sides of the first equals sign; `form` is the option as `--help` has it."""
-    first, found, second = text.partition("=")
-    if not found or not first or not second:
-        option, _, accepted = form.partition(" ")
-        raise UsageError(f"{option}: {text!r} has another form", f"accepted is {accepted}")
-    return {names[0]: first, names[1]: second}

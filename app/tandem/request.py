@@ -28,6 +28,8 @@ class Kind(IntEnum):
     """A UDP port at the server; host and port say nothing."""
     SPEEDTEST = 5
     """Zeros from the server (host `down`), or counts of what it gets (`up`)."""
+    WHO_AM_I = 6
+    """The client's address as the server sees it, and the server's version and clock."""
 
 
 SUFFIX = ".forward"
@@ -55,6 +57,8 @@ class Request:
             return "udp"
         if self.kind is Kind.SPEEDTEST:
             return f"speedtest {self.host}"
+        if self.kind is Kind.WHO_AM_I:
+            return "who am I"
         return _PREFIX[self.kind] + (f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}")
 
     def encode(self) -> bytes:

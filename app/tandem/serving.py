@@ -2,12 +2,13 @@
 
 import asyncio
 import contextlib
+import json
 import logging
 import time
 from collections.abc import Awaitable, Coroutine
-from typing import Any
+from typing import Any, cast
 
-from tandem import speedtest
+from tandem import __version__, speedtest
 from tandem.access import Access
 from tandem.bound_port import Admits, BoundPort
 from tandem.dialer import DIAL_TIMEOUT, Dialed, Dialer
@@ -18,7 +19,7 @@ from tandem.streams import AnsweredStream
 from tandem.udp_port import UdpPort
 from tandem_socks import Relay, Reply
 from tandem_transport import Session, TransportError
-from tandem_transport.driver import Stream
+from tandem_transport.driver import Source, Stream
 
 log = logging.getLogger("tandem.server")
 
@@ -83,6 +84,9 @@ class StreamService:
                     case Kind.SPEEDTEST:
                         await stream.write(Answer(Reply.SUCCEEDED).encode())
                         await speedtest.serve(stream, request.host)
+                    case Kind.WHO_AM_I:
+                        await stream.write(_who(session).encode())
+                        stream.finish()
         except Failure as failure:
             log.info("%s: %s: %s", client, request, failure)
             await self._say(stream, failure)
@@ -173,6 +177,17 @@ class StreamService:
             log.info("%s: %s port %d may not connect to it: %s", client, host, port, failure)
             return False
         return True
+
+
+def _who(session: Session) -> Answer:
+    """What a client may know of itself and of us."""
+    paths = session.connection.stats(now=time.monotonic()).paths
+    heard = [path for path in paths if isinstance(path.address, Source) and path.bytes_received]
+    detail = json.dumps({"version": __version__, "time": round(time.time(), 1)})
+    if not heard:
+        return Answer(Reply.SUCCEEDED, detail=detail)
+    source = cast("Source", heard[0].address)
+    return Answer(Reply.SUCCEEDED, source.remote[0], source.remote[1], detail=detail)
 
 
 async def _unless_it_ends(stream: Stream, coming: Coroutine[Any, Any, Dialed]) -> Dialed:

@@ -70,4 +70,43 @@ def completion(shell: str) -> None:
     click.echo(kind(cli, {}, "tandem", "_TANDEM_COMPLETE").source())
 
 
-COMMANDS = (password, config_group, completion)
+@click.command()
+@click.argument("invite_source", metavar="[INVITE | @FILE | -]", required=False)
+@options.CONFIG
+@click.option("--link", multiple=True, metavar="NAME=BIND[@HOST:PORT]", help="As for `tandem client`.")
+@click.option("--socks", metavar="HOST:PORT", help="The SOCKS port that is meant to be used.")
+@click.option("--json", "as_json", is_flag=True, help="For programs: one object for each finding.")
+def doctor(
+    invite_source: str | None, config_file: Path | None, link: tuple[str, ...], socks: str | None, as_json: bool
+) -> None:
+    """Look at each link, the server, the clock and the local port; say what is wrong and what to do.
+
+    Exit code 1 where there is a problem. A running client may go on.
+
+    \b
+    tandem doctor @invite --link wifi=wlan0 --link mobile=usb0
+    """
+    import json
+    import sys
+
+    from tandem import logs, running
+    from tandem.client_options import load, read_invite
+    from tandem.doctor import Finding, examine
+
+    loaded = load(config_file, link=link, socks=socks)
+    own = read_invite(invite_source, loaded)
+    logs.set_up("error", "text")
+    found: list[Finding] = []
+
+    async def look() -> None:
+        found.extend(await examine(loaded, own))
+
+    running.run(look())
+    if as_json:
+        click.echo(json.dumps([finding.model_dump() for finding in found], indent=1))
+    else:
+        click.echo("\n".join(map(str, found)))
+    sys.exit(any(finding.verdict == "problem" for finding in found))
+
+
+COMMANDS = (password, config_group, completion, doctor)

@@ -14,7 +14,7 @@ def environment(tmp_path: Path) -> dict[str, str]:
 
 COMMANDS = [
     *("server", "invite", "clients", "revoke", "client", "connect", "status", "demo"),
-    *("mode", "drill", "events", "speedtest", "password", "config", "completion"),
+    *("mode", "drill", "events", "speedtest", "password", "config", "completion", "doctor"),
 ]
 
 

@@ -1,0 +1,82 @@
+"""From the command line's words to a client's configuration and invite."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from tandem import config
+from tandem.addresses import parse_host_port
+from tandem.config import Config
+from tandem.errors import UsageError
+from tandem.invites import Invite
+
+
+def load(
+    config_file: Path | None,
+    *,
+    link: tuple[str, ...] = (),
+    socks: str | None = None,
+    listen: tuple[str, ...] = (),
+    mode: str | None = None,
+    admin: str | None = None,
+) -> Config:
+    """The configuration of a client with these options. Raises UsageError."""
+    options: dict[str, Any] = {"link": [_parse_link(item) for item in link]} if link else {}
+    options |= {"socks": {"listen": socks}} if socks else {}
+    options |= {"listen": [_parse_listen(item) for item in listen]} if listen else {}
+    options |= {"mode": mode} if mode else {}
+    options |= {"admin": {"listen": admin}} if admin else {}
+    return config.load(config_file, options)
+
+
+def read_invite(source: str | None, config: Config) -> Invite:
+    if source is None:
+        if config.invite is None:
+            hint = (
+                "`tandem invite NAME` on the server prints one; give it by -, @FILE, TANDEM_INVITE or the configuration"
+            )
+            raise UsageError("no invite", hint)
+        return Invite.decode(config.invite.get_secret_value())
+    if source == "-":
+        text = sys.stdin.readline()
+        if not text.strip():
+            raise UsageError("no invite on standard input", "tandem client - < FILE")
+        return Invite.decode(text)
+    if source.startswith("@"):
+        return Invite.decode(_read_secret(Path(source[1:])))
+    if not source.startswith("tandem://") and Path(source).is_file():
+        raise UsageError(f"{source} is a file, not an invite", f"to read it: tandem client @{source}")
+    click.echo("warning: others on this machine can see an invite on the command line; use - or @FILE", err=True)
+    return Invite.decode(source)
+
+
+def _read_secret(path: Path) -> str:
+    try:
+        if sys.platform != "win32" and path.stat().st_mode & 0o077:
+            raise UsageError(f"{path}: others can read this invite", f"chmod 600 {path}")
+        return path.read_text()
+    except OSError as error:
+        raise UsageError(f"{path}: {error.strerror}", "@FILE names a file with an invite in it") from error
+
+
+def _parse_link(text: str) -> dict[str, str]:
+    fields = split(text, "--link NAME=BIND[@HOST:PORT]", ("name", "bind"))
+    bind, separator, endpoint = fields["bind"].partition("@")
+    return {"name": fields["name"], "bind": bind} | ({"endpoint": endpoint} if separator else {})
+
+
+def _parse_listen(text: str) -> dict[str, Any]:
+    fields = split(text, "--listen [HOST:]PORT=FORWARD", ("place", "forward"))
+    host, port = parse_host_port(fields["place"], what="--listen", default_host="127.0.0.1")
+    return {"host": host, "port": port, "forward": fields["forward"]}
+
+
+def split(text: str, form: str, names: tuple[str, str]) -> dict[str, str]:
+    """The two sides of the first equals sign; `form` is the option as `--help` has it."""
+    first, found, second = text.partition("=")
+    if not found or not first or not second:
+        option, _, accepted = form.partition(" ")
+        raise UsageError(f"{option}: {text!r} has another form", f"accepted is {accepted}")
+    return {names[0]: first, names[1]: second}
