@@ -157,7 +157,8 @@ def client_command(
     """Connect to the server over all links, and offer a SOCKS port.
 
     The invite comes from standard input (-), a file that only you can read (@FILE), the environment
-    (TANDEM_INVITE) or the configuration. Without --link, each interface with a default route is a link.
+    (TANDEM_INVITE) or the configuration. Several invites, a line each, are several servers, the first
+    one preferred. Without --link, each interface with a default route is a link.
 
     \b
     tandem client @invite --link wifi=wlan0 --link mobile=usb0
@@ -167,7 +168,7 @@ def client_command(
     from tandem.addresses import parse_host_port
     from tandem.ciphers import fastest_cipher_suite
     from tandem.client import Client
-    from tandem.client_options import load, read_invite
+    from tandem.client_options import load, read_invites
     from tandem.events import EventLog
     from tandem.state import default_directory, events_file, instance_id
     from tandem.usage import UsageBook
@@ -175,7 +176,7 @@ def client_command(
 
     loaded = load(config_file, link=link, socks=socks, listen=listen, mode=mode, admin=admin)
     logs.set_up(log_level, log_format)
-    own = read_invite(invite_source, loaded)
+    own = read_invites(invite_source, loaded)
     parameters = TransportParameters(cipher_suite=fastest_cipher_suite())
     _, socks_port = parse_host_port(loaded.socks.listen, what="socks")
     instance = instance_id(default_directory(), f"client-{socks_port}")

@@ -4,6 +4,7 @@ import asyncio
 import ipaddress
 import logging
 import time
+from collections.abc import Sequence
 
 from tandem import __version__, speedtest
 from tandem.actions import Actions, ModeRequest, parse
@@ -14,6 +15,7 @@ from tandem.connections import ConnectionTable
 from tandem.drill import Drill, Drills
 from tandem.errors import TandemError, os_error_text
 from tandem.events import EventLog
+from tandem.failover import PATIENCE, Failover
 from tandem.failures import Failure
 from tandem.invites import Invite
 from tandem.links import follows_interfaces, make_link, planned_links, wishes
@@ -54,28 +56,31 @@ class Client:
     def __init__(
         self,
         config: Config,
-        invite: Invite,
+        invites: Sequence[Invite],
         parameters: TransportParameters,
         instance_id: bytes | None = None,
         usage: UsageBook | None = None,
         events: EventLog | None = None,
     ) -> None:
-        """`instance_id`: what this client was called before it was restarted; `usage`: what its links have carried.
+        """`invites`: one of each server, the preferred first; `instance_id`: what this client was called before it
+        was restarted; `usage`: what its links have carried.
 
         Raises UsageError where a link cannot reach any endpoint.
         """
         self._config = config
-        self._invite = invite
+        self._failover = Failover(invites, self._make_driver)
         self._link_configs = planned_links(config.link)
         self._usage = usage or UsageBook(None)
         self._events = events or EventLog(None)
         self.links = [self._make_link(i, link) for i, link in enumerate(self._link_configs)]
         """Its driver's; by path id."""
-        self._drills = Drills(self.links)
+        self._drills = Drills(lambda: self.links)
         self._connections = ConnectionTable()
         self._is_testing = False
         self._session_since: float | None = None
         self._outage_since: float | None = None
+        self._sought_since = time.monotonic()
+        """Since when a session is looked for, if there is none."""
         self._parameters = parameters
         self._instance_id = instance_id
         self._started_at = time.monotonic()
@@ -90,15 +95,7 @@ class Client:
 
     async def start(self) -> None:
         """Raises TandemError where a local port cannot be had."""
-        self.driver = ClientDriver(
-            self._invite.client_private,
-            self._invite.server_public,
-            self.links,
-            parameters=self._parameters,
-            instance_id=self._instance_id,
-            mode=Mode[self._config.mode.upper()],
-            on_event=self._on_event,
-        )
+        self.driver = self._make_driver(self._failover.present, self.links)
         self.opener = Opener(self.driver, self._config.socks.fast_open)
         self._socks = SocksFrontend(
             Remote(self.opener),
@@ -106,7 +103,6 @@ class Client:
             on_opened=lambda request, result: self._connections.open(str(request), result),
             on_closed=self._on_socks_closed,
         )
-        self._tell_wishes()
         try:
             await self._listen()
         except TandemError:
@@ -115,6 +111,7 @@ class Client:
         self._events.add("started", cause=f"version {__version__}")
         self.driver.start()
         self._tasks.add(asyncio.create_task(self._keep_usage()))
+        self._tasks.add(asyncio.create_task(self._failover.run(self._is_unanswered, self._adopt)))
         if follows_interfaces(self._config.link):
             if not self.links:
                 log.warning("no interface has a default route yet; waiting for one (--link NAME=BIND names a link)")
@@ -242,10 +239,52 @@ class Client:
         finally:
             self._connections.close(relay.result)
 
+    # --- servers ---
+
+    def _make_driver(self, invite: Invite, links: list[Link] | None = None) -> ClientDriver:
+        """Without `links` it has some of its own, to the same interfaces."""
+        own = links if links is not None else [make_link(i, c, invite) for i, c in enumerate(self._link_configs)]
+        driver = ClientDriver(
+            invite.client_private,
+            invite.server_public,
+            own,
+            parameters=self._parameters,
+            instance_id=self._instance_id,
+            mode=self.driver.endpoint.mode if links is None else Mode[self._config.mode.upper()],
+            on_event=lambda event: self._on_event(event) if self.driver is driver else None,
+        )
+        driver.set_wishes(wishes(self._link_configs))
+        return driver
+
+    def _is_unanswered(self) -> bool:
+        """There has been no session, or an outage, for so long that another server may be better."""
+        since = self._outage_since or (self._sought_since if self.driver.session is None else None)
+        return since is not None and time.monotonic() - since > PATIENCE
+
+    def _adopt(self, driver: ClientDriver) -> None:
+        """Another server has answered: connections of the old one are reset, new ones go to the new one."""
+        log.warning("another server has answered: %s; connections are reset", self._failover.present.endpoints[0])
+        self._drills.close()
+        old, self.driver, self.links = self.driver, driver, driver.links
+        for link, configured in zip(self.links, self._link_configs, strict=False):
+            self._usage.rebase(link.name, link.bytes_total)
+            capped(link, configured, self._usage)
+        self.opener.use(driver)
+        closing = asyncio.create_task(old.close())
+        self._tasks.add(closing)
+        closing.add_done_callback(self._tasks.discard)
+        self._on_session_up()
+
+    def _on_session_up(self) -> None:
+        self._refused = None
+        log.info("session with the server is up")
+        self._events.add("session", state="up")
+        self._session_since, self._outage_since = time.monotonic(), None
+
     # --- links ---
 
     def _make_link(self, index: int, configured: LinkConfig) -> Link:
-        link = make_link(index, configured, self._invite)
+        link = make_link(index, configured, self._failover.present)
         capped(link, configured, self._usage)
         return link
 
@@ -287,10 +326,7 @@ class Client:
     def _on_event(self, event: ClientEvent) -> None:
         match event:
             case Connected():
-                self._refused = None
-                log.info("session with the server is up")
-                self._events.add("session", state="up")
-                self._session_since, self._outage_since = time.monotonic(), None
+                self._on_session_up()
             case HandshakeRefused(code) if code != self._refused:
                 self._refused = code
                 log.error("refused: %s", refusal_text(code))
@@ -316,6 +352,7 @@ class Client:
             case ConnectionTerminated(code, reason, is_remote):
                 level = logging.WARNING if is_remote else logging.INFO
                 self._session_since = self._outage_since = None
+                self._sought_since = time.monotonic()
                 log.log(level, "session over: %s", reason or error_name(code))
                 self._events.add("session", state="over", cause=reason or error_name(code))
             case _:

@@ -10,7 +10,7 @@ from tandem import config
 from tandem.addresses import parse_host_port
 from tandem.config import Config
 from tandem.errors import UsageError
-from tandem.invites import Invite
+from tandem.invites import SCHEME, Invite
 
 
 def load(
@@ -31,25 +31,35 @@ def load(
     return config.load(config_file, options)
 
 
-def read_invite(source: str | None, config: Config) -> Invite:
+def read_invites(source: str | None, config: Config) -> list[Invite]:
+    """One of each server, the preferred first: from the command line's word, else from the configuration.
+
+    Raises UsageError.
+    """
+    words = _invite_text(source, config).split()
+    invites = [word for word in words if word.startswith(SCHEME)]
+    return [Invite.decode(word) for word in invites or words[:1]]
+
+
+def _invite_text(source: str | None, config: Config) -> str:
     if source is None:
         if config.invite is None:
             hint = (
                 "`tandem invite NAME` on the server prints one; give it by -, @FILE, TANDEM_INVITE or the configuration"
             )
             raise UsageError("no invite", hint)
-        return Invite.decode(config.invite.get_secret_value())
+        return config.invite.get_secret_value()
     if source == "-":
-        text = sys.stdin.readline()
+        text = sys.stdin.readline() if sys.stdin.isatty() else sys.stdin.read()
         if not text.strip():
             raise UsageError("no invite on standard input", "tandem client - < FILE")
-        return Invite.decode(text)
+        return text
     if source.startswith("@"):
-        return Invite.decode(_read_secret(Path(source[1:])))
-    if not source.startswith("tandem://") and Path(source).is_file():
+        return _read_secret(Path(source[1:]))
+    if not source.startswith(SCHEME) and Path(source).is_file():
         raise UsageError(f"{source} is a file, not an invite", f"to read it: tandem client @{source}")
     click.echo("warning: others on this machine can see an invite on the command line; use - or @FILE", err=True)
-    return Invite.decode(source)
+    return source
 
 
 def _read_secret(path: Path) -> str:

@@ -35,7 +35,7 @@ class Demo:
         self.server = Server(self._server_config(config, state.path))
         links = [LinkConfig(name=name, bind=_HOST) for name in LINKS]
         client_config = config.model_copy(update={"link": links})
-        self.client = Client(client_config, invite, TransportParameters())
+        self.client = Client(client_config, [invite], TransportParameters())
         for seed, (link, impairment) in enumerate(zip(self.client.links, LINKS.values(), strict=True)):
             BadLink(impairment, seed=seed).attach(link)
 

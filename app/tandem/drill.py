@@ -81,16 +81,16 @@ _RANGES = "loss up to 100%, delay and jitter up to 10s, for up to 60m"
 class Drills:
     """Those that are under way."""
 
-    def __init__(self, links: Sequence[Link]) -> None:
-        """`links` as they are when a drill begins."""
+    def __init__(self, links: Callable[[], Sequence[Link]]) -> None:
+        """`links` tells them as they are now."""
         self._links = links
         self._running: dict[str, tuple[Drill, BadLink, asyncio.TimerHandle]] = {}
 
     def begin(self, drill: Drill) -> None:
         """Takes the place of what is under way on that link. Raises UsageError for an unknown link."""
-        link = next((link for link in self._links if link.name == drill.link), None)
+        link = next((link for link in self._links() if link.name == drill.link), None)
         if link is None:
-            known = ", ".join(link.name for link in self._links)
+            known = ", ".join(link.name for link in self._links())
             raise UsageError(f"drill: there is no link {drill.link!r}", f"this client's links: {known}")
         self.end(drill.link)
         if drill.is_on:
@@ -107,7 +107,7 @@ class Drills:
             return
         _, bad, timer = running
         timer.cancel()
-        for link in self._links:
+        for link in self._links():
             if link.name == name:
                 bad.detach(link)
         log.info("link %s: the drill is over", name)

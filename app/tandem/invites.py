@@ -13,7 +13,7 @@ from tandem.addresses import parse_host_port
 from tandem.errors import UsageError
 
 PREFIX = "tandem://1/"
-_SCHEME = "tandem://"
+SCHEME = "tandem://"
 _FORMAT = 1
 _CHECKSUM_SIZE = 4
 _HINT = "copy the whole line that `tandem invite` printed"
@@ -39,7 +39,7 @@ class Invite:
     def decode(cls, text: str) -> "Invite":
         """Raises UsageError with a text that tells nothing of the secret."""
         text = text.strip()
-        if not text.startswith(_SCHEME):
+        if not text.startswith(SCHEME):
             raise UsageError(f"invite: it does not begin with {PREFIX}", _HINT)
         if not text.startswith(PREFIX):
             raise UsageError("invite: made by a newer Tandem", "upgrade this client")

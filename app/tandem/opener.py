@@ -72,6 +72,11 @@ class Opener:
         self._fast_open = fast_open
         self._known = KnownTargets()
 
+    def use(self, driver: ClientDriver) -> None:
+        """Another driver from now on, and another server perhaps: what was known of targets is not known of that."""
+        self._driver = driver
+        self._known = KnownTargets()
+
     async def open(self, request: Request, first: bytes = b"") -> Opened:
         """A connection for SOCKS; `first` is what the near side has sent already.
 

@@ -90,16 +90,17 @@ def doctor(
     import sys
 
     from tandem import logs, running
-    from tandem.client_options import load, read_invite
+    from tandem.client_options import load, read_invites
     from tandem.doctor import Finding, examine
 
     loaded = load(config_file, link=link, socks=socks)
-    own = read_invite(invite_source, loaded)
+    own = read_invites(invite_source, loaded)
     logs.set_up("error", "text")
     found: list[Finding] = []
 
     async def look() -> None:
-        found.extend(await examine(loaded, own))
+        for one in own:
+            found.extend(await examine(loaded, one))
 
     running.run(look())
     if as_json:

@@ -73,6 +73,10 @@ class UsageBook:
         self.usage(name).add(total - self._seen.get(name, 0), self._date())
         self._seen[name] = total
 
+    def rebase(self, name: str, total: int) -> None:
+        """The link has another counter, which stands at `total`."""
+        self._seen[name] = total
+
     def problem(self, link: LinkConfig) -> str:
         """Why a link may carry nothing more; "" where it may. Warns before that."""
         usage = self.usage(link.name)

@@ -38,7 +38,7 @@ def test_other_words_are_mistakes_that_say_what_is_accepted(word: str) -> None:
 
 async def test_a_drill_begins_is_replaced_and_ends_by_itself() -> None:
     made = links()
-    drills = Drills(made)
+    drills = Drills(lambda: made)
     drills.begin(Drill(link="wifi", is_down=True))
     assert made[0].send is not None
     assert drills.on("wifi") == "down"

@@ -118,7 +118,7 @@ class Bench:
         invite = Invite(public_key(state.server_key()), private, tuple(places), "bench")
         self.server = Server(_server_config(places, directory))
         config = _client_config(setup)
-        self.client = Client(config, invite, TransportParameters())
+        self.client = Client(config, [invite], TransportParameters())
 
     async def start(self) -> None:
         await self.server.start()
