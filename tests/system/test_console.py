@@ -43,6 +43,13 @@ class Terminal:
             time.sleep(0.2)
         return screen
 
+    def wait_ended(self) -> None:
+        """Until the program has ended; tmux does not always write that on the screen."""
+        deadline = time.monotonic() + 60
+        while self.tmux("list-panes", "-F", "#{pane_dead}").strip() != "1":
+            assert time.monotonic() < deadline, self.tmux("capture-pane", "-p")
+            time.sleep(0.1)
+
     def close(self) -> None:
         subprocess.run(["tmux", "-S", str(self._socket), "kill-server"], capture_output=True, timeout=60, check=False)
 
@@ -74,7 +81,7 @@ def test_keys_on_the_console_of_a_client(pair: Pair, terminal: Terminal, tmp_pat
     terminal.press("l")
     terminal.wait("b in full: usable")
     terminal.press("q")
-    terminal.wait("Pane is dead")
+    terminal.wait_ended()
     told = run_tandem("events", "--socks", pair.proxy, environment=pair.environment).stdout
     for text in ("started (version ", "session up", "mode duplicate", "link a usable", "stopped"):
         assert text in told
@@ -89,5 +96,5 @@ def test_watching_a_client_that_runs_elsewhere(pair: Pair, terminal: Terminal) -
     terminal.wait("mode duplicate")
     assert pair.client_status()["mode"] == "duplicate"
     terminal.press("q")
-    terminal.wait("Pane is dead")
+    terminal.wait_ended()
     assert pair.session_state() == "up"
