@@ -6,6 +6,7 @@ from typing import Any
 
 from rich import box
 from rich.console import Console, RenderableType
+from rich.live import Live
 from rich.table import Table
 
 from tandem import admin_client, console
@@ -24,6 +25,8 @@ def show_status(admin: str | None, *, as_json: bool, watch: bool) -> int:
         if isinstance(status, ClientStatus) and not as_json and Console().is_terminal:
             asyncio.run(_watch_client(places))
             return 0
+        if not as_json and Console().is_terminal:
+            _watch_server(places)
         while True:
             _print(_ask(places), as_json=as_json, is_one_line=True)
             time.sleep(1)
@@ -40,6 +43,14 @@ async def _watch_client(places: list[admin_client.Place]) -> None:
     await console.live(ask, lambda mode: _set_mode(places, mode))
 
 
+def _watch_server(places: list[admin_client.Place]) -> None:
+    """Until Ctrl-C."""
+    with Live(console=Console(), auto_refresh=False) as screen:
+        while True:
+            screen.update(_rendered(_ask(places)), refresh=True)
+            time.sleep(1)
+
+
 def _set_mode(places: list[admin_client.Place], mode: str) -> None:
     admin_client.ask(places, "/mode", {"mode": mode})
 
@@ -54,13 +65,17 @@ def _print(status: Status, *, as_json: bool, is_one_line: bool = False) -> None:
     if as_json:
         print(status.model_dump_json(indent=None if is_one_line else 1))  # noqa: T201 (this is the command's output)
     else:
-        Console().print(render(status) if isinstance(status, ClientStatus) else render_server(status))
+        Console().print(_rendered(status))
+
+
+def _rendered(status: Status) -> RenderableType:
+    return render(status) if isinstance(status, ClientStatus) else render_server(status)
 
 
 def render_server(status: ServerStatus) -> RenderableType:
     """All clients with their links; at most 80 columns wide."""
     table = Table(
-        title=f"Tandem server: {len(status.sessions)} sessions, {status.clients} clients", box=box.SIMPLE_HEAD
+        title=f"Tandem server: {len(status.sessions)} sessions, {status.clients} registered clients", box=box.SIMPLE_HEAD
     )
     for title in ("client", "streams", "remote", "state"):
         table.add_column(title, no_wrap=title != "remote", overflow="fold")
