@@ -91,7 +91,7 @@ mkdir "$SCRATCH/www" && echo "from outside" >"$SCRATCH/www/index.html"
 TARGET=$!
 wait_for "a target" grep -q "port" "$SCRATCH/target.log"
 PORT=$(sed -n 's/.*port \([0-9]*\).*/\1/p' "$SCRATCH/target.log")
-env XDG_RUNTIME_DIR="$SCRATCH/run" HOME="$SCRATCH" "$TANDEM" client "@$SCRATCH/invite" --link a=127.0.0.1 --link b=127.0.0.1 --socks "$SOCKS" --admin "$ADMIN" \
+env XDG_RUNTIME_DIR="$SCRATCH/run" HOME="$SCRATCH" "$TANDEM" client "@$SCRATCH/invite" --link a=127.0.0.2 --link b=127.0.0.3 --socks "$SOCKS" --admin "$ADMIN" \
   --no-console >"$SCRATCH/client.log" 2>&1 &
 CLIENT=$!
 wait_for "a client connects" is_client_up
