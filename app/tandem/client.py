@@ -76,7 +76,7 @@ class Client:
         """Its driver's; by path id."""
         self._drills = Drills(lambda: self.links)
         self._connections = ConnectionTable()
-        self._is_testing = False
+        self._is_testing = self._is_started = False
         self._session_since: float | None = None
         self._outage_since: float | None = None
         self._sought_since = time.monotonic()
@@ -108,6 +108,7 @@ class Client:
         except TandemError:
             await self.close()
             raise
+        self._is_started = True
         self._events.add("started", cause=f"version {__version__}")
         self.driver.start()
         self._tasks.add(asyncio.create_task(self._keep_usage()))
@@ -135,8 +136,9 @@ class Client:
         if self._admin is not None:
             await self._admin.close()
         await self.driver.close()
-        self._usage.save()
-        self._events.add("stopped")
+        if self._is_started:  # one that found its port taken leaves the other's files alone
+            self._usage.save()
+            self._events.add("stopped")
 
     def status(self) -> ClientStatus:
         """The present status."""

@@ -35,6 +35,7 @@ class Event(BaseModel):
 
     def __str__(self) -> str:
         what = f"link {self.link}" if self.link else self.event
+        what += " drill" if self.link and self.event == "drill" else ""
         parts = [f"{self.at}  {what}"]
         parts += [self.state] if self.state else []
         parts += [f"after {self.duration_s:.1f} s"] if self.duration_s is not None else []

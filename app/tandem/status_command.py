@@ -75,7 +75,8 @@ def _rendered(status: Status) -> RenderableType:
 def render_server(status: ServerStatus) -> RenderableType:
     """All clients with their links; at most 80 columns wide."""
     table = Table(
-        title=f"Tandem server: {len(status.sessions)} sessions, {status.clients} registered clients", box=box.SIMPLE_HEAD
+        title=f"Tandem server: {len(status.sessions)} sessions, {status.clients} registered clients",
+        box=box.SIMPLE_HEAD,
     )
     for title in ("client", "streams", "remote", "state"):
         table.add_column(title, no_wrap=title != "remote", overflow="fold")
