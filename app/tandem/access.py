@@ -40,17 +40,16 @@ class Access:
             return await self._route_forward(client, request, candidates.by_name)
         rule = candidates.by_name
         if rule is None or rule.action is Action.ALLOW:
-            return await self._route_dial(client, request, candidates)
-        if candidates.by_address and await self._has_address(client, request.host):
-            return await self._route_dial(client, request, candidates)
-        return await self._settle(client, rule, request)
-
-    async def _has_address(self, client: str, host: str) -> bool:
-        """Where it has none, rules about networks say nothing of it."""
+            if not self._may_dial and not candidates.by_address:
+                raise rule_failure("this server has forwards only")
+            return await self._judge(client, request, candidates, await self._resolver.resolve(request.host, client))
+        if not candidates.by_address:
+            return await self._settle(client, rule, request)
         try:
-            return bool(await self._resolver.resolve(host, client))
-        except Failure:
-            return False
+            addresses = await self._resolver.resolve(request.host, client)
+        except Failure:  # rules about networks say nothing of a host that has no address
+            return await self._settle(client, rule, request)
+        return await self._judge(client, request, candidates, addresses)
 
     async def _settle(self, client: str, rule: Rule, request: Request) -> Route:
         """A rule that denies or forwards, whatever the addresses are."""
@@ -74,10 +73,7 @@ class Access:
         addresses = await self._resolver.resolve(rule.target_host, client)
         return Route(addresses, request.port if rule.target_port is None else rule.target_port, rule)
 
-    async def _route_dial(self, client: str, request: Request, candidates: Candidates) -> Route:
-        if not self._may_dial and not candidates.by_address:
-            raise rule_failure("this server has forwards only")
-        addresses = await self._resolver.resolve(request.host, client)
+    async def _judge(self, client: str, request: Request, candidates: Candidates, addresses: tuple[str, ...]) -> Route:
         allowed: list[str] = []
         refusal = rule_failure("this server has forwards only")
         for address in addresses:

@@ -15,6 +15,9 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 _STATES = ("probing", "usable", "degraded", "down")
 
+Sample = tuple[list[str], float]
+"""Values of the labels, and the figure."""
+
 Labelled = tuple[str, LinkStatus]
 """A client's name, "" on the client itself, and one of its links."""
 
@@ -32,9 +35,8 @@ class _StatusCollector(Collector):
 
     def collect(self) -> Iterator[Metric]:
         status = self._status
-        info = GaugeMetricFamily("tandem_info", "Always 1; its labels say what runs.", labels=["version", "role"])
-        info.add_metric([status.version, status.role], 1)
-        yield info
+        what = [([status.version, status.role], 1.0)]
+        yield _gauge("tandem_info", "Always 1; its labels say what runs.", what, ["version", "role"])
         yield _gauge("tandem_uptime_seconds", "Since the process was started.", [([], status.uptime_s)])
         healthy = 1.0 if status.is_healthy else 0.0
         yield _gauge("tandem_healthy", "1 where /healthz says so.", [([], healthy)])
@@ -123,20 +125,16 @@ def _both_ways(links: list[Labelled], what: str) -> Iterator[tuple[list[str], fl
                 yield [client, link.name, direction], value
 
 
-def _gauge(
-    name: str, text: str, samples: Iterable[tuple[list[str], float]], labels: Iterable[str] = ()
-) -> GaugeMetricFamily:
-    family = GaugeMetricFamily(name, text, labels=list(labels))
-    for values, value in samples:
-        family.add_metric(values, value)
-    return family
+def _gauge(name: str, text: str, samples: Iterable[Sample], labels: Iterable[str] = ()) -> Metric:
+    return _filled(GaugeMetricFamily(name, text, labels=list(labels)), samples)
 
 
-def _counter(
-    name: str, text: str, samples: Iterable[tuple[list[str], float]], labels: Iterable[str] = ()
-) -> CounterMetricFamily:
+def _counter(name: str, text: str, samples: Iterable[Sample], labels: Iterable[str]) -> Metric:
     """`_total` is added to the name."""
-    family = CounterMetricFamily(name, text, labels=list(labels))
+    return _filled(CounterMetricFamily(name, text, labels=list(labels)), samples)
+
+
+def _filled(family: GaugeMetricFamily | CounterMetricFamily, samples: Iterable[Sample]) -> Metric:
     for values, value in samples:
         family.add_metric(values, value)
     return family

@@ -1,7 +1,6 @@
 """A TCP listener that takes no more than it can hold: beyond that, connections wait in the kernel."""
 
 import asyncio
-import contextlib
 import errno
 import logging
 import os
@@ -9,7 +8,7 @@ import socket
 import time
 from collections.abc import Callable
 
-from tandem_socks.tcp import TcpConnection
+from tandem_socks.tcp import TcpConnection, reset_socket
 
 log = logging.getLogger("tandem.socks")
 
@@ -86,7 +85,8 @@ class Listener:
             return False
         if self._admits is not None and not self._admits(address[0]):
             log.warning("%s is not let in (allow_from)", address[0])
-            _reset(accepted)
+            reset_socket(accepted)
+            accepted.close()
             return False
         try:
             await loop.connect_accepted_socket(lambda: TcpConnection(self._on_connection), accepted)
@@ -116,9 +116,3 @@ def _open(family: int, address: tuple[str | int, ...] | tuple[int, bytes]) -> so
         sock.close()
         raise
     return sock
-
-
-def _reset(sock: socket.socket) -> None:
-    with contextlib.suppress(OSError):
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
-    sock.close()

@@ -101,9 +101,7 @@ class TcpConnection(asyncio.BufferedProtocol):
     def reset(self) -> None:
         """Ends it with a RST instead of a FIN."""
         self.on_lost = None
-        with contextlib.suppress(OSError, ValueError):  # it may be closed already
-            sock = cast("socket.socket", self._transport.get_extra_info("socket"))
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NEVER_SENT)
+        reset_socket(cast("socket.socket", self._transport.get_extra_info("socket")))
         self._transport.abort()
 
     @property
@@ -235,6 +233,12 @@ def _watch() -> _Watch:
     if watch is None:
         watch = _watches[loop] = _Watch()
     return watch
+
+
+def reset_socket(sock: socket.socket) -> None:
+    """Makes its close a RST instead of a FIN; it may be closed already."""
+    with contextlib.suppress(OSError, ValueError):
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NEVER_SENT)
 
 
 def _set_options(sock: socket.socket) -> None:
