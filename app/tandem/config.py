@@ -7,7 +7,7 @@ import ipaddress
 import os
 import sys
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -48,11 +48,6 @@ def _network(text: str) -> str:
     return text
 
 
-def _pattern(text: str) -> str:
-    parse_pattern(text)
-    return text
-
-
 def _address(text: str) -> str:
     try:
         ipaddress.ip_address(text)
@@ -67,22 +62,22 @@ def _target(text: str) -> str:
     return text
 
 
-def _size(text: str) -> str:
-    parse_size(text)
-    return text
+def _parsed_by(parse: Callable[[str], object]) -> AfterValidator:
+    """Text that `parse` takes; it stays as it was written."""
+
+    def check(text: str) -> str:
+        parse(text)
+        return text
+
+    return AfterValidator(check)
 
 
-def _rate(text: str) -> str:
-    parse_rate(text)
-    return text
-
-
-Size = Annotated[str, AfterValidator(_size)]
-Rate = Annotated[str, AfterValidator(_rate)]
+Size = Annotated[str, _parsed_by(parse_size)]
+Rate = Annotated[str, _parsed_by(parse_rate)]
 HostPort = Annotated[str, AfterValidator(_host_port)]
 Network = Annotated[str, AfterValidator(_network)]
 Address = Annotated[str, AfterValidator(_address)]
-Match = Annotated[str, AfterValidator(_pattern)]
+Match = Annotated[str, _parsed_by(parse_pattern)]
 Target = Annotated[str, AfterValidator(_target)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 
