@@ -3,6 +3,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
+# Tests in virtual time stand side by side; those with real processes and sockets have the machine to themselves.
+VIRTUAL := tests/transport tests/socks5
+
 SEEDS := 2000
 FUZZ_SECONDS := 60
 
@@ -23,7 +26,8 @@ demo: $(VENV)/installed
 	@$(BIN)/tandem demo
 
 test: $(VENV)/installed-dev
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q -n 2 $(VIRTUAL)
+	$(BIN)/python -m pytest -q $(addprefix --ignore=,$(VIRTUAL))
 
 check: $(VENV)/installed-dev
 	$(BIN)/ruff check

@@ -158,7 +158,9 @@ HASH = hash_password("secret")
 
 
 @pytest.mark.parametrize(
-    "section", [{}, {"allow_from": ["192.168.1.0/24"]}, {"user": [{"name": "anna", "password": HASH}]}], ids=str
+    "section",
+    [{}, {"allow_from": ["192.168.1.0/24"]}, {"user": [{"name": "anna", "password": HASH}]}],
+    ids=["nothing", "networks", "passwords"],
 )
 def test_an_open_port_needs_networks_or_passwords(section: dict[str, object]) -> None:
     options = {"socks": {"listen": "0.0.0.0:1080", **section}}

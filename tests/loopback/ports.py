@@ -3,6 +3,7 @@
 import contextlib
 import random
 import socket
+import time
 
 _RANGE = range(20_000, 32_000)
 _random = random.Random()
@@ -15,3 +16,15 @@ def free_port(kind: int = socket.SOCK_STREAM) -> int:
         with contextlib.suppress(OSError), socket.socket(socket.AF_INET, kind) as sock:
             sock.bind(("127.0.0.1", port))
             return port
+
+
+def wait_for_listener(port: int, limit: float = 60.0) -> None:
+    """Returns when somebody accepts connections on a port of 127.0.0.1."""
+    deadline = time.monotonic() + limit
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port), 5).close()
+            return
+        except OSError:
+            assert time.monotonic() < deadline, f"nobody listens on port {port} after {limit:.0f} s"
+            time.sleep(0.05)

@@ -3,7 +3,7 @@
 import subprocess
 from pathlib import Path
 
-from loopback.ports import free_port
+from loopback.ports import free_port, wait_for_listener
 
 
 class Sshd:
@@ -26,6 +26,7 @@ class Sshd:
         }
         given = [item for name, value in options.items() for item in ("-o", f"{name}={value}")]
         self._process = subprocess.Popen([program, "-D", "-f", "none", *given], stderr=subprocess.DEVNULL)
+        wait_for_listener(self.port)
 
     def run(self, proxy_command: str, command: str, data: bytes = b"") -> "subprocess.CompletedProcess[bytes]":
         """Runs a command over ssh, through a proxy."""
