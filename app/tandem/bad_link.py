@@ -3,10 +3,31 @@
 import asyncio
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from tandem.impairment import ImpairedLink, Impairment
 from tandem_transport.driver import Link, UdpAddress
 from tandem_transport.packets import split_datagram
+
+
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """What packets of a link go through, which may be another bad link."""
+
+    send: Callable[[bytes, UdpAddress], bool] | None = None
+    arrive: Callable[[bytes, Callable[[bytes], None]], None] | None = None
+
+    def send_on(self, link: Link, data: bytes, remote: UdpAddress) -> None:
+        if self.send is not None:
+            self.send(data, remote)
+        elif link.sock is not None:
+            link.sock.send(data, remote)
+
+    def arrive_at(self, data: bytes, take: Callable[[bytes], None]) -> None:
+        if self.arrive is not None:
+            self.arrive(data, take)
+        else:
+            take(data)
 
 
 class BadLink:
@@ -15,28 +36,28 @@ class BadLink:
     def __init__(self, impairment: Impairment, *, seed: int) -> None:
         self._up = ImpairedLink(impairment, seed=seed)
         self._down = ImpairedLink(impairment, seed=seed + 1000)
+        self._before = _Way()
 
     def attach(self, link: Link) -> None:
-        """From now on."""
+        """From now on, and beside what already makes it bad."""
+        before = self._before = _Way(link.send, link.arrive)
 
         def send(data: bytes, remote: UdpAddress) -> bool:
-            sock = link.sock
-            if sock is not None:
-                _pass(self._up, len(data), lambda: sock.send(data, remote))
+            _pass(self._up, len(data), lambda: before.send_on(link, data, remote))
             return True
 
         def arrive(data: bytes, take: Callable[[bytes], None]) -> None:
             for packet in split_datagram(data):  # the kernel may have merged several
-                self._take_later(packet.data, take)
+                self._arrive_later(packet.data, before, take)
 
         link.send, link.arrive = send, arrive
 
     def detach(self, link: Link) -> None:
-        """What is on its way still arrives."""
-        link.send = link.arrive = None
+        """The link is as it was before; what is on its way still arrives."""
+        link.send, link.arrive = self._before.send, self._before.arrive
 
-    def _take_later(self, data: bytes, take: Callable[[bytes], None]) -> None:
-        _pass(self._down, len(data), lambda: take(data))
+    def _arrive_later(self, data: bytes, before: "_Way", take: Callable[[bytes], None]) -> None:
+        _pass(self._down, len(data), lambda: before.arrive_at(data, take))
 
 
 def _pass(link: ImpairedLink, size: int, deliver: Callable[[], object]) -> None:

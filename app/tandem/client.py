@@ -271,6 +271,9 @@ class Client:
         for link, configured in zip(self.links, self._link_configs, strict=False):
             self._usage.rebase(link.name, link.bytes_total)
             capped(link, configured, self._usage)
+        for configured in self._link_configs[len(self.links) :]:  # found while the other server was being tried
+            driver.add_link(self._make_link(len(self.links), configured))
+        self._tell_wishes()
         self.opener.use(driver)
         closing = asyncio.create_task(old.close())
         self._tasks.add(closing)

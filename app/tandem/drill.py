@@ -87,11 +87,16 @@ class Drills:
         self._running: dict[str, tuple[Drill, BadLink, asyncio.TimerHandle]] = {}
 
     def begin(self, drill: Drill) -> None:
-        """Takes the place of what is under way on that link. Raises UsageError for an unknown link."""
+        """Takes the place of what is under way on that link, or ends it.
+
+        Raises UsageError for an unknown link, and where there is nothing to end.
+        """
         link = next((link for link in self._links() if link.name == drill.link), None)
         if link is None:
             known = ", ".join(link.name for link in self._links())
             raise UsageError(f"drill: there is no link {drill.link!r}", f"this client's links: {known}")
+        if not drill.is_on and drill.link not in self._running:
+            raise UsageError(f"drill: none is under way on {drill.link}", f"accepted: {ACCEPTED}")
         self.end(drill.link)
         if drill.is_on:
             bad = BadLink(drill.impairment(), seed=int.from_bytes(os.urandom(4), "big"))

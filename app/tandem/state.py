@@ -17,7 +17,7 @@ from tandem_transport import public_key
 log = logging.getLogger("tandem.state")
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-_RELOAD_LEAST = 1.0
+_RELOAD_LEAST = 0.1
 """Seconds between two looks at the directory that an unknown key may cause."""
 
 

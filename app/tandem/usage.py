@@ -3,6 +3,7 @@
 import errno
 import json
 import logging
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -80,10 +81,7 @@ class UsageBook:
     def problem(self, link: LinkConfig) -> str:
         """Why a link may carry nothing more; "" where it may. Warns before that."""
         usage = self.usage(link.name)
-        caps = (("daily", usage.day_bytes, link.daily_bytes), ("monthly", usage.month_bytes, link.monthly_bytes))
-        for period, used, cap in caps:
-            if cap is None:
-                continue
+        for period, used, cap in _caps(link, usage):
             if used >= cap:
                 return f"its {period} cap of {format_size(cap)} is used up"
             if used >= WARN_AT * cap and period not in usage.warned:
@@ -91,6 +89,10 @@ class UsageBook:
                 text = f"{used / cap:.0%} of its {period} cap of {format_size(cap)} are used"
                 log.warning("link %s: %s", link.name, text)
         return ""
+
+    def remaining(self, link: LinkConfig) -> int:
+        """Bytes that it may carry."""
+        return min((cap - used for _, used, cap in _caps(link, self.usage(link.name))), default=sys.maxsize)
 
     def save_if_due(self) -> None:
         """Now and then."""
@@ -112,6 +114,12 @@ class UsageBook:
             log.warning("%s: %s; what the links carry is not kept", self._path, error.strerror)
 
 
+def _caps(link: LinkConfig, usage: LinkUsage) -> list[tuple[str, int, int]]:
+    """Of those that it has: the period, and bytes used, and bytes allowed."""
+    caps = (("daily", usage.day_bytes, link.daily_bytes), ("monthly", usage.month_bytes, link.monthly_bytes))
+    return [(period, used, cap) for period, used, cap in caps if cap is not None]
+
+
 def capped(link: Link, config: LinkConfig, book: UsageBook) -> None:
     """From now on the link finds no address while a cap is reached."""
     local = link.local
@@ -121,6 +129,7 @@ def capped(link: Link, config: LinkConfig, book: UsageBook) -> None:
         problem = book.problem(config)
         if problem:
             raise OSError(errno.EDQUOT, problem)
+        link.allowance = link.bytes_total + book.remaining(config)
         return local()
 
     link.local = resolve

@@ -56,13 +56,35 @@ async def test_a_drill_begins_is_replaced_and_ends_by_itself() -> None:
     assert made[1].send is None
 
 
+async def test_a_drill_of_a_bad_link_leaves_it_as_bad_as_it_was() -> None:
+    link = links()[0]
+    BadLink(Impairment(delay=0.02), seed=1).attach(link)
+    before = link.send, link.arrive
+    drills = Drills(lambda: [link])
+    with pytest.raises(UsageError, match="none is under way on wifi"):
+        drills.begin(Drill(link="wifi", is_on=False))
+    drills.begin(Drill(link="wifi", delay=0.03))
+    got: list[float] = []
+    loop = asyncio.get_running_loop()
+    assert link.arrive is not None
+    began = loop.time()
+    link.arrive(PACKET, lambda _: got.append(loop.time() - began))
+    for _ in range(1000):
+        await asyncio.sleep(0 if got else 0.01)
+    assert got[0] >= 0.049, "both delays"
+    drills.begin(Drill(link="wifi", is_on=False))
+    assert (link.send, link.arrive) == before
+
+
 async def test_what_arrives_late_or_never() -> None:
     link = links()[0]
     got: list[bytes] = []
     BadLink(Impairment(loss=1.0), seed=1).attach(link)
     assert link.arrive is not None
     link.arrive(PACKET * 5, got.append)
+    link = links()[0]
     BadLink(Impairment(delay=0.02), seed=1).attach(link)
+    assert link.arrive is not None
     link.arrive(PACKET * 3, got.append)
     assert got == []
     for _ in range(1000):

@@ -2,6 +2,7 @@
 
 import socket
 import threading
+from collections.abc import Sequence
 from random import Random
 
 
@@ -65,3 +66,9 @@ def _udp() -> socket.socket:
     sock.bind(("127.0.0.1", 0))
     sock.settimeout(0.2)
     return sock
+
+
+def link_options(gates: Sequence[Gate]) -> list[str]:
+    """A client's options for two links, `a` and `b`, from two local addresses through two gates."""
+    named = zip("ab", ("127.0.0.2", "127.0.0.3"), gates, strict=True)
+    return [item for name, host, gate in named for item in ("--link", f"{name}={host}@127.0.0.1:{gate.port}")]

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from loopback import Gate, Pair
+from loopback import Gate, Pair, link_options
 
 CHROMIUM = shutil.which("chromium-headless-shell") or shutil.which("chromium")
 HOSTS = [f"host{i}.test" for i in range(10)]
@@ -114,9 +114,7 @@ def test_sixty_pieces_of_a_page(
 ) -> None:
     monkeypatch.setenv("TANDEM_SERVER__HOSTS", json.dumps({host: ["127.0.0.1"] for host in HOSTS}))
     pair.start_server()
-    named = zip("ab", ("127.0.0.2", "127.0.0.3"), gates, strict=True)
-    links = [item for name, host, gate in named for item in ("--link", f"{name}={host}@127.0.0.1:{gate.port}")]
-    pair.start_client(pair.invite(), *links)
+    pair.start_client(pair.invite(), *link_options(gates))
     for gate in gates:
         gate.loss = 0.10
     dom = browse(f"{scheme}://{pair.proxy}", f"http://{HOSTS[0]}:{site.port}/", tmp_path / "profile")

@@ -20,7 +20,7 @@ from aiohttp_socks import ProxyConnector
 from python_socks import ProxyError
 from python_socks.sync import Proxy
 
-from loopback import Gate, Pair, Sshd, Target, free_port, tandem_command
+from loopback import Gate, Pair, Sshd, Target, free_port, link_options, tandem_command
 from tandem.passwords import hash_password
 
 SSHD = shutil.which("sshd") or "/usr/sbin/sshd"
@@ -58,9 +58,7 @@ def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     pair, target = Pair(tmp_path_factory.mktemp("world")), Target()
     gates = [Gate(("127.0.0.1", port), seed=i, loss=request.param) for i, port in enumerate(pair.udp_ports)]
     pair.start_server("--forward", f"web=127.0.0.1:{target.port}")
-    named = zip("ab", ("127.0.0.2", "127.0.0.3"), gates, strict=True)
-    links = [item for name, host, gate in named for item in ("--link", f"{name}={host}@127.0.0.1:{gate.port}")]
-    pair.start_client(pair.invite(), *links)
+    pair.start_client(pair.invite(), *link_options(gates))
     yield World(pair, target)
     pair.close()
     for gate in gates:

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from loopback import Gate, Pair, Target, run_tandem
+from loopback import Gate, Pair, Target, link_options, run_tandem
 
 pytestmark = pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
 
@@ -44,9 +44,7 @@ def test_a_link_is_drilled_while_a_download_goes_on(pair: Pair, target: Target) 
 
 def test_a_speedtest_of_each_link_and_of_both(pair: Pair, gates: list[Gate]) -> None:
     pair.start_server()
-    named = zip("ab", ("127.0.0.2", "127.0.0.3"), gates, strict=True)
-    links = [item for name, host, gate in named for item in ("--link", f"{name}={host}@127.0.0.1:{gate.port}")]
-    pair.start_client(pair.invite(), *links)
+    pair.start_client(pair.invite(), *link_options(gates))
     assert drill(pair, "b", "rate=2Mbit/s", "for=10m")[0] == 0
     place = ("--admin", f"127.0.0.1:{pair.client_admin}")
     done = run_tandem("speedtest", "--json", *place, environment=pair.environment, limit=200)
@@ -62,9 +60,7 @@ def test_a_speedtest_of_each_link_and_of_both(pair: Pair, gates: list[Gate]) -> 
 
 def test_the_figures_of_a_link_are_true(pair: Pair, gates: list[Gate], target: Target) -> None:
     pair.start_server()
-    named = zip("ab", ("127.0.0.2", "127.0.0.3"), gates, strict=True)
-    links = [item for name, host, gate in named for item in ("--link", f"{name}={host}@127.0.0.1:{gate.port}")]
-    pair.start_client(pair.invite(), *links, "--mode", "duplicate")
+    pair.start_client(pair.invite(), *link_options(gates), "--mode", "duplicate")
     gates[1].lost_of_100 = 15
     assert pair.curl(target.url("slow/100/100")).returncode == 0
     a, b = pair.client_status()["links"]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from loopback import Gate, Pair, Target
+from loopback import Gate, Pair, Target, link_options
 from loopback.target import BLOCK
 
 pytestmark = pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
@@ -44,9 +44,7 @@ def test_an_outage_is_no_reason_to_let_the_server_go(
     (tmp_path / "second").mkdir()
     second = Pair(tmp_path / "second")  # it never runs
     pair.start_server()
-    named = zip("ab", ("127.0.0.2", "127.0.0.3"), gates, strict=True)
-    links = [item for name, host, gate in named for item in ("--link", f"{name}={host}@127.0.0.1:{gate.port}")]
-    pair.start_client(f"{pair.invite()}\n{second.invite()}\n", *links)
+    pair.start_client(f"{pair.invite()}\n{second.invite()}\n", *link_options(gates))
     done: list[subprocess.CompletedProcess[bytes]] = []
     thread = threading.Thread(target=lambda: done.append(pair.curl(target.url("slow/50/100"))))
     thread.start()

@@ -13,23 +13,17 @@ from pathlib import Path
 import pytest
 import socks
 
-from loopback import Gate, Pair, Sshd, Target, free_port, run_tandem, tandem_command
+from loopback import Gate, Pair, Sshd, Target, free_port, link_options, run_tandem, tandem_command
 
 needs_curl = pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
 SSHD = shutil.which("sshd") or "/usr/sbin/sshd"
-
-
-def links(gates: list[Gate]) -> list[str]:
-    """--link options through the gates, from two local addresses."""
-    named = zip("ab", ("127.0.0.2", "127.0.0.3"), gates, strict=True)
-    return [item for name, host, gate in named for item in ("--link", f"{name}={host}@127.0.0.1:{gate.port}")]
 
 
 @needs_curl
 def test_curl_through_twenty_percent_loss_on_both_links(pair: Pair, gates: list[Gate], target: Target) -> None:
     invite = pair.invite()
     pair.start_server()
-    pair.start_client(invite, *links(gates))
+    pair.start_client(invite, *link_options(gates))
     for gate in gates:
         gate.loss = 0.20
     size = 10_000_000
@@ -49,7 +43,7 @@ def test_a_transfer_outlives_an_outage_of_both_links_with_one_link_dead_from_the
     gates[0].is_cut = True
     invite = pair.invite()
     pair.start_server()
-    pair.start_client(invite, *links(gates))
+    pair.start_client(invite, *link_options(gates))
     size = 20_000_000
     result: list[subprocess.CompletedProcess[bytes]] = []
     limited = threading.Thread(
@@ -128,7 +122,7 @@ def test_ssh_logs_in_and_copies_a_file(pair: Pair, gates: list[Gate], tmp_path: 
     try:
         invite = pair.invite()
         pair.start_server()
-        pair.start_client(invite, *links(gates))
+        pair.start_client(invite, *link_options(gates))
         for gate in gates:
             gate.loss = 0.10
         data = os.urandom(3_000_000)

@@ -11,7 +11,7 @@ from tandem_transport.client_endpoint import ClientEndpoint, HandshakeRefused, H
 from tandem_transport.handshake import Refusal
 from tandem_transport.noise import public_key
 from tandem_transport.packets import PacketType, message, split_datagram
-from tandem_transport.parameters import HANDSHAKE_RETRY_MAX, HANDSHAKES_PER_SECOND
+from tandem_transport.parameters import HANDSHAKE_RETRY, HANDSHAKE_RETRY_MAX, HANDSHAKES_PER_SECOND
 
 LINK = Impairment(delay=0.030)
 
@@ -45,7 +45,15 @@ def test_an_unregistered_key_is_told_so() -> None:
     network.run(0.2)
     assert HandshakeRefused(Refusal.UNKNOWN_KEY) in network.client_events
     network.known_clients[public_key(b"x" * 32)] = "late"
-    network.connect(limit=40)
+    network.connect(limit=HANDSHAKE_RETRY + 0.5)
+
+
+def test_who_stays_unregistered_asks_ever_less_often_and_is_never_called_unanswered() -> None:
+    network = Network(LINK, client_key=b"x" * 32)
+    network.run(200)
+    refusals = network.client_events.count(HandshakeRefused(Refusal.UNKNOWN_KEY))
+    assert 8 <= refusals <= 11  # after 2, 4, 8 and 16 s, then every 30 s
+    assert not any(isinstance(event, HandshakeUnanswered) for event in network.client_events)
 
 
 def test_a_wrong_server_key_gets_silence() -> None:

@@ -115,9 +115,9 @@ def test_a_short_frame_does_not_carry_a_long_one_past_the_limit() -> None:
     assert victim.sent - before <= 3 * 51
 
 
-def test_a_closed_path_makes_no_timer_fire_forever_and_holds_nothing_up() -> None:
+def test_a_path_that_is_off_makes_no_timer_fire_forever_and_holds_nothing_up() -> None:
     victim = Victim(is_client=False)
-    victim.receive(PathPolicyFrame(1, 1, (PathWish(0, PathUse.CLOSED, 0),)).encode())
+    victim.receive(PathPolicyFrame(1, 1, (PathWish(0, PathUse.OFF, 0),)).encode())
     for _ in range(20):
         victim.receive(b"\x01")
     timeout = victim.connection.next_timeout()

@@ -11,10 +11,12 @@ from tandem.impairment import Impairment
 from tandem_transport.client_endpoint import HandshakeRefused
 from tandem_transport.connection_id import ConnectionIdIssuer
 from tandem_transport.errors import ErrorCode
+from tandem_transport.frames import Mode
 from tandem_transport.noise import public_key
 from tandem_transport.packets import transport_header
 from tandem_transport.parameters import MAX_SESSIONS, MAX_SESSIONS_PER_KEY, OUTAGE_LIMIT
 
+MODES = list(Mode)
 LINK = Impairment(delay=0.030, rate=mbit(20), queue=0.1)
 LOSSY = replace(LINK, loss=0.10, jitter=0.005)
 INSTANCE = b"instance"
@@ -109,6 +111,44 @@ def test_an_interface_that_is_gone_for_minutes_returns_on_the_same_path() -> Non
     assert [(path.path_id, path.status.value) for path in paths] == [(0, "usable"), (1, "usable")]
     assert network.server.received[stream_id] == b"still here"
     assert len(network.client_peers) == len(network.server_peers) == 1
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("link", [LINK, LOSSY], ids=["clean", "lossy"])
+def test_a_link_that_cannot_be_used_is_left_alone_by_both_ends(link: Impairment, mode: Mode) -> None:
+    network = Network(link, link, mode=mode).connect()
+    stream_id = download(network, 20_000_000)
+    network.run(2)
+    network.client.connection.set_link_error(1, "its cap is used up", now=network.now)
+    network.run(0.5)  # the server has learned of it, should the first packet that says so be lost
+    before, up = dict(network.bytes_to), network.up[1].sent
+    network.run(2)
+    assert network.bytes_to["client-link-1"] == before["client-link-1"]
+    assert network.bytes_to["client-link-0"] > before["client-link-0"] + 1_000_000
+    assert network.up[1].sent == up
+    down = network.server.connection.stats(now=network.now).paths[1]
+    assert (down.status.value, down.reason) == ("down", "switched off")
+    network.client.connection.set_link_error(1, "", now=network.now)
+    network.run(2)
+    assert network.bytes_to["client-link-1"] > before["client-link-1"] + 1_000_000
+    network.run_until(lambda: stream_id in network.client.ended, limit=60)
+    assert network.client.received[stream_id] == payload(20_000_000)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_links_that_are_switched_off_and_on_at_random_hold_nothing_up(seed: int) -> None:
+    bad = replace(LOSSY, loss=0.4)
+    network = Network(bad, bad, seed=seed).connect()
+    stream_id = download(network, 300_000)
+    for _ in range(40):
+        path_id, is_off = network.random.randrange(2), network.random.random() < 0.6
+        network.client.connection.set_link_error(path_id, "gone" if is_off else "", now=network.now)
+        network.run(network.random.random())
+    for path_id in range(2):
+        network.client.connection.set_link_error(path_id, "", now=network.now)
+    network.run_until(lambda: stream_id in network.client.ended, limit=120)
+    assert network.client.received[stream_id] == payload(300_000)
+    assert len(network.server_peers) == 1
 
 
 # --- sleep ---

@@ -47,7 +47,7 @@ class Connected:
 
 @dataclass(frozen=True, slots=True)
 class HandshakeRefused:
-    """The server does not want us; it is asked again from time to time."""
+    """The server does not want us; it is asked again, soon at first, and ever more rarely."""
 
     code: int
 
@@ -280,10 +280,15 @@ class ClientEndpoint:
             case CookieReceived(cookie):
                 self._outgoing.append(Transmit(path_id, handshake.first_message(cookie), None))
             case Refused(code):
-                self._events.append(HandshakeRefused(code))
-                self._retry_at, self._repeat_at = now + HANDSHAKE_RETRY_MAX, None
+                self._on_refused(code, now)
             case _:
                 pass
+
+    def _on_refused(self, code: int, now: float) -> None:
+        """Soon again, for the server may learn of us at this moment, then rarer and rarer."""
+        self._events.append(HandshakeRefused(code))
+        self._attempts, self._patience = 0, 0
+        self._retry_at, self._repeat_at = now + self._retry_interval, None
 
     def _connect(self, established: Established, now: float) -> None:
         connection = Connection(

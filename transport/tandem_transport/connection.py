@@ -12,6 +12,7 @@ from tandem_transport.frames import (
     ConnectionCloseFrame,
     DatagramFrame,
     Mode,
+    PathPolicyFrame,
     PathUse,
     PathWish,
     decode_frames,
@@ -178,11 +179,11 @@ class Connection:
             path.on_wake()
 
     def set_link_error(self, path_id: int, error: str, *, now: float) -> None:
-        """What the system says of a link, empty once it works again; it is probed then."""
+        """Why the client cannot use a link, empty once it can: both ends leave the path alone as long as it cannot."""
         path = self._paths[path_id]
         was, path.link_error = path.link_error, error
-        if was and not error:
-            path.probes = 1
+        if bool(was) != bool(error):
+            self._tell_policy(self._policy.switch(path_id, is_off=bool(error)))
         self._liveness.judge(self._paths, now=now)
 
     # --- application ---
@@ -236,14 +237,12 @@ class Connection:
     @property
     def datagram_room(self) -> int:
         """Most bytes that a message may have now: every path has to take it."""
-        sizes = [path.datagram_size for path in self._paths.values() if path.use is not PathUse.CLOSED]
+        sizes = [path.datagram_size for path in self._paths.values() if path.use is not PathUse.OFF]
         return min(sizes, default=BASE_DATAGRAM_SIZE) - OVERHEAD - MAX_DATAGRAM_HEAD
 
     def set_policy(self, mode: Mode, wishes: tuple[PathWish, ...]) -> None:
         """The client decides how both ends use the paths (PATH_POLICY)."""
-        frame = self._policy.choose(mode, wishes)
-        self._policy.apply(self._paths)
-        self._guard(lambda: self._outbox.add_control(frame))
+        self._tell_policy(self._policy.choose(mode, wishes))
 
     def set_mode(self, mode: Mode) -> None:
         """The client's other mode, from now on; what it wishes of single paths stays."""
@@ -286,7 +285,7 @@ class Connection:
         liveness_at = self._liveness.next_timeout(self._paths, self._streams, now=self._now)
         times = [self._sender.wake_at(paths, now=self._now), liveness_at]
         for path in paths:
-            if path.use is PathUse.CLOSED:
+            if path.use is PathUse.OFF:
                 continue
             times += (path.received.ack_at, path.recovery.loss_time, self._probe_at(path))
         return min((time for time in times if time is not None), default=None)
@@ -405,7 +404,7 @@ class Connection:
         return path
 
     def _schedule_acks(self, path: Path, *, has_gap: bool) -> None:
-        if path.use is not PathUse.CLOSED:
+        if path.use is not PathUse.OFF:
             path.received.on_ack_eliciting(has_gap=has_gap, now=self._now)
         for other in self._paths.values():
             if other is path or other.received.will_ack_by(self._now + MAX_ACK_DELAY):
@@ -414,6 +413,10 @@ class Connection:
                 continue  # a second copy of an ACK is not worth money
             if other.reachability is not Reachability.DOWN and other.received.received:
                 other.received.ack_within(MAX_ACK_DELAY, now=self._now)
+
+    def _tell_policy(self, frame: PathPolicyFrame) -> None:
+        self._policy.apply(self._paths)
+        self._guard(lambda: self._outbox.add_control(frame))
 
     def _receive_reset(self, packet: PacketView) -> None:
         if packet.body == self._reset_token and not self._is_terminated:

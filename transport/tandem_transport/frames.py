@@ -47,8 +47,8 @@ class PathUse(IntEnum):
     AVAILABLE = 0
     METERED = 1
     BACKUP = 2
-    CLOSED = 3
-    """The link is gone for good; the id is not used again."""
+    OFF = 3
+    """The link cannot be used at present: nothing is sent on it."""
 
 
 class PingFrame(NamedTuple):
@@ -399,7 +399,7 @@ def _path_list(reader: Reader) -> range:
 
 def _path_use(reader: Reader) -> PathUse:
     value = reader.varint()
-    if value > PathUse.CLOSED:
+    if value > PathUse.OFF:
         raise DecodeError(f"path use {value}")
     return PathUse(value)
 

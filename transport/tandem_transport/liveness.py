@@ -53,7 +53,7 @@ class Liveness:
         for path in paths.values():
             if interval is not None and not path.is_blocked and self._is_quiet(path, interval, now=now):
                 path.probes = max(path.probes, 1)
-            if path.use is not PathUse.CLOSED:
+            if path.use is not PathUse.OFF:
                 path.addresses.tend(now=now)
         if now >= self._judged_at + _JUDGE_INTERVAL:
             self.judge(paths, now=now)
@@ -64,9 +64,8 @@ class Liveness:
         for path in paths.values():
             if path.update_status(now=now):
                 self._emit(PathStatusChanged(path.path_id, path.status, path.status_reason))
-        in_use = [path for path in paths.values() if path.use is not PathUse.CLOSED]
-        is_out = all(path.status is PathStatus.DOWN for path in in_use)
-        if is_out and in_use and self._outage_began is None:
+        is_out = len(paths) > 0 and all(path.status is PathStatus.DOWN for path in paths.values())
+        if is_out and self._outage_began is None:
             self._outage_began = now
             self._emit(OutageChanged(True, 0.0))
         elif not is_out and self._outage_began is not None:
@@ -93,7 +92,7 @@ class Liveness:
                 times.append(path.recovery.last_sent_at + _sparse(interval, path))
             times += self._status_times(path)
             challenge_at = path.addresses.next_timeout()
-            if challenge_at is not None and path.use is not PathUse.CLOSED:
+            if challenge_at is not None and path.use is not PathUse.OFF:
                 times.append(challenge_at)
         if now - self._active_at < ACTIVE_PERIOD:
             times.append(self._stats_at + STATS_INTERVAL)

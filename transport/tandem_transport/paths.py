@@ -99,8 +99,8 @@ class Path:
 
     @property
     def is_blocked(self) -> bool:
-        """Not even a PING may be sent: closed for good, or the address has proven nothing and used its credit up."""
-        return self.use is PathUse.CLOSED or not self.addresses.may_send(_LEAST_PACKET)
+        """Not even a PING may be sent: switched off, or the address has proven nothing and used its credit up."""
+        return self.use is PathUse.OFF or not self.addresses.may_send(_LEAST_PACKET)
 
     def on_response(self, data: bytes, *, now: float) -> None:
         """A PATH_RESPONSE: whoever is at an address wants our packets."""
@@ -132,6 +132,17 @@ class Path:
         self.loss_rate = LossRate()
         self.mtu = MtuDiscovery()
         self.datagram_size = self.mtu.size
+
+    # --- policy ---
+
+    def follow(self, use: PathUse, max_rate: int | None) -> None:
+        """What the newest policy says of this path. One that is switched on again is asked whether it works."""
+        if self.use is PathUse.OFF and use is not PathUse.OFF:
+            self.probes = 1
+        if use is PathUse.OFF:
+            self.messages.clear()
+            self.once.clear()
+        self.use, self.max_rate = use, max_rate
 
     # --- receiving ---
 
@@ -306,7 +317,7 @@ class Path:
                 ),
                 smoothed_rtt=self.rtt.smoothed,
                 min_rtt=self.rtt.minimum,
-                link_error=self.link_error,
+                link_error=self.link_error or ("switched off" if self.use is PathUse.OFF else ""),
             )
         )
         return self.status is not before

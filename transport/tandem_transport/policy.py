@@ -13,19 +13,23 @@ class Policy:
 
     def __init__(self) -> None:
         self._frame = PathPolicyFrame(0, Mode.DUPLICATE, ())
+        self._off: set[int] = set()
         self.mode = Mode.DUPLICATE
         """A mode that this end does not know means DUPLICATE."""
-
-    @property
-    def wishes(self) -> tuple[PathWish, ...]:
-        """What the newest policy says of single paths."""
-        return self._frame.wishes
+        self.wishes: tuple[PathWish, ...] = ()
+        """What the client's owner wants of single paths; of those that are off, too."""
 
     def choose(self, mode: Mode, wishes: tuple[PathWish, ...]) -> PathPolicyFrame:
         """The client's next policy."""
-        self._frame = PathPolicyFrame(self._frame.sequence + 1, mode, wishes)
-        self.mode = mode
-        return self._frame
+        self.mode, self.wishes = mode, wishes
+        return self._next()
+
+    def switch(self, path_id: int, *, is_off: bool) -> PathPolicyFrame:
+        """The client's next policy: a link cannot be used, or can be used again."""
+        self._off.discard(path_id)
+        if is_off:
+            self._off.add(path_id)
+        return self._next()
 
     def take(self, frame: PathPolicyFrame) -> None:
         """The peer's; the highest sequence counts."""
@@ -34,9 +38,14 @@ class Policy:
             self.mode = Mode(frame.mode) if frame.mode in _MODES else Mode.DUPLICATE
 
     def apply(self, paths: Mapping[int, Path]) -> None:
-        """Tells the paths; a closed one stays closed."""
-        for wish in self._frame.wishes:
-            path = paths.get(wish.path_id)
-            if path is not None and path.use is not PathUse.CLOSED:
-                path.use = wish.use
-                path.max_rate = wish.max_rate or None
+        """Tells the paths; one that is not named is available."""
+        wishes = {wish.path_id: wish for wish in self._frame.wishes}
+        for path_id, path in paths.items():
+            wish = wishes.get(path_id, PathWish(path_id, PathUse.AVAILABLE, 0))
+            path.follow(wish.use, wish.max_rate or None)
+
+    def _next(self) -> PathPolicyFrame:
+        named = {wish.path_id: wish for wish in self.wishes}
+        off = {path_id: PathWish(path_id, PathUse.OFF, 0) for path_id in self._off}
+        self._frame = PathPolicyFrame(self._frame.sequence + 1, self.mode, tuple((named | off).values()))
+        return self._frame

@@ -40,7 +40,7 @@ class Scheduler(Protocol):
 
 def in_order(paths: Iterable[Path]) -> list[Path]:
     """Paths that may carry data, best first; backups, and paths that are down, only where no other is left."""
-    candidates = [path for path in paths if path.use is not PathUse.CLOSED]
+    candidates = [path for path in paths if path.use is not PathUse.OFF]
     candidates = [path for path in candidates if path.reachability is not Reachability.DOWN] or candidates
     candidates = [path for path in candidates if path.use is not PathUse.BACKUP] or candidates
     if len(candidates) > 1:

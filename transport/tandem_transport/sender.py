@@ -39,7 +39,7 @@ class Sender:
             self._scheduler = self._make_scheduler()
         out: list[Transmit] = []
         for path in paths:
-            if path.is_urgent and path.use is not PathUse.CLOSED:
+            if path.is_urgent and path.use is not PathUse.OFF:
                 self._send_urgent(path, paths, out, now=now)
         ordered = in_order(paths)
         new_room = min((path.datagram_size for path in ordered), default=OVERHEAD) - OVERHEAD
@@ -56,7 +56,7 @@ class Sender:
                 path.delivery_rate.on_app_limited(path.recovery.bytes_in_flight)
         for path in paths:
             due = path.received.ack_at
-            if due is not None and due <= now and path.use is not PathUse.CLOSED:
+            if due is not None and due <= now and path.use is not PathUse.OFF:
                 self._send_acks(path, paths, out, now=now)
         return out
 

@@ -66,7 +66,7 @@ class ClientDriver(TurnTaker):
         self._session: DrivenSession | None = None
         self._connected = asyncio.Event()
         self._awake = asyncio.Event()
-        """Set, and replaced, when the machine has slept."""
+        """Set, and replaced, when the links are to be looked at now."""
         self._tasks: list[asyncio.Task[None]] = []
         self.started_at = self.now()
         self.refused: int | None = None
@@ -124,7 +124,7 @@ class ClientDriver(TurnTaker):
         self.wake()
 
     async def _maintain(self, path_id: int, link: Link) -> None:
-        """Watches over a link about once a second, and sooner when the machine wakes up."""
+        """Watches over a link about once a second, and sooner when there is a reason."""
 
         def receive(data: bytes, _: UdpAddress) -> None:
             if link.arrive is None:
@@ -136,6 +136,8 @@ class ClientDriver(TurnTaker):
             self.wake()
             now = self.now()
             link.on_received(len(data), now=now)
+            if link.is_spent():
+                self._look_at_links()
             self.endpoint.receive_datagram(path_id, data, now=now)
 
         while True:
@@ -169,8 +171,11 @@ class ClientDriver(TurnTaker):
                 log.info("this machine slept, or stood still, for %.0f s", missed)
                 self.wake()
                 self.endpoint.on_wake(now=self.now())
-                self._awake.set()
-                self._awake = asyncio.Event()
+                self._look_at_links()
+
+    def _look_at_links(self) -> None:
+        self._awake.set()
+        self._awake = asyncio.Event()
 
     def _is_silent(self, path_id: int, link: Link) -> bool:
         """The server does not answer at this endpoint, and there may be another."""
@@ -186,7 +191,7 @@ class ClientDriver(TurnTaker):
             return
         link.error = error
         if error:
-            log.warning("link %s: %s; trying again", link.name, error)
+            log.warning("link %s: %s", link.name, error)
         connection = self.endpoint.connection
         if connection is not None:
             self.wake()
@@ -207,7 +212,10 @@ class ClientDriver(TurnTaker):
             connection.set_quantum(self.quantum)
         for first, batch in batches(self.endpoint.datagrams_to_send(now=now)):
             any_sent = True
-            self.links[first.path_id].transmit(batch)
+            link = self.links[first.path_id]
+            link.transmit(batch)
+            if link.is_spent():
+                self._look_at_links()
         return any_sent
 
     def _handle_events(self) -> bool:

@@ -5,6 +5,7 @@ import errno
 import ipaddress
 import logging
 import socket
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import cast
@@ -20,7 +21,7 @@ _LOOKUP_LIMIT = 10.0
 """Seconds for one name lookup; a link whose name server is silent tries the next endpoint."""
 
 
-HEADERS = 28
+_HEADERS = 28
 """Bytes of the headers of IPv4 and UDP."""
 
 
@@ -61,10 +62,13 @@ class Link:
     sock: UdpSocket | None = field(default=None, repr=False)
     remote: UdpAddress | None = None
     error: str = ""
+    """Why it cannot be used now."""
     tried_since: float = 0.0
     """When the present endpoint was first tried."""
     bytes_total: int = 0
     """Carried since the process began, both ways, headers of IP and UDP included."""
+    allowance: int = sys.maxsize
+    """What `bytes_total` may become before `local` is asked again, sooner than it would be."""
     answered_at: float = 0.0
     """When anything last arrived."""
     _bound: LocalAddress | None = None
@@ -73,9 +77,9 @@ class Link:
 
     def transmit(self, batch: Sequence[bytes]) -> None:
         """Sends datagrams to the server, or drops them where that is not possible now."""
-        if self.sock is None or self.remote is None:
+        if self.sock is None or self.remote is None or self.error:
             return
-        self.bytes_total += sum(map(len, batch)) + HEADERS * len(batch)
+        self.bytes_total += sum(map(len, batch)) + _HEADERS * len(batch)
         if self.send is None:
             self.sock.send_batch(batch, self.remote)
             return
@@ -85,7 +89,14 @@ class Link:
     def on_received(self, size: int, *, now: float) -> None:
         """So many bytes have come, in one datagram, or in several that the kernel has merged."""
         self.answered_at = now
-        self.bytes_total += size + HEADERS * (1 + size // _FULL)
+        self.bytes_total += size + _HEADERS * (1 + size // _FULL)
+
+    def is_spent(self) -> bool:
+        """Whether the allowance is used up; tells so once."""
+        if self.bytes_total < self.allowance:
+            return False
+        self.allowance = sys.maxsize
+        return True
 
     @property
     def has_choice(self) -> bool:
