@@ -7,11 +7,21 @@ import ipaddress
 import os
 import sys
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ModelWrapValidatorHandler,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -21,7 +31,7 @@ from pydantic_settings import (
 )
 
 from tandem.addresses import is_loopback, parse_host_port
-from tandem.config_errors import describe
+from tandem.config_errors import describe, with_mistakes
 from tandem.errors import UsageError
 from tandem.passwords import is_hash
 from tandem.patterns import ACCEPTED, looks_like_a_host, parse_pattern
@@ -62,14 +72,15 @@ def _target(text: str) -> str:
     return text
 
 
-def _parsed_by(parse: Callable[[str], object]) -> AfterValidator:
-    """Text that `parse` takes; it stays as it was written."""
+def _parsed_by(parse: Callable[[str], object]) -> BeforeValidator:
+    """Text that `parse` takes; it stays as it was written. A number is told what a text would be told."""
 
-    def check(text: str) -> str:
-        parse(text)
-        return text
+    def check(given: object) -> object:
+        if isinstance(given, str | int | float):
+            parse(str(given))
+        return given
 
-    return AfterValidator(check)
+    return BeforeValidator(check)
 
 
 Size = Annotated[str, _parsed_by(parse_size)]
@@ -274,19 +285,18 @@ class Config(BaseSettings):
     rule: list[RuleConfig] = []
     forward: list[ForwardConfig] = []
 
-    @model_validator(mode="after")
-    def _distinct(self) -> "Config":
-        for what, values in (
-            ("link: name", [link.name for link in self.link]),
-            ("link: bind", [link.bind for link in self.link]),
-            ("listen: port", [str(listen.port) for listen in self.listen]),
-            ("forward: match", [forward.match for forward in self.forward]),
-        ):
-            twice = {value for value in values if values.count(value) > 1}
-            if twice:
-                hint = "; two links need two addresses or interfaces" if what == "link: bind" else ""
-                raise ValueError(f"{what} {', '.join(sorted(twice))} is there twice{hint}")
-        return self
+    @model_validator(mode="wrap")
+    @classmethod
+    def _distinct(cls, given: Any, validate: ModelWrapValidatorHandler["Config"]) -> "Config":
+        """What is there twice is told beside all other mistakes."""
+        twice = list(_repeated(given))
+        try:
+            made = validate(given)
+        except ValidationError as error:
+            raise with_mistakes(error.errors(include_url=False), twice) from None
+        if twice:
+            raise with_mistakes([], twice)
+        return made
 
     @classmethod
     def settings_customise_sources(
@@ -298,6 +308,22 @@ class Config(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, toml_file=_file_in_use)
+
+
+_DISTINCT = (("link", "name"), ("link", "bind"), ("listen", "port"), ("forward", "match"))
+
+
+def _repeated(given: Mapping[str, Any]) -> Iterator[str]:
+    """What may be there only once, as it was written."""
+    for section, key in _DISTINCT:
+        items = given.get(section)
+        candidates: list[Any] = items if isinstance(items, list) else []
+        tables = [cast("Mapping[str, Any]", item) for item in candidates if isinstance(item, Mapping)]
+        values = [str(table[key]) for table in tables if key in table]
+        twice = {value for value in values if values.count(value) > 1}
+        if twice:
+            hint = "; two links need two addresses or interfaces" if key == "bind" else ""
+            yield f"{section}: {key} {', '.join(sorted(twice))} is there twice{hint}"
 
 
 _file_in_use: Path | None = None

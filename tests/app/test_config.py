@@ -67,7 +67,7 @@ def test_all_mistakes_at_once_with_place_value_and_what_is_accepted(tmp_path: Pa
     assert set(lines[1:]) == {
         f"  {file}: mode: input should be 'duplicate' or 'adaptive', got 'fast'",
         f"  {file}: sokcs: unknown key, did you mean `socks`?",
-        f"  {file}: link[0].bnd: unknown key, did you mean `bind`?",
+        f"  {file}: link[a].bnd: unknown key, did you mean `bind`?",
         f"  {file}: listen[0].port: input should be less than or equal to 65535, got 70000",
         f"  {file}: admin: listen: 0.0.0.0:1 is not a loopback address; set a token, or use 127.0.0.1",
         f"  {file}: server.listen[0]: address: 'nope' is not an address and a port; "
@@ -83,8 +83,17 @@ def test_all_mistakes_at_once_with_place_value_and_what_is_accepted(tmp_path: Pa
         ('[socks]\nlisten = "0.0.0.0:1080"', "would be open to everybody"),
         ('[[link]]\nname="a"\nbind="x"\n[[link]]\nname="a"\nbind="y"', "link: name a is there twice"),
         ('[[link]]\nname="a"\nbind="x"\n[[link]]\nname="b"\nbind="x"', "link: bind x is there twice; two links need"),
-        ('[[link]]\nname="a"\nbind="x"\ndaily_cap="5"', r"link\[0\].daily_cap: '5' is not an amount of data; accepted"),
-        ('[[link]]\nname="a"\nbind="x"\ncots="metered"', r"link\[0\].cots: unknown key, did you mean `cost`"),
+        ('[[link]]\nname="a"\nbind="x"\ndaily_cap="5"', r"link\[a\].daily_cap: '5' is not an amount of data; accepted"),
+        ('[[link]]\nname="a"\nbind="x"\ncots="metered"', r"link\[a\].cots: unknown key, did you mean `cost`"),
+        (
+            '[[link]]\nname="a"\nbind="x"\nmax_rate=5',
+            r"link\[a\].max_rate: '5' is not a rate; accepted is a number and bit/s",
+        ),
+        (
+            '[[link]]\nname="a"\nbind="x"\ndaily_cap=["5 GB"]',
+            r"daily_cap: input should be a valid string, got \['5 GB'\]",
+        ),
+        ('[link]\nname="a"\nbind="x"', r"link: it is a list of tables: \[\[link\]\], not \[link\]"),
         ('[[rule]]\naction="deny"\nmatch="*.example.org"', r"has no port, so it is the name of a forward"),
     ],
 )
@@ -93,6 +102,37 @@ def test_single_mistakes(text: str, message: str, tmp_path: Path) -> None:
     file.write_text(text)
     with pytest.raises(UsageError, match=message):
         config.load(file)
+
+
+def test_what_is_there_twice_is_told_beside_other_mistakes(tmp_path: Path) -> None:
+    file = tmp_path / "bad.toml"
+    link = '[[link]]\nname="a"\nbind="x"\ndaily_cap=5\n'
+    file.write_text(f"mode=1\n{link}{link}")
+    with pytest.raises(UsageError) as caught:
+        config.load(file)
+    lines = str(caught.value).splitlines()
+    assert lines[0] == "configuration: 5 problems"
+    assert lines[-2:] == [
+        "  link: name a is there twice",
+        "  link: bind x is there twice; two links need two addresses or interfaces",
+    ]
+    assert sum("link[a].daily_cap: '5' is not an amount of data" in line for line in lines) == 2
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"socks": {"listen": "x"}}, "  option --socks: address: 'x' is not"),
+        ({"admin": {"listen": "x"}}, "  option --admin: address: 'x' is not"),
+        ({"server": {"allow": ["10.0.0.1/8"]}}, "  option --allow[0]: 10.0.0.1/8 has host bits set"),
+        ({"link": [{"name": "a", "bind": "x", "endpoint": "y"}]}, "  option --link[a].endpoint: address: 'y' is not"),
+        ({"mode": "fast"}, "  option --mode: input should be 'duplicate' or 'adaptive', got 'fast'"),
+    ],
+)
+def test_options_are_told_by_their_names(options: dict[str, object], message: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        config.load(None, options)
+    assert str(caught.value).splitlines()[1].startswith(message)
 
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
