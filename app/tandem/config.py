@@ -7,7 +7,7 @@ import ipaddress
 import os
 import sys
 import tomllib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, cast
 
@@ -317,7 +317,7 @@ def _repeated(given: Mapping[str, Any]) -> Iterator[str]:
     """What may be there only once, as it was written."""
     for section, key in _DISTINCT:
         items = given.get(section)
-        candidates: list[Any] = items if isinstance(items, list) else []
+        candidates = cast("Sequence[object]", items) if isinstance(items, list) else ()
         tables = [cast("Mapping[str, Any]", item) for item in candidates if isinstance(item, Mapping)]
         values = [str(table[key]) for table in tables if key in table]
         twice = {value for value in values if values.count(value) > 1}
