@@ -39,6 +39,8 @@ class AdminEndpoint:
         self._status = status
         self._actions = dict(actions or {})
         self._token = token
+        self._is_published = False
+        """The token is in the runtime directory."""
         self._runner: web.AppRunner | None = None
 
     @classmethod
@@ -68,15 +70,18 @@ class AdminEndpoint:
         except OSError as error:
             await self._runner.cleanup()
             place = format_host_port(self._host, self._port)
-            hint = "another Tandem may be running; --admin HOST:PORT takes another port"
+            hint = "another Tandem may be running: a second one needs another --admin, and a client another --socks too"
             raise TandemError(f"admin endpoint {place}: {os_error_text(error)}", hint) from error
         if self._token is None:
             self._token = runtime.publish_token(self._port)
+            self._is_published = True
 
     async def close(self) -> None:
-        """Stops serving."""
+        """Stops serving; the token that was made is worth nothing from now on."""
         if self._runner is not None:
             await self._runner.cleanup()
+        if self._is_published:
+            runtime.withdraw_token(self._port)
 
     @web.middleware
     async def _guard(self, request: web.Request, handler: _Handler) -> web.StreamResponse:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from tandem import __version__, options, setup_commands, watch_commands
+from tandem import __version__, completing, options, setup_commands, watch_commands
 from tandem.errors import TandemError, UsageError
 
 if TYPE_CHECKING:
@@ -100,6 +100,8 @@ def invite(
     made = Invite(server_public_key(directory), private, tuple(endpoints), name)
     text = made.encode()
     directory.add_client(name, public_key(private), replace=replace)
+    for item in endpoints:
+        _warn_of_unknown_host(item)
     click.echo(text)
     if qr:
         import segno
@@ -111,28 +113,42 @@ def invite(
 @options.CONFIG
 @options.STATE
 def clients(config_file: Path | None, state: Path | None) -> None:
-    """List the registered clients: name, since when, last seen (UTC, to the minute)."""
+    """List the registered clients: name, since when, last seen (UTC, to the minute); a tab between them.
+
+    \b
+    tandem clients
+    tandem clients --state /var/lib/tandem | grep laptop
+    """
     import time
 
     directory = _state_directory(config_file, state)
-    for client in directory.clients():
+    registered = directory.clients()
+    if sys.stdout.isatty():
+        click.echo(f"{'name':24}\t{'registered':20}\tlast seen" if registered else f"none in {directory.path}")
+    for client in registered:
         seen = directory.last_seen(client.name)
         last = "never" if seen is None else time.strftime("%Y-%m-%dT%H:%MZ", time.gmtime(seen))
-        click.echo(f"{client.name}\t{client.created}\t{last}")
+        name = f"{client.name:24}" if sys.stdout.isatty() else client.name
+        click.echo(f"{name}\t{client.created}\t{last}")
 
 
 @cli.command()
-@click.argument("name")
+@click.argument("name", shell_complete=completing.clients)
 @options.CONFIG
 @options.STATE
 def revoke(name: str, config_file: Path | None, state: Path | None) -> None:
-    """Remove a client; its sessions end within two seconds."""
+    """Remove a client; its sessions end within two seconds, and its invite is worth nothing.
+
+    \b
+    tandem revoke laptop
+    tandem invite laptop --replace --endpoint HOST:8120    instead: a new invite in place of the old one
+    """
     _state_directory(config_file, state).remove_client(name)
     click.echo(f"{name} is removed")
 
 
 @cli.command("client")
-@click.argument("invite_source", metavar="[INVITE | @FILE | -]", required=False)
+@options.INVITE
 @options.CONFIG
 @click.option("--link", multiple=True, metavar="NAME=BIND[@HOST:PORT]", help="Such as wifi=wlan0 or dsl=192.168.1.5.")
 @click.option("--socks", metavar="HOST:PORT", help="SOCKS port; default 127.0.0.1:1080.")
@@ -242,6 +258,20 @@ def _complain(text: str, hint: str) -> None:
     click.echo(f"error: {mask(text)}", err=True)
     if hint:
         click.echo(f"hint: {hint}", err=True)
+
+
+def _warn_of_unknown_host(endpoint: str) -> None:
+    """The invite is good all the same: the name may be known elsewhere, or later."""
+    import socket
+
+    from tandem.addresses import parse_host_port
+
+    host, port = parse_host_port(endpoint, what="--endpoint")
+    try:
+        socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)
+    except OSError as error:
+        text = f"warning: {host} cannot be resolved here ({error.strerror}); clients will look it up when they connect"
+        click.echo(text, err=True)
 
 
 def _state_directory(config_file: Path | None, state: Path | None) -> "StateDirectory":

@@ -18,28 +18,23 @@ from tandem.events import EventLog
 from tandem.failover import PATIENCE, Failover
 from tandem.failures import Failure
 from tandem.invites import Invite
+from tandem.journal import Journal
 from tandem.links import follows_interfaces, make_link, planned_links, wishes
 from tandem.opener import Opener
 from tandem.passwords import PasswordBook
 from tandem.remote import Remote
 from tandem.request import Kind, Request
-from tandem.status import ClientStatus, client_status, refusal_text
+from tandem.status import ClientStatus, client_status
 from tandem.usage import UsageBook, capped
 from tandem_socks import FrontendOptions, Listener, Relay, RelayResult, SocksError, SocksFrontend, TcpConnection
 from tandem_socks import Request as SocksRequest
 from tandem_transport import (
     MAX_PATHS,
-    ClientEvent,
-    Connected,
-    HandshakeRefused,
-    HandshakeUnanswered,
     Mode,
     TransportError,
     TransportParameters,
-    error_name,
 )
 from tandem_transport.driver import ClientDriver, Link
-from tandem_transport.events import ConnectionTerminated, OutageChanged, PathStatusChanged
 
 log = logging.getLogger("tandem.client")
 
@@ -71,24 +66,18 @@ class Client:
         self._failover = Failover(invites, self._make_driver)
         self._link_configs = planned_links(config.link)
         self._usage = usage or UsageBook(None)
-        self._events = events or EventLog(None)
+        self._journal = Journal(events or EventLog(None), lambda: self.links)
         self.links = [self._make_link(i, link) for i, link in enumerate(self._link_configs)]
         """Its driver's; by path id."""
         self._drills = Drills(lambda: self.links)
         self._connections = ConnectionTable()
         self._is_testing = self._is_started = False
-        self._session_since: float | None = None
-        self._outage_since: float | None = None
-        self._sought_since = time.monotonic()
-        """Since when a session is looked for, if there is none."""
         self._parameters = parameters
         self._instance_id = instance_id
         self._started_at = time.monotonic()
         self._listeners: list[Listener] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._admin: AdminEndpoint | None = None
-        self._refused: int | None = None
-        """The refusal that was logged last; each link brings one."""
         self.driver: ClientDriver
         self.opener: Opener
         self._socks: SocksFrontend
@@ -109,7 +98,7 @@ class Client:
             await self.close()
             raise
         self._is_started = True
-        self._events.add("started", cause=f"version {__version__}")
+        self._journal.events.add("started", cause=f"version {__version__}")
         self.driver.start()
         self._tasks.add(asyncio.create_task(self._keep_usage()))
         self._tasks.add(asyncio.create_task(self._failover.run(self._is_unanswered, self._adopt)))
@@ -138,12 +127,12 @@ class Client:
         await self.driver.close()
         if self._is_started:  # one that found its port taken leaves the other's files alone
             self._usage.save()
-            self._events.add("stopped")
+            self._journal.events.add("stopped")
 
     def status(self) -> ClientStatus:
         """The present status."""
         status = client_status(self.driver, self._started_at)
-        status.session.age_s, status.session.outage_s = _since(self._session_since), _since(self._outage_since)
+        status.session.age_s, status.session.outage_s = self._journal.session_age, self._journal.outage
         status.streams = self._connections.busiest()
         for link, configured in zip(status.links, self._link_configs, strict=True):
             usage = self._usage.usage(link.name)
@@ -162,7 +151,7 @@ class Client:
     def set_mode(self, mode: str) -> None:
         """`duplicate` or `adaptive`, from now on."""
         log.info("mode %s", mode)
-        self._events.add("mode", state=mode)
+        self._journal.events.add("mode", state=mode)
         self.driver.set_mode(Mode[mode.upper()])
 
     async def _set_mode(self, body: bytes) -> dict[str, object]:
@@ -173,7 +162,7 @@ class Client:
     async def _drill(self, body: bytes) -> dict[str, object]:
         drill = parse(Drill, body)
         self._drills.begin(drill)
-        self._events.add("drill", link=drill.link, state="begins" if drill.is_on else "ends", cause=str(drill))
+        self._journal.events.add("drill", link=drill.link, state="begins" if drill.is_on else "ends", cause=str(drill))
         return {"link": drill.link, "drill": self._drills.on(drill.link)}
 
     async def _speedtest(self, body: bytes) -> dict[str, object]:
@@ -253,15 +242,14 @@ class Client:
             parameters=self._parameters,
             instance_id=self._instance_id,
             mode=self.driver.endpoint.mode if links is None else Mode[self._config.mode.upper()],
-            on_event=lambda event: self._on_event(event) if self.driver is driver else None,
+            on_event=lambda event: self._journal.note(event) if self.driver is driver else None,
         )
         driver.set_wishes(wishes(self._link_configs))
         return driver
 
     def _is_unanswered(self) -> bool:
         """There has been no session, or an outage, for so long that another server may be better."""
-        since = self._outage_since or (self._sought_since if self.driver.session is None else None)
-        return since is not None and time.monotonic() - since > PATIENCE
+        return max(self._journal.outage or 0.0, self._journal.search or 0.0) > PATIENCE
 
     def _adopt(self, driver: ClientDriver) -> None:
         """Another server has answered: connections of the old one are reset, new ones go to the new one."""
@@ -278,13 +266,7 @@ class Client:
         closing = asyncio.create_task(old.close())
         self._tasks.add(closing)
         closing.add_done_callback(self._tasks.discard)
-        self._on_session_up()
-
-    def _on_session_up(self) -> None:
-        self._refused = None
-        log.info("session with the server is up")
-        self._events.add("session", state="up")
-        self._session_since, self._outage_since = time.monotonic(), None
+        self._journal.note_session()
 
     # --- links ---
 
@@ -328,45 +310,6 @@ class Client:
         self._connections.close(result)
         _log_closed(str(request), result)
 
-    def _on_event(self, event: ClientEvent) -> None:
-        match event:
-            case Connected():
-                self._on_session_up()
-            case HandshakeRefused(code) if code != self._refused:
-                self._refused = code
-                log.error("refused: %s", refusal_text(code))
-                self._events.add("session", state="refused", cause=refusal_text(code))
-            case HandshakeUnanswered(attempts, silence) if attempts in (2, 5) or attempts % 20 == 0:
-                if not any(link.sock for link in self.links):
-                    return  # what is wrong with each link was said
-                remotes = ", ".join(sorted({e for link in self.links for e in _endpoints(link)}))
-                text = "no answer from %s for %.0f s: wrong server key, firewall, or server down; trying on"
-                log.warning(text, remotes, silence)
-            case PathStatusChanged(path_id, status, reason):
-                name = self.links[path_id].name
-                log.info("link %s is %s%s", name, status, f" ({reason})" if reason else "")
-                self._events.add("link", link=name, state=str(status), cause=reason)
-            case OutageChanged(is_out, duration):
-                self._outage_since = time.monotonic() if is_out else None
-                if is_out:
-                    log.warning("all links are down; connections are held")
-                    self._events.add("outage", state="begins")
-                else:
-                    log.info("back after %.1f s", duration)
-                    self._events.add("outage", state="over", duration_s=round(duration, 1))
-            case ConnectionTerminated(code, reason, is_remote):
-                level = logging.WARNING if is_remote else logging.INFO
-                self._session_since = self._outage_since = None
-                self._sought_since = time.monotonic()
-                log.log(level, "session over: %s", reason or error_name(code))
-                self._events.add("session", state="over", cause=reason or error_name(code))
-            case _:
-                pass
-
-
-def _since(moment: float | None) -> float | None:
-    return None if moment is None else round(time.monotonic() - moment, 1)
-
 
 def _frontend_options(section: SocksConfig) -> FrontendOptions:
     book = PasswordBook({user.name: user.password.get_secret_value() for user in section.user})
@@ -377,10 +320,6 @@ def _frontend_options(section: SocksConfig) -> FrontendOptions:
         idle_timeout=section.idle_timeout,
         udp_idle_timeout=section.udp_idle_timeout,
     )
-
-
-def _endpoints(link: Link) -> list[str]:
-    return [format_host_port(host, port) for host, port in link.endpoints]
 
 
 def _log_closed(target: str, result: RelayResult) -> None:

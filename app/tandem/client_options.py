@@ -48,7 +48,8 @@ def _invite_text(source: str | None, config: Config) -> str:
                 "`tandem invite NAME` on the server prints one; give it by -, @FILE, TANDEM_INVITE or the configuration"
             )
             raise UsageError("no invite", hint)
-        return config.invite.get_secret_value()
+        text = config.invite.get_secret_value()
+        return _read_secret(Path(text[1:])) if text.startswith("@") else text
     if source == "-":
         text = sys.stdin.readline() if sys.stdin.isatty() else sys.stdin.read()
         if not text.strip():
@@ -63,6 +64,7 @@ def _invite_text(source: str | None, config: Config) -> str:
 
 
 def _read_secret(path: Path) -> str:
+    path = path.expanduser()
     try:
         if sys.platform != "win32" and path.stat().st_mode & 0o077:
             raise UsageError(f"{path}: others can read this invite", f"chmod 600 {path}")

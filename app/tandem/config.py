@@ -275,7 +275,10 @@ class Config(BaseSettings):
     )
 
     mode: Literal["duplicate", "adaptive"] = Field(default="adaptive", description="how the links are used")
-    invite: SecretStr | None = Field(default=None, description="client: a secret; the file must be its owner's alone")
+    invite: SecretStr | None = Field(
+        default=None,
+        description="client: a secret, so this file must be its owner's alone; or @FILE, which must be so too",
+    )
     link: list[LinkConfig] = []
     listen: list[ListenConfig] = []
     socks: SocksConfig = SocksConfig()
@@ -368,6 +371,8 @@ def _check_secrets(file: Path) -> None:
         return
     content = tomllib.loads(file.read_text())
     held = [name for name, section in (("invite", content), ("token", content.get("admin", {}))) if name in section]
+    if str(content.get("invite", "")).startswith("@"):
+        held.remove("invite")
     if held:
         raise UsageError(f"{file}: others can read the {' and the '.join(held)} in it", f"chmod 600 {file}")
 

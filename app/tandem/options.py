@@ -4,6 +4,11 @@ from pathlib import Path
 
 import click
 
+from tandem import completing
+
+INVITE = click.argument(
+    "invite_source", metavar="[INVITE | @FILE | -]", required=False, shell_complete=completing.invites
+)
 CONFIG = click.option("--config", "config_file", type=click.Path(path_type=Path), help="TOML file to read.")
 STATE = click.option(
     "--state", type=click.Path(path_type=Path), help="Directory with the server's key and its clients."

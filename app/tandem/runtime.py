@@ -1,5 +1,6 @@
 """The runtime directory: where a running Tandem leaves the admin token for its command line."""
 
+import contextlib
 import os
 import secrets
 import tempfile
@@ -29,6 +30,12 @@ def publish_token(port: int) -> str:
     except OSError as error:
         raise TandemError(f"{path}: {error.strerror}", "XDG_RUNTIME_DIR names a directory of yours") from error
     return token
+
+
+def withdraw_token(port: int) -> None:
+    """Nobody listens there any more."""
+    with contextlib.suppress(OSError):
+        _token_file(port).unlink()
 
 
 def find_token(port: int) -> str | None:

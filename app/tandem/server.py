@@ -48,6 +48,7 @@ class Server:
         self._limits = ClientLimits(section.max_streams, section.max_new_streams)
         self._streams = self._stream_service(config)
         self._is_draining = False
+        self._drain_limit = section.drain
         self._tasks: set[asyncio.Task[None]] = set()
         self._background: list[asyncio.Task[None]] = []
         self._started_at = self._seen_at = time.monotonic()
@@ -73,14 +74,18 @@ class Server:
     def reload(self, config: Config) -> None:
         """Other rules, names and limits from now on, and the clients as they are on disk; what is open stays."""
         self._streams = self._stream_service(config)
+        self._drain_limit = config.server.drain
         self._read_clients()
+        for name, before, after in _fixed(self._config, config):
+            if before != after:
+                log.warning("%s is as it was: a change of it needs a restart", name)
         log.info("reloaded: %d rules, %d clients", len(config.rule) + len(config.forward), len(self._registry))
 
     async def drain(self) -> None:
         """Refuses new streams, and waits for those that are open, for as long as the configuration says."""
         self._is_draining = True
         if self._tasks:
-            limit = self._config.server.drain
+            limit = self._drain_limit
             log.info("draining: %d connections are open, %.0f s at most", len(self._tasks), limit)
             await asyncio.wait(set(self._tasks), timeout=limit)
 
@@ -187,3 +192,12 @@ class Server:
                 self._state.note_seen(session.client_name)
             case _:
                 pass
+
+
+def _fixed(before: Config, after: Config) -> list[tuple[str, object, object]]:
+    """What a running server keeps, by its key."""
+    return [
+        ("server.listen", before.server.listen, after.server.listen),
+        ("server.state", before.server.state, after.server.state),
+        ("admin", before.admin, after.admin),
+    ]

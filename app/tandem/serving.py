@@ -65,9 +65,9 @@ class StreamService:
             stream.reset()
 
     async def refuse(self, stream: Stream, why: str) -> None:
-        """Answers a stream without serving it."""
+        """Answers a stream without serving it: the session is about to end."""
         with contextlib.suppress(TransportError):
-            await self._say(stream, Failure(Reply.GENERAL_FAILURE, Hop.RULE, why))
+            await self._say(stream, Failure(Reply.GENERAL_FAILURE, Hop.SESSION, why))
 
     async def _answer(self, session: Session, stream: Stream, request: Request) -> None:
         client = session.client_name

@@ -1,15 +1,19 @@
 """Commands that help to set Tandem up."""
 
+import sys
 from pathlib import Path
 
 import click
 
 from tandem import options
+from tandem.errors import UsageError
 
 
 @click.command()
 def password() -> None:
     """Ask for a password and print its hash, for [[socks.user]] in the client's configuration.
+
+    Without a terminal, the first line of standard input is the password.
 
     \b
     [[socks.user]]
@@ -18,7 +22,12 @@ def password() -> None:
     """
     from tandem.passwords import hash_password
 
-    given = click.prompt("Password", hide_input=True, confirmation_prompt=True, err=True)
+    if sys.stdin.isatty():
+        given = click.prompt("Password", hide_input=True, confirmation_prompt=True, err=True)
+    else:
+        given = sys.stdin.readline().rstrip("\r\n")
+    if not given:
+        raise UsageError("no password", "type one, or give it by standard input: tandem password < FILE")
     click.echo(hash_password(given))
 
 
@@ -71,7 +80,7 @@ def completion(shell: str) -> None:
 
 
 @click.command()
-@click.argument("invite_source", metavar="[INVITE | @FILE | -]", required=False)
+@options.INVITE
 @options.CONFIG
 @click.option("--link", multiple=True, metavar="NAME=BIND[@HOST:PORT]", help="As for `tandem client`.")
 @click.option("--socks", metavar="HOST:PORT", help="The SOCKS port that is meant to be used.")
@@ -87,7 +96,6 @@ def doctor(
     tandem doctor @invite --link wifi=wlan0 --link mobile=usb0
     """
     import json
-    import sys
 
     from tandem import logs, running
     from tandem.client_options import load, read_invites

@@ -75,7 +75,8 @@ def _rendered(status: Status) -> RenderableType:
 def render_server(status: ServerStatus) -> RenderableType:
     """All clients with their links; at most 80 columns wide."""
     table = Table(
-        title=f"Tandem server: {len(status.sessions)} sessions, {status.clients} registered clients",
+        title=f"Tandem server: {_count(len(status.sessions), 'session')}, "
+        f"{_count(status.clients, 'registered client')}",
         box=box.SIMPLE_HEAD,
     )
     for title in ("client", "streams", "remote", "state"):
@@ -88,3 +89,7 @@ def render_server(status: ServerStatus) -> RenderableType:
             losses = (percent(link.loss_up), percent(link.loss_down))
             table.add_row(*who, link.remote or "-", link.state, ms(link.rtt_ms.smoothed), *losses)
     return table
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"

@@ -4,7 +4,7 @@ import sys
 
 import click
 
-from tandem import options
+from tandem import completing, options
 from tandem.errors import TandemError
 
 _SPEEDTEST_LIMIT = 600.0
@@ -13,10 +13,19 @@ _SPEEDTEST_LIMIT = 600.0
 
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="The whole status, for programs.")
-@click.option("--watch", is_flag=True, help="Again each second, until Ctrl-C.")
+@click.option("--watch", is_flag=True, help="Live, until q or Ctrl-C.")
 @options.ADMIN
 def status(as_json: bool, watch: bool, admin: str | None) -> None:
-    """Show what a running client or server does; exit code 1 where it is not healthy."""
+    """Show what a running client or server does; exit code 1 where it is not healthy.
+
+    With --watch, the console of a client has its keys: l shows a link in full, s sorts, and m changes the
+    client's mode. Where standard output is no terminal, --watch prints the status again each second.
+
+    \b
+    tandem status
+    tandem status --json | jq '.links[] | {name, state, loss_down}'
+    tandem status --watch --admin 127.0.0.1:8118    a server's
+    """
     from tandem.status_command import show_status
 
     sys.exit(show_status(admin, as_json=as_json, watch=watch))
@@ -39,8 +48,8 @@ def mode(wanted: str, admin: str | None) -> None:
 
 
 @click.command()
-@click.argument("link")
-@click.argument("what", nargs=-1, required=True)
+@click.argument("link", shell_complete=completing.links)
+@click.argument("what", nargs=-1, required=True, shell_complete=completing.drills)
 @options.ADMIN
 def drill(link: str, what: tuple[str, ...], admin: str | None) -> None:
     """Make a link of a running client bad for a while, to see that nothing breaks.
