@@ -7,6 +7,7 @@ from collections.abc import Iterable
 import psutil
 
 from tandem.errors import UsageError
+from tandem_transport.driver import family_of
 
 IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -73,6 +74,11 @@ def interface_of(address: str) -> str | None:
         if any(ipaddress.ip_address(host) == wanted for host in hosts):
             return name
     return None
+
+
+def source_of(family: socket.AddressFamily, sources: Iterable[str]) -> str | None:
+    """The local address of a family, among at most one of each."""
+    return next((source for source in sources if family_of(source) == family), None)
 
 
 def expand_wildcards(addresses: Iterable[tuple[str, int]]) -> list[tuple[str, int]]:

@@ -4,9 +4,11 @@ import asyncio
 import socket
 from collections.abc import Awaitable, Callable
 
+from tandem.addresses import source_of
 from tandem.dialer import Dialed
 from tandem.failures import Failure, Hop, dial_failure
 from tandem_socks import Reply, TcpConnection
+from tandem_transport.driver import family_of
 
 BIND_TIMEOUT = 120.0
 """Seconds for which it waits."""
@@ -26,7 +28,7 @@ class BoundPort:
     @classmethod
     def open(cls, toward: str, sources: tuple[str, ...], admits: Admits) -> "BoundPort":
         """`toward`: an address that should reach it; `sources`: local addresses, one of a family. Raises Failure."""
-        family = socket.AF_INET6 if ":" in toward else socket.AF_INET
+        family = family_of(toward)
         try:
             return cls(_listen(family, _local_address(toward, family, sources)), admits)
         except OSError as error:
@@ -71,9 +73,9 @@ def _listen(family: socket.AddressFamily, host: str) -> socket.socket:
 
 
 def _local_address(toward: str, family: socket.AddressFamily, sources: tuple[str, ...]) -> str:
-    for source in sources:
-        if (":" in source) == (family == socket.AF_INET6):
-            return source
+    source = source_of(family, sources)
+    if source is not None:
+        return source
     with socket.socket(family, socket.SOCK_DGRAM) as probe:
         probe.connect((toward, 9))
         return str(probe.getsockname()[0])

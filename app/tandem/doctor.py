@@ -15,7 +15,7 @@ from typing import Literal
 
 from pydantic import BaseModel
 
-from tandem import __version__
+from tandem import __version__, portal
 from tandem.addresses import format_host_port, parse_host_port
 from tandem.config import Config, LinkConfig
 from tandem.errors import os_error_text
@@ -26,7 +26,7 @@ from tandem.opener import Opener
 from tandem.request import Answer, Kind, Request
 from tandem.status import refusal_text
 from tandem_transport import Connected, HandshakeRefused, PathStats, TransportError
-from tandem_transport.driver import ClientDriver, DrivenSession, LocalAddress
+from tandem_transport.driver import ClientDriver, DrivenSession, Link, LocalAddress, family_of
 
 PROBES = 50
 PROBE_INTERVAL = 0.05
@@ -40,6 +40,8 @@ _REACH_LIMIT = 4.0
 
 _CLOCK_TOLERANCE = 120.0
 _BASE_SIZE = 1200
+
+Place = tuple[str, int]
 
 Verdict = Literal["ok", "warning", "problem"]
 
@@ -80,8 +82,19 @@ class _Examination:
         self._link, self._invite = link, invite
         self._index = index
         self.findings: list[Finding] = []
-        self.public_host: str | None = None
+        self._port = 0
+        """The local port of the first session; the others have it too, so that NATs can be told from each other."""
+        self._own: Place = ("", 0)
+        self._seen: list[Place] = []
+        """Where the server sees that port, by endpoint."""
+        self._silent: str | None = None
+        """An address from which nothing came."""
+        self._is_refused = False
+
+    @property
+    def public_host(self) -> str | None:
         """The link's address as the server sees it."""
+        return self._seen[0][0] if self._seen else None
 
     @property
     def name(self) -> str:
@@ -93,13 +106,22 @@ class _Examination:
             return self
         endpoints = [self._link.endpoint] if self._link.endpoint else list(self._invite.endpoints)
         reached = [await self._reach(endpoint, local) for endpoint in endpoints]
-        if not any(reached):
-            advice = (
-                "In this order: is the server running, do its firewall and its provider let UDP in, does this network "
-                "ask for a login in a browser first (a captive portal), does it block UDP."
-            )
-            self._note("server", "problem", "no endpoint answers over this link", advice)
+        if self._seen:
+            self._note("NAT", "ok", *nat(self._own, self._seen))
+        if not any(reached) and not self._is_refused:
+            await self._note_silence(local)
         return self
+
+    async def _note_silence(self, local: LocalAddress) -> None:
+        page = await portal.guess(local, self._silent) if self._silent is not None else ""
+        if page:
+            advice = "Open a web page over this link, log in there, and try again."
+            self._note("captive portal", "problem", f"this network answers in the server's place: {page}", advice)
+        advice = (
+            "In this order: is the server running, do its firewall and its provider let UDP in, does this network "
+            "ask for a login in a browser first (a captive portal), does it block UDP."
+        )
+        self._note("server", "problem", "no endpoint answers over this link", "" if page else advice)
 
     # --- this machine ---
 
@@ -116,8 +138,7 @@ class _Examination:
 
     def _route(self, local: LocalAddress, remote: tuple[str, int]) -> str:
         """Why nothing can be sent there from this link; "" where it can."""
-        family = socket.AF_INET6 if ":" in local.host else socket.AF_INET
-        with socket.socket(family, socket.SOCK_DGRAM) as probe:
+        with socket.socket(local.family, socket.SOCK_DGRAM) as probe:
             try:
                 if local.device is not None and hasattr(socket, "SO_BINDTODEVICE"):
                     probe.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, local.device.encode())
@@ -139,6 +160,7 @@ class _Examination:
 
     async def _try(self, endpoint: str, local: LocalAddress, *, is_last: bool) -> bool:
         link = make_link(0, self._link.model_copy(update={"endpoint": endpoint}), self._invite)
+        link.port = self._port
         ended = asyncio.Event()
         driver = ClientDriver(
             self._invite.client_private,
@@ -159,21 +181,22 @@ class _Examination:
                     self._note(endpoint, "problem", f"the session broke off: {error}")
                 return True
             if is_last:
-                self._note_unreached(endpoint, driver, local, link.remote, link.error)
+                self._note_unreached(endpoint, driver, local, link)
             return False
         finally:
             await driver.close()
 
-    def _note_unreached(
-        self, endpoint: str, driver: ClientDriver, local: LocalAddress, remote: Sequence[object] | None, error: str
-    ) -> None:
+    def _note_unreached(self, endpoint: str, driver: ClientDriver, local: LocalAddress, link: Link) -> None:
         if driver.refused is not None:
-            self._note(endpoint, "problem", refusal_text(driver.refused))
-        elif error:
-            self._note(endpoint, "problem", error)
-        elif remote is not None and (problem := self._route(local, (str(remote[0]), int(str(remote[1]))))):
+            self._is_refused = True
+            advice = "Ask for another invite: on the server, `tandem clients` lists whom it knows."
+            self._note(endpoint, "problem", refusal_text(driver.refused), advice)
+        elif link.error:
+            self._note(endpoint, "problem", link.error)
+        elif link.remote is not None and (problem := self._route(local, link.remote[:2])):
             self._note(endpoint, "problem", problem, "`ip route get` tells where packets would go.")
         else:
+            self._silent = link.remote[0] if link.remote is not None else None
             self._note(endpoint, "warning", f"no answer within {_REACH_LIMIT:.0f} s")
 
     async def _look_closer(self, endpoint: str, driver: ClientDriver, session: DrivenSession) -> None:
@@ -189,7 +212,11 @@ class _Examination:
         except Failure as failure:
             self._note(endpoint, "warning", f"the server does not tell what it sees: {failure}")
             return
-        self._note_address(endpoint, answer, driver)
+        sock = driver.links[0].sock
+        if sock is not None:
+            self._own = sock.local[:2]
+            self._port = self._own[1]
+        self._seen.append((answer.bound_host, answer.bound_port))
         self._note_server(endpoint, answer)
 
     def _note_path(self, endpoint: str, path: PathStats) -> None:
@@ -205,17 +232,6 @@ class _Examination:
             "Only small packets get through: a tunnel or a mobile network in between." if size <= _BASE_SIZE else ""
         )
         self._note("packet size", "warning" if advice else "ok", f"{size} bytes of UDP payload", advice)
-
-    def _note_address(self, endpoint: str, answer: Answer, driver: ClientDriver) -> None:
-        sock = driver.links[0].sock
-        own = sock.local[:2] if sock is not None else ("", 0)
-        self.public_host = answer.bound_host
-        seen = format_host_port(answer.bound_host, answer.bound_port)
-        if answer.bound_host == own[0]:
-            self._note("NAT", "ok", f"none; the server sees {seen}")
-        else:
-            port = "keeps the port" if answer.bound_port == own[1] else f"makes port {answer.bound_port} of {own[1]}"
-            self._note("NAT", "ok", f"the server sees {seen}; it {port}")
 
     def _note_server(self, endpoint: str, answer: Answer) -> None:
         try:
@@ -237,11 +253,25 @@ class _Examination:
         self.findings.append(Finding(subject=self.name, check=check, verdict=verdict, text=text, advice=advice))
 
 
+def nat(own: Place, seen: Sequence[Place]) -> tuple[str, str]:
+    """What stands between a socket and the endpoints that see it, at least one, and what to know of it (RFC 4787)."""
+    place = format_host_port(*seen[0])
+    if all(host == own[0] for host, _ in seen):
+        return f"none; the server sees {place}", ""
+    port = "keeps the port" if seen[0][1] == own[1] else f"makes port {seen[0][1]} of {own[1]}"
+    text = f"the server sees {place}; it {port}"
+    if len(seen) < 2:
+        return text, ""
+    if len(set(seen)) == 1:
+        return f"{text}, for each endpoint the same (endpoint-independent mapping)", ""
+    advice = "Tandem does not mind; programs that connect directly to each other do."
+    return f"{text}, and another for the next endpoint (a symmetric NAT)", advice
+
+
 def _local_port(config: Config) -> Finding:
     host, port = parse_host_port(config.socks.listen, what="socks")
     place = format_host_port(host, port)
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
+    with socket.socket(family_of(host), socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))

@@ -13,11 +13,12 @@ from dataclasses import dataclass
 from typing import cast
 
 from tandem.access import Access
+from tandem.addresses import source_of
 from tandem.dialer import DIAL_TIMEOUT, address_infos
 from tandem.failures import Failure
 from tandem.pieces import Cutter, Joiner, decode_datagram, encode_datagram
 from tandem.request import Kind, Request
-from tandem_transport.driver import Stream
+from tandem_transport.driver import Stream, family_of
 
 log = logging.getLogger("tandem.server")
 
@@ -138,7 +139,7 @@ class UdpPort:
         if address is None:
             self.counters.denied += 1
             return
-        transport = self._sockets[_family(address)]
+        transport = self._sockets[family_of(address)]
         if cast("asyncio.WriteTransport", transport).get_write_buffer_size() > MAX_WAITING:
             self.counters.shed += 1
             return
@@ -169,14 +170,14 @@ class UdpPort:
     # --- sockets ---
 
     def _is_open(self, address: str) -> bool:
-        return address in self._hosts and _family(address) in self._sockets
+        return address in self._hosts and family_of(address) in self._sockets
 
     async def _open_for(self, address: str) -> None:
-        family = _family(address)
+        family = family_of(address)
         if family in self._sockets:
             return
         any_address = "0.0.0.0" if family == socket.AF_INET else "::"
-        local = next((source for source in self._sources if _family(source) == family), any_address)
+        local = source_of(family, self._sources) or any_address
         transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(
             lambda: _Receiver(self), local_addr=(local, 0)
         )
@@ -195,7 +196,3 @@ class _Receiver(asyncio.DatagramProtocol):
 
     def error_received(self, exc: Exception) -> None:
         self._port.on_error()
-
-
-def _family(address: str) -> int:
-    return socket.AF_INET6 if ":" in address else socket.AF_INET

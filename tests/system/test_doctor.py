@@ -1,9 +1,13 @@
 """`tandem doctor` beside a running client: what it finds, and what it says of what is wrong."""
 
+import asyncio
 import json
 import socket
 
 from loopback import Gate, Pair, run_tandem
+from tandem import portal
+from tandem.doctor import nat
+from tandem_transport.driver import LocalAddress
 
 
 def examine(pair: Pair, *links: str, invite: str) -> tuple[int, dict[tuple[str, str], dict[str, str]]]:
@@ -34,6 +38,56 @@ def test_two_links_of_which_one_is_bad_and_one_is_gone(pair: Pair, gates: list[G
     assert found[("links", "shared fate")]["verdict"] == "warning"
 
 
+def test_a_nat_that_has_another_port_for_each_endpoint(pair: Pair, gates: list[Gate]) -> None:
+    pair.start_server()
+    pair.endpoints = [f"127.0.0.1:{gate.port}" for gate in gates]
+    _, found = examine(pair, "a=127.0.0.2", invite=pair.invite())
+    assert "a symmetric NAT" in found[("a", "NAT")]["text"]
+
+
+def test_a_network_that_answers_in_the_servers_place() -> None:
+    head = "HTTP/1.1 302 Found\r\nLocation: http://login.example.net/?back=http%3A%2F%2F192.0.2.1\r\nX: y"
+    assert portal.judge(head, "192.0.2.1") == "http://login.example.net/?back=http%3A%2F%2F192.0.2.1"
+    assert portal.judge("HTTP/1.1 511 Network Authentication Required", "192.0.2.1").startswith("511 ")
+    for harmless in (
+        "HTTP/1.1 301 Moved\r\nLocation: https://192.0.2.1/",
+        "HTTP/1.1 302 Found\r\nlocation: /login",
+        "HTTP/1.1 302 Found\r\nlocation: http://[",
+        "HTTP/1.1 200 OK\r\nLocation: http://login.example.net/",
+        "HTTP/1.1 404 Not Found",
+        "SSH-2.0-OpenSSH",
+        "",
+    ):
+        assert portal.judge(harmless, "192.0.2.1") == "", harmless
+
+
+async def test_a_portal_is_asked_over_the_link() -> None:
+    asked: list[bytes] = []
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.append(await reader.readuntil(b"\r\n\r\n"))
+        writer.write(b"HTTP/1.0 303 See Other\r\nLocation: http://portal.example/\r\n\r\nlog in")
+        writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    assert await portal.guess(LocalAddress("127.0.0.2", None), "127.0.0.1", port) == "http://portal.example/"
+    assert asked == [b"GET / HTTP/1.0\r\nHost: 127.0.0.1\r\n\r\n"]
+    server.close()
+    assert await portal.guess(LocalAddress("127.0.0.2", None), "127.0.0.1", port) == ""
+
+
+def test_what_a_nat_does() -> None:
+    own = ("10.0.0.2", 5000)
+    assert nat(own, [own, own])[0] == "none; the server sees 10.0.0.2:5000"
+    kept = ("192.0.2.1", 5000)
+    assert nat(own, [kept]) == ("the server sees 192.0.2.1:5000; it keeps the port", "")
+    assert nat(own, [kept, kept])[0].endswith("for each endpoint the same (endpoint-independent mapping)")
+    text, advice = nat(own, [("192.0.2.1", 6000), ("192.0.2.1", 6001)])
+    assert text.startswith("the server sees 192.0.2.1:6000; it makes port 6000 of 5000, and another")
+    assert "does not mind" in advice
+
+
 def test_a_server_that_does_not_answer_and_a_port_that_is_taken(pair: Pair) -> None:
     invite = pair.invite()
     with socket.create_server(("127.0.0.1", pair.socks_port)):
@@ -51,4 +105,5 @@ def test_a_revoked_client_is_told_so_beside_one_that_runs(pair: Pair) -> None:
     assert examine(pair, "a=127.0.0.2", invite=other)[0] == 0
     assert run_tandem("revoke", "other", "--state", str(pair.state), environment=pair.environment).returncode == 0
     pair.wait(lambda: "does not know this client" in str(examine(pair, "a=127.0.0.2", invite=other)[1]), "refusal")
+    assert "firewall" not in str(examine(pair, "a=127.0.0.2", invite=other)[1])
     assert pair.session_state() == "up"

@@ -8,7 +8,7 @@ from tandem_transport.driver.client import ClientDriver
 from tandem_transport.driver.link import Link, LocalAddress, Resolve
 from tandem_transport.driver.server import ServerDriver, Source
 from tandem_transport.driver.session import DrivenSession
-from tandem_transport.driver.sockets import UdpAddress, format_address
+from tandem_transport.driver.sockets import UdpAddress, family_of, format_address
 from tandem_transport.driver.stream import Stream
 
 __all__ = [
@@ -21,5 +21,6 @@ __all__ = [
     "Source",
     "Stream",
     "UdpAddress",
+    "family_of",
     "format_address",
 ]

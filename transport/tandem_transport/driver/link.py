@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import cast
 
-from tandem_transport.driver.sockets import UdpAddress, UdpSocket, format_address
+from tandem_transport.driver.sockets import UdpAddress, UdpSocket, family_of, format_address
 
 log = logging.getLogger("tandem.client")
 
@@ -37,8 +37,8 @@ class LocalAddress:
     """The interface's number: one that was deleted and made again has another, and needs a new socket."""
 
     @property
-    def family(self) -> int:
-        return socket.AF_INET6 if ":" in self.host else socket.AF_INET
+    def family(self) -> socket.AddressFamily:
+        return family_of(self.host)
 
 
 Resolve = Callable[[], list[LocalAddress]]
@@ -59,6 +59,8 @@ class Link:
     """Where datagrams go instead of the socket; `tandem demo` puts a bad link there."""
     arrive: Callable[[bytes, Callable[[bytes], None]], None] | None = field(default=None, repr=False)
     """What arrives goes through this, which hands it on in its own time."""
+    port: int = 0
+    """The local port, 0 for any."""
     sock: UdpSocket | None = field(default=None, repr=False)
     remote: UdpAddress | None = None
     error: str = ""
@@ -179,7 +181,7 @@ class Link:
 
     async def _open(self, local: LocalAddress, receive: Receive) -> None:
         self.close()
-        self.sock = await UdpSocket.open(local.host, 0, local.device)
+        self.sock = await UdpSocket.open(local.host, self.port, local.device)
         self._bound = local
         self._receiver = asyncio.create_task(self.sock.receive(receive))
         log.info("link %s: bound to %s", self.name, format_address(self.sock.local))

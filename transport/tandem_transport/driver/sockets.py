@@ -44,6 +44,11 @@ UdpAddress = tuple[str, int] | tuple[str, int, int, int]
 """As the socket module has them, for IPv4 and IPv6."""
 
 
+def family_of(host: str) -> socket.AddressFamily:
+    """Of a literal address."""
+    return socket.AF_INET6 if ":" in host else socket.AF_INET
+
+
 def bound_socket(host: str, port: int, device: str | None = None) -> socket.socket:
     """A non-blocking UDP socket, unconnected. Raises OSError.
 
@@ -53,7 +58,7 @@ def bound_socket(host: str, port: int, device: str | None = None) -> socket.sock
         device: The interface that its packets must use. Routes alone would send them out of
             the default one, whatever the source address. Loopback needs none.
     """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    family = family_of(host)
     udp = socket.socket(family, socket.SOCK_DGRAM)
     try:
         udp.setblocking(False)

@@ -1,0 +1,60 @@
+"""A captive portal, guessed: a web page that stands between this network and the internet until somebody logs in.
+
+Such networks answer every web request themselves. The server's own address is asked for one, over the link in
+question, so nobody else learns anything: an answer that leads elsewhere, or says so (RFC 6585 section 6), is a
+portal's.
+"""
+
+import asyncio
+import socket
+from urllib.parse import urlsplit
+
+from tandem_transport.driver import LocalAddress, family_of
+
+_LIMIT = 3.0
+"""Seconds that the page has to come."""
+
+_LARGEST_HEAD = 8192
+_NETWORK_AUTHENTICATION_REQUIRED = 511
+
+
+async def guess(local: LocalAddress, host: str, port: int = 80) -> str:
+    """What the portal says, or where it leads; "" where there seems to be none. `host` is a literal address."""
+    try:
+        async with asyncio.timeout(_LIMIT):
+            head = await _ask(local, host, port)
+    except (OSError, TimeoutError):
+        return ""
+    return judge(head, host)
+
+
+def judge(head: str, host: str) -> str:
+    """The head of an HTTP answer that should have come from `host`."""
+    first, *lines = head.splitlines() or [""]
+    _, _, status = first.partition(" ")
+    if status.startswith(str(_NETWORK_AUTHENTICATION_REQUIRED)):
+        return status.strip()
+    fields = {name.strip().lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+    target = fields.get("location", "") if status.startswith("30") else ""
+    try:
+        leads_elsewhere = urlsplit(target).hostname not in (None, host)
+    except ValueError:  # no URL
+        return ""
+    return target if leads_elsewhere else ""
+
+
+async def _ask(local: LocalAddress, host: str, port: int) -> str:
+    """Raises OSError."""
+    loop = asyncio.get_running_loop()
+    with socket.socket(family_of(host), socket.SOCK_STREAM) as sock:
+        sock.setblocking(False)
+        if local.device is not None and hasattr(socket, "SO_BINDTODEVICE"):
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, local.device.encode())
+        sock.bind((local.host, 0))
+        await loop.sock_connect(sock, (host, port))
+        place = f"[{host}]" if ":" in host else host
+        await loop.sock_sendall(sock, f"GET / HTTP/1.0\r\nHost: {place}\r\n\r\n".encode())
+        head = b""
+        while b"\r\n\r\n" not in head and len(head) < _LARGEST_HEAD and (data := await loop.sock_recv(sock, 4096)):
+            head += data
+    return head.partition(b"\r\n\r\n")[0].decode("latin-1")
