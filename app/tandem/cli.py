@@ -224,14 +224,17 @@ def connect(host: str, port: int, proxy: str) -> None:
 @click.option("--socks", metavar="HOST:PORT", help="SOCKS port; default 127.0.0.1:1080.")
 def demo(log_level: str, socks: str | None) -> None:
     """Client, server and two bad links in one process, with the console."""
+    import shutil
+
     from tandem import config, console, logs, running
     from tandem.demo import Demo, head
 
     loaded = config.load(None, {"socks": {"listen": socks}} if socks else {})
     logs.set_up(log_level, "text")
-    click.echo(head(loaded))
+    text = head(loaded, "tandem" if shutil.which("tandem") else sys.argv[0])
+    click.echo(text)
     service = Demo(loaded)
-    running.run(running.serve(service, lambda: console.show(service.status, service.client.set_mode)))
+    running.run(running.serve(service, lambda: console.show(service.status, service.client.set_mode, text)))
 
 
 for _command in (*watch_commands.COMMANDS, *setup_commands.COMMANDS):

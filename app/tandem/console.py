@@ -1,4 +1,4 @@
-"""The live console: draws the screen twice a second, and listens to keys."""
+"""The live console: draws the screen twice a second, as large as the window is, and listens to keys."""
 
 import asyncio
 import logging
@@ -13,7 +13,7 @@ from rich.live import Live
 from tandem.history import History
 from tandem.keys import pressed
 from tandem.logs import mask
-from tandem.screen import View, line, render
+from tandem.screen import View, fitted, line
 from tandem.status import ClientStatus
 
 FRAME_INTERVAL = 0.5
@@ -38,8 +38,8 @@ class _LogTail(logging.Handler):
         self.lines.append(mask(record.getMessage()))
 
 
-async def show(status: Callable[[], ClientStatus], set_mode: Callable[[str], None]) -> None:
-    """Shows the status: on a terminal live, until `q` is pressed; else a line now and then, for ever."""
+async def show(status: Callable[[], ClientStatus], set_mode: Callable[[str], None], head: str = "") -> None:
+    """Shows the status: on a terminal live, below the head, until `q` is pressed; else a line now and then."""
     if not sys.stdout.isatty():
         await _show_lines(status)
         return
@@ -50,7 +50,7 @@ async def show(status: Callable[[], ClientStatus], set_mode: Callable[[str], Non
         root.removeHandler(handler)
     root.addHandler(tail)
     try:
-        await live(status, set_mode, lines=lambda: list(tail.lines))
+        await live(status, set_mode, View(head=head, has_keys=sys.stdin.isatty()), lambda: list(tail.lines))
     finally:
         root.removeHandler(tail)
         for handler in others:
@@ -60,16 +60,17 @@ async def show(status: Callable[[], ClientStatus], set_mode: Callable[[str], Non
 async def live(
     status: Callable[[], ClientStatus],
     set_mode: Callable[[str], None],
+    view: View,
     lines: Callable[[], list[str]] = list,
 ) -> None:
     """Returns when `q` is pressed."""
-    history, view = History(), View(has_keys=sys.stdin.isatty())
-    with pressed() as keys, Live(console=Console(), auto_refresh=False) as screen:
+    history, console = History(), Console()
+    with pressed() as keys, Live(console=console, auto_refresh=False, screen=True) as screen:
         while True:
             present = status()
             history.note(present, now=time.monotonic())
             view.lines = lines()
-            screen.update(render(present, history, view), refresh=True)
+            screen.update(fitted(present, history, view, console), refresh=True)
             key = await _next(keys)
             if key == "q":
                 return

@@ -1,5 +1,6 @@
 """`tandem demo`: client, server and two bad links between them in one process, over loopback UDP."""
 
+import logging
 import os
 import tempfile
 from pathlib import Path
@@ -41,6 +42,7 @@ class Demo:
 
     async def start(self) -> None:
         """Raises TandemError where a port cannot be had."""
+        logging.getLogger("tandem.server").setLevel(logging.WARNING)  # the client says the same of its end
         try:
             await self.server.start()
         except TandemError as error:
@@ -77,8 +79,8 @@ class Demo:
         return config.model_copy(update={"server": section, "admin": config.admin.model_copy(update={"listen": None})})
 
 
-def head(config: Config) -> str:
-    """What to try."""
+def head(config: Config, program: str) -> str:
+    """What to try; `program` is how this one is called in another terminal."""
     socks = config.socks.listen
     links = ", ".join(
         f"{name} loses {impairment.loss:.0%} each way and takes {impairment.delay * 1000:.0f} ms"
@@ -89,6 +91,7 @@ def head(config: Config) -> str:
         "In another terminal, try:\n"
         f"  curl --socks5-hostname {socks} http://example.org/\n"
         f"  curl --socks5-hostname {socks} http://127.0.0.1:PORT/   (a server of yours)\n"
-        f"  ssh -o ProxyCommand='tandem connect %h %p' YOUR-HOST\n"
-        "Ctrl-C ends it.\n"
+        f"  ssh -o ProxyCommand='{program} connect --proxy {socks} %h %p' YOUR-HOST\n"
+        f"  {program} drill wifi down\n"
+        "q or Ctrl-C ends it.\n"
     )

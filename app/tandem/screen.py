@@ -4,23 +4,27 @@ Readable at 80 columns, without colour, and on light and dark backgrounds: colou
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from rich import box
-from rich.console import Group, RenderableType
+from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from tandem.history import History, beginning
 from tandem.status import ClientStatus, LinkStatus, StreamStatus
 from tandem.units import format_size
+from tandem_transport.parameters import OUTAGE_LIMIT
 
 SortBy = Literal["bytes", "rate", "age"]
 SORTS: tuple[SortBy, ...] = ("bytes", "rate", "age")
 
 MAX_STREAMS = 8
 """Connections that are shown."""
+
+_LEAST_WITH_HEAD = 30
+"""Lines of a window that has room for the head too."""
 
 _SPARKS = 30
 """Samples that are drawn: a minute."""
@@ -30,19 +34,22 @@ _NAME = 12
 
 _STYLES = {"usable": "green", "degraded": "yellow", "down": "red", "probing": "cyan"}
 _SESSION_STYLES = {"up": "green", "outage": "red", "connecting": "yellow"}
-_HELD = "10 min"
 
 
 @dataclass(slots=True)
 class View:
     """What the person at the keys has chosen."""
 
+    head: str = ""
+    """What stands above all."""
     detail: str | None = None
     """The link that is shown in full."""
     sort: SortBy = "bytes"
     has_keys: bool = False
     lines: Sequence[str] = field(default_factory=list[str])
     """The last lines of the log."""
+    most_streams: int = MAX_STREAMS
+    """Connections that there is room for."""
 
     def press(self, key: str, status: ClientStatus) -> None:
         """`l` goes through the links, `s` through the orders; other keys are not for the view."""
@@ -57,7 +64,8 @@ class View:
 def render(status: ClientStatus, history: History | None = None, view: View | None = None) -> RenderableType:
     """The whole console."""
     history, view = history or History(), view or View()
-    parts: list[RenderableType] = [_session(status)]
+    parts: list[RenderableType] = [Text(view.head)] if view.head else []
+    parts.append(_session(status))
     banner = _banner(status)
     if banner is not None:
         parts.append(banner)
@@ -65,13 +73,25 @@ def render(status: ClientStatus, history: History | None = None, view: View | No
     chosen = next((link for link in status.links if link.name == view.detail), None)
     if chosen is not None:
         parts += [Text(), _detail(chosen)]
-    if status.streams:
+    if status.streams and view.most_streams:
         parts += [Text(), _streams(status, history, view)]
     if view.lines:
         parts += [Text(), Text("\n".join(view.lines), style="dim", no_wrap=True, overflow="ellipsis")]
     if view.has_keys:
         parts.append(Text(f"\nq quit   m mode   l one link's detail   s sort (by {view.sort})", style="dim"))
     return Group(*parts)
+
+
+def fitted(status: ClientStatus, history: History, view: View, console: Console) -> RenderableType:
+    """The whole console in a window: logs have the room that is left, and connections give way where there is none."""
+    view = replace(view, head=view.head if console.height >= _LEAST_WITH_HEAD else "")
+    drawn = render(status, history, replace(view, lines=()))
+    spare = console.height - len(console.render_lines(drawn, pad=False))
+    if spare < 0:
+        shown = min(len(status.streams), MAX_STREAMS)
+        least = shown + spare - (shown == status.session.streams_open)  # a line tells how many there are beside
+        return render(status, history, replace(view, lines=(), most_streams=max(0, least)))
+    return render(status, history, replace(view, lines=view.lines[-(spare - 1) :])) if spare > 1 else drawn
 
 
 def line(status: ClientStatus) -> str:
@@ -107,7 +127,7 @@ def _banner(status: ClientStatus) -> Text | None:
     tried = ", ".join(f"{link.name} ({link.remote or 'no address'})" for link in status.links) or "no link"
     if session.state == "outage":
         since = f" for {duration(session.outage_s)}" if session.outage_s is not None else ""
-        text = f"ALL LINKS ARE DOWN{since}. Connections are held for {_HELD}. Trying {tried}."
+        text = f"ALL LINKS ARE DOWN{since}. Connections are held for {OUTAGE_LIMIT / 60:.0f} min. Trying {tried}."
         return Text(text, style="bold red")
     if session.state == "connecting":
         return Text(f"NO SESSION YET. Trying {tried}.", style="bold yellow")
@@ -126,14 +146,17 @@ def _links(status: ClientStatus, history: History) -> RenderableType:
     table.add_column("won", justify="right", min_width=4, no_wrap=True)
     for link in status.links:
         table.add_row(*_row(link))
-    return Group(table, *(_sparks(link, history) for link in status.links))
+    return Group(table, *(text for link in status.links if (text := _sparks(link, history)) is not None))
 
 
-def _sparks(link: LinkStatus, history: History) -> Text:
-    """The last minute of a link, and why it is not as it should be."""
+def _sparks(link: LinkStatus, history: History) -> Text | None:
+    """The last minute of a link, and why it is not as it should be; None where there is nothing to tell."""
     name = link.name if len(link.name) <= _NAME else link.name[: _NAME - 1] + "…"
     cause = f"drill: {link.drill}" if link.drill else link.reason
-    line = f" {name:{_NAME}} {history.sparkline(link.name, _SPARKS):{_SPARKS}}  {cause}"
+    sparks = history.sparkline(link.name, _SPARKS)
+    if not sparks and not cause:
+        return None
+    line = f" {name:{_NAME}} {sparks:{_SPARKS}}  {cause}" if sparks else f" {name:{_NAME}} {cause}"
     return Text(line, no_wrap=True, overflow="ellipsis")
 
 
@@ -184,7 +207,7 @@ def _streams(status: ClientStatus, history: History, view: View) -> Table:
             return stream.bytes_up + stream.bytes_down
         return speed(stream) if view.sort == "rate" else stream.age_s
 
-    shown = sorted(status.streams, key=weight, reverse=True)[:MAX_STREAMS]
+    shown = sorted(status.streams, key=weight, reverse=True)[: view.most_streams]
     for stream in shown:
         amounts = (format_size(stream.bytes_up), format_size(stream.bytes_down))
         table.add_row(stream.target, duration(stream.age_s), *amounts, rate(speed(stream)))

@@ -1,6 +1,7 @@
 """`tandem status`: what a running Tandem says of itself."""
 
 import asyncio
+import sys
 import time
 from typing import Any
 
@@ -10,7 +11,7 @@ from rich.live import Live
 from rich.table import Table
 
 from tandem import admin_client, console
-from tandem.screen import ms, percent, render
+from tandem.screen import View, ms, percent, render
 from tandem.status import ClientStatus, ServerStatus, Status
 
 
@@ -40,12 +41,12 @@ async def _watch_client(places: list[admin_client.Place]) -> None:
     def ask() -> ClientStatus:
         return ClientStatus.model_validate(admin_client.ask(places, "/status"))
 
-    await console.live(ask, lambda mode: _set_mode(places, mode))
+    await console.live(ask, lambda mode: _set_mode(places, mode), View(has_keys=sys.stdin.isatty()))
 
 
 def _watch_server(places: list[admin_client.Place]) -> None:
     """Until Ctrl-C."""
-    with Live(console=Console(), auto_refresh=False) as screen:
+    with Live(console=Console(), auto_refresh=False, screen=True) as screen:
         while True:
             screen.update(_rendered(_ask(places)), refresh=True)
             time.sleep(1)

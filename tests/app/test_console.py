@@ -7,7 +7,7 @@ from rich.console import Console
 
 import pictures
 from tandem.history import History, sparkline
-from tandem.screen import View, duration, rate, render
+from tandem.screen import View, duration, fitted, rate, render
 
 
 @pytest.mark.parametrize("width", [80, 120])
@@ -31,6 +31,33 @@ def test_colours_only_repeat_what_words_say() -> None:
     assert "\x1b[37" not in coloured, "white and black vanish on one background or the other"
     assert "\x1b[30" not in coloured
     assert "ALL LINKS ARE DOWN for 1 min 15 s" in draw(colours=False)
+
+
+@pytest.mark.parametrize("height", [40, 24, 20, 16])
+def test_in_a_small_window_the_newest_lines_and_the_keys_stay(height: int) -> None:
+    window = Console(width=80, height=height, file=io.StringIO())
+    view = View(has_keys=True, lines=[f"line {number}" for number in range(6)])
+    status = pictures.status()
+    whole = window.render_lines(render(status, pictures.history(), view))
+    window.print(fitted(status, pictures.history(), view, window))
+    assert isinstance(window.file, io.StringIO)
+    drawn = window.file.getvalue().splitlines()
+    assert len(drawn) == len(whole) or height - 3 <= len(drawn) <= height
+    assert drawn[-1].startswith("q quit")
+    lines = [line.strip() for line in drawn if line.startswith("line ")]
+    assert lines == [f"line {number}" for number in range(6)][6 - len(lines) :], "the newest"
+    assert len(lines) == 6 or height < len(whole)
+
+
+def test_one_look_has_no_rows_for_graphs_that_nobody_has_drawn_yet() -> None:
+    window = Console(width=80, file=io.StringIO())
+    status = pictures.status()
+    window.print(render(status))
+    assert isinstance(window.file, io.StringIO)
+    drawn = window.file.getvalue()
+    names = [link.name for link in status.links if not link.reason and not link.drill]
+    assert names
+    assert all(drawn.count(f" {name} ") <= 1 for name in names)
 
 
 def test_keys_go_through_links_and_orders() -> None:

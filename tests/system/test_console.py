@@ -105,7 +105,7 @@ def test_watching_a_server_and_its_clients(pair: Pair, terminal: Terminal) -> No
     terminal.start(pair, "status", "--watch", "--admin", f"127.0.0.1:{pair.server_admin}")
     terminal.wait("0 sessions")
     pair.start_client(pair.invite(), "--link", "a=127.0.0.2", "--link", "b=127.0.0.3")
-    screen = terminal.wait("1 sessions, 1 registered")
+    screen = terminal.wait("1 session, 1 registered client")
     assert screen.count("Tandem server") == 1, "drawn in place, not again and again"
     assert "laptop" in screen
     terminal.press("C-c")

@@ -14,7 +14,7 @@ from tandem_transport.errors import ErrorCode
 from tandem_transport.frames import Mode
 from tandem_transport.noise import public_key
 from tandem_transport.packets import transport_header
-from tandem_transport.parameters import MAX_SESSIONS, MAX_SESSIONS_PER_KEY, OUTAGE_LIMIT
+from tandem_transport.parameters import DEGRADED_HOLD, MAX_SESSIONS, MAX_SESSIONS_PER_KEY, OUTAGE_LIMIT
 
 MODES = list(Mode)
 LINK = Impairment(delay=0.030, rate=mbit(20), queue=0.1)
@@ -106,7 +106,7 @@ def test_an_interface_that_is_gone_for_minutes_returns_on_the_same_path() -> Non
     network.run(300)
     network.client.connection.set_link_error(0, "", now=network.now)
     network.rebind(0)
-    network.run(1)
+    network.run(DEGRADED_HOLD + 1)
     paths = network.client.connection.stats(now=network.now).paths
     assert [(path.path_id, path.status.value) for path in paths] == [(0, "usable"), (1, "usable")]
     assert network.server.received[stream_id] == b"still here"

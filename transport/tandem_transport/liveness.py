@@ -119,6 +119,8 @@ class Liveness:
             yield max(since + DOWN_AFTER, self._judged_at + _JUDGE_INTERVAL)
         elif since is None and path.status in (PathStatus.DOWN, PathStatus.PROBING):
             yield self._judged_at + _JUDGE_INTERVAL
+        elif path.status is PathStatus.DEGRADED:
+            yield max(path.degraded_until, self._judged_at + _JUDGE_INTERVAL)
 
 
 def _sparse(interval: float, path: Path) -> float:

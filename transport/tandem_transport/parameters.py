@@ -328,6 +328,9 @@ PREVIOUS_KEYS_LIFETIME = 10.0
 STATS_INTERVAL = 1.0
 """Seconds between STATS frames of an active session."""
 
+DEGRADED_HOLD = 5.0
+"""Seconds without a sign of trouble after which a path is no longer called degraded."""
+
 DOWN_AFTER = 2.0
 """Seconds without an answer after which a path is shown as down ..."""
 

@@ -14,6 +14,7 @@ from tandem_transport.mtu import MtuDiscovery
 from tandem_transport.pacing import Pacer
 from tandem_transport.packets import OVERHEAD
 from tandem_transport.parameters import (
+    DEGRADED_HOLD,
     DOWN_AFTER,
     MAX_DATAGRAM_QUEUE,
     MAX_ONCE_QUEUE,
@@ -86,6 +87,8 @@ class Path:
         self.last_received_at: float | None = None
         self.status = PathStatus.PROBING
         self.status_reason = "no answer yet"
+        self.degraded_until = 0.0
+        """A path that answers late now and then is not usable in between."""
         self.link_error = ""
         """Set by the owner while the link itself is known to be gone."""
         self.peer_count: PathCount | None = None
@@ -305,7 +308,7 @@ class Path:
         recovery = self.recovery
         since = recovery.unanswered_since
         before = self.status
-        self.status, self.status_reason = judge(
+        status, reason = judge(
             PathSigns(
                 has_answered=recovery.last_acked_at is not None,
                 silence=now - since if since is not None else 0.0,
@@ -320,4 +323,8 @@ class Path:
                 link_error=self.link_error or ("switched off" if self.use is PathUse.OFF else ""),
             )
         )
+        if status is PathStatus.DEGRADED:
+            self.degraded_until = now + DEGRADED_HOLD
+        if before is not PathStatus.DEGRADED or status is not PathStatus.USABLE or now >= self.degraded_until:
+            self.status, self.status_reason = status, reason
         return self.status is not before
