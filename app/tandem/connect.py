@@ -1,6 +1,7 @@
 """`tandem connect`: standard input and output through the SOCKS port; ssh's ProxyCommand."""
 
 import os
+import re
 import socket
 import sys
 import threading
@@ -37,8 +38,8 @@ def _dial(host: str, port: int, proxy_host: str, proxy_port: int) -> socket.sock
             f"no SOCKS port at {place}", "start `tandem client`, or name it: --proxy HOST:PORT"
         ) from error
     except (socks.ProxyError, OSError) as error:
-        text = str(error).removeprefix("Socket error: ").removeprefix("0x05: ")
-        raise TandemError(f"{host}:{port}: {text}") from error
+        text = re.sub(r"^(Socket error: )?(0x[0-9a-f]{2}: )?", "", str(error))
+        raise TandemError(f"{host}:{port}: {text}", "the log of `tandem client` says where and why") from error
     return sock
 
 

@@ -189,7 +189,7 @@ class _Examination:
     def _note_unreached(self, endpoint: str, driver: ClientDriver, local: LocalAddress, link: Link) -> None:
         if driver.refused is not None:
             self._is_refused = True
-            advice = "Ask for another invite: on the server, `tandem clients` lists whom it knows."
+            advice = "On the server, `tandem clients` lists whom it knows."
             self._note(endpoint, "problem", refusal_text(driver.refused), advice)
         elif link.error:
             self._note(endpoint, "problem", link.error)

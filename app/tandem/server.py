@@ -69,7 +69,7 @@ class Server:
         await self._bind()
         await self._start_admin()
         self._background = [asyncio.create_task(self._follow_clients()), asyncio.create_task(self._follow_addresses())]
-        log.info("serving %d clients; state in %s", len(self._registry), self._state.path)
+        log.info("serving; clients registered: %d; state in %s", len(self._registry), self._state.path)
 
     def reload(self, config: Config) -> None:
         """Other rules, names and limits from now on, and the clients as they are on disk; what is open stays."""

@@ -1,10 +1,12 @@
 """The command line as its users meet it: help, messages, exit codes."""
 
+import socket
 from pathlib import Path
 
 import pytest
 
 from loopback import free_port, run_tandem
+from tandem.passwords import verify
 
 
 @pytest.fixture
@@ -153,3 +155,59 @@ def test_the_reference_is_up_to_date() -> None:
     done = run_tandem("config", "reference")
     path = Path(__file__).parent.parent.parent / "docs" / "configuration-reference.md"
     assert done.stdout == path.read_text()
+
+
+def test_a_password_from_standard_input(environment: dict[str, str]) -> None:
+    done = run_tandem("password", environment=environment, stdin="secret\n")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert verify("secret", done.stdout.strip())
+    nothing = run_tandem("password", environment=environment, stdin="")
+    assert nothing.returncode == 2
+    assert "error: no password" in nothing.stderr
+
+
+def test_an_invite_may_be_a_file_that_the_configuration_or_the_environment_names(
+    tmp_path: Path, environment: dict[str, str]
+) -> None:
+    place = ("--state", str(tmp_path / "s"), "--endpoint", "127.0.0.1:9")
+    file, config = tmp_path / "invite", tmp_path / "tandem.toml"
+    file.write_text(run_tandem("invite", "laptop", *place, environment=environment).stdout)
+    file.chmod(0o600)
+    config.write_text('invite = "@~/invite"\n')
+    config.chmod(0o644)  # it holds no secret
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        arguments = ("client", "--link", "a=127.0.0.2", "--socks", f"127.0.0.1:{taken.getsockname()[1]}")
+        admin = ("--admin", f"127.0.0.1:{free_port()}")
+        for given, more in ((("--config", str(config)), dict[str, str]()), ((), {"TANDEM_INVITE": f"@{file}"})):
+            done = run_tandem(*arguments, *admin, *given, environment=environment | more)
+            assert "error: SOCKS port " in done.stderr, "the invite was read"
+    file.chmod(0o644)
+    done = run_tandem("client", "--config", str(config), environment=environment)
+    assert "others can read this invite" in done.stderr
+
+
+def test_a_name_that_does_not_resolve_is_told_and_the_invite_is_made(
+    tmp_path: Path, environment: dict[str, str]
+) -> None:
+    place = ("--state", str(tmp_path / "s"), "--endpoint", "nowhere.invalid:9")
+    done = run_tandem("invite", "laptop", *place, environment=environment)
+    assert done.returncode == 0
+    assert done.stdout.startswith("tandem://1/")
+    assert done.stderr.startswith("warning: nowhere.invalid cannot be resolved here")
+
+
+def test_shells_complete_names_and_files(tmp_path: Path, environment: dict[str, str]) -> None:
+    state = tmp_path / "s"
+    for name in ("laptop", "phone"):
+        run_tandem("invite", name, "--state", str(state), "--endpoint", "127.0.0.1:9", environment=environment)
+    (tmp_path / "my.invite").write_text("")
+
+    def complete(line: str) -> list[str]:
+        words = {"_TANDEM_COMPLETE": "bash_complete", "COMP_WORDS": line, "COMP_CWORD": str(len(line.split(" ")) - 1)}
+        done = run_tandem(environment=environment | words)
+        return [item.removeprefix("plain,") for item in done.stdout.split()]
+
+    assert complete(f"tandem revoke --state {state} l") == ["laptop"]
+    assert complete(f"tandem client @{tmp_path}/my") == [f"@{tmp_path}/my.invite"]
+    assert complete("tandem drill wifi l") == ["loss=20%"]
+    assert complete("tandem drill w") == [], "no client runs, and nothing is said of that"

@@ -84,17 +84,22 @@ def test_sighup_reloads_rules_and_touches_no_session(pair: Pair, target: Target,
     pair.start_server("--config", str(config))
     pair.start_client(pair.invite(), *LINKS)
     fetch = Fetch(pair, target.url("slow/20/100"))
+    assert pair.server is not None
     for text, said, code in (
         (f'[[rule]]\naction = "deny"\nmatch = "*:{target.port}"\n', "reloaded: 1 rules", 97),
         ('[[rule]]\naction = "dney"\n', "nothing was reloaded", 97),
         ("", "reloaded: 0 rules", 0),
     ):
         config.write_text(text)
-        assert pair.server is not None
         pair.server.send_signal(signal.SIGHUP)
         pair.wait(lambda said=said: said in pair.log("server"), said)  # type: ignore[misc]
         # The target is known: the first attempt is answered at once, and reset.
         assert code in (pair.curl(target.url("bytes/10")).returncode, pair.curl(target.url("bytes/10")).returncode)
+    assert "needs a restart" not in pair.log("server")
+    config.write_text('[admin]\ntoken = "another"\n')
+    config.chmod(0o600)
+    pair.server.send_signal(signal.SIGHUP)
+    pair.wait(lambda: "admin is as it was: a change of it needs a restart" in pair.log("server"), "a warning")
     assert len(fetch.join().stdout) == 20 * BLOCK
     assert pair.client_status()["session"]["state"] == "up"
 
