@@ -18,8 +18,6 @@ class Route:
     addresses: tuple[str, ...]
     """Literal, at least one, best first."""
     port: int
-    forward: Rule | None = None
-    """The rule that has led elsewhere."""
 
 
 class Access:
@@ -71,7 +69,7 @@ class Access:
         if request.kind not in (Kind.DIAL, Kind.FORWARD):
             raise rule_failure(f"rule `{rule}` is for connections, not for UDP or BIND")
         addresses = await self._resolver.resolve(rule.target_host, client)
-        return Route(addresses, request.port if rule.target_port is None else rule.target_port, rule)
+        return Route(addresses, request.port if rule.target_port is None else rule.target_port)
 
     async def _judge(self, client: str, request: Request, candidates: Candidates, addresses: tuple[str, ...]) -> Route:
         allowed: list[str] = []

@@ -5,7 +5,7 @@ import contextlib
 import ipaddress
 import logging
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from collections.abc import Awaitable, Callable, Collection, Coroutine
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -280,11 +280,10 @@ class SocksFrontend:
             await asyncio.gather(*ends, return_exceptions=True)
 
 
-def admits(host: str, networks: Iterable[IPNetwork]) -> bool:
+def admits(host: str, networks: Collection[IPNetwork]) -> bool:
     """Whether a client may come from an address: loopback always may, and all others where there are no networks."""
     address = ipaddress.ip_address(host.partition("%")[0])
-    known = tuple(networks)
-    return not known or address.is_loopback or any(address in network for network in known)
+    return not networks or address.is_loopback or any(address in network for network in networks)
 
 
 async def _unless_reset(tcp: TcpConnection, waiting: Coroutine[Any, Any, T]) -> T:

@@ -188,6 +188,14 @@ class Bench:
         self._frontends.append(made)
         return made.port
 
+    async def password_port(self) -> int:
+        """Another port that asks for PASSWORD."""
+
+        async def check(name: str, password: str, host: str) -> bool:
+            return (name, password) == PASSWORD
+
+        return await self.frontend(FrontendOptions(authenticate=check))
+
     async def dial(self, data: bytes = b"", port: int | None = None) -> Peer:
         """A client that has said `data`, and no more."""
         peer = Peer(*await asyncio.open_connection("127.0.0.1", port or self.client.socks_port))

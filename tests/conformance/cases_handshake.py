@@ -4,21 +4,12 @@ import asyncio
 import random
 import socket
 
-from conformance.bench import GREETING, PASSWORD, Bench, Peer, failed, reply, request
+from conformance.bench import GREETING, Bench, Peer, failed, reply, request
 from conformance.catalog import case
-from tandem_socks import FrontendOptions
 
 GREETINGS = "Greeting"
 REQUESTS = "Request and reply"
 SEGMENTS = "Segmentation"
-
-
-async def _check_password(name: str, password: str, host: str) -> bool:
-    return (name, password) == PASSWORD
-
-
-async def _password_port(bench: Bench) -> int:
-    return await bench.frontend(FrontendOptions(authenticate=_check_password))
 
 
 def _credentials(name: bytes, password: bytes) -> bytes:
@@ -52,7 +43,7 @@ async def stalled(bench: Bench) -> None:
 
 @case(GREETINGS, "password: right")
 async def right_password(bench: Bench) -> None:
-    echo, port = await bench.echo(), await _password_port(bench)
+    echo, port = await bench.echo(), await bench.password_port()
     peer = await bench.dial(b"\x05\x02\x00\x02", port)
     assert await peer.read(2) == b"\x05\x02"
     await peer.send(_credentials(b"anna", b"secret"))
@@ -63,19 +54,19 @@ async def right_password(bench: Bench) -> None:
 
 @case(GREETINGS, "password: wrong: status, then the end")
 async def wrong_password(bench: Bench) -> None:
-    port = await _password_port(bench)
+    port = await bench.password_port()
     data = b"\x05\x01\x02" + _credentials(b"anna", b"Secret") + request("127.0.0.1", 1)
     assert await bench.refusal(data, port) == b"\x05\x02\x01\x01"
 
 
 @case(GREETINGS, "password: needed, but only 'none' is offered: 05 FF")
 async def password_not_offered(bench: Bench) -> None:
-    assert await bench.refusal(GREETING, await _password_port(bench)) == b"\x05\xff"
+    assert await bench.refusal(GREETING, await bench.password_port()) == b"\x05\xff"
 
 
 @case(GREETINGS, "password: name and password of 255 bytes, and of none")
 async def extreme_passwords(bench: Bench) -> None:
-    port = await _password_port(bench)
+    port = await bench.password_port()
     for size in (255, 0):
         data = b"\x05\x01\x02" + _credentials(b"n" * size, b"p" * size)
         assert await bench.refusal(data, port) == b"\x05\x02\x01\x01"

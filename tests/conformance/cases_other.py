@@ -5,7 +5,6 @@ import base64
 
 from conformance.bench import GREETING, PASSWORD, Bench, Peer, failed, reply, request
 from conformance.catalog import case
-from tandem_socks import FrontendOptions
 
 BIND = "BIND"
 SOCKS4 = "SOCKS 4"
@@ -89,7 +88,7 @@ async def socks4_refused(bench: Bench) -> None:
 
 @case(SOCKS4, "where a password is needed: rejected")
 async def socks4_password(bench: Bench) -> None:
-    port = await _password_port(bench)
+    port = await bench.password_port()
     assert await bench.refusal(b"\x04\x01\x00\x01\x7f\0\0\1anna\0", port) == b"\x00\x5d" + bytes(6)
 
 
@@ -151,7 +150,7 @@ async def http_pipelined(bench: Bench) -> None:
 
 @case(HTTP, "passwords: 407 without, or with a wrong one")
 async def http_password(bench: Bench) -> None:
-    echo, port = await bench.echo(), await _password_port(bench)
+    echo, port = await bench.echo(), await bench.password_port()
     line = f"CONNECT 127.0.0.1:{echo} HTTP/1.1"
     for fields in ((), (_basic("anna", "wrong"),)):
         answer = await bench.refusal(_head(line, *fields), port)
@@ -245,11 +244,3 @@ def _status(answer: bytes) -> int:
 
 def _basic(name: str, password: str) -> str:
     return "Proxy-Authorization: Basic " + base64.b64encode(f"{name}:{password}".encode()).decode()
-
-
-async def _check_password(name: str, password: str, host: str) -> bool:
-    return (name, password) == PASSWORD
-
-
-async def _password_port(bench: Bench) -> int:
-    return await bench.frontend(FrontendOptions(authenticate=_check_password))
