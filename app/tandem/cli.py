@@ -20,7 +20,7 @@ LogFormat = Literal["text", "json"]
 def cli() -> None:
     """Two bad internet connections that behave like one good one.
 
-    On the server, `tandem server`, and `tandem invite laptop --endpoint HOST:8120 --endpoint HOST:8121`.
+    On the server, `tandem server`, and `tandem invite laptop --endpoint SERVER:8120 --endpoint SERVER:8121`.
     On the laptop, `tandem client` with that invite, and a browser or ssh with the SOCKS port 127.0.0.1:1080.
     `tandem demo` shows it all on one machine.
     """
@@ -141,7 +141,7 @@ def revoke(name: str, config_file: Path | None, state: Path | None) -> None:
 
     \b
     tandem revoke laptop
-    tandem invite laptop --replace --endpoint HOST:8120    instead: a new invite in place of the old one
+    tandem invite laptop --replace --endpoint SERVER:8120    instead: a new invite in place of the old one
     """
     _state_directory(config_file, state).remove_client(name)
     click.echo(f"{name} is removed")
