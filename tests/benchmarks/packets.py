@@ -59,7 +59,7 @@ def measure(mode: Mode, rounds: int) -> None:
     network.run(1.0)
     server: Any = network.server.connection
     client: Any = network.client.connection
-    for path in server._paths.values():
+    for path in server._paths.all:
         path.congestion = Wide()
     watch, packets, acks, now = Stopwatch(), 0, 0, network.now
     for _ in range(rounds):

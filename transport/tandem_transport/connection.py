@@ -21,17 +21,15 @@ from tandem_transport.handshake import Established, Randomness
 from tandem_transport.lc2 import Lc2
 from tandem_transport.liveness import Liveness
 from tandem_transport.outbox import Outbox
-from tandem_transport.packets import OVERHEAD, PacketType, PacketView, Transmit, split_datagram
+from tandem_transport.packets import PacketType, PacketView, Transmit, split_datagram
 from tandem_transport.parameters import (
-    BASE_DATAGRAM_SIZE,
     CLOSING_PTOS,
-    MAX_ACK_DELAY,
-    MAX_DATAGRAM_HEAD,
     MAX_PATHS,
     MAX_REASON_SIZE,
     TransportParameters,
 )
-from tandem_transport.path_addresses import HostOf, PathAddresses
+from tandem_transport.path_addresses import HostOf
+from tandem_transport.path_table import PathTable
 from tandem_transport.paths import Path, Reachability
 from tandem_transport.policy import Policy
 from tandem_transport.receiver import Receiver
@@ -80,16 +78,20 @@ class Connection:
         self._protection = established.protection
         self._reset_token = established.reset_token
         self._peer_max_ack_delay = established.peer_parameters.max_ack_delay
-        self._randomness = randomness
-        self._host_of = host_of
-        self._make_controller = make_controller
-        self._epoch = now
         self._now = now
         self._is_terminated = False
         self._closing: Closing | None = None
         """Where this end has closed the session."""
         self._events: deque[Event] = deque()
-        self._paths: dict[int, Path] = {}
+        self._policy = Policy()
+        self._paths = PathTable(
+            self._policy,
+            is_client=is_client,
+            randomness=randomness,
+            host_of=host_of,
+            make_controller=make_controller,
+            epoch=now,
+        )
         self._outbox = Outbox()
         self._streams = self._outbox.streams = Streams(
             is_client=is_client,
@@ -100,13 +102,12 @@ class Connection:
             send_budget=send_budget,
             receive_budget=receive_budget,
         )
-        self._policy = Policy()
         self._sender = Sender(self._protection, self._outbox, self._policy, max_ack_delay=self._peer_max_ack_delay)
         self._liveness = Liveness(is_client=is_client, emit=self._events.append, now=now)
         self._twins = TwinFilter()
         self._reports = Reports()
         self._receiver = Receiver(
-            paths=self._paths,
+            paths=self._paths.by_id,
             outbox=self._outbox,
             liveness=self._liveness,
             policy=self._policy,
@@ -150,10 +151,10 @@ class Connection:
             self._closing.handle_timeout(now=now)
         if self._is_terminated:
             return
-        for path in self._paths.values():
+        for path in self._paths.all:
             self._handle_path_timeout(path)
-        self._sender.handle_timeout(list(self._paths.values()), now=now)
-        self._guard(lambda: self._liveness.tend(self._paths, self._streams, now=now))
+        self._sender.handle_timeout(self._paths.all, now=now)
+        self._guard(lambda: self._liveness.tend(self._paths.all, self._streams, now=now))
         if self._liveness.is_stats_due(now=now):
             self._send_stats()
         if self._liveness.is_expired(self._streams, now=now):
@@ -166,7 +167,7 @@ class Connection:
         is sent elsewhere.
         """
         self._now = now
-        path = self._paths[path_id]
+        path = self._paths.by_id[path_id]
         path.probes, path.is_fresh = 1, True
         if not is_same_network:
             path.rebind(now=now)
@@ -175,25 +176,25 @@ class Connection:
     def on_wake(self, *, now: float) -> None:
         """The machine has slept, or this process stood still: asks on all paths who is still there."""
         self._now = now
-        for path in self._paths.values():
+        for path in self._paths.all:
             path.on_wake()
 
     def set_link_error(self, path_id: int, error: str, *, now: float) -> None:
         """Why the client cannot use a link, empty once it can: both ends leave the path alone as long as it cannot."""
-        path = self._paths[path_id]
+        path = self._paths.by_id[path_id]
         was, path.link_error = path.link_error, error
         if bool(was) != bool(error):
             self._tell_policy(self._policy.switch(path_id, is_off=bool(error)))
-        self._liveness.judge(self._paths, now=now)
+        self._liveness.judge(self._paths.all, now=now)
 
     # --- application ---
 
     def add_path(self, path_id: int, *, now: float) -> None:
         """The client has another link; ids are given in order and never used again."""
-        if not self.is_client or path_id in self._paths or path_id >= MAX_PATHS:
+        if not self.is_client or path_id in self._paths.by_id or path_id >= MAX_PATHS:
             raise LocalProtocolError(f"path {path_id} cannot be added")
         self._now = now
-        self._make_path(path_id).probes = 1
+        self._paths.make(path_id, now=now).probes = 1
 
     def open_stream(self) -> int:
         """A new stream's id. Raises LocalProtocolError at the peer's limit."""
@@ -229,16 +230,13 @@ class Connection:
         self._check_open()
         if len(data) > self.datagram_room:
             return False
-        frame = DatagramFrame(flow_id, self._twins.next_sequence(), data).encode()
-        for path in in_order(list(self._paths.values())):
-            path.messages.append(frame)
+        self._paths.queue_message(DatagramFrame(flow_id, self._twins.next_sequence(), data).encode())
         return True
 
     @property
     def datagram_room(self) -> int:
         """Most bytes that a message may have now: every path has to take it."""
-        sizes = [path.datagram_size for path in self._paths.values() if path.use is not PathUse.OFF]
-        return min(sizes, default=BASE_DATAGRAM_SIZE) - OVERHEAD - MAX_DATAGRAM_HEAD
+        return self._paths.datagram_room
 
     def set_policy(self, mode: Mode, wishes: tuple[PathWish, ...]) -> None:
         """The client decides how both ends use the paths (PATH_POLICY)."""
@@ -269,9 +267,9 @@ class Connection:
         self._now = now
         if not self._is_terminated:
             self._protection.update_if_due(now=now)
-            self._rtt = self._least_rtt()
-            self._outbox.note_blocked(self._paths.values())
-            yield from self._sender.packets(list(self._paths.values()), now=now)
+            self._rtt = self._paths.least_rtt()
+            self._outbox.note_blocked(self._paths.all)
+            yield from self._sender.packets(self._paths.all, now=now)
         elif self._closing is not None:
             yield from self._closing.packets(self._protection, now=now)
 
@@ -281,9 +279,9 @@ class Connection:
             return None
         if self._closing is not None:
             return self._closing.over_at
-        paths = list(self._paths.values())
-        liveness_at = self._liveness.next_timeout(self._paths, self._streams, now=self._now)
-        times = [self._sender.wake_at(paths, now=self._now), liveness_at]
+        paths, now = self._paths.all, self._now
+        liveness_at = self._liveness.next_timeout(paths, self._streams, now=now)
+        times = [self._sender.wake_at(paths, now=now), liveness_at]
         for path in paths:
             if path.use is PathUse.OFF:
                 continue
@@ -308,7 +306,7 @@ class Connection:
     @property
     def is_confirmed(self) -> bool:
         """A packet of the peer has proven that it holds the session's keys."""
-        return any(path.last_received_at is not None for path in self._paths.values())
+        return self._paths.is_confirmed
 
     @property
     def last_received_at(self) -> float:
@@ -332,17 +330,16 @@ class Connection:
 
     def silence(self, path_id: int, *, now: float) -> float:
         """Seconds for which nothing on a path was answered, 0 where nothing waits for an answer."""
-        since = self._paths[path_id].recovery.unanswered_since
+        since = self._paths.by_id[path_id].recovery.unanswered_since
         return now - since if since is not None else 0.0
 
     def set_quantum(self, quantum: float) -> None:
         """How late the driver's turns are: what a pacer may catch up."""
-        for path in self._paths.values():
-            path.pacer.quantum = quantum
+        self._paths.set_quantum(quantum)
 
     def stats(self, *, now: float) -> ConnectionStats:
         """A snapshot."""
-        paths = list(self._paths.values())
+        paths = self._paths.all
         all_won = sum(path.counters.won(now=now) for path in paths)
         return ConnectionStats(
             streams_open=len(self._streams),
@@ -361,7 +358,7 @@ class Connection:
     # --- packets ---
 
     def _receive_packet(self, packet: PacketView, source: Hashable) -> None:
-        number, path = packet.packet_number, self._paths.get(packet.path_id)
+        number, path = packet.packet_number, self._paths.by_id.get(packet.path_id)
         if path is not None and path.received.is_replay(number):
             self.packets_dropped += 1
             return
@@ -377,45 +374,26 @@ class Connection:
                 self._on_violation(error)
 
     def _process(self, packet: PacketView, number: int, payload: bytes, source: Hashable) -> None:
-        path = self._paths.get(packet.path_id) or self._path_of(packet.path_id)
+        path = self._paths.by_id.get(packet.path_id) or self._path_of(packet.path_id)
         has_gap = path.on_packet_received(number, len(packet.data), source, now=self._now)
         self._liveness.last_received_at = self._now
         frames = decode_frames(payload)
         for frame in frames:
             if not isinstance(frame, NOT_ACK_ELICITING):
-                self._schedule_acks(path, has_gap=has_gap)
+                self._paths.schedule_acks(path, has_gap=has_gap, now=self._now)
                 break
         self._receiver.receive(frames, path, rtt=self._rtt, now=self._now)
 
     def _path_of(self, path_id: int) -> Path:
-        path = self._paths.get(path_id)
+        path = self._paths.by_id.get(path_id)
         if path is not None:
             return path
         if self.is_client or path_id >= MAX_PATHS:
             raise PeerError(ErrorCode.PROTOCOL_VIOLATION, f"path id {path_id}")
-        return self._make_path(path_id)
-
-    def _make_path(self, path_id: int) -> Path:
-        addresses = PathAddresses(is_fixed=self.is_client, randomness=self._randomness, host_of=self._host_of)
-        path = Path(path_id, addresses, self._make_controller, epoch=self._epoch)
-        path.recovery.last_sent_at = self._now
-        self._paths[path_id] = path
-        self._policy.apply(self._paths)
-        return path
-
-    def _schedule_acks(self, path: Path, *, has_gap: bool) -> None:
-        if path.use is not PathUse.OFF:
-            path.received.on_ack_eliciting(has_gap=has_gap, now=self._now)
-        for other in self._paths.values():
-            if other is path or other.received.will_ack_by(self._now + MAX_ACK_DELAY):
-                continue
-            if other.use is not PathUse.AVAILABLE:
-                continue  # a second copy of an ACK is not worth money
-            if other.reachability is not Reachability.DOWN and other.received.received:
-                other.received.ack_within(MAX_ACK_DELAY, now=self._now)
+        return self._paths.make(path_id, now=self._now)
 
     def _tell_policy(self, frame: PathPolicyFrame) -> None:
-        self._policy.apply(self._paths)
+        self._policy.apply(self._paths.by_id)
         self._guard(lambda: self._outbox.add_control(frame))
 
     def _receive_reset(self, packet: PacketView) -> None:
@@ -433,7 +411,7 @@ class Connection:
                 self._outbox.on_lost(packet, path, now=now)
         if recovery.is_probe_due(self._probe_at(path), now=now):
             path.on_probe_timeout(now=now)
-            if any(other is not path and other.reachability is not Reachability.DOWN for other in self._paths.values()):
+            if self._paths.has_alternative(path):
                 self._outbox.move_away_from(path)
 
     def _probe_at(self, path: Path) -> float | None:
@@ -444,15 +422,12 @@ class Connection:
 
     def _send_stats(self) -> None:
         outbox = self._outbox
-        frame = self._reports.make(outbox.rescued, outbox.copy_bytes, self._paths, now=self._now)
-        for path in in_order(self._paths.values()):
+        frame = self._reports.make(outbox.rescued, outbox.copy_bytes, self._paths.all, now=self._now)
+        for path in in_order(self._paths.all):
             if path.reachability is Reachability.ACTIVE:
                 path.once.append(frame.encode())
 
     # --- inside ---
-
-    def _least_rtt(self) -> float:
-        return min((path.rtt.smoothed for path in self._paths.values() if path.rtt.smoothed), default=0.0)
 
     def _check_open(self) -> None:
         if self._is_terminated:
@@ -478,7 +453,6 @@ class Connection:
         self._streams.release()
         if not is_remote:
             frame = ConnectionCloseFrame(code, reason[:MAX_REASON_SIZE])
-            ptos = [path.rtt.probe_timeout(self._peer_max_ack_delay) for path in self._paths.values()]
-            over_at = self._now + CLOSING_PTOS * max(ptos, default=0.0)
-            self._closing = Closing(frame, self._paths.values(), over_at)
+            over_at = self._now + CLOSING_PTOS * self._paths.longest_probe_timeout(self._peer_max_ack_delay)
+            self._closing = Closing(frame, self._paths.all, over_at)
         self._events.append(ConnectionTerminated(code, reason, is_remote))

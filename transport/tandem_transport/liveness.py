@@ -1,6 +1,6 @@
 """Who still answers: keep-alives, path status, outages, the end of a silent session."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable
 
 from tandem_transport.events import Event, OutageChanged, PathStatusChanged
 from tandem_transport.frames import PathUse
@@ -47,10 +47,10 @@ class Liveness:
         """Streams are open, and either in use lately or waiting for an acknowledgement."""
         return len(streams) > 0 and (now - self._active_at < ACTIVE_PERIOD or streams.held > 0)
 
-    def tend(self, paths: Mapping[int, Path], streams: Streams, *, now: float) -> None:
+    def tend(self, paths: Collection[Path], streams: Streams, *, now: float) -> None:
         """Does what is due."""
         interval = self._keepalive_interval(streams, now=now)
-        for path in paths.values():
+        for path in paths:
             if interval is not None and not path.is_blocked and self._is_quiet(path, interval, now=now):
                 path.probes = max(path.probes, 1)
             if path.use is not PathUse.OFF:
@@ -58,13 +58,13 @@ class Liveness:
         if now >= self._judged_at + _JUDGE_INTERVAL:
             self.judge(paths, now=now)
 
-    def judge(self, paths: Mapping[int, Path], *, now: float) -> None:
+    def judge(self, paths: Collection[Path], *, now: float) -> None:
         """Updates every path's status, and whether all are down."""
         self._judged_at = now
-        for path in paths.values():
+        for path in paths:
             if path.update_status(now=now):
                 self._emit(PathStatusChanged(path.path_id, path.status, path.status_reason))
-        is_out = len(paths) > 0 and all(path.status is PathStatus.DOWN for path in paths.values())
+        is_out = len(paths) > 0 and all(path.status is PathStatus.DOWN for path in paths)
         if is_out and self._outage_began is None:
             self._outage_began = now
             self._emit(OutageChanged(True, 0.0))
@@ -83,11 +83,11 @@ class Liveness:
         self._stats_at = now
         return True
 
-    def next_timeout(self, paths: Mapping[int, Path], streams: Streams, *, now: float) -> float:
+    def next_timeout(self, paths: Collection[Path], streams: Streams, *, now: float) -> float:
         """When `tend` has something to do."""
         times = [self._expires_at(streams)]
         interval = self._keepalive_interval(streams, now=now)
-        for path in paths.values():
+        for path in paths:
             if interval is not None and path.recovery.is_idle and not path.is_blocked:
                 times.append(path.recovery.last_sent_at + _sparse(interval, path))
             times += self._status_times(path)

@@ -1,6 +1,6 @@
 """STATS frames: what each end counts for the other."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from tandem_transport.frames import PathCount, StatsFrame
 from tandem_transport.paths import Path
@@ -17,10 +17,10 @@ class Reports:
         self.peer_copied = 0
         """Bytes that the peer has sent again."""
 
-    def make(self, rescued: int, copied: int, paths: Mapping[int, Path], *, now: float) -> StatsFrame:
+    def make(self, rescued: int, copied: int, paths: Iterable[Path], *, now: float) -> StatsFrame:
         """What we counted of the peer's packets."""
         self._sequence += 1
-        counts = [PathCount(path.path_id, *path.counters.received_and_missing(now=now)) for path in paths.values()]
+        counts = [PathCount(path.path_id, *path.counters.received_and_missing(now=now)) for path in paths]
         return StatsFrame(self._sequence, rescued, copied, tuple(counts))
 
     def take(self, frame: StatsFrame, paths: Mapping[int, Path]) -> None:
