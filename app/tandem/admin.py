@@ -20,6 +20,8 @@ from tandem.status import Status
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 _LOOPBACK_HOSTS = ("127.0.0.1", "[::1]")
 _LARGEST_BODY = 64 << 10
+_SHUTDOWN_LIMIT = 0.5
+"""Seconds that answers under way have when this process ends; a speedtest is not waited for."""
 
 
 class AdminEndpoint:
@@ -63,7 +65,9 @@ class AdminEndpoint:
         app.router.add_get("/metrics", self._metrics)
         app.router.add_get("/status", self._get_status)
         app.router.add_post("/{action}", self._post)
-        self._runner = web.AppRunner(app, access_log=None, handle_signals=False)
+        self._runner = web.AppRunner(
+            app, access_log=None, handle_signals=False, handler_cancellation=True, shutdown_timeout=_SHUTDOWN_LIMIT
+        )
         await self._runner.setup()
         try:
             await web.TCPSite(self._runner, self._host, self._port).start()

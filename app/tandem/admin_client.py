@@ -1,5 +1,6 @@
 """Talks to the admin endpoint of a running Tandem; finds its token by itself."""
 
+import http.client
 import json
 import urllib.error
 import urllib.request
@@ -44,12 +45,27 @@ def _ask(place: Place, path: str, body: dict[str, Any] | None, timeout: float) -
         with opener.open(request, timeout=timeout) as answer:
             return cast("dict[str, Any]", json.load(answer))
     except urllib.error.HTTPError as error:
-        if error.code == 400:  # what was asked makes no sense there
-            said = cast("dict[str, str]", json.load(error))
-            raise UsageError(said.get("error", ""), said.get("hint", "")) from error
-        raise TandemError(f"{format_host_port(*place)} answers {error.code}", _HINTS.get(error.code, "")) from error
+        raise _complaint(place, error) from error
+    except (http.client.HTTPException, ValueError) as error:
+        raise _stranger(place) from error
     except (urllib.error.URLError, TimeoutError, ConnectionError):
         return None
+
+
+def _complaint(place: Place, error: urllib.error.HTTPError) -> TandemError:
+    try:
+        said = cast("dict[str, str]", json.load(error))
+        text, hint = said["error"], said.get("hint", "")
+    except (ValueError, LookupError, TypeError):
+        return _stranger(place)
+    if error.code == 400:  # what was asked makes no sense there
+        return UsageError(text, hint)
+    return TandemError(f"{format_host_port(*place)}: {text}", _HINTS.get(error.code, ""))
+
+
+def _stranger(place: Place) -> TandemError:
+    hint = "--admin HOST:PORT names it; a client's is 127.0.0.1:8119 by default, a server's 127.0.0.1:8118"
+    return TandemError(f"{format_host_port(*place)} is not the admin endpoint of a Tandem", hint)
 
 
 _HINTS = {

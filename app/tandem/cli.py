@@ -1,5 +1,6 @@
 """The command line. Modules are imported where they are needed: `tandem connect` must start fast."""
 
+import io
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -243,6 +244,9 @@ for _command in (*watch_commands.COMMANDS, *setup_commands.COMMANDS):
 
 def main() -> None:
     """Entry point: maps what goes wrong to a message and an exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal without arrows is no reason to end
     try:
         cli.main(prog_name="tandem", standalone_mode=False)
     except TandemError as error:

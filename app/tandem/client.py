@@ -167,11 +167,16 @@ class Client:
 
     async def _speedtest(self, body: bytes) -> dict[str, object]:
         if self._is_testing:
-            raise TandemError("a speedtest is under way already")
+            raise TandemError(
+                "a speedtest is under way already", "it ends when whoever asked for it ends it, by Ctrl-C"
+            )
+        if self.driver.session is None or self._journal.outage is not None:
+            raise TandemError("speedtest: nothing to measure, for no link works", "`tandem status` says why")
         self._is_testing = True
         log.info("speedtest begins; each link is used alone for a while")
         try:
-            found = await speedtest.run(self.opener, [link.name for link in self.links], self.driver.set_wishes)
+            wanted = wishes(self._link_configs)
+            found = await speedtest.run(self.opener, self.links, wanted, self.driver.set_wishes)
             self._tell_wishes()
             found.append(await speedtest.measure(self.opener, "all together"))
         except (Failure, TransportError, EOFError) as error:

@@ -40,7 +40,7 @@ class _LogTail(logging.Handler):
 
 async def show(status: Callable[[], ClientStatus], set_mode: Callable[[str], None], head: str = "") -> None:
     """Shows the status: on a terminal live, below the head, until `q` is pressed; else a line now and then."""
-    if not sys.stdout.isatty():
+    if not sys.stdout.isatty() or Console().is_dumb_terminal:
         await _show_lines(status)
         return
     tail = _LogTail()

@@ -65,8 +65,7 @@ async def serve(
         _on_signal(signal.SIGHUP, lambda: _reload(reload))
     others: list[asyncio.Future[Any]] = [asyncio.ensure_future(systemd.watchdog())]
     if beside is not None:
-        others.append(asyncio.ensure_future(beside()))
-        others[-1].add_done_callback(lambda _: stop(drains=False))
+        others.append(asyncio.ensure_future(_run_beside(beside, lambda: stop(drains=False))))
     try:
         await stopped.wait()
         systemd.notify("STOPPING=1")
@@ -76,6 +75,16 @@ async def serve(
             task.cancel()
         await asyncio.gather(*others, return_exceptions=True)
         await service.close()
+
+
+async def _run_beside(beside: Callable[[], Awaitable[None]], stop: Callable[[], None]) -> None:
+    """A console that fails is no reason to let connections go."""
+    try:
+        await beside()
+    except Exception:
+        log.exception("the console has failed; everything else goes on")
+    else:
+        stop()
 
 
 async def _unless(hurried: asyncio.Event, draining: Coroutine[Any, Any, None]) -> None:

@@ -81,6 +81,7 @@ class StateDirectory:
             "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         }
         try:
+            (self._seen / name).unlink(missing_ok=True)  # that was another key
             write_private(path, json.dumps(record, indent=1).encode() + b"\n")
         except OSError as error:
             raise TandemError(f"{path}: {error.strerror}") from error
@@ -96,6 +97,8 @@ class StateDirectory:
 
     def note_seen(self, name: str) -> None:
         """A client has a session now. What cannot be written is not told, and does no harm."""
+        if not (self._clients / f"{name}.json").exists():
+            return  # revoked a moment ago
         with contextlib.suppress(OSError):
             self._seen.mkdir(mode=0o700, parents=True, exist_ok=True)
             (self._seen / name).touch(mode=0o600)

@@ -97,7 +97,11 @@ def events(socks: str | None, last: int, as_json: bool) -> None:
 def speedtest(as_json: bool, admin: str | None) -> None:
     """Measure a running client's session: each link alone, then all together, both directions.
 
-    Takes ten seconds for each link, and ten more; other connections feel it.
+    Takes ten seconds for each link, and ten more; other connections feel it. It sends and fetches as much as the
+    links carry in that time, also over metered and backup links, and it counts for their caps; `max_rate` holds.
+
+    \b
+    tandem speedtest
     """
     import json
 
@@ -110,7 +114,8 @@ def speedtest(as_json: bool, admin: str | None) -> None:
         return
     click.echo(f"{'':20} {'down Mbit/s':>12} {'up Mbit/s':>12}")
     for speed in found:
-        click.echo(f"{speed['link']:20} {speed['down_bps'] / 1e6:12.1f} {speed['up_bps'] / 1e6:12.1f}")
+        down, up = (f"{bps / 1e6:.1f}" if bps is not None else "-" for bps in (speed["down_bps"], speed["up_bps"]))
+        click.echo(f"{speed['link']:20} {down:>12} {up:>12}  {speed['note']}".rstrip())
 
 
 COMMANDS = (status, mode, drill, events, speedtest)

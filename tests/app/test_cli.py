@@ -1,6 +1,7 @@
 """The command line as its users meet it: help, messages, exit codes."""
 
 import socket
+import threading
 from pathlib import Path
 
 import pytest
@@ -109,6 +110,25 @@ def test_status_with_nothing_running(environment: dict[str, str]) -> None:
     done = run_tandem("status", "--admin", f"127.0.0.1:{free_port()}", environment=environment)
     assert done.returncode == 1
     assert "error: no Tandem answers" in done.stderr
+
+
+def test_a_port_of_somebody_else_is_no_admin_endpoint(environment: dict[str, str]) -> None:
+    for said in (b"SSH-2.0-OpenSSH_9.6\r\n", b"HTTP/1.0 404 Not Found\r\n\r\nnothing", b"HTTP/1.0 200 OK\r\n\r\nhello"):
+        with socket.create_server(("127.0.0.1", 0)) as stranger:
+
+            def answer(said: bytes = said, stranger: socket.socket = stranger) -> None:
+                connection, _ = stranger.accept()
+                with connection:
+                    connection.recv(1000)
+                    connection.sendall(said)
+
+            thread = threading.Thread(target=answer)
+            thread.start()
+            place = f"127.0.0.1:{stranger.getsockname()[1]}"
+            done = run_tandem("status", "--admin", place, environment=environment)
+            thread.join()
+        assert done.returncode == 1
+        assert f"error: {place} is not the admin endpoint of a Tandem" in done.stderr
 
 
 def test_connect_without_a_client(environment: dict[str, str]) -> None:

@@ -52,6 +52,12 @@ def test_when_a_client_was_last_seen_is_kept_as_long_as_it_is_registered(tmp_pat
     assert state.last_seen("laptop") is not None
     state.remove_client("laptop")
     assert state.last_seen("laptop") is None
+    state.note_seen("laptop")  # by its last session, which ends now
+    state.add_client("laptop", b"2" * 32, replace=False)
+    assert state.last_seen("laptop") is None
+    state.note_seen("laptop")
+    state.add_client("laptop", b"3" * 32, replace=True)
+    assert state.last_seen("laptop") is None, "another key"
 
 
 @pytest.mark.parametrize("name", ["", "../x", "a b", "ü", "x" * 65, ".hidden"])

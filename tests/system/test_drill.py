@@ -1,12 +1,14 @@
 """A drill on a running client, and what the status says of it. Real processes."""
 
 import json
+import os
 import shutil
+import subprocess
 import threading
 
 import pytest
 
-from loopback import Gate, Pair, Target, link_options, run_tandem
+from loopback import Gate, Pair, Target, link_options, run_tandem, tandem_command
 
 pytestmark = pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
 
@@ -56,6 +58,27 @@ def test_a_speedtest_of_each_link_and_of_both(pair: Pair, gates: list[Gate]) -> 
         assert a[direction] > 4e6
         assert both[direction] > 4e6
     assert pair.session_state() == "up"
+
+
+def test_a_speedtest_says_which_link_is_down_and_ends_with_whoever_asked(pair: Pair, gates: list[Gate]) -> None:
+    pair.start_server()
+    pair.start_client(pair.invite(), *link_options(gates))
+    gates[1].is_cut = True
+    place = ("--admin", f"127.0.0.1:{pair.client_admin}")
+    done = run_tandem("speedtest", *place, environment=pair.environment, limit=200)
+    assert done.returncode == 0, done.stderr
+    down = next(line for line in done.stdout.splitlines() if line.startswith("b "))
+    assert down.split()[1:3] == ["-", "-"]
+    assert "it is down" in down
+    asking = subprocess.Popen([*tandem_command(), "speedtest", *place], env=os.environ | pair.environment)
+    pair.wait(lambda: pair.log("client").count("speedtest begins") == 2, "a second one")
+    asking.kill()
+    asking.wait(timeout=60)
+    gates[0].is_cut = True
+    pair.wait(lambda: pair.session_state() == "outage", "an outage")
+    refused = run_tandem("speedtest", *place, environment=pair.environment, limit=200)
+    assert refused.returncode == 2
+    assert "no link works" in refused.stderr, "neither under way any more, nor begun"
 
 
 def test_the_figures_of_a_link_are_true(pair: Pair, gates: list[Gate], target: Target) -> None:
