@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-# Tests in virtual time stand side by side; those with real processes and sockets have the machine to themselves.
+# Tests that are virtual time, but for a few, stand side by side; those with real processes and sockets have the machine to themselves.
 VIRTUAL := tests/transport tests/socks5
 
 SEEDS := 2000

@@ -101,13 +101,13 @@ def invite(
     made = Invite(server_public_key(directory), private, tuple(endpoints), name)
     text = made.encode()
     directory.add_client(name, public_key(private), replace=replace)
-    for item in endpoints:
-        _warn_of_unknown_host(item)
     click.echo(text)
     if qr:
         import segno
 
         segno.make(text, error="l").terminal(compact=True)
+    for item in endpoints:
+        _warn_of_unknown_host(item)
 
 
 @cli.command()
@@ -206,18 +206,26 @@ def client_command(
 @click.argument("host")
 @click.argument("port", type=click.IntRange(1, 65535))
 @click.option("--proxy", default="127.0.0.1:1080", show_default=True, metavar="HOST:PORT", help="SOCKS port to use.")
-def connect(host: str, port: int, proxy: str) -> None:
+@click.option("--user", metavar="NAME", help="Where the port wants a password ([[socks.user]]).")
+@click.option(
+    "--password-file", type=click.Path(path_type=Path), help="File with the user's password in its first line."
+)
+def connect(host: str, port: int, proxy: str, user: str | None, password_file: Path | None) -> None:
     """Standard input and output through the client's SOCKS port.
 
     \b
     ssh -o ProxyCommand='tandem connect %h %p' HOST
     """
+    from tandem.connect import Login
     from tandem.connect import connect as run_connect
 
     proxy_host, separator, proxy_port = proxy.rpartition(":")
     if not separator or not proxy_port.isdigit():
         raise UsageError(f"--proxy: {proxy!r} is not an address and a port", "accepted is HOST:PORT")
-    run_connect(host, port, proxy_host.strip("[]"), int(proxy_port))
+    login = Login.read(user, password_file) if user and password_file else None
+    if login is None and (user or password_file):
+        raise UsageError("a user and a password belong together", "--user NAME --password-file FILE")
+    run_connect(host, port, proxy_host.strip("[]"), int(proxy_port), login)
 
 
 @cli.command()
@@ -276,8 +284,9 @@ def _warn_of_unknown_host(endpoint: str) -> None:
     host, port = parse_host_port(endpoint, what="--endpoint")
     try:
         socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)
-    except OSError as error:
-        text = f"warning: {host} cannot be resolved here ({error.strerror}); clients will look it up when they connect"
+    except (OSError, UnicodeError) as error:
+        why = getattr(error, "strerror", None) or "it is no name"
+        text = f"warning: {host} cannot be resolved here ({why}); clients will look it up when they connect"
         click.echo(text, err=True)
 
 

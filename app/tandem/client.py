@@ -19,7 +19,7 @@ from tandem.failover import PATIENCE, Failover
 from tandem.failures import Failure
 from tandem.invites import Invite
 from tandem.journal import Journal
-from tandem.links import follows_interfaces, make_link, planned_links, wishes
+from tandem.links import follows_interfaces, make_link, planned_links, resolver, wishes
 from tandem.opener import Opener
 from tandem.passwords import PasswordBook
 from tandem.remote import Remote
@@ -67,7 +67,7 @@ class Client:
         self._link_configs = planned_links(config.link)
         self._usage = usage or UsageBook(None)
         self._journal = Journal(events or EventLog(None), lambda: self.links)
-        self.links = [self._make_link(i, link) for i, link in enumerate(self._link_configs)]
+        self.links = [self._make_link(i, link, invites[0]) for i, link in enumerate(self._link_configs)]
         """Its driver's; by path id."""
         self._drills = Drills(lambda: self.links)
         self._connections = ConnectionTable()
@@ -239,7 +239,7 @@ class Client:
 
     def _make_driver(self, invite: Invite, links: list[Link] | None = None) -> ClientDriver:
         """Without `links` it has some of its own, to the same interfaces."""
-        own = links if links is not None else [make_link(i, c, invite) for i, c in enumerate(self._link_configs)]
+        own = links if links is not None else [self._make_link(i, c, invite) for i, c in enumerate(self._link_configs)]
         driver = ClientDriver(
             invite.client_private,
             invite.server_public,
@@ -261,11 +261,8 @@ class Client:
         log.warning("another server has answered: %s; connections are reset", self._failover.present.endpoints[0])
         self._drills.close()
         old, self.driver, self.links = self.driver, driver, driver.links
-        for link, configured in zip(self.links, self._link_configs, strict=False):
-            self._usage.rebase(link.name, link.bytes_total)
-            capped(link, configured, self._usage)
         for configured in self._link_configs[len(self.links) :]:  # found while the other server was being tried
-            driver.add_link(self._make_link(len(self.links), configured))
+            driver.add_link(self._make_link(len(self.links), configured, self._failover.present))
         self._tell_wishes()
         self.opener.use(driver)
         closing = asyncio.create_task(old.close())
@@ -275,8 +272,8 @@ class Client:
 
     # --- links ---
 
-    def _make_link(self, index: int, configured: LinkConfig) -> Link:
-        link = make_link(index, configured, self._failover.present)
+    def _make_link(self, index: int, configured: LinkConfig, invite: Invite) -> Link:
+        link = make_link(index, configured, invite)
         capped(link, configured, self._usage)
         return link
 
@@ -298,15 +295,17 @@ class Client:
     def _add_link(self, found: LinkConfig) -> None:
         gone = next((i for i, old in enumerate(self.links) if old.error), None)
         if len(self.links) < MAX_PATHS:
-            link = self._make_link(len(self.links), found)
+            link = self._make_link(len(self.links), found, self._failover.present)
             log.info("link %s: found (%s)", link.name, found.bind)
             self._link_configs.append(found)
             self.driver.add_link(link)
         elif gone is not None:
-            link = self._make_link(gone, found)
-            log.info("link %s: found (%s), it takes the place of %s", link.name, found.bind, self.links[gone].name)
+            link = self.links[gone]
+            log.info("link %s: found (%s), it takes the place of %s", found.name, found.bind, link.name)
+            self._drills.end(link.name)
             self._link_configs[gone] = found
-            self.links[gone].name, self.links[gone].local = link.name, link.local
+            link.name, link.local = found.name, resolver(found.bind)
+            capped(link, found, self._usage)
         self._tell_wishes()
 
     # --- logs ---

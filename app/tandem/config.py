@@ -101,7 +101,10 @@ class LinkConfig(_Section):
     """One link of a client."""
 
     name: str = Field(min_length=1, max_length=40)
-    bind: str = Field(min_length=1, description="a local address, or the name of an interface")
+    bind: str = Field(
+        min_length=1,
+        description="a local address, or the name of an interface; * in it for any text, * alone for all that lead out",
+    )
     endpoint: HostPort | None = Field(
         default=None, description="the server's address for this link; default: the invite's"
     )
@@ -356,13 +359,21 @@ def load(file: Path | None = None, options: Mapping[str, Any] | None = None) -> 
     except ValidationError as error:
         raise describe(error, Config, file=_file_in_use, options=options, environment=os.environ) from None
     except SettingsError as error:
-        raise UsageError(f"environment: {error}", "lists and tables are written as JSON there") from None
+        raise _not_json(str(error)) from None
     except ValueError as error:  # tomllib
         raise UsageError(f"{_file_in_use}: {error}", "the file must be TOML") from None
     _check_environment()
     if _file_in_use is not None:
         _check_secrets(_file_in_use)
     return config
+
+
+def _not_json(text: str) -> UsageError:
+    """Of a variable; the library names the field that it belongs to."""
+    field = next((name for name in Config.model_fields if f'"{name}"' in text), "")
+    names = sorted(name for name in os.environ if name.upper().startswith(f"{ENV_PREFIX}{field}".upper()))
+    hint = """lists and tables are JSON there, such as TANDEM_SERVER__ALLOW='["10.0.0.0/8"]'"""
+    return UsageError(f"environment: {' or '.join(names) or text}: not JSON", hint)
 
 
 def _check_secrets(file: Path) -> None:

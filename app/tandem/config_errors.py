@@ -41,12 +41,14 @@ def describe(
 
 def with_mistakes(found: Sequence[ErrorDetails], more: Sequence[str]) -> ValidationError:
     """What pydantic has found, and what else is wrong with the whole."""
-    lines = [
-        InitErrorDetails(type=item["type"], loc=item["loc"], input=item["input"], ctx=item.get("ctx", {}))
-        for item in found
-    ]
-    own = [PydanticCustomError("value_error", "{text}", {"text": text}) for text in more]
-    return ValidationError.from_exception_data("Config", [*lines, *(InitErrorDetails(type=e, input=None) for e in own)])
+    lines = [InitErrorDetails(type=_kind(i["type"], i["msg"]), loc=i["loc"], input=i["input"]) for i in found]
+    lines += [InitErrorDetails(type=_kind("value_error", text), loc=(), input=None) for text in more]
+    return ValidationError.from_exception_data("Config", lines)
+
+
+def _kind(name: str, text: str) -> PydanticCustomError:
+    """Not by its name alone: pydantic does not know all of its own again."""
+    return PydanticCustomError(cast("Any", name), "{text}", {"text": text})
 
 
 def _text(item: ErrorDetails, model: type[BaseModel]) -> str:

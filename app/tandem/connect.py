@@ -5,17 +5,39 @@ import re
 import socket
 import sys
 import threading
+from dataclasses import dataclass, field
+from pathlib import Path
 
 import socks
 
-from tandem.errors import TandemError
+from tandem.errors import TandemError, UsageError
 
 _CHUNK = 64 << 10
 
 
-def connect(host: str, port: int, proxy_host: str, proxy_port: int) -> None:
+@dataclass(frozen=True, slots=True)
+class Login:
+    """Somebody's name and password at the SOCKS port."""
+
+    user: str
+    password: str = field(repr=False)
+
+    @classmethod
+    def read(cls, user: str, file: Path) -> "Login":
+        """The password is the file's first line. Raises UsageError."""
+        try:
+            if sys.platform != "win32" and file.stat().st_mode & 0o077:
+                raise UsageError(f"{file}: others can read this password", f"chmod 600 {file}")
+            return cls(user, file.read_text().partition("\n")[0])
+        except OSError as error:
+            raise UsageError(
+                f"{file}: {error.strerror}", "--password-file names a file with a password in it"
+            ) from error
+
+
+def connect(host: str, port: int, proxy_host: str, proxy_port: int, login: Login | None = None) -> None:
     """Returns when the far side has finished. Raises TandemError where it cannot be reached."""
-    sock = _dial(host, port, proxy_host, proxy_port)
+    sock = _dial(host, port, proxy_host, proxy_port, login)
     threading.Thread(target=_copy_input, args=(sock,), daemon=True).start()
     try:
         while data := sock.recv(_CHUNK):
@@ -26,9 +48,10 @@ def connect(host: str, port: int, proxy_host: str, proxy_port: int) -> None:
         pass  # whoever read our output has gone
 
 
-def _dial(host: str, port: int, proxy_host: str, proxy_port: int) -> socket.socket:
+def _dial(host: str, port: int, proxy_host: str, proxy_port: int, login: Login | None) -> socket.socket:
     sock = socks.socksocket()
-    sock.set_proxy(socks.SOCKS5, proxy_host, proxy_port, rdns=True)
+    user, password = (login.user, login.password) if login is not None else (None, None)
+    sock.set_proxy(socks.SOCKS5, proxy_host, proxy_port, rdns=True, username=user, password=password)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     try:
         sock.connect((host, port))
@@ -38,6 +61,10 @@ def _dial(host: str, port: int, proxy_host: str, proxy_port: int) -> socket.sock
             f"no SOCKS port at {place}", "start `tandem client`, or name it: --proxy HOST:PORT"
         ) from error
     except (socks.ProxyError, OSError) as error:
+        if isinstance(getattr(error, "socket_err", error), socks.SOCKS5AuthError):
+            place = f"the SOCKS port at {proxy_host}:{proxy_port}"
+            hint = "[[socks.user]] of the client says who may use it; --user NAME --password-file FILE"
+            raise TandemError(f"{place} wants a name and its password", hint) from error
         text = re.sub(r"^(Socket error: )?(0x[0-9a-f]{2}: )?", "", str(error))
         raise TandemError(f"{host}:{port}: {text}", "the log of `tandem client` says where and why") from error
     return sock

@@ -46,7 +46,9 @@ class Demo:
         try:
             await self.server.start()
         except TandemError as error:
-            raise TandemError(str(error), "the demo needs UDP 8120 and 8121 and TCP 1080 on 127.0.0.1 free") from error
+            raise TandemError(
+                str(error), "the demo needs UDP 8120 and 8121 on 127.0.0.1: is another one running?"
+            ) from error
         await self.client.start()
 
     async def drain(self) -> None:

@@ -11,7 +11,7 @@ import os
 import socket
 import time
 from collections.abc import Iterator, Sequence
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from pydantic import BaseModel
 
@@ -46,6 +46,14 @@ Place = tuple[str, int]
 Verdict = Literal["ok", "warning", "problem"]
 
 
+class Mapping(NamedTuple):
+    """What became of a socket's address on its way to an endpoint."""
+
+    own: Place
+    remote: Place
+    seen: Place
+
+
 class Finding(BaseModel):
     """One thing that was looked at."""
 
@@ -68,7 +76,8 @@ async def examine(config: Config, invite: Invite) -> list[Finding]:
     links = planned_links(config.link)
     if not links:
         text = "no interface has a default route"
-        return [*found, Finding(subject="this machine", check="links", verdict="problem", text=text)]
+        advice = "Plug one in, or name a link: --link NAME=BIND, with an interface or a local address."
+        return [*found, Finding(subject="this machine", check="links", verdict="problem", text=text, advice=advice)]
     examined = await asyncio.gather(*(_Examination(i, link, invite).run() for i, link in enumerate(links)))
     for examination in examined:
         found += examination.findings
@@ -84,17 +93,17 @@ class _Examination:
         self.findings: list[Finding] = []
         self._port = 0
         """The local port of the first session; the others have it too, so that NATs can be told from each other."""
-        self._own: Place = ("", 0)
-        self._seen: list[Place] = []
-        """Where the server sees that port, by endpoint."""
-        self._silent: str | None = None
-        """An address from which nothing came."""
+        self._mappings: list[Mapping] = []
+        self._silent: tuple[str, str] | None = None
+        """An address from which nothing came, and its endpoint's name."""
         self._is_refused = False
+        self._has_server = False
+        """The server's version and clock have been told."""
 
     @property
     def public_host(self) -> str | None:
         """The link's address as the server sees it."""
-        return self._seen[0][0] if self._seen else None
+        return self._mappings[0].seen[0] if self._mappings else None
 
     @property
     def name(self) -> str:
@@ -106,22 +115,22 @@ class _Examination:
             return self
         endpoints = [self._link.endpoint] if self._link.endpoint else list(self._invite.endpoints)
         reached = [await self._reach(endpoint, local) for endpoint in endpoints]
-        if self._seen:
-            self._note("NAT", "ok", *nat(self._own, self._seen))
+        if self._mappings:
+            self._note("NAT", "ok", *nat(self._mappings))
         if not any(reached) and not self._is_refused:
             await self._note_silence(local)
         return self
 
     async def _note_silence(self, local: LocalAddress) -> None:
-        page = await portal.guess(local, self._silent) if self._silent is not None else ""
+        page = await portal.guess(local, *self._silent) if self._silent is not None else ""
         if page:
-            advice = "Open a web page over this link, log in there, and try again."
-            self._note("captive portal", "problem", f"this network answers in the server's place: {page}", advice)
+            advice = "If that is not the server's own web site: open it over this link, log in there, and try again."
+            self._note("captive portal", "warning", f"the server's web port answers with {page}", advice)
         advice = (
             "In this order: is the server running, do its firewall and its provider let UDP in, does this network "
             "ask for a login in a browser first (a captive portal), does it block UDP."
         )
-        self._note("server", "problem", "no endpoint answers over this link", "" if page else advice)
+        self._note("server", "problem", "no endpoint answers over this link", advice)
 
     # --- this machine ---
 
@@ -196,7 +205,7 @@ class _Examination:
         elif link.remote is not None and (problem := self._route(local, link.remote[:2])):
             self._note(endpoint, "problem", problem, "`ip route get` tells where packets would go.")
         else:
-            self._silent = link.remote[0] if link.remote is not None else None
+            self._silent = (link.remote[0], parse_host_port(endpoint, what="endpoint")[0]) if link.remote else None
             self._note(endpoint, "warning", f"no answer within {_REACH_LIMIT:.0f} s")
 
     async def _look_closer(self, endpoint: str, driver: ClientDriver, session: DrivenSession) -> None:
@@ -212,12 +221,13 @@ class _Examination:
         except Failure as failure:
             self._note(endpoint, "warning", f"the server does not tell what it sees: {failure}")
             return
-        sock = driver.links[0].sock
-        if sock is not None:
-            self._own = sock.local[:2]
-            self._port = self._own[1]
-        self._seen.append((answer.bound_host, answer.bound_port))
-        self._note_server(endpoint, answer)
+        sock, remote = driver.links[0].sock, driver.links[0].remote
+        if sock is not None and remote is not None:
+            self._port = sock.local[1]
+            self._mappings.append(Mapping(sock.local[:2], remote[:2], (answer.bound_host, answer.bound_port)))
+        if not self._has_server:
+            self._has_server = True
+            self._note_server(endpoint, answer)
 
     def _note_path(self, endpoint: str, path: PathStats) -> None:
         loss = max(path.loss_sent or 0.0, path.loss_received or 0.0)
@@ -231,7 +241,7 @@ class _Examination:
         advice = (
             "Only small packets get through: a tunnel or a mobile network in between." if size <= _BASE_SIZE else ""
         )
-        self._note("packet size", "warning" if advice else "ok", f"{size} bytes of UDP payload", advice)
+        self._note("packet size", "warning" if advice else "ok", f"{size} bytes of UDP payload to {endpoint}", advice)
 
     def _note_server(self, endpoint: str, answer: Answer) -> None:
         try:
@@ -253,19 +263,23 @@ class _Examination:
         self.findings.append(Finding(subject=self.name, check=check, verdict=verdict, text=text, advice=advice))
 
 
-def nat(own: Place, seen: Sequence[Place]) -> tuple[str, str]:
-    """What stands between a socket and the endpoints that see it, at least one, and what to know of it (RFC 4787)."""
-    place = format_host_port(*seen[0])
-    if all(host == own[0] for host, _ in seen):
+def nat(mappings: Sequence[Mapping]) -> tuple[str, str]:
+    """What stands between a socket and the endpoints, at least one, and what to know of it (RFC 4787 section 4.1)."""
+    own, _, seen = mappings[0]
+    alike = [mapping for mapping in mappings if family_of(mapping.own[0]) == family_of(own[0])]
+    place = format_host_port(*seen)
+    if all(mapping.seen[0] == mapping.own[0] for mapping in alike):
         return f"none; the server sees {place}", ""
-    port = "keeps the port" if seen[0][1] == own[1] else f"makes port {seen[0][1]} of {own[1]}"
+    port = "keeps the port" if seen[1] == own[1] else f"makes port {seen[1]} of {own[1]}"
     text = f"the server sees {place}; it {port}"
-    if len(seen) < 2:
+    if len(alike) < 2:
         return text, ""
-    if len(set(seen)) == 1:
-        return f"{text}, for each endpoint the same (endpoint-independent mapping)", ""
-    advice = "Tandem does not mind; programs that connect directly to each other do."
-    return f"{text}, and another for the next endpoint (a symmetric NAT)", advice
+    if len({mapping.seen for mapping in alike}) > 1:
+        advice = "Tandem does not mind; programs that connect directly to each other do."
+        return f"{text}, and another for the next endpoint (a symmetric NAT)", advice
+    if len({mapping.remote[0] for mapping in alike}) > 1:
+        return f"{text}, the same for each endpoint (endpoint-independent mapping)", ""
+    return f"{text}, the same for each port of the server (whether for other hosts too, one server cannot tell)", ""
 
 
 def _local_port(config: Config) -> Finding:

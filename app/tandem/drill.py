@@ -67,6 +67,8 @@ def parse_drill(link: str, words: Sequence[str]) -> Drill:
             fields["duration" if name == "for" else name] = _value(name, value)
         else:
             raise UsageError(f"drill: {word!r} is not understood", f"accepted: {ACCEPTED}")
+    if "is_on" in fields and len(fields) > 1:
+        raise UsageError("drill: `off` ends it, and stands alone", f"accepted: {ACCEPTED}")
     if not fields.keys() - {"duration"}:
         raise UsageError("drill: nothing to do", f"accepted: {ACCEPTED}")
     try:
@@ -96,7 +98,7 @@ class Drills:
             known = ", ".join(link.name for link in self._links())
             raise UsageError(f"drill: there is no link {drill.link!r}", f"this client's links: {known}")
         if not drill.is_on and drill.link not in self._running:
-            raise UsageError(f"drill: none is under way on {drill.link}", f"accepted: {ACCEPTED}")
+            raise UsageError(f"drill: none is under way on {drill.link}", "`tandem status` tells of those that are")
         self.end(drill.link)
         if drill.is_on:
             bad = BadLink(drill.impairment(), seed=int.from_bytes(os.urandom(4), "big"))

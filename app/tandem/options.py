@@ -13,7 +13,9 @@ CONFIG = click.option("--config", "config_file", type=click.Path(path_type=Path)
 STATE = click.option(
     "--state", type=click.Path(path_type=Path), help="Directory with the server's key and its clients."
 )
-ADMIN = click.option("--admin", metavar="HOST:PORT", help="Admin endpoint (client 127.0.0.1:8119, server :8118).")
+ADMIN = click.option(
+    "--admin", metavar="HOST:PORT", help="Admin endpoint (client 127.0.0.1:8119, server 127.0.0.1:8118)."
+)
 LOG_LEVEL = click.option(
     "--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="info", show_default=True
 )

@@ -7,6 +7,7 @@ portal's.
 
 import asyncio
 import socket
+from collections.abc import Container
 from urllib.parse import urlsplit
 
 from tandem_transport.driver import LocalAddress, family_of
@@ -15,32 +16,41 @@ _LIMIT = 3.0
 """Seconds that the page has to come."""
 
 _LARGEST_HEAD = 8192
+_LONGEST = 200
 _NETWORK_AUTHENTICATION_REQUIRED = 511
 
 
-async def guess(local: LocalAddress, host: str, port: int = 80) -> str:
-    """What the portal says, or where it leads; "" where there seems to be none. `host` is a literal address."""
+async def guess(local: LocalAddress, host: str, name: str, port: int = 80) -> str:
+    """What the portal says, or where it leads; "" where there seems to be none.
+
+    `host` is the server's literal address, `name` what it is called in the invite.
+    """
     try:
         async with asyncio.timeout(_LIMIT):
             head = await _ask(local, host, port)
     except (OSError, TimeoutError):
         return ""
-    return judge(head, host)
+    return judge(head, (host, name))
 
 
-def judge(head: str, host: str) -> str:
-    """The head of an HTTP answer that should have come from `host`."""
+def judge(head: str, names: Container[str]) -> str:
+    """The head of an HTTP answer that should have come from somebody with these names."""
     first, *lines = head.splitlines() or [""]
     _, _, status = first.partition(" ")
     if status.startswith(str(_NETWORK_AUTHENTICATION_REQUIRED)):
-        return status.strip()
+        return _printable(status)
     fields = {name.strip().lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
     target = fields.get("location", "") if status.startswith("30") else ""
     try:
-        leads_elsewhere = urlsplit(target).hostname not in (None, host)
+        leads_to = urlsplit(target).hostname
     except ValueError:  # no URL
         return ""
-    return target if leads_elsewhere else ""
+    return _printable(target) if leads_to is not None and leads_to not in names else ""
+
+
+def _printable(text: str) -> str:
+    """A stranger's words, for a terminal."""
+    return "".join(letter for letter in text.strip() if letter.isprintable())[:_LONGEST]
 
 
 async def _ask(local: LocalAddress, host: str, port: int) -> str:

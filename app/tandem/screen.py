@@ -23,8 +23,8 @@ SORTS: tuple[SortBy, ...] = ("bytes", "rate", "age")
 MAX_STREAMS = 8
 """Connections that are shown."""
 
-_LEAST_WITH_HEAD = 30
-"""Lines of a window that has room for the head too."""
+_LEAST_BELOW_HEAD = 4
+"""Lines that logs should have before the head is shown too."""
 
 _SPARKS = 30
 """Samples that are drawn: a minute."""
@@ -84,9 +84,10 @@ def render(status: ClientStatus, history: History | None = None, view: View | No
 
 def fitted(status: ClientStatus, history: History, view: View, console: Console) -> RenderableType:
     """The whole console in a window: logs have the room that is left, and connections give way where there is none."""
-    view = replace(view, head=view.head if console.height >= _LEAST_WITH_HEAD else "")
     drawn = render(status, history, replace(view, lines=()))
     spare = console.height - len(console.render_lines(drawn, pad=False))
+    if view.head and spare < _LEAST_BELOW_HEAD:
+        return fitted(status, history, replace(view, head=""), console)
     if spare < 0:
         shown = min(len(status.streams), MAX_STREAMS)
         least = shown + spare - (shown == status.session.streams_open)  # a line tells how many there are beside
@@ -124,13 +125,14 @@ def _session(status: ClientStatus) -> Text:
 def _banner(status: ClientStatus) -> Text | None:
     """In an outage: for how long, and what is being tried."""
     session = status.session
-    tried = ", ".join(f"{link.name} ({link.remote or 'no address'})" for link in status.links) or "no link"
+    tried = ", ".join(f"{link.name} ({link.remote or link.reason or 'no address'})" for link in status.links)
+    tried = tried or "no link, for no interface has a default route"
     if session.state == "outage":
         since = f" for {duration(session.outage_s)}" if session.outage_s is not None else ""
-        text = f"ALL LINKS ARE DOWN{since}. Connections are held for {OUTAGE_LIMIT / 60:.0f} min. Trying {tried}."
+        text = f"ALL LINKS ARE DOWN{since}. Connections are held for {OUTAGE_LIMIT / 60:.0f} min. Links: {tried}."
         return Text(text, style="bold red")
     if session.state == "connecting":
-        return Text(f"NO SESSION YET. Trying {tried}.", style="bold yellow")
+        return Text(f"NO SESSION. Trying {tried}.", style="bold yellow")
     return None
 
 
@@ -152,7 +154,8 @@ def _links(status: ClientStatus, history: History) -> RenderableType:
 def _sparks(link: LinkStatus, history: History) -> Text | None:
     """The last minute of a link, and why it is not as it should be; None where there is nothing to tell."""
     name = link.name if len(link.name) <= _NAME else link.name[: _NAME - 1] + "…"
-    cause = f"drill: {link.drill}" if link.drill else link.reason
+    cost = link.cost if link.cost != "normal" else ""
+    cause = ", ".join(filter(None, (cost, f"drill: {link.drill}" if link.drill else link.reason)))
     sparks = history.sparkline(link.name, _SPARKS)
     if not sparks and not cause:
         return None

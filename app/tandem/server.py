@@ -113,7 +113,7 @@ class Server:
             except OSError as error:
                 await self.driver.close()
                 text = f"udp {format_host_port(host, port)}: {os_error_text(error)}"
-                hint = "--listen HOST:PORT takes an address of this machine, and a port that nothing else uses"
+                hint = "is another Tandem running? --listen HOST:PORT takes an address of this machine, and a free port"
                 raise TandemError(text, hint) from error
 
     async def _start_admin(self) -> None:

@@ -45,9 +45,12 @@ def check(config_file: Path | None) -> None:
     tandem config check --config tandem.toml
     """
     from tandem import config
+    from tandem.client_options import read_invites
     from tandem.config_reference import as_toml
 
     loaded = config.load(config_file)
+    if loaded.invite is not None:
+        read_invites(None, loaded)
     click.echo(f"# {config.file_in_use() or 'no file: defaults and environment'}: in order")
     click.echo(as_toml(loaded))
 

@@ -147,7 +147,7 @@ class ClientRegistry:
         return gone
 
     def lookup(self, public: bytes) -> str | None:
-        """A client's name; looks again where it is unknown, once a second at most. Never raises."""
+        """A client's name; looks again where it is unknown, ten times a second at most. Never raises."""
         if public not in self._names and time.monotonic() - self._looked_at >= _RELOAD_LEAST:
             try:
                 self._read()

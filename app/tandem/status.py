@@ -187,7 +187,7 @@ def _session(stats: ConnectionStats | None, *, is_up: bool, server: str | None) 
 
 def _client_link(path_id: int, link: Link, path: PathStats | None, waiting: str) -> LinkStatus:
     local = format_address(link.sock.local) if link.sock is not None else None
-    remote = format_address(link.remote) if link.remote is not None else None
+    remote = format_address(link.remote) if link.remote is not None and not link.error else None
     if path is None:
         state, reason = ("down", link.error) if link.error else ("probing", waiting)
         return LinkStatus.model_validate(

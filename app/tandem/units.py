@@ -24,7 +24,7 @@ def parse_size(text: str) -> int:
 def parse_rate(text: str) -> int:
     """Bytes per second. Raises ValueError that says what is accepted."""
     match = _RATE.fullmatch(text.strip())
-    if match is None:
+    if match is None or not float(match[1]):
         raise ValueError(f"{text!r} is not a rate; accepted is {RATES}")
     bytes_each = 1 if match[3] == "B" else 1 / 8
     return max(1, round(float(match[1]) * _DECIMAL[match[2].replace("K", "k")] * bytes_each))

@@ -3,6 +3,7 @@
 import errno
 import json
 import logging
+import math
 import sys
 import time
 from collections.abc import Callable
@@ -59,8 +60,6 @@ class UsageBook:
         self._path = path
         self._date = date
         self._usage = _load(path) if path is not None else {}
-        self._seen: dict[str, int] = {}
-        """What each link's counter said last."""
         self._saved_at = time.monotonic()
 
     def usage(self, name: str) -> LinkUsage:
@@ -69,14 +68,9 @@ class UsageBook:
         usage.add(0, self._date())
         return usage
 
-    def count(self, name: str, total: int) -> None:
-        """A link's counter, which begins at 0 with the process."""
-        self.usage(name).add(total - self._seen.get(name, 0), self._date())
-        self._seen[name] = total
-
-    def rebase(self, name: str, total: int) -> None:
-        """The link has another counter, which stands at `total`."""
-        self._seen[name] = total
+    def count(self, name: str, more: int) -> None:
+        """A link has carried so many more bytes."""
+        self.usage(name).add(more, self._date())
 
     def problem(self, link: LinkConfig) -> str:
         """Why a link may carry nothing more; "" where it may. Warns before that."""
@@ -91,8 +85,12 @@ class UsageBook:
         return ""
 
     def remaining(self, link: LinkConfig) -> int:
-        """Bytes that it may carry."""
-        return min((cap - used for _, used, cap in _caps(link, self.usage(link.name))), default=sys.maxsize)
+        """Bytes that it may carry before there is something to say: a warning, or the end."""
+        marks = (
+            (WARN_AT * cap if used < WARN_AT * cap else cap) - used
+            for _, used, cap in _caps(link, self.usage(link.name))
+        )
+        return math.ceil(min(marks, default=sys.maxsize))
 
     def save_if_due(self) -> None:
         """Now and then."""
@@ -121,11 +119,13 @@ def _caps(link: LinkConfig, usage: LinkUsage) -> list[tuple[str, int, int]]:
 
 
 def capped(link: Link, config: LinkConfig, book: UsageBook) -> None:
-    """From now on the link finds no address while a cap is reached."""
-    local = link.local
+    """From now on the link is counted, and finds no address while a cap is reached."""
+    local, counted = link.local, link.bytes_total
 
     def resolve() -> list[LocalAddress]:
-        book.count(link.name, link.bytes_total)
+        nonlocal counted
+        more, counted = link.bytes_total - counted, link.bytes_total
+        book.count(link.name, more)
         problem = book.problem(config)
         if problem:
             raise OSError(errno.EDQUOT, problem)

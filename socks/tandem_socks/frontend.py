@@ -181,7 +181,11 @@ class SocksFrontend:
             handshake.receive_data(data)
             await tcp.write(handshake.data_to_send())
             if handshake.credentials is not None:
-                handshake.decide(is_accepted=await self._is_right(*handshake.credentials, tcp.peer_address[0]))
+                name, host = handshake.credentials[0], tcp.peer_address[0]
+                is_right = await self._is_right(*handshake.credentials, host)
+                if not is_right:
+                    log.info("%s: wrong password, or no such user: %.40r", host, name)
+                handshake.decide(is_accepted=is_right)
                 await tcp.write(handshake.data_to_send())
         return handshake.request if handshake.state is State.PENDING else None
 

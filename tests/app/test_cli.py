@@ -91,7 +91,7 @@ def test_a_server_address_that_this_machine_does_not_have(tmp_path: Path, enviro
     done = run_tandem("server", "--state", str(tmp_path), "--listen", "192.0.2.1:8120", environment=environment)
     assert done.returncode == 1
     assert "error: udp 192.0.2.1:8120: Cannot assign requested address" in done.stderr
-    assert "hint: --listen" in done.stderr
+    assert "--listen HOST:PORT takes an address of this machine" in done.stderr
 
 
 def test_a_server_port_in_use(tmp_path: Path, environment: dict[str, str]) -> None:
@@ -214,6 +214,10 @@ def test_a_name_that_does_not_resolve_is_told_and_the_invite_is_made(
     assert done.returncode == 0
     assert done.stdout.startswith("tandem://1/")
     assert done.stderr.startswith("warning: nowhere.invalid cannot be resolved here")
+    for host in ("x" * 70 + ".example", ".example"):
+        done = run_tandem("invite", "laptop", "--replace", *place[:3], f"{host}:9", environment=environment)
+        assert done.stdout.startswith("tandem://1/")
+        assert f"warning: {host} cannot be resolved here" in done.stderr
 
 
 def test_shells_complete_names_and_files(tmp_path: Path, environment: dict[str, str]) -> None:

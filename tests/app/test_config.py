@@ -93,6 +93,7 @@ def test_all_mistakes_at_once_with_place_value_and_what_is_accepted(tmp_path: Pa
             '[[link]]\nname="a"\nbind="x"\ndaily_cap=["5 GB"]',
             r"daily_cap: input should be a valid string, got \['5 GB'\]",
         ),
+        ("[server]\nstate=5", r"server.state: input is not a valid path .*, got 5"),
         ('[link]\nname="a"\nbind="x"', r"link: it is a list of tables: \[\[link\]\], not \[link\]"),
         ('[[rule]]\naction="deny"\nmatch="*.example.org"', r"has no port, so it is the name of a forward"),
     ],

@@ -254,6 +254,20 @@ def test_the_wrong_password_is_named(locked: World) -> None:
     assert "secret" not in locked.pair.log("client")
 
 
+def test_connect_with_the_password(locked: World, tmp_path: Path) -> None:
+    file = tmp_path / "password"
+    file.write_text("secret\n")
+    file.chmod(0o600)
+    connect = f"{' '.join(tandem_command())} connect --proxy $proxy localhost $port"
+    assert locked.run(f"{connect} --user anna --password-file {file}", REQUEST).stdout.endswith(CONTENT)
+    for given in ("", f"--user peter --password-file {file}"):
+        done = locked.run(f"{connect} {given}")
+        assert done.returncode == 1
+        assert b"wants a name and its password" in done.stderr
+    assert "wrong password, or no such user: 'peter'" in locked.pair.log("client")
+    assert locked.run(f"{connect} --user anna").returncode == 2
+
+
 def test_ncat_with_the_password(locked: World) -> None:
     done = locked.run("ncat --proxy $proxy --proxy-type socks5 --proxy-auth anna:secret 127.0.0.1 $port", REQUEST)
     assert done.stdout.endswith(CONTENT), done.stderr

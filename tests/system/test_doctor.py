@@ -6,7 +6,7 @@ import socket
 
 from loopback import Gate, Pair, run_tandem
 from tandem import portal
-from tandem.doctor import nat
+from tandem.doctor import Mapping, nat
 from tandem_transport.driver import LocalAddress
 
 
@@ -47,18 +47,21 @@ def test_a_nat_that_has_another_port_for_each_endpoint(pair: Pair, gates: list[G
 
 def test_a_network_that_answers_in_the_servers_place() -> None:
     head = "HTTP/1.1 302 Found\r\nLocation: http://login.example.net/?back=http%3A%2F%2F192.0.2.1\r\nX: y"
-    assert portal.judge(head, "192.0.2.1") == "http://login.example.net/?back=http%3A%2F%2F192.0.2.1"
-    assert portal.judge("HTTP/1.1 511 Network Authentication Required", "192.0.2.1").startswith("511 ")
+    assert (
+        portal.judge(head, ("192.0.2.1", "vpn.example.org")) == "http://login.example.net/?back=http%3A%2F%2F192.0.2.1"
+    )
+    assert portal.judge("HTTP/1.1 511 Network Authentication Required\x1b[2J\x9b", ()).startswith("511 ")
     for harmless in (
         "HTTP/1.1 301 Moved\r\nLocation: https://192.0.2.1/",
         "HTTP/1.1 302 Found\r\nlocation: /login",
+        "HTTP/1.1 302 Found\r\nlocation: https://vpn.example.org/",
         "HTTP/1.1 302 Found\r\nlocation: http://[",
         "HTTP/1.1 200 OK\r\nLocation: http://login.example.net/",
         "HTTP/1.1 404 Not Found",
         "SSH-2.0-OpenSSH",
         "",
     ):
-        assert portal.judge(harmless, "192.0.2.1") == "", harmless
+        assert portal.judge(harmless, ("192.0.2.1", "vpn.example.org")) == "", harmless
 
 
 async def test_a_portal_is_asked_over_the_link() -> None:
@@ -71,21 +74,28 @@ async def test_a_portal_is_asked_over_the_link() -> None:
 
     server = await asyncio.start_server(answer, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
-    assert await portal.guess(LocalAddress("127.0.0.2", None), "127.0.0.1", port) == "http://portal.example/"
+    assert (
+        await portal.guess(LocalAddress("127.0.0.2", None), "127.0.0.1", "localhost", port) == "http://portal.example/"
+    )
     assert asked == [b"GET / HTTP/1.0\r\nHost: 127.0.0.1\r\n\r\n"]
     server.close()
-    assert await portal.guess(LocalAddress("127.0.0.2", None), "127.0.0.1", port) == ""
+    assert await portal.guess(LocalAddress("127.0.0.2", None), "127.0.0.1", "localhost", port) == ""
 
 
 def test_what_a_nat_does() -> None:
-    own = ("10.0.0.2", 5000)
-    assert nat(own, [own, own])[0] == "none; the server sees 10.0.0.2:5000"
-    kept = ("192.0.2.1", 5000)
-    assert nat(own, [kept]) == ("the server sees 192.0.2.1:5000; it keeps the port", "")
-    assert nat(own, [kept, kept])[0].endswith("for each endpoint the same (endpoint-independent mapping)")
-    text, advice = nat(own, [("192.0.2.1", 6000), ("192.0.2.1", 6001)])
+    own, server, other = ("10.0.0.2", 5000), ("198.51.100.1", 8120), ("203.0.113.1", 8120)
+    kept, made = ("192.0.2.1", 5000), ("192.0.2.1", 6000)
+    none = [Mapping(own, server, own), Mapping(own, other, own)]
+    assert nat(none) == ("none; the server sees 10.0.0.2:5000", "")
+    assert nat([Mapping(own, server, kept)]) == ("the server sees 192.0.2.1:5000; it keeps the port", "")
+    assert nat([Mapping(own, server, kept), Mapping(own, other, kept)])[0].endswith("(endpoint-independent mapping)")
+    text, advice = nat([Mapping(own, server, made), Mapping(own, ("198.51.100.1", 8121), kept)])
     assert text.startswith("the server sees 192.0.2.1:6000; it makes port 6000 of 5000, and another")
     assert "does not mind" in advice
+    both = [Mapping(own, server, made), Mapping(own, ("198.51.100.1", 8121), made)]
+    assert "one server cannot tell" in nat(both)[0]
+    v6 = ("2001:db8::2", 5000)
+    assert nat([Mapping(own, server, own), Mapping(v6, ("2001:db8::1", 8120), v6)])[0].startswith("none")
 
 
 def test_a_server_that_does_not_answer_and_a_port_that_is_taken(pair: Pair) -> None:

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from functools import partial
 from itertools import pairwise
+from random import Random
 
 import pytest
 
@@ -11,10 +12,11 @@ from tandem.impairment import Impairment
 from tandem_transport.client_endpoint import HandshakeRefused
 from tandem_transport.connection_id import ConnectionIdIssuer
 from tandem_transport.errors import ErrorCode
-from tandem_transport.frames import Mode
+from tandem_transport.frames import Mode, PathUse, PathWish
 from tandem_transport.noise import public_key
 from tandem_transport.packets import transport_header
 from tandem_transport.parameters import DEGRADED_HOLD, MAX_SESSIONS, MAX_SESSIONS_PER_KEY, OUTAGE_LIMIT
+from tandem_transport.status import PathStatus
 
 MODES = list(Mode)
 LINK = Impairment(delay=0.030, rate=mbit(20), queue=0.1)
@@ -133,6 +135,76 @@ def test_a_link_that_cannot_be_used_is_left_alone_by_both_ends(link: Impairment,
     assert network.bytes_to["client-link-1"] > before["client-link-1"] + 1_000_000
     network.run_until(lambda: stream_id in network.client.ended, limit=60)
     assert network.client.received[stream_id] == payload(20_000_000)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_the_last_link_that_comes_back_is_enough_though_the_server_thinks_it_is_off(mode: Mode) -> None:
+    """Its window is full of what was on its way as it went, so nothing but probes can leave at first."""
+    network = Network(LINK, LINK, mode=mode).connect()
+    stream_id = network.client.send(payload(20_000_000))
+    network.run(1)
+    network.cut(0, begin=0, end=20)
+    network.run(0.7)
+    network.client.connection.set_link_error(0, "gone", now=network.now)
+    network.run(3)
+    network.cut(1, begin=0, end=hours(1))
+    network.run(17)
+    before = len(network.server.received[stream_id])
+    network.client.connection.set_link_error(0, "", now=network.now)
+    network.run_until(lambda: len(network.server.received[stream_id]) > before + 100_000, limit=3)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_whatever_links_did_one_that_works_is_enough(seed: int) -> None:
+    random = Random(seed)
+    mode, count = random.choice(MODES), random.choice((2, 3))
+    slow = Impairment(delay=0.030, rate=mbit(4), queue=0.1, loss=random.choice((0, 0.1)))
+    network = Network(*[slow] * count, mode=mode, seed=seed).connect()
+    uses = [PathUse.AVAILABLE, *random.choices((PathUse.AVAILABLE, PathUse.METERED, PathUse.BACKUP), k=count - 1)]
+    network.client.connection.set_policy(mode, tuple(PathWish(i, use, 0) for i, use in enumerate(uses)))
+    down, up = download(network, 2_000_000), network.client.send(payload(2_000_000))
+    off = [False] * count
+    for _ in range(12):
+        path_id = random.randrange(count)
+        network.cut(path_id, begin=0, end=random.uniform(0.5, 4))
+        if random.random() < 0.5:
+            off[path_id] = not off[path_id]
+            network.client.connection.set_link_error(path_id, "gone" if off[path_id] else "", now=network.now)
+        network.run(random.uniform(0, 1.5))
+    good = random.randrange(count)
+    for path_id in set(range(count)) - {good}:
+        network.cut(path_id, begin=0, end=hours(1))
+    network.run(5)
+    network.client.connection.set_link_error(good, "", now=network.now)
+    network.run_until(lambda: down in network.client.ended and up in network.server.ended, limit=90)
+    assert len(network.client_peers) == 1
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_links_that_are_off_wake_nobody(mode: Mode) -> None:
+    network = Network(LOSSY, LOSSY, mode=mode).connect()
+    download(network, 20_000_000)
+    network.run(2)
+    for path_id in (0, 1):
+        network.client.connection.set_link_error(path_id, "gone", now=network.now)
+    network.run(20)
+    before = network.steps
+    network.run(20)
+    assert network.steps - before < 200, "keep-alives and probes of the server, and no timer that is always due"
+
+
+def test_a_probe_that_is_lost_as_a_link_comes_back_is_repeated_soon() -> None:
+    network = Network(LINK, LINK).connect()
+    network.client.connection.set_link_error(1, "its cap is used up", now=network.now)
+    network.run(100)
+    network.cut(1, begin=0, end=0.3)
+    network.client.connection.set_link_error(1, "", now=network.now)
+    assert network.client.connection.silence(1, now=network.now) == 0
+
+    def is_up() -> bool:
+        return network.client.connection.stats(now=network.now).paths[1].status is not PathStatus.DOWN
+
+    network.run_until(is_up, limit=1.5)
 
 
 @pytest.mark.parametrize("seed", range(5))

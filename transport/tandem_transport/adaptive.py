@@ -95,7 +95,7 @@ class Adaptive:
 
     def next_timeout(self, *, paths: Sequence[Path], now: float) -> float | None:
         times = [self._copies.next_timeout(paths)]
-        if self._unacked and self._idle_seen_at >= now:
+        if self._unacked and self._idle_seen_at >= now and not all(path.is_window_limited() for path in paths):
             times.append(max(self._idle_at, now + GRANULARITY))
         if len(paths) > 1:
             times += [self._stalls_at(path) for path in paths]

@@ -103,6 +103,8 @@ class ClientEndpoint:
         self._attempts = 0
         self._patience, self._retry_interval = HANDSHAKE_PATIENCE, HANDSHAKE_RETRY
         """First messages before they become rarer, and the seconds after which the next one is due."""
+        self._is_refused = False
+        """The last answer was a refusal."""
         self._searching_since = now
         self._retry_at: float | None = now
         self._repeat_at: float | None = None
@@ -160,7 +162,8 @@ class ClientEndpoint:
         return path_id
 
     def retry(self, *, now: float) -> None:
-        """A link has changed: tries at once, should there be no session."""
+        """A link has changed, and an answer is to be expected: tries at once, should there be no session."""
+        self._be_patient()
         if self._connection is None and not self._is_stopped:
             self._retry_at = now
 
@@ -170,7 +173,6 @@ class ClientEndpoint:
         if self._connection is not None:
             self._connection.on_rebound(path_id, is_same_network=is_same_network, now=now)
         if not is_same_network:
-            self._be_patient()
             self.retry(now=now)
 
     def on_wake(self, *, now: float) -> None:
@@ -178,7 +180,6 @@ class ClientEndpoint:
         self._now = now
         if self._connection is not None:
             self._connection.on_wake(now=now)
-        self._be_patient()
         self.retry(now=now)
 
     @property
@@ -247,6 +248,7 @@ class ClientEndpoint:
 
     def _be_patient(self) -> None:
         """Things have changed: an answer is to be expected again."""
+        self._is_refused = False
         self._patience, self._retry_interval = HANDSHAKE_PATIENCE, HANDSHAKE_RETRY
 
     def _make_handshake(self) -> ClientHandshake:
@@ -287,6 +289,9 @@ class ClientEndpoint:
     def _on_refused(self, code: int, now: float) -> None:
         """Soon again, for the server may learn of us at this moment, then rarer and rarer."""
         self._events.append(HandshakeRefused(code))
+        if not self._is_refused:
+            self._retry_interval = HANDSHAKE_RETRY
+        self._is_refused = True
         self._attempts, self._patience = 0, 0
         self._retry_at, self._repeat_at = now + self._retry_interval, None
 

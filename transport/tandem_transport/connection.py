@@ -180,7 +180,10 @@ class Connection:
             path.on_wake()
 
     def set_link_error(self, path_id: int, error: str, *, now: float) -> None:
-        """Why the client cannot use a link, empty once it can: both ends leave the path alone as long as it cannot."""
+        """Why the client cannot use a link, empty once it can: both ends leave the path alone as long as it cannot.
+
+        The server learns of it over another path. Where there is none, it finds out by silence.
+        """
         path = self._paths.by_id[path_id]
         was, path.link_error = path.link_error, error
         if bool(was) != bool(error):
@@ -283,9 +286,10 @@ class Connection:
         liveness_at = self._liveness.next_timeout(paths, self._streams, now=now)
         times = [self._sender.wake_at(paths, now=now), liveness_at]
         for path in paths:
-            if path.use is PathUse.OFF:
-                continue
-            times += (path.received.ack_at, path.recovery.loss_time, self._probe_at(path))
+            if not path.link_error:
+                times.append(path.received.ack_at)
+            if path.use is not PathUse.OFF:
+                times += (path.recovery.loss_time, self._probe_at(path))
         return min((time for time in times if time is not None), default=None)
 
     def next_event(self) -> Event | None:

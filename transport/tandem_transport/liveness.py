@@ -115,6 +115,8 @@ class Liveness:
 
     def _status_times(self, path: Path) -> Iterable[float]:
         since = path.recovery.unanswered_since
+        if path.use is PathUse.OFF and path.status is PathStatus.DOWN:
+            return  # until another policy comes
         if since is not None and path.status is not PathStatus.DOWN and self._judged_at < since + DOWN_AFTER:
             yield max(since + DOWN_AFTER, self._judged_at + _JUDGE_INTERVAL)
         elif since is None and path.status in (PathStatus.DOWN, PathStatus.PROBING):

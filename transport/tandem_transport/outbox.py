@@ -133,20 +133,24 @@ class Outbox:
 
     def note_blocked(self, paths: Collection[Path]) -> None:
         """All paths of the session; those that have become blocked give up what they carry."""
-        self._paths, blocked = paths, 0
+        before, self._blocked, self._paths = self._blocked, 0, paths
         for path in paths:
             if path.is_blocked:
-                blocked |= path.bit
+                self._blocked |= path.bit
                 path.reachability = Reachability.DOWN
-                if not self._blocked & path.bit:
-                    self.move_away_from(path)
-        self._blocked = blocked
+        for path in paths:
+            if self._blocked & ~before & path.bit:
+                self.move_away_from(path)
 
     def move_away_from(self, path: Path) -> None:
-        """A path has gone silent: what only it carries is queued for the others."""
+        """A path has gone silent: what only it carries, and others that are as dead, is queued for the rest."""
+        dead = path.bit
+        for other in self._paths:
+            if other.reachability is Reachability.DOWN:
+                dead |= other.bit
         for packet in path.recovery.outstanding():
             for chunk in packet.chunks:
-                if not chunk.paths_in_flight & ~path.bit:
+                if not chunk.paths_in_flight & ~dead:
                     self._queue_lost(chunk)
 
     def _queue_lost(self, chunk: Chunk) -> None:

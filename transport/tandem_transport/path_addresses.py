@@ -212,6 +212,7 @@ class PathAddresses:
         others = [known for known in self._known.values() if known not in in_use]
         if len(others) >= _MAX_KNOWN:
             del self._known[others[0].address]
+            self._waiting.pop(others[0].address, None)
         record = self._known[source] = _Record(source, is_proven=False)
         return record
 

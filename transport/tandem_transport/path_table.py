@@ -48,7 +48,7 @@ class PathTable:
 
     def schedule_acks(self, path: Path, *, has_gap: bool, now: float) -> None:
         """Something that asks for an acknowledgement has come on a path: the others carry it too."""
-        if path.use is not PathUse.OFF:
+        if not path.link_error:
             path.received.on_ack_eliciting(has_gap=has_gap, now=now)
         for other in self.all:
             if other is path or other.received.will_ack_by(now + MAX_ACK_DELAY):

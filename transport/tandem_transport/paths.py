@@ -90,7 +90,8 @@ class Path:
         self.degraded_until = 0.0
         """A path that answers late now and then is not usable in between."""
         self.link_error = ""
-        """Set by the owner while the link itself is known to be gone."""
+        """Why this end cannot send here; empty where it can. A path that the other end has switched off says
+        nothing of its own accord, but acknowledges: how else would that end learn that it is on again."""
         self.peer_count: PathCount | None = None
         """What the peer last counted of our packets (STATS)."""
         self.addresses = addresses
@@ -142,6 +143,7 @@ class Path:
         """What the newest policy says of this path. One that is switched on again is asked whether it works."""
         if self.use is PathUse.OFF and use is not PathUse.OFF:
             self.probes = 1
+            self.recovery.begin_anew()
         if use is PathUse.OFF:
             self.messages.clear()
             self.once.clear()

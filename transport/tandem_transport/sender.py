@@ -56,7 +56,7 @@ class Sender:
                 path.delivery_rate.on_app_limited(path.recovery.bytes_in_flight)
         for path in paths:
             due = path.received.ack_at
-            if due is not None and due <= now and path.use is not PathUse.OFF:
+            if due is not None and due <= now and not path.link_error:
                 self._send_acks(path, paths, out, now=now)
         return out
 
@@ -67,6 +67,8 @@ class Sender:
     def wake_at(self, paths: Sequence[Path], *, now: float) -> float | None:
         """When a pacer lets something go that waits, or the scheduler finds more; None where nothing waits."""
         ordered = in_order(paths)
+        if not ordered:
+            return None
         wake = self._scheduler.next_timeout(paths=ordered, now=now)
         for path in ordered:
             if path.is_window_limited():

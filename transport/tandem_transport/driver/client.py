@@ -193,8 +193,10 @@ class ClientDriver(TurnTaker):
         if error:
             log.warning("link %s: %s", link.name, error)
         connection = self.endpoint.connection
+        self.wake()
+        if connection is None and not error:
+            self.endpoint.retry(now=self.now())
         if connection is not None:
-            self.wake()
             connection.set_link_error(path_id, error, now=self.now())
 
     # --- turns ---

@@ -162,7 +162,7 @@ class Link:
         try:
             async with asyncio.timeout(_LOOKUP_LIMIT):
                 answers = await loop.getaddrinfo(host, port, type=socket.SOCK_DGRAM)
-        except (OSError, TimeoutError) as error:
+        except (OSError, UnicodeError, TimeoutError) as error:
             self._endpoint_index += 1
             text = getattr(error, "strerror", None) or "no answer from the name server"
             raise OSError(errno.EHOSTUNREACH, f"cannot resolve {host}: {text}") from error
