@@ -11,6 +11,7 @@ from tandem.addresses import parse_host_port
 from tandem.config import Config
 from tandem.errors import UsageError
 from tandem.invites import SCHEME, Invite
+from tandem.private_files import read_private
 
 
 def load(
@@ -49,28 +50,23 @@ def _invite_text(source: str | None, config: Config) -> str:
             )
             raise UsageError("no invite", hint)
         text = config.invite.get_secret_value()
-        return _read_secret(Path(text[1:])) if text.startswith("@") else text
+        return _read_invite(text) if text.startswith("@") else text
     if source == "-":
         text = sys.stdin.readline() if sys.stdin.isatty() else sys.stdin.read()
         if not text.strip():
             raise UsageError("no invite on standard input", "tandem client - < FILE")
         return text
     if source.startswith("@"):
-        return _read_secret(Path(source[1:]))
+        return _read_invite(source)
     if not source.startswith(SCHEME) and Path(source).is_file():
         raise UsageError(f"{source} is a file, not an invite", f"to read it: tandem client @{source}")
     click.echo("warning: others on this machine can see an invite on the command line; use - or @FILE", err=True)
     return source
 
 
-def _read_secret(path: Path) -> str:
-    path = path.expanduser()
-    try:
-        if sys.platform != "win32" and path.stat().st_mode & 0o077:
-            raise UsageError(f"{path}: others can read this invite", f"chmod 600 {path}")
-        return path.read_text()
-    except OSError as error:
-        raise UsageError(f"{path}: {error.strerror}", "@FILE names a file with an invite in it") from error
+def _read_invite(text: str) -> str:
+    """@FILE."""
+    return read_private(Path(text[1:]), "invite", "@FILE names a file with an invite in it")
 
 
 def _parse_link(text: str) -> dict[str, str]:

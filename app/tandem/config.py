@@ -5,7 +5,6 @@ All mistakes are reported at once, each with its place, the value, and what is a
 
 import ipaddress
 import os
-import sys
 import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -35,6 +34,7 @@ from tandem.config_errors import describe, with_mistakes
 from tandem.errors import UsageError
 from tandem.passwords import is_hash
 from tandem.patterns import ACCEPTED, looks_like_a_host, parse_pattern
+from tandem.private_files import is_open_to_others
 from tandem.units import RATES, SIZES, parse_rate, parse_size
 
 ENV_PREFIX = "TANDEM_"
@@ -378,7 +378,7 @@ def _not_json(text: str) -> UsageError:
 
 def _check_secrets(file: Path) -> None:
     """A file that holds a secret is its owner's alone."""
-    if sys.platform == "win32" or not file.stat().st_mode & 0o077:
+    if not is_open_to_others(file):
         return
     content = tomllib.loads(file.read_text())
     held = [name for name, section in (("invite", content), ("token", content.get("admin", {}))) if name in section]

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import socks
 
-from tandem.errors import TandemError, UsageError
+from tandem.errors import TandemError
+from tandem.private_files import read_private
 
 _CHUNK = 64 << 10
 
@@ -25,14 +26,8 @@ class Login:
     @classmethod
     def read(cls, user: str, file: Path) -> "Login":
         """The password is the file's first line. Raises UsageError."""
-        try:
-            if sys.platform != "win32" and file.stat().st_mode & 0o077:
-                raise UsageError(f"{file}: others can read this password", f"chmod 600 {file}")
-            return cls(user, file.read_text().partition("\n")[0])
-        except OSError as error:
-            raise UsageError(
-                f"{file}: {error.strerror}", "--password-file names a file with a password in it"
-            ) from error
+        text = read_private(file, "password", "--password-file names a file with a password in it")
+        return cls(user, text.partition("\n")[0])
 
 
 def connect(host: str, port: int, proxy_host: str, proxy_port: int, login: Login | None = None) -> None:
