@@ -149,9 +149,7 @@ class _Examination:
         """Why nothing can be sent there from this link; "" where it can."""
         with socket.socket(local.family, socket.SOCK_DGRAM) as probe:
             try:
-                if local.device is not None and hasattr(socket, "SO_BINDTODEVICE"):
-                    probe.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, local.device.encode())
-                probe.bind((local.host, 0))
+                local.bind(probe)
                 probe.connect(remote)
             except OSError as error:
                 what = "binding to the device" if error.errno == errno.EPERM else "route"

@@ -58,9 +58,7 @@ async def _ask(local: LocalAddress, host: str, port: int) -> str:
     loop = asyncio.get_running_loop()
     with socket.socket(family_of(host), socket.SOCK_STREAM) as sock:
         sock.setblocking(False)
-        if local.device is not None and hasattr(socket, "SO_BINDTODEVICE"):
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, local.device.encode())
-        sock.bind((local.host, 0))
+        local.bind(sock)
         await loop.sock_connect(sock, (host, port))
         place = f"[{host}]" if ":" in host else host
         await loop.sock_sendall(sock, f"GET / HTTP/1.0\r\nHost: {place}\r\n\r\n".encode())

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import cast
 
-from tandem_transport.driver.sockets import UdpAddress, UdpSocket, family_of, format_address
+from tandem_transport.driver.sockets import UdpAddress, UdpSocket, bind, family_of, format_address
 
 log = logging.getLogger("tandem.client")
 
@@ -39,6 +39,10 @@ class LocalAddress:
     @property
     def family(self) -> socket.AddressFamily:
         return family_of(self.host)
+
+    def bind(self, sock: socket.socket) -> None:
+        """Binds a socket here, with any port. Raises OSError."""
+        bind(sock, self.host, 0, self.device)
 
 
 Resolve = Callable[[], list[LocalAddress]]

@@ -67,13 +67,18 @@ def bound_socket(host: str, port: int, device: str | None = None) -> socket.sock
         udp.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, BUFFER_SIZE)
         udp.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, BUFFER_SIZE)
         _forbid_fragments(udp)
-        if device is not None:
-            _bind_to_device(udp, device)
-        udp.bind((host, port))
+        bind(udp, host, port, device)
     except OSError:
         udp.close()
         raise
     return udp
+
+
+def bind(sock: socket.socket, host: str, port: int, device: str | None) -> None:
+    """Binds a socket of any kind to an address, and to the device where one is named. Raises OSError."""
+    if device is not None:
+        _bind_to_device(sock, device)
+    sock.bind((host, port))
 
 
 def granted_buffers(udp: socket.socket) -> tuple[int, int]:
