@@ -1,8 +1,8 @@
 """A bad link, as a model: what becomes of each packet, and when.
 
 Used twice: in virtual time by the tests' simulated network, and in real time by `tandem demo`.
-One `ImpairedLink` is one direction. Order of effects: drop-tail queue, serialization, loss,
-outage, delay and jitter. Packets keep their order unless `reorder` says otherwise.
+One `ImpairedLink` is one direction. Order of effects: policer, drop-tail queue, serialization, loss,
+outage, delay and jitter. Packets keep their order unless `reorder` or `packet_jitter` say otherwise.
 """
 
 from dataclasses import dataclass
@@ -10,6 +10,9 @@ from random import Random
 
 _JITTER_STEP = 0.020
 """Seconds over which the jitter moves from one random value to the next."""
+
+_LOG_NORMAL_DEVIATION = 2.161
+"""Standard deviation of exp(x) where x is normal with a deviation of 1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,11 +24,21 @@ class Impairment:
     delay: float = 0.0
     """One way."""
     jitter: float = 0.0
-    """The delay wanders by up to this much, both ways."""
+    """The delay wanders slowly by up to this much, both ways; packets keep their order."""
+    packet_jitter: float = 0.0
+    """Standard deviation of a delay that is drawn anew for each packet, so that packets overtake each other."""
+    is_heavy_tailed: bool = False
+    """`packet_jitter` is drawn from a log-normal distribution: rare packets are very late, none is early."""
+    keeps_order: bool = False
+    """`packet_jitter` delays those behind a late packet too."""
     rate: float = 0.0
     """Bytes per second, 0 for no limit."""
     queue: float = 0.1
     """Seconds of packets that wait for a limited rate; more are dropped."""
+    police: float = 0.0
+    """Bytes per second that a policer lets through, 0 for no policer. It has no queue: it drops what is more."""
+    police_burst: float = 16_000.0
+    """Bytes that the policer's token bucket holds."""
     mtu: int = 0
     """Bytes of the largest packet that gets through, 0 for no limit; larger ones vanish without a word."""
     outages: tuple[tuple[float, float], ...] = ()
@@ -47,12 +60,17 @@ class ImpairedLink:
         self._last_arrival = 0.0
         self._jitter_at = 0
         self._jitter_from = self._jitter_to = 0.0
-        self.sent = self.lost = self.dropped = 0
-        """Packets that came in, were lost on the way, found the queue full."""
+        self._tokens = impairment.police_burst
+        self._tokens_at = 0.0
+        self.sent = self.lost = self.dropped = self.policed = 0
+        """Packets that came in, were lost on the way, found the queue full, were more than the policer allows."""
 
     def send(self, size: int, *, now: float) -> list[float]:
         """When the packet arrives: never, once, or twice."""
         self.sent += 1
+        if self.impairment.police and not self._passes_policer(size, now):
+            self.policed += 1
+            return []
         departs_at = self._serialize(size, now)
         if departs_at is None:
             self.dropped += 1
@@ -71,6 +89,15 @@ class ImpairedLink:
         """Seconds that a packet would wait in the queue now."""
         return max(0.0, self._busy_until - now)
 
+    def _passes_policer(self, size: int, now: float) -> bool:
+        model = self.impairment
+        self._tokens = min(model.police_burst, self._tokens + (now - self._tokens_at) * model.police)
+        self._tokens_at = now
+        if self._tokens < size:
+            return False
+        self._tokens -= size
+        return True
+
     def _serialize(self, size: int, now: float) -> float | None:
         model = self.impairment
         if not model.rate:
@@ -86,11 +113,22 @@ class ImpairedLink:
 
     def _arrival(self, departs_at: float) -> float:
         model = self.impairment
-        arrival = departs_at + max(0.0, model.delay + self._jitter(departs_at))
+        arrival = departs_at + max(0.0, model.delay + self._jitter(departs_at) + self._packet_jitter())
+        if model.packet_jitter and not model.keeps_order:
+            return arrival
         if model.reorder and self._random.random() < model.reorder:
             return arrival + max(model.delay, 0.005)
         self._last_arrival = max(self._last_arrival, arrival)
         return self._last_arrival
+
+    def _packet_jitter(self) -> float:
+        """Seconds for one packet."""
+        model = self.impairment
+        if not model.packet_jitter:
+            return 0.0
+        if model.is_heavy_tailed:
+            return model.packet_jitter * (self._jitter_random.lognormvariate(0, 1) / _LOG_NORMAL_DEVIATION)
+        return self._jitter_random.gauss(0, model.packet_jitter)
 
     def _jitter(self, at: float) -> float:
         jitter = self.impairment.jitter

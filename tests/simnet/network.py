@@ -16,6 +16,10 @@ from tandem_transport.server_endpoint import ServerEndpoint, ServerEvent, Sessio
 SERVER_KEY = bytes(range(32))
 CLIENT_KEY = bytes(range(32, 64))
 
+_RUN = 0.004
+_PREEMPTED = (0.010, 0.060)
+"""Seconds for which a process on a busy core runs, and for which it waits then."""
+
 _STEPS_AT_ONCE = 1000
 """Steps without time moving on: a livelock fails instead of hanging."""
 
@@ -30,6 +34,29 @@ def hours(value: float) -> float:
     return value * 3600
 
 
+class Core:
+    """A processor that a process shares with others: it runs for a moment, then it waits for its turn."""
+
+    def __init__(self, seed: int | None) -> None:
+        """Without a seed nobody else wants the core."""
+        self._random = None if seed is None else Random(seed)
+        self._begin = self._end = 0.0
+        """The present or last time in which the process does not run."""
+
+    def runs_at(self, time: float) -> float:
+        """The first moment from `time` on at which the process runs; times are asked for in about their order."""
+        if self._random is None:
+            return time
+        while time >= self._end + _RUN:
+            self._begin = self._end + _RUN
+            self._end = self._begin + self._random.uniform(*_PREEMPTED)
+        return self._end if self._begin <= time < self._end else time
+
+    def is_running(self, now: float) -> bool:
+        """Whether it runs now."""
+        return self.runs_at(now) <= now
+
+
 class Network:
     """One server and one client with some links. `now` is virtual time in seconds."""
 
@@ -42,10 +69,12 @@ class Network:
         known_clients: dict[bytes, str] | None = None,
         tamper: Callable[[bytes, Random], bytes] | None = None,
         mode: Mode = Mode.DUPLICATE,
+        is_busy: bool = False,
     ) -> None:
         """`server_links` are the directions towards the client, where they differ from the others.
 
-        `tamper` may change any datagram on the way.
+        `tamper` may change any datagram on the way. `is_busy`: other processes take both ends' cores away, most of
+        the time, for some ten milliseconds at a time.
         """
         self.now = 1000.0
         self.random = Random(seed)
@@ -59,6 +88,7 @@ class Network:
         down = links if server_links is None else server_links
         self.down = [ImpairedLink(link, seed=seed * 100 + 50 + 2 * i) for i, link in enumerate(down)]
         self.addresses = [f"client-link-{i}" for i in range(len(links))]
+        self._client_core, self._server_core = (Core(seed + i if is_busy else None) for i in range(2))
         self._slept = 0.0
         self._wakes_at: float | None = None
         self._moves = count(1)
@@ -151,6 +181,16 @@ class Network:
 
     # --- links ---
 
+    def change(self, link: int, *, after: float, directions: str = "both", **changes: float) -> None:
+        """A link is another one, `after` seconds from now; `directions` is "up", "down" or "both"."""
+        chosen = {"up": [self.up], "down": [self.down], "both": [self.up, self.down]}[directions]
+
+        def change() -> None:
+            for direction in chosen:
+                direction[link].impairment = replace(direction[link].impairment, **changes)
+
+        self.after(after, change)
+
     def cut(self, link: int, *, begin: float, end: float) -> None:
         """Takes a link away, in both directions, from `begin` to `end` seconds from now."""
         for direction in (self.up[link], self.down[link]):
@@ -198,9 +238,11 @@ class Network:
         if self._wakes_at is None:
             timeout = self.client_endpoint.next_timeout()
             # A little late where it slept: the sum of the two must not be rounded to before the timeout.
-            times.append(None if timeout is None else timeout + self._slept + (1e-9 if self._slept else 0))
+            late = self._slept + (1e-9 if self._slept else 0)
+            times.append(None if timeout is None else self._client_core.runs_at(timeout + late))
         if self.is_server_up:
-            times.append(self.server_endpoint.next_timeout())
+            timeout = self.server_endpoint.next_timeout()
+            times.append(None if timeout is None else self._server_core.runs_at(timeout))
         if self._heap:
             times.append(self._heap[0][0])
         return min((time for time in times if time is not None), default=float("inf"))
@@ -211,18 +253,19 @@ class Network:
             heapq.heappop(self._heap)[2]()
         timeout = self.client_endpoint.next_timeout()
         if self._wakes_at is None and timeout is not None and timeout <= self.client_now:
-            self.client_endpoint.handle_timeout(now=self.client_now)
+            if self._client_core.is_running(self.now):
+                self.client_endpoint.handle_timeout(now=self.client_now)
         timeout = self.server_endpoint.next_timeout()
-        if self.is_server_up and timeout is not None and timeout <= self.now:
+        if self.is_server_up and timeout is not None and timeout <= self.now and self._server_core.is_running(self.now):
             self.server_endpoint.handle_timeout(now=self.now)
 
     def flush(self) -> None:
         """Takes events and datagrams of both ends until neither has any left."""
         self._take_events()
-        if self._wakes_at is None:
+        if self._wakes_at is None and self._client_core.is_running(self.now):
             for transmit in self.client_endpoint.datagrams_to_send(now=self.client_now):
                 self._to_server(transmit.path_id, transmit.data)
-        if self.is_server_up:
+        if self.is_server_up and self._server_core.is_running(self.now):
             for session in self.server_endpoint.sessions:
                 self.server_endpoint.touch(session)
             for transmit in self.server_endpoint.datagrams_to_send(now=self.now):
@@ -259,7 +302,7 @@ class Network:
         data = self._tamper(data, self.random) if self._tamper else data
         address = self.addresses[path_id]
         for at in self.up[path_id].send(len(data), now=self.now):
-            self.at(at, lambda: self.deliver_to_server(data, address))
+            self.at(self._server_core.runs_at(at), lambda: self.deliver_to_server(data, address))
 
     def to_client(self, address: str, data: bytes) -> None:
         """The server sends a datagram to an address."""
@@ -271,7 +314,7 @@ class Network:
             return
         path_id = self.addresses.index(address)
         for at in self.down[path_id].send(len(data), now=self.now):
-            self.at(at, lambda: self._deliver_to_client(path_id, address, data))
+            self.at(self._client_core.runs_at(at), lambda: self._deliver_to_client(path_id, address, data))
 
     def _deliver_to_client(self, path_id: int, address: str, data: bytes) -> None:
         if self._wakes_at is None and self.addresses[path_id] == address:

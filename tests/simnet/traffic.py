@@ -1,6 +1,7 @@
 """What people do on a session: a download, key presses, a stream of a steady rate; measured as they would feel it."""
 
 from collections.abc import Callable
+from itertools import pairwise
 
 from simnet.network import Network
 
@@ -20,6 +21,10 @@ class Traffic:
     def download(self, size: int) -> "Download":
         """The server sends `size` bytes."""
         return Download(self, size)
+
+    def upload(self, size: int) -> "Upload":
+        """The client sends `size` bytes."""
+        return Upload(self, size)
 
     def echo(self, *, count: int, gap: float = 0.1) -> "Echo":
         """64 bytes to and fro each `gap` seconds, whether or not the last ones came back."""
@@ -48,8 +53,7 @@ class Download:
         self._arrivals: list[tuple[float, int]] = []
         self.received = 0
         self._data = bytes(size)
-        self._stream_id = traffic.open(self._on_received, self._on_request)
-        self._network.client.connection.send_stream_data(self._stream_id, b"get", end_stream=True)
+        self._begin(traffic)
 
     @property
     def is_done(self) -> bool:
@@ -79,12 +83,30 @@ class Download:
         """Seconds from `after` to the next arrival."""
         return next(at for at, _ in self._arrivals if at - self.began_at >= after) - self.began_at - after
 
+    def _begin(self, traffic: Traffic) -> None:
+        self._stream_id = traffic.open(self._on_received, self._on_request)
+        self._network.client.connection.send_stream_data(self._stream_id, b"get", end_stream=True)
+
+    def longest_gap(self, begin: float, end: float) -> float:
+        """Longest time without data between two times, counted from its beginning, in seconds."""
+        times = [at - self.began_at for at, _ in self._arrivals if begin <= at - self.began_at < end]
+        end = min(end, self._network.now - self.began_at) if not self.is_done else max(times, default=end)
+        return max(after - before for before, after in pairwise([begin, *times, end]))
+
     def _on_request(self, _: bytes) -> None:
         self._network.server.send(self._data, stream_id=self._stream_id)
 
     def _on_received(self, data: bytes) -> None:
         self.received += len(data)
         self._arrivals.append((self._network.now, len(data)))
+
+
+class Upload(Download):
+    """The same in the other direction."""
+
+    def _begin(self, traffic: Traffic) -> None:
+        self._stream_id = traffic.open(_ignore, self._on_received)
+        self._network.client.send(self._data, stream_id=self._stream_id)
 
 
 class Echo:

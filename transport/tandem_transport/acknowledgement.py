@@ -1,17 +1,28 @@
 """One path's packet numbers as their receiver sees them: what arrived, when to say so."""
 
+from collections import deque
+
 from tandem_transport.frames import AckFrame
 from tandem_transport.parameters import ACK_EVERY, MAX_ACK_DELAY, MAX_ACK_RANGES, MAX_TRACKED_RANGES
 from tandem_transport.ranges import RangeSet
+
+
+_LATE_TOLD = 3
+"""ACKs that tell of a packet which arrived late, for ACKs are lost too."""
+
+_MAX_LATE = 16
+"""Late packets that one ACK makes room for."""
 
 
 class ReceivedPackets:
     """Remembers received numbers, refuses replays, and decides when an ACK is due."""
 
     __slots__ = (
+        "_acks",
         "_epoch",
         "_floor",
         "_largest_at",
+        "_late",
         "_ranges",
         "_received_bytes",
         "_since_ack",
@@ -32,6 +43,9 @@ class ReceivedPackets:
         self._received_bytes = 0
         self.received = 0
         """Packets that arrived."""
+        self._acks = 0
+        self._late: deque[tuple[int, int]] = deque(maxlen=_MAX_LATE)
+        """(ACKs sent before it came, number) of packets that arrived after later ones."""
         self._since_ack = 0
         self.ack_at: float | None = None
         """When an ACK has to leave on this path."""
@@ -49,6 +63,8 @@ class ReceivedPackets:
         has_gap = number > self.largest + 1
         if number > self.largest:
             self.largest, self._largest_at = number, now
+        else:
+            self._late.append((self._acks, number))
         self._ranges.add(number)
         if len(self._ranges) > MAX_TRACKED_RANGES:
             self._floor = self._ranges.drop_oldest()
@@ -78,6 +94,7 @@ class ReceivedPackets:
     def on_ack_sent(self) -> None:
         """Everything known was acknowledged on this path."""
         self._since_ack = 0
+        self._acks += 1
         self.ack_at = None
         self.has_news = False
 
@@ -90,8 +107,19 @@ class ReceivedPackets:
             received_at_us=int((self._largest_at - self._epoch) * 1e6),
             received_bytes=self._received_bytes,
             delay_us=int((now - self._largest_at) * 1e6),
-            ranges=tuple(self._ranges.newest(MAX_ACK_RANGES)),
+            ranges=tuple(self._told()),
         )
+
+    def _told(self) -> list[tuple[int, int]]:
+        """The newest ranges; where these are many, the oldest of them give way to those of late packets."""
+        ranges = self._ranges.newest(MAX_ACK_RANGES)
+        if len(ranges) < MAX_ACK_RANGES or not self._late:
+            return ranges
+        late = self._late
+        while late and late[0][0] < self._acks - _LATE_TOLD:
+            late.popleft()
+        older = {self._ranges.around(number) for _, number in late if number < ranges[-1][0]}
+        return ranges[: MAX_ACK_RANGES - len(older)] + sorted(older, reverse=True) if older else ranges
 
     def encode_ack(self, path_id: int, *, now: float) -> bytes:
         """That frame, encoded; empty where nothing has arrived."""

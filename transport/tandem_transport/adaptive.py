@@ -10,8 +10,11 @@ from tandem_transport.frames import PathUse
 from tandem_transport.outbox import LEAST_ROOM, Outbox
 from tandem_transport.parameters import BULK_LOSSES, GRANULARITY, IDLE_AFTER, MAX_COPY_QUEUE, MAX_IDLE_LOOK, STALL_LOOK
 from tandem_transport.paths import Path, Reachability
-from tandem_transport.scheduler import is_spared, may_repair
+from tandem_transport.scheduler import is_slow, is_spared, may_repair
 from tandem_transport.sent_packet import Chunk
+
+_LEAST_SHARE = 1 / 16
+"""Of the faster paths' rate: what a slow path with less than that could add is not worth waiting for."""
 
 
 class Adaptive:
@@ -45,7 +48,7 @@ class Adaptive:
             return chunks
         if outbox.control:
             room = outbox.take_waiting(outbox.control, chunks, room, full)
-        if outbox.lost and may_repair(path, paths):
+        if outbox.lost and may_repair(path, paths) and not is_slow(path, paths):
             room = self._take_lost(path, paths, chunks, room, full)
         room = self._copies.take(path, chunks, room)
         if self._stalled:
@@ -54,7 +57,7 @@ class Adaptive:
             best = next(other for other in paths if not is_spared(other, paths))
             takes_bulk = path is best or (may_repair(path, paths) and self._takes_bulk(path, paths))
             outbox.take_new(chunks, room - full + new_room, takes_bulk=takes_bulk, now=now)
-        if not chunks and self._unacked and self._is_idle(path, now):
+        if not chunks and self._unacked and self._is_idle(path, paths, now):
             self._take_idle(path, chunks, room)
         return chunks
 
@@ -62,7 +65,9 @@ class Adaptive:
         if is_spared(path, paths):
             return self._copies.has_due(path)
         outbox, repairs = self._outbox, may_repair(path, paths)
-        if outbox.control or self._copies.has_due(path) or (repairs and outbox.has_lost()):
+        if outbox.control or self._copies.has_due(path):
+            return True
+        if repairs and not is_slow(path, paths) and outbox.has_lost():
             return True
         if outbox.streams.has_fresh_data(takes_bulk=False):
             return True
@@ -70,7 +75,7 @@ class Adaptive:
             return True
         if any(chunk.is_wanted and not chunk.paths_in_flight & path.bit for chunk in self._stalled):
             return True
-        return bool(self._unacked) and self._is_idle(path, now) and self._next_idle(path) is not None
+        return bool(self._unacked) and self._is_idle(path, paths, now) and self._next_idle(path) is not None
 
     def on_sent(self, chunks: list[Chunk], path: Path, *, paths: Sequence[Path], now: float) -> None:
         for chunk in chunks:
@@ -91,14 +96,14 @@ class Adaptive:
         if len(paths) > 1 and now >= self._looked_at + STALL_LOOK:
             self._looked_at = now
             for path in paths:
-                self._look_for_stalls(path, now)
+                self._look_for_stalls(path, paths[0].rtt.smoothed, now)
 
     def next_timeout(self, *, paths: Sequence[Path], now: float) -> float | None:
         times = [self._copies.next_timeout(paths)]
         if self._unacked and self._idle_seen_at >= now and not all(path.is_window_limited() for path in paths):
             times.append(max(self._idle_at, now + GRANULARITY))
         if len(paths) > 1:
-            times += [self._stalls_at(path) for path in paths]
+            times += [self._stalls_at(path, paths[0].rtt.smoothed) for path in paths]
         return min((time for time in times if time is not None), default=None)
 
     # --- kinds of data ---
@@ -136,11 +141,16 @@ class Adaptive:
             if other_rtt and (other_rtt < rtt or not rtt):
                 rate += other.congestion.pacing_rate
                 least_rtt = min(least_rtt, other_rtt)
+        if rate and is_slow(path, paths) and path.congestion.pacing_rate < _LEAST_SHARE * rate:
+            return False
         return not rate or (rtt > 0 and self._outbox.streams.has_backlog(rate * (rtt - least_rtt) / 2))
 
-    def _is_idle(self, path: Path, now: float) -> bool:
-        """There is nothing new, or only what faster paths carry sooner; a download that takes breath is not idle."""
-        if path.use is PathUse.METERED:
+    def _is_idle(self, path: Path, paths: Sequence[Path], now: float) -> bool:
+        """There is nothing new, or only what faster paths carry sooner; a download that takes breath is not idle.
+
+        A copy that comes too late, or makes a queue longer, helps nobody.
+        """
+        if path.use is PathUse.METERED or path.has_queue or is_slow(path, paths):
             return False
         if self._outbox.streams.has_fresh_data():
             return True
@@ -177,12 +187,19 @@ class Adaptive:
 
     # --- stalls ---
 
-    def _overdue_after(self, path: Path) -> float:
-        """Age at which a packet should have been acknowledged."""
-        return path.rtt.smoothed + 4 * path.rtt.variation + self._max_ack_delay
+    def _overdue_after(self, path: Path, best_rtt: float) -> float:
+        """Age at which a packet should have been acknowledged.
 
-    def _look_for_stalls(self, path: Path, now: float) -> None:
-        latest = now - self._overdue_after(path)
+        The path's own clock says how late it usually is; but a path whose queue grows without end gives itself ever
+        more time, and so the best path's RTT limits that.
+        """
+        rtt = path.rtt
+        own = rtt.smoothed + 4 * rtt.variation
+        jitter = 4 * path.queue.packet_noise
+        return min(own, rtt.minimum + jitter + 2 * (path.congestion.queue_target + best_rtt)) + self._max_ack_delay
+
+    def _look_for_stalls(self, path: Path, best_rtt: float, now: float) -> None:
+        latest = now - self._overdue_after(path, best_rtt)
         for packet in path.recovery.outstanding_after(self._looked_up_to.get(path.path_id, -1)):
             if packet.sent_at > latest:
                 return
@@ -193,9 +210,9 @@ class Adaptive:
         if len(self._stalled) > MAX_COPY_QUEUE:
             purge(self._stalled)
 
-    def _stalls_at(self, path: Path) -> float | None:
+    def _stalls_at(self, path: Path, best_rtt: float) -> float | None:
         """When the oldest packet that was not found overdue yet will be."""
         oldest = next(path.recovery.outstanding_after(self._looked_up_to.get(path.path_id, -1)), None)
         if oldest is None:
             return None
-        return max(oldest.sent_at + self._overdue_after(path), self._looked_at + STALL_LOOK)
+        return max(oldest.sent_at + self._overdue_after(path, best_rtt), self._looked_at + STALL_LOOK)

@@ -22,6 +22,12 @@ class AckSummary(NamedTuple):
     sample: DeliverySample | None
     acked_below_capacity: int
     """Newly acknowledged packets that were sent below capacity (`is_sending_below_capacity`)."""
+    acked: int = 0
+    """Newly acknowledged packets."""
+    noise: float = 0.0
+    """Standard deviation of `queue_delay` by chance alone, in seconds."""
+    least_queue_delay: float | None = None
+    """Queue delay of the fastest of the newest few packets; None where it is not known apart."""
 
 
 class CongestionController(Protocol):
@@ -38,6 +44,16 @@ class CongestionController(Protocol):
         ...
 
     @property
+    def queue_target(self) -> float:
+        """Queue delay that is aimed at, at most, in seconds."""
+        ...
+
+    @property
+    def is_policed(self) -> bool:
+        """The path drops what exceeds a rate, without a queue."""
+        ...
+
+    @property
     def is_sending_below_capacity(self) -> bool:
         """Whether packets sent now teach random loss; stamped on each packet."""
         ...
@@ -46,6 +62,6 @@ class CongestionController(Protocol):
         """Returns seconds by which the route has turned out to be longer, else 0."""
         ...
 
-    def on_packets_lost(self, lost_below_capacity: int) -> None:
+    def on_packets_lost(self, lost_below_capacity: int, lost: int = 0) -> None:
         """Losses of an outage are not reported here: they are not a loss rate."""
         ...

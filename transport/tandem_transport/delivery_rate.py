@@ -9,10 +9,6 @@ from typing import NamedTuple
 
 from tandem_transport.sent_packet import SentPacket
 
-_LEAST_INTERVAL = 0.8
-"""RTTs that a sample spans at least; shorter ones measure bursts."""
-
-
 class DeliverySample(NamedTuple):
     """Rates in bytes per second."""
 
@@ -23,11 +19,17 @@ class DeliverySample(NamedTuple):
     packets: float
     """Full packets spanned: how much the sample can be trusted."""
     is_app_limited: bool
-    """The sender had nothing more to send: the path may be faster than this."""
+    """The sender, not the path, was the limit: it had nothing to send, or sent late. The path may be faster."""
+    interval: float = 0.0
+    """Seconds that the sample spans."""
 
 
 class DeliveryRateEstimator:
-    """Keeps a reference point that every packet copies, and compares it when the packet is acknowledged."""
+    """Keeps a reference point that every packet copies, and compares it when the packet is acknowledged.
+
+    A sample spans one feedback time: from the news that the packet was sent upon to the arrival of the packet
+    itself. News of a path may come back over a faster one, so that this can be much less than the path's own RTT.
+    """
 
     __slots__ = (
         "_app_limited_until",
@@ -48,7 +50,12 @@ class DeliveryRateEstimator:
         self._sent_at = 0.0
         """Reference on our side: bytes sent up to the packet that `_received_at` is about, and when."""
         self._app_limited_until = 0
-        """Received bytes at which the app-limited phase is over; 0 for none."""
+        """Sent bytes after which a packet is no longer app-limited; 0 where none is."""
+
+    @property
+    def is_app_limited(self) -> bool:
+        """The sender has been the limit for a moment, and no packet sent after that is acknowledged yet."""
+        return self._app_limited_until > 0
 
     def on_packet_sent(self, packet: SentPacket) -> None:
         """Stamps the packet with the reference."""
@@ -61,32 +68,47 @@ class DeliveryRateEstimator:
         """A packet that is never acknowledged for itself (ACK only) uses the link too."""
         self._sent_bytes += size
 
-    def on_app_limited(self, bytes_in_flight: int) -> None:
-        """The path could send, and there was nothing to send."""
-        self._app_limited_until = max(self._app_limited_until, self._received_bytes + bytes_in_flight, 1)
+    def on_app_limited(self) -> None:
+        """The path could send, and there was nothing to send, or this end was too late to send it."""
+        # Packets are counted, not received bytes: the receiver counts packets that only acknowledge as well.
+        self._app_limited_until = max(self._sent_bytes, 1)
 
     def on_ack(
-        self, newest: SentPacket, largest: int, received_at: float, received_bytes: int, min_rtt: float
+        self,
+        newest: SentPacket,
+        largest: int,
+        received_at: float,
+        received_bytes: int,
+        least_interval: float,
+        *,
+        holds_reference: bool = False,
     ) -> DeliverySample | None:
-        """`newest` is the highest newly acknowledged packet; `received_*` are the ACK's."""
-        sample = self._sample(newest, largest, received_at, received_bytes, min_rtt)
-        if received_bytes > self._received_bytes:
+        """Returns what an ACK says of the rate; None where it says nothing.
+
+        Args:
+            newest: The highest newly acknowledged packet.
+            largest: The ACK's largest number; `received_at` and `received_bytes` are the ACK's too.
+            least_interval: Seconds that the sample spans at least; shorter ones measure bursts, or jitter.
+            holds_reference: Packets to come are compared with what is already the reference, not with this ACK.
+        """
+        sample = self._sample(newest, largest, received_at, received_bytes, least_interval)
+        if received_bytes > self._received_bytes and not holds_reference:
             self._received_bytes, self._received_at = received_bytes, received_at
             if newest.number == largest:
                 self._sent_reference = newest.sent_bytes
-        self._sent_at = newest.sent_at
-        if self._received_bytes > self._app_limited_until:
+            self._sent_at = newest.sent_at
+        if newest.sent_bytes > self._app_limited_until:
             self._app_limited_until = 0
         return sample
 
     def _sample(
-        self, newest: SentPacket, largest: int, received_at: float, received_bytes: int, min_rtt: float
+        self, newest: SentPacket, largest: int, received_at: float, received_bytes: int, least_interval: float
     ) -> DeliverySample | None:
         bytes_before, received_before, sent_before, sent_at_before = newest.reference
         if received_before is None:
             return None
         interval = max(received_at - received_before, newest.sent_at - sent_at_before)
-        if interval <= 0 or interval < _LEAST_INTERVAL * min_rtt:
+        if interval <= 0 or interval < least_interval:
             return None
         spanned = newest.sent_bytes - sent_before
         return DeliverySample(
@@ -94,6 +116,7 @@ class DeliveryRateEstimator:
             spanned=spanned / interval if newest.number == largest else 0.0,
             packets=spanned / newest.full_size,
             is_app_limited=newest.is_app_limited,
+            interval=interval,
         )
 
     def restart(self, base_delay: float | None, *, now: float) -> None:

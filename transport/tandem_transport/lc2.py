@@ -9,32 +9,29 @@ high. Rounds of `cruise` alternate with a round of `up`, which looks for more ca
 docs/transport.md explains why each rule is there, and what happened without it.
 """
 
-from collections import deque
 from enum import Enum
 
+from tandem_transport.capacity import CAPACITY_ROUNDS, POLICED_ROUNDS, CapacityFilter
 from tandem_transport.congestion import AckSummary
 from tandem_transport.delivery_rate import DeliverySample
 from tandem_transport.parameters import INITIAL_WINDOW, MIN_WINDOW
+from tandem_transport.random_loss import MAX_RANDOM_LOSS, RandomLoss
 
 TARGET_FLOOR = 0.020
-"""Least queue-delay target: less cannot be told from jitter."""
+"""Least queue-delay target, in seconds: turns of an event loop come late, too."""
 TARGET_RTT_SHARE = 0.25
 """The target as a share of the least RTT, where that is more."""
-MAX_RANDOM_LOSS = 0.5
-"""Highest loss that is compensated for; beyond it, sending more only makes it worse."""
-LOSS_MEMORY = 400
-"""Packets after which the loss counters are halved."""
-LOSS_LEAST = 30
-"""Packets that must have been counted before the loss rate is believed."""
+NOISE_MARGIN = 2.0
+"""Standard deviations of the queue delay that are added to the target: jitter is not a queue."""
 LOSS_MARGIN = 2.0
 """Standard deviations by which a sample may have met more than the average loss."""
-CAPACITY_ROUNDS = 10
-"""Rounds for which a capacity sample counts."""
 START_GAIN = 2.885
 """2 / ln 2: doubles the rate each round (BBR)."""
 START_GROWTH = 1.25
 START_ROUNDS = 3
-"""Start ends after this many rounds without START_GROWTH."""
+"""Start ends after this many rounds without START_GROWTH, ..."""
+START_LOSS = 0.25
+"""... or after one, where so many more packets are lost than before: a policer's bucket is empty."""
 START_SAMPLES = 8
 """Delay samples before start-up may end by delay."""
 DRAIN_ROUNDS = 4
@@ -46,6 +43,8 @@ UP_WORTHWHILE = 1.1
 """Growth of capacity in an up phase that is worth another, steeper one."""
 DOWN_GAIN = 0.75
 DEEP_GAIN = 0.5
+LOW_SHARE = 0.9
+"""Share of the delivered rate that a phase below capacity stays under: a policer drops none of that."""
 SHRINK = 0.93
 """Capacity after a cruise round that never saw the queue below target."""
 HEAVY_QUEUE = 2.0
@@ -53,6 +52,8 @@ HEAVY_QUEUE = 2.0
 MIN_RATE = 5 * MIN_WINDOW / 8
 """A path may always send this many bytes a second: five full packets, to learn that it is faster."""
 _DEFAULT_RTT = 0.1
+_DELIVERED_SHARE = 1 / 3
+"""Weight of a new sample in the average of the delivered rate."""
 
 
 class Phase(Enum):
@@ -74,20 +75,23 @@ class Lc2:
 
     def __init__(self) -> None:
         self.phase = Phase.START
-        self.capacity = 0.0
-        """Bytes per second that the path carries, lost bytes included."""
-        self.random_loss = 0.0
-        """Share of packets lost for no fault of ours."""
+        self.queue_target = TARGET_FLOOR
+        self._capacity = CapacityFilter()
+        self._loss = RandomLoss()
+        self._delivered = 0.0
+        """Bytes per second that arrived lately when sent at full rate."""
+        self._round_acked = self._round_lost = 0
+        self._loss_before = 0.0
+        """Share of packets lost in start-up before this round."""
         self.pacing_rate = INITIAL_WINDOW / _DEFAULT_RTT / START_GAIN
         self.congestion_window = float(INITIAL_WINDOW)
-        self._samples: deque[tuple[int, float]] = deque()
-        """(round, capacity), the newest CAPACITY_ROUNDS rounds and at least one."""
         self._gain = START_GAIN
         self._phase_rounds = 0
         self._phase_began = 0.0
-        self._lost = self._counted = 0.0
         self._floor = 0.0
         """Queue delay that remains when the queue is drained: jitter."""
+        self._queue = 0.0
+        """Queue delay without that."""
         self._round_least = self._deep_least = float("inf")
         self._delay_at_deep = 0.0
         self._full_capacity = 0.0
@@ -96,19 +100,34 @@ class Lc2:
         self._up_gain = UP_GAIN
 
     @property
+    def capacity(self) -> float:
+        """Bytes per second that the path carries, lost bytes included."""
+        return self._capacity.value
+
+    @property
+    def random_loss(self) -> float:
+        """Share of packets lost for no fault of ours."""
+        return self._loss.value
+
+    @property
+    def is_policed(self) -> bool:
+        return self._loss.is_policed
+
+    @property
     def is_sending_below_capacity(self) -> bool:
         # Never in START: the loss of its overshoot would be taken for random, compensated
         # for, and stay (13-19 % of own drops in shallow buffers instead of 3-4 %).
         return self.phase in _BELOW_CAPACITY
 
-    def on_packets_lost(self, lost_below_capacity: int) -> None:
-        self._count(0, lost_below_capacity)
+    def on_packets_lost(self, lost_below_capacity: int, lost: int = 0) -> None:
+        self._count(0, 0, lost_below_capacity, lost)
 
     def on_ack(self, ack: AckSummary) -> float:
-        self._count(ack.acked_below_capacity, 0)
+        self._count(ack.acked_below_capacity, ack.acked, 0, 0)
         self._round_least = min(self._round_least, ack.queue_delay)
         self._deep_least = min(self._deep_least, ack.queue_delay)
         rebase = 0.0
+        self._set_target(ack)
         if ack.is_round_start:
             self._phase_rounds += 1
         if ack.sample is not None and ack.sample.spanned and (ack.is_round_start or self.phase is Phase.START):
@@ -116,6 +135,7 @@ class Lc2:
         if ack.is_round_start:
             rebase = self._end_round(ack)
             self._round_least = float("inf")
+            self._round_acked = self._round_lost = 0
         else:
             self._within_round(ack)
         self._set_rate(ack)
@@ -123,35 +143,37 @@ class Lc2:
 
     # --- capacity and loss ---
 
-    def _count(self, acked: int, lost: int) -> None:
-        if not acked and not lost:
-            return
-        self._counted += acked + lost
-        self._lost += lost
-        if self._counted > LOSS_MEMORY:
-            self._counted, self._lost = self._counted / 2, self._lost / 2
-        if self._counted >= LOSS_LEAST:
-            self.random_loss = min(self._lost / self._counted, MAX_RANDOM_LOSS)
+    def _count(self, acked_low: int, acked: int, lost_low: int, lost: int) -> None:
+        self._round_acked += acked
+        self._round_lost += lost
+        self._loss.count_low(acked_low, lost_low)
+        if self.phase is not Phase.START and self.phase is not Phase.DRAIN:
+            self._loss.count_full(acked - acked_low, lost - lost_low)
 
     def _take_sample(self, ack: AckSummary, sample: DeliverySample) -> None:
-        p = self.random_loss
+        self._raise_capacity(ack, sample)
+        whole = self._capacity.whole(sample) if ack.is_round_start else None
+        if whole is None:
+            return
+        self._capacity.rounds = POLICED_ROUNDS if self._loss.is_policed else CAPACITY_ROUNDS
+        self._capacity.add(self._capacity_of(whole))
+        if self.phase not in _BELOW_CAPACITY:
+            share = _DELIVERED_SHARE if self._delivered and self.phase is not Phase.START else 1.0
+            self._delivered += (whole.delivered - self._delivered) * share
+
+    def _raise_capacity(self, ack: AckSummary, sample: DeliverySample) -> None:
+        """Whatever limited the sender: what arrives, the path can carry."""
+        capacity = self._capacity_of(sample)
+        if self.phase is not Phase.START or capacity > self._initial_rate(ack):
+            self._capacity.add_within_round(capacity)
+
+    def _capacity_of(self, sample: DeliverySample) -> float:
+        p = self._loss.value
         margin = LOSS_MARGIN * (p * (1 - p) / max(sample.packets, 1)) ** 0.5
         compensated = sample.delivered / (1 - min(MAX_RANDOM_LOSS, p + margin))
         # `spanned` has no sampling noise, so a maximum over it does not creep up; the
         # compensated rate bounds it, so that overflow does not count as capacity.
-        capacity = max(sample.delivered, min(sample.spanned, compensated))
-        least = max(self.capacity, self._initial_rate(ack) if self.phase is Phase.START else 0)
-        if not sample.is_app_limited or capacity > least:
-            self._add_sample(ack.round, capacity)
-        while len(self._samples) > 1 and self._samples[0][0] <= ack.round - CAPACITY_ROUNDS:
-            self._samples.popleft()
-        if self._samples:
-            self.capacity = max(capacity for _, capacity in self._samples)
-
-    def _add_sample(self, round_number: int, capacity: float) -> None:
-        if self._samples and self._samples[-1][0] == round_number:
-            capacity = max(capacity, self._samples.pop()[1])
-        self._samples.append((round_number, capacity))
+        return max(sample.delivered, min(sample.spanned, compensated))
 
     # --- phases ---
 
@@ -160,12 +182,12 @@ class Lc2:
         self._phase_rounds, self._phase_began = 0, now
 
     def _within_round(self, ack: AckSummary) -> None:
-        target = self._target(ack)
-        if self.phase is Phase.START and ack.queue_delay > target and ack.delay_samples >= START_SAMPLES:
-            self._enter(Phase.DRAIN, DEEP_GAIN, ack.now)
-        elif self.phase is Phase.UP and ack.queue_delay > target:
+        target = self.queue_target
+        if self.phase is Phase.START and ack.delay_samples >= START_SAMPLES and _growing_queue(ack) > target:
+            self._leave_start(ack)
+        elif self.phase is Phase.UP and self._queue > target:
             self._enter(Phase.DOWN, DOWN_GAIN, ack.now)
-        elif self.phase is Phase.DRAIN and ack.queue_delay < target / 4:
+        elif self.phase is Phase.DRAIN and self._queue < target / 4:
             self._enter(Phase.CRUISE, 1.0, ack.now)
 
     def _end_round(self, ack: AckSummary) -> float:
@@ -190,47 +212,54 @@ class Lc2:
     def _end_start_round(self, ack: AckSummary, is_app_limited: bool) -> None:
         if is_app_limited:
             return
+        loss = self._round_lost / max(1, self._round_lost + self._round_acked)
         if self.capacity >= self._full_capacity * START_GROWTH:
             self._full_capacity, self._rounds_without_growth = self.capacity, 0
+            self._loss_before = max(self._loss_before, loss)
         else:
             self._rounds_without_growth += 1
+            if loss > self._loss_before + START_LOSS:
+                self._rounds_without_growth = START_ROUNDS
         if self._rounds_without_growth >= START_ROUNDS:
-            self._enter(Phase.DRAIN, DEEP_GAIN, ack.now)
+            self._leave_start(ack)
+
+    def _leave_start(self, ack: AckSummary) -> None:
+        self._enter(Phase.DRAIN, DEEP_GAIN, ack.now)
 
     def _end_up_round(self, ack: AckSummary, is_app_limited: bool) -> None:
         self._gain = 1.0  # the second round shows what the first one brought
         if self._phase_rounds < 2:
             return
         grew = self.capacity > UP_WORTHWHILE * self._capacity_before_up
-        if grew and self._round_least < self._target(ack) / 2 and not is_app_limited:
+        if grew and self._least_queue < self.queue_target / 2 and not is_app_limited and not self._loss.is_policed:
             self._up_gain = min(UP_GAIN_MAX, self._up_gain * UP_GAIN)
             self._enter_up(ack.now)
         else:
             self._enter(Phase.DOWN, DOWN_GAIN, ack.now)
 
     def _end_down_round(self, ack: AckSummary) -> None:
-        target = self._target(ack)
-        if ack.queue_delay >= target / 2 and self._phase_rounds < DOWN_ROUNDS:
+        target = self.queue_target
+        if self._queue >= target / 2 and self._phase_rounds < DOWN_ROUNDS:
             return
-        if self._phase_rounds >= 2 and ack.queue_delay > target:
+        if self._phase_rounds >= 2 and self._queue > target:
             self._drain_hard(ack)
         else:
+            self._loss.compare()
             self._floor += (self._round_least - self._floor) / 4
             self._enter(Phase.CRUISE, 1.0, ack.now)
 
     def _end_cruise_round(self, ack: AckSummary, is_app_limited: bool) -> None:
         if is_app_limited:
             return
-        target = self._target(ack)
-        if self._round_least > HEAVY_QUEUE * target:
+        target = self.queue_target
+        if self._least_queue > HEAVY_QUEUE * target:
             self._drain_hard(ack)
             return
-        if self._round_least > target:
-            self._samples = deque((number, capacity * SHRINK) for number, capacity in self._samples)
-            self.capacity *= SHRINK
+        if self._least_queue > target:
+            self._capacity.scale(SHRINK)
         if self._phase_rounds >= CRUISE_ROUNDS:
             self._up_gain = UP_GAIN
-            if self._round_least < target:
+            if self._least_queue < target:
                 self._enter_up(ack.now)
             else:
                 self._enter(Phase.DOWN, DOWN_GAIN, ack.now)
@@ -241,16 +270,14 @@ class Lc2:
 
     def _drain_hard(self, ack: AckSummary) -> None:
         # Forget the old maxima: half of the present rate empties a queue of our own.
-        if self._samples:
-            self._samples = deque([self._samples[-1]])
-            self.capacity = self._samples[-1][1]
+        self._capacity.forget_older()
         self._delay_at_deep, self._deep_least = ack.queue_delay, float("inf")
         self._enter(Phase.DEEP, DEEP_GAIN, ack.now)
 
     def _end_deep_round(self, ack: AckSummary) -> float:
-        if ack.queue_delay < self._target(ack) / 2:
+        if self._queue < self.queue_target / 2:
             self._enter(Phase.CRUISE, 1.0, ack.now)
-        elif ack.now - self._phase_began > 2.5 * self._delay_at_deep + 1.5 * (ack.min_rtt or _DEFAULT_RTT):
+        elif ack.now - self._phase_began > 2.5 * self._delay_at_deep + 1.5 * _base_rtt(ack):
             # A queue of ours would be gone: others fill it, or the route has become longer.
             self._enter(Phase.CRUISE, 1.0, ack.now)
             return self._deep_least
@@ -258,20 +285,39 @@ class Lc2:
 
     # --- output ---
 
-    def _target(self, ack: AckSummary) -> float:
+    def _set_target(self, ack: AckSummary) -> None:
         target = max(TARGET_FLOOR, TARGET_RTT_SHARE * ack.min_rtt)
-        return target + min(self._floor, 2 * target)
+        self._queue = max(0.0, ack.queue_delay - min(self._floor, 2 * target))
+        self.queue_target = target + NOISE_MARGIN * ack.noise
+
+    @property
+    def _least_queue(self) -> float:
+        """Least queue of this round, what remains when it is drained set aside."""
+        return max(0.0, self._round_least - min(self._floor, 2 * self.queue_target))
 
     def _initial_rate(self, ack: AckSummary) -> float:
         return INITIAL_WINDOW / (ack.smoothed_rtt or _DEFAULT_RTT) / START_GAIN
 
     def _set_rate(self, ack: AckSummary) -> None:
-        target, min_rtt = self._target(ack), ack.min_rtt or _DEFAULT_RTT
+        target = self.queue_target
         capacity, gain, rtts, least_window = self.capacity, self._gain, 2, MIN_WINDOW
         if self.phase is Phase.START:
             capacity = max(capacity, self._initial_rate(ack))
             rtts, least_window = 3, INITIAL_WINDOW
-        elif self.phase is Phase.CRUISE and ack.queue_delay > target / 2:
-            gain = max(0.8, 1 - 0.2 * (ack.queue_delay - target / 2) / target)
-        self.pacing_rate = max(gain * capacity, MIN_RATE)
-        self.congestion_window = max(capacity * (rtts * min_rtt + 2 * target), least_window)
+        elif self.phase is Phase.CRUISE and self._queue > target / 2:
+            gain = max(0.8, 1 - 0.2 * (self._queue - target / 2) / target)
+        rate = gain * capacity
+        if self.phase in _BELOW_CAPACITY and self._delivered:
+            # Relative to what arrives: a share of an inflated capacity would still be more than a policer passes.
+            rate = min(rate, LOW_SHARE * self._delivered * min(1.0, gain / DOWN_GAIN))
+        self.pacing_rate = max(rate, MIN_RATE)
+        self.congestion_window = max(capacity * (rtts * _base_rtt(ack) + 2 * (target + min(self._floor, 2 * target))), least_window)
+
+
+def _base_rtt(ack: AckSummary) -> float:
+    """Round trip without a queue, jitter included: the minimum alone belongs to one lucky packet each way."""
+    return max(ack.min_rtt, ack.smoothed_rtt - ack.queue_delay) or _DEFAULT_RTT
+
+
+def _growing_queue(ack: AckSummary) -> float:
+    return ack.queue_delay if ack.least_queue_delay is None else ack.least_queue_delay

@@ -72,16 +72,10 @@ TIME_THRESHOLD = 1.125
 """RTTs after which a packet older than an acknowledged one is lost (RFC 9002 section 6.1.2)."""
 
 MAX_PACKET_THRESHOLD = 1024
-"""How far a path that reorders may raise the first threshold ..."""
-
-TIME_THRESHOLD_STEP = 0.125
-"""... and by how much each loss that was none raises the second one, in RTTs, ..."""
-
-MAX_TIME_THRESHOLD = 2.0
-"""... up to this, ..."""
+"""How far a path that reorders may raise the packet threshold."""
 
 REORDERING_MEMORY = 60.0
-"""... until none has happened for so many seconds."""
+"""Seconds after the last spurious loss for which the packet threshold stays raised."""
 
 MAX_REMEMBERED_LOSSES = 256
 """Lost packets of a path that are watched for, should they arrive after all."""
@@ -125,7 +119,7 @@ ACK_EVERY = 10
 MAX_ACK_RANGES = 32
 """Ranges in one ACK frame; older ones were sent before, in frames that were acknowledged or not."""
 
-MAX_TRACKED_RANGES = 256
+MAX_TRACKED_RANGES = 1024
 """Ranges of received packet numbers that are remembered; anything below them counts as replayed."""
 
 SENT_TIMES = 4096
@@ -173,10 +167,10 @@ INTERACTIVE_LEVEL = 32 << 10
 INTERACTIVE_RATE = 500_000.0
 """... not counting what it sends at this rate, in bytes per second."""
 
-SEEN_BACKLOG = 1 << 20
+SEEN_BACKLOG = 8 << 20
 """Most that a stream is taken to have besides what we see, where its buffer is well filled ..."""
 
-SEEN_SHARE = 8
+SEEN_SHARE = 4
 """... which is one such part of what it has sent so far."""
 
 MAX_STREAM_WINDOW = SESSION_BUFFER

@@ -32,6 +32,16 @@ _OUTAGE_PTOS = 3
 """A run of losses that spans more probe timeouts than this is an outage, not a loss rate."""
 
 
+_REORDERING = (0.02, 0.10)
+"""Shares of ACKs with news of late packets below which a path no longer counts as one that reorders, and from which
+on it does."""
+
+_LEAST_SHARE = 0.5
+"""Share of the time that news takes, or of the span below, which a sample of the delivery rate spans at least."""
+
+_NOISE_SPAN = 4.0
+"""Standard deviations of a packet's delay that a round lasts at least: a rate over less would measure the jitter."""
+
 _LEAST_PACKET = OVERHEAD + 1
 
 _LOSS_PACKETS = 30
@@ -66,6 +76,9 @@ class Path:
         self.delivery_rate = DeliveryRateEstimator()
         self.recovery = Recovery(self.rtt)
         self.loss_rate = LossRate()
+        self._late_share = 0.0
+        """Average share of ACKs that tell of packets which others have overtaken."""
+        self._is_reordering = False
         self._make_congestion = make_congestion
         self.congestion = make_congestion()
         self.pacer = Pacer()
@@ -170,6 +183,18 @@ class Path:
         if self.addresses.current != address and self.received.largest >= 0:
             self.probes = 1  # what is on its way to the old address may never arrive
 
+    # --- delays ---
+
+    @property
+    def base_rtt(self) -> float:
+        """Round trip without a queue, jitter included, in seconds; 0 before the first sample."""
+        return max(self.rtt.minimum, self.rtt.smoothed - self.queue.queue_delay)
+
+    @property
+    def has_queue(self) -> bool:
+        """More waits in the path's queue than its congestion controller aims at."""
+        return self.queue.queue_delay > self.congestion.queue_target
+
     # --- sending ---
 
     @property
@@ -222,9 +247,9 @@ class Path:
     def on_ack(self, ack: AckFrame, *, is_own_path: bool, max_ack_delay: float, now: float) -> AckResult:
         """An ACK frame about this path; `is_own_path` where it also arrived on it."""
         received_at = ack.received_at_us / 1e6
-        self._sample_delays(ack, received_at, is_own_path=is_own_path, now=now)
-        was_down = self.reachability is Reachability.DOWN
+        was_down, largest_before = self.reachability is Reachability.DOWN, self.recovery.largest_acked
         result = self.recovery.on_ack_received(ack, now=now)
+        self._sample_delays(ack, result, largest_before, is_own_path=is_own_path, now=now)
         if result.is_answer:
             self._on_answer(now=now)
         for packet in result.acked:
@@ -256,13 +281,34 @@ class Path:
         if recovery.pto_count >= _DOWN_PTOS and (last is None or now - last > _DOWN_RTTS * self.rtt.smoothed):
             self.reachability = Reachability.DOWN
 
-    def _sample_delays(self, ack: AckFrame, received_at: float, *, is_own_path: bool, now: float) -> None:
-        sent_at = self.recovery.sent_at(ack.largest)
-        if sent_at is None:
-            return
-        if is_own_path:
-            self.rtt.on_ack(ack.largest, sent_at, ack.delay_us / 1e6, now=now)
-        self.queue.on_ack(ack.largest, sent_at, received_at, self.rtt.minimum, now=now)
+    def _sample_delays(
+        self, ack: AckFrame, result: AckResult, largest_before: int, *, is_own_path: bool, now: float
+    ) -> None:
+        arrived_at, delay = ack.received_at_us / 1e6, ack.delay_us / 1e6
+        sent_at, acked = self.recovery.sent_at(ack.largest), result.acked
+        if acked:
+            self._note_order(is_late=acked[0].number < largest_before)
+        if acked and self._is_reordering:
+            # The largest number belongs to a packet that overtook others; any one of those that are news has a
+            # delay like the others'. It has arrived at the latest when the acknowledgement left.
+            packet = acked[ack.largest % len(acked)]
+            self.queue.on_ack(packet.number, arrived_at + delay - packet.sent_at, self.rtt.minimum, now=now)
+        elif ack.largest > largest_before and sent_at is not None:
+            self.queue.on_ack(ack.largest, arrived_at - sent_at, self.rtt.minimum, now=now)
+        if is_own_path and sent_at is not None:
+            lead = 0.0
+            if self._is_reordering and self.queue.typical is not None:
+                lead = max(0.0, self.queue.typical - (arrived_at - sent_at))
+            self.rtt.on_ack(ack.largest, now - sent_at - delay + lead, now=now)
+
+    def _note_order(self, *, is_late: bool) -> None:
+        self._late_share += (is_late - self._late_share) / 16
+        least, most = _REORDERING
+        if self._late_share > most and not self._is_reordering:
+            self._is_reordering = True
+            self.queue.restart()
+        elif self._late_share < least:
+            self._is_reordering = False
 
     def _on_answer(self, *, now: float) -> None:
         if self.reachability is not Reachability.ACTIVE:
@@ -280,7 +326,7 @@ class Path:
             return
         self.counters.on_lost(len(lost), now=now)
         self.loss_rate.on_lost(len(lost))
-        self.congestion.on_packets_lost(sum(packet.is_below_capacity for packet in lost))
+        self.congestion.on_packets_lost(sum(packet.is_below_capacity for packet in lost), len(lost))
 
     def _control_congestion(self, ack: AckFrame, result: AckResult, received_at: float, *, now: float) -> None:
         summary = AckSummary(
@@ -293,14 +339,24 @@ class Path:
             smoothed_rtt=self.rtt.smoothed,
             sample=self._delivery_sample(ack, result, received_at),
             acked_below_capacity=sum(packet.is_below_capacity for packet in result.acked),
+            acked=len(result.acked),
+            noise=self.queue.noise,
+            least_queue_delay=self.queue.least_queue_delay,
         )
         longer = self.congestion.on_ack(summary)
         if longer:
             self.queue.rebase(longer, now=now)
 
     def _delivery_sample(self, ack: AckFrame, result: AckResult, received_at: float) -> DeliverySample | None:
+        recovery = self.recovery
+        recovery.least_round = span = _NOISE_SPAN * self.queue.packet_noise
         return self.delivery_rate.on_ack(
-            result.acked[-1], ack.largest, received_at, ack.received_bytes, self.rtt.minimum
+            result.acked[-1],
+            ack.largest,
+            received_at,
+            ack.received_bytes,
+            _LEAST_SHARE * max(recovery.feedback, span),
+            holds_reference=span > recovery.feedback and not result.is_round_start,
         )
 
     # --- status ---

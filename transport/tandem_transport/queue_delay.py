@@ -1,15 +1,44 @@
 """How long packets wait in a path's queue, from one-way delays.
 
-The receiver's clock has another origin, but an origin cancels in differences: what a packet
-took more than the fastest one of the last 10 s, it spent in a queue.
+The receiver's clock has another origin, but an origin cancels in differences. A queue raises the floor of the
+delay: what most packets take now, compared with what most packets took when the path was emptiest. A single
+packet proves nothing, for on Wi-Fi, LTE and satellites packets overtake each other by chance. So both sides of the
+comparison are the same statistic, the lower quartile of a window, which lucky packets hardly move.
 """
 
+from bisect import insort
 from collections import deque
-
-from tandem_transport.rtt import MinimumFilter
+from itertools import islice
 
 _LEAST_PERIOD = 0.080
-"""The current delay is the least of this long, or of one RTT: jitter is not a queue."""
+"""Seconds that a window spans at least; it spans a round trip where that is more."""
+
+_LEAST_SAMPLES = 8
+"""Samples that a window holds at least, however old: fewer would measure the jitter of a slow path."""
+
+_MOST_SAMPLES = 32
+"""Samples that a window holds at most; those that come faster are skipped."""
+
+_HISTORY = 10.0
+"""Seconds that the base looks back."""
+
+_BASE_SHARE = 32
+"""The base is the quantile 1/32 of the windows: the emptiest third of a second of the last ten."""
+
+_DEVIATIONS = 15
+"""Deviations of windows that `noise` is the median of: what a probing sender does to the queue, now and then, is none."""
+
+_MEDIAN_SHARE = 0.67
+"""Median of the absolute deviation from neighbours, in standard deviations."""
+
+_DEVIATION_OF_FALL = 1.77
+"""Standard deviation of a random value for each unit by which it falls on average from one to the next."""
+
+_NOISE_SAMPLES = 16
+"""Samples that the noise of single packets is an average of, roughly."""
+
+_ERROR_OF_QUARTILE = 0.35
+"""Standard error of the lower quartile of a window, in standard deviations of its samples."""
 
 _DEFAULT_RTT = 0.1
 
@@ -17,46 +46,120 @@ _DEFAULT_RTT = 0.1
 class QueueDelayEstimator:
     """Current queue delay of the sending direction, in seconds."""
 
-    __slots__ = ("_base", "_largest_sampled", "_window", "queue_delay", "samples")
+    __slots__ = (
+        "_base",
+        "_deviations",
+        "_history",
+        "_ignored_until",
+        "_latest",
+        "_noted_at",
+        "_ordered",
+        "_window",
+        "least_queue_delay",
+        "noise",
+        "packet_noise",
+        "queue_delay",
+        "samples",
+        "typical",
+    )
 
     def __init__(self, after: int = -1) -> None:
         """Packets up to number `after` travelled over another network and say nothing."""
         self.queue_delay = 0.0
+        self.least_queue_delay = 0.0
+        """The least of the newest few samples: it follows a queue that grows quickly."""
+        self.noise = 0.0
+        """Standard deviation of `queue_delay` by chance alone, in seconds."""
+        self.packet_noise = 0.0
+        """Standard deviation of single samples by chance, in seconds."""
+        self.typical: float | None = None
+        """Smoothed one-way delay, with the clocks' unknown offset; None before the first sample."""
         self.samples = 0
         """Delay samples taken so far."""
-        self._base = MinimumFilter(10.0)
+        self._base: float | None = None
+        self._history: deque[tuple[float, float]] = deque()
+        """(time, lower quartile) of the windows of the last `_HISTORY` seconds, two for each window's period."""
+        self._deviations = deque([0.0] * _DEVIATIONS, maxlen=_DEVIATIONS)
+        """How far the newest windows were from the middle of their neighbours."""
+        self._noted_at = float("-inf")
         self._window: deque[tuple[float, float]] = deque()
-        """(time, delay) with rising delays: its front is the least of the period."""
-        self._largest_sampled = after
+        """(time, delay), oldest first."""
+        self._ordered: list[float] = []
+        """The delays of the window in ascending order."""
+        self._latest = 0.0
+        """The newest delay."""
+        self._ignored_until = after
 
     @property
     def base(self) -> float | None:
-        """Least one-way delay, with the clocks' unknown offset; None before the first sample."""
-        return self._base.value if self._base else None
+        """One-way delay of the empty path, with the clocks' unknown offset; None before the first sample."""
+        return self._base
 
-    def on_ack(self, largest: int, sent_at: float, received_at: float, min_rtt: float, *, now: float) -> bool:
-        """A sample from a new largest acknowledged number, on whatever path its ACK came.
+    def on_ack(self, largest: int, delay: float, rtt: float, *, now: float) -> None:
+        """Takes a sample from an ACK, on whatever path it came.
 
-        `received_at` is seconds on the receiver's clock. Tells whether it was a sample.
+        `delay` is what newly acknowledged packets took, by the receiver's clock less ours; the highest of them is
+        `largest`. Packets of another network are ignored.
         """
-        if largest <= self._largest_sampled:
-            return False
-        self._largest_sampled = largest
+        if largest <= self._ignored_until:
+            return
         self.samples += 1
-        delay = received_at - sent_at
-        self._base.add(delay, now=now)
+        self.typical = delay if self.typical is None else self.typical + (delay - self.typical) / 8
+        period = max(rtt or _DEFAULT_RTT, _LEAST_PERIOD)
         window = self._window
-        while window and window[-1][1] >= delay:
-            window.pop()
+        if not window or now - window[-1][0] >= period / _MOST_SAMPLES:
+            self._add(delay, period, now)
+
+    def _add(self, delay: float, period: float, now: float) -> None:
+        self._measure_packet_noise(delay)
+        window, ordered = self._window, self._ordered
         window.append((now, delay))
-        oldest = now - max(min_rtt or _DEFAULT_RTT, _LEAST_PERIOD)
-        while window[0][0] < oldest:
-            window.popleft()
-        self.queue_delay = window[0][1] - self._base.value
-        return True
+        insort(ordered, delay)
+        while len(window) > _LEAST_SAMPLES and window[0][0] < now - period:
+            ordered.remove(window.popleft()[1])
+        if self._base is None and len(window) < _LEAST_SAMPLES:
+            return  # a base that one lucky packet makes would look like a queue for seconds
+        quartile = ordered[len(ordered) // 4]
+        if self._base is None or now - self._noted_at >= period / 2:
+            self._note(quartile, now)
+        base = self._base or 0.0
+        self.queue_delay = max(0.0, quartile - base)
+        self.least_queue_delay = max(0.0, min(delay for _, delay in islice(reversed(window), _LEAST_SAMPLES)) - base)
+
+    def _measure_packet_noise(self, delay: float) -> None:
+        """A queue that grows never makes a packet faster than the one before it; chance does every other time."""
+        before, self._latest = self._latest, delay
+        if self.samples > 1:
+            deviation = _DEVIATION_OF_FALL * max(0.0, before - delay)
+            if self.samples > _NOISE_SAMPLES:  # one very late packet must not count for a hundred others
+                deviation = min(deviation, 4 * self.packet_noise + 0.004)
+            self.packet_noise += (deviation - self.packet_noise) / min(self.samples, _NOISE_SAMPLES)
+
+    def _note(self, quartile: float, now: float) -> None:
+        history = self._history
+        history.append((now, quartile))
+        while history[0][0] < now - _HISTORY:
+            history.popleft()
+        self._noted_at = now
+        self._base = sorted(value for _, value in history)[len(history) // _BASE_SHARE]
+        if len(history) > 4:
+            # Windows overlap by half: every second one stands for itself.
+            self._deviations.append(abs(history[-3][1] - (history[-5][1] + quartile) / 2))
+        deviation = sorted(self._deviations)[_DEVIATIONS // 2] / _MEDIAN_SHARE
+        self.noise = max(deviation, _ERROR_OF_QUARTILE * self.packet_noise)
+
+    def restart(self) -> None:
+        """Delays are measured in another way from now on: those of the past are no base for them."""
+        self._window.clear()
+        self._ordered.clear()
+        self._history.clear()
+        self._base, self._noted_at = None, float("-inf")
 
     def rebase(self, by: float, *, now: float) -> None:
-        """The route has become longer by this much: what looked like a queue is the road."""
-        if self._base:
-            self._base.restart(self._base.value + by, now=now)
-            self.queue_delay = max(0.0, self.queue_delay - by)
+        """Takes so many seconds for a longer route: what looked like a queue is propagation."""
+        if self._base is None:
+            return
+        self._base += by
+        self._history.clear()
+        self._history.append((now, self._base))
+        self.queue_delay = max(0.0, self.queue_delay - by)

@@ -45,6 +45,11 @@ class RangeSet:
             lows.insert(index, number)
             highs.insert(index, number)
 
+    def around(self, number: int) -> tuple[int, int]:
+        """The range as (low, high) that contains a number of the set."""
+        index = bisect_right(self._lows, number) - 1
+        return self._lows[index], self._highs[index]
+
     def newest(self, limit: int) -> list[tuple[int, int]]:
         """The highest `limit` ranges as (low, high), highest first."""
         return list(zip(self._lows[: -limit - 1 : -1], self._highs[: -limit - 1 : -1], strict=True))

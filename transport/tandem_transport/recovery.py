@@ -26,6 +26,9 @@ from tandem_transport.sent_packet import SentPacket
 _SLACK = 1e-6
 """A timer that fires exactly at its deadline must not miss it by a rounding error and fire forever."""
 
+_LEAST_ROUND = 0.75
+"""Feedback times that a round lasts at least."""
+
 
 @dataclass(slots=True)
 class AckResult:
@@ -52,6 +55,11 @@ class Recovery:
         self.bytes_in_flight = 0
         self.round = 0
         self._round_end = 0
+        self._round_began = 0.0
+        self.least_round = 0.0
+        """Seconds that a round lasts at least, beside the time that news takes: jitter must not be what it measures."""
+        self.feedback = 0.0
+        """Smoothed seconds from a packet's sending to the news of its arrival, over whatever path that came."""
         self.loss_time: float | None = None
         """When the oldest packet before an acknowledged one will be lost by time."""
         self.pto_count = 0
@@ -127,11 +135,11 @@ class Recovery:
         self.largest_acked = max(self.largest_acked, ack.largest)
         if result.acked:
             result.is_answer = True
-            self._end_round(result)
+            self._end_round(result, now)
         if result.is_answer:
             self.last_acked_at = now
             self.begin_anew()
-        self.reordering.on_ack(ack, now=now)
+        self.reordering.on_ack(ack, len(result.acked), self.rtt, now=now)
         result.lost = self.detect_lost_packets(now=now)
         return result
 
@@ -159,11 +167,15 @@ class Recovery:
         sent_at = self.sent_at(ack.largest)
         return sent_at is not None and sent_at > self.unanswered_since
 
-    def _end_round(self, result: AckResult) -> None:
-        newest = result.acked[-1]
-        self.bytes_in_flight -= sum(packet.size for packet in result.acked)
-        if newest.number >= self._round_end:
-            self._round_end = self.next_number
+    def _end_round(self, result: AckResult, now: float) -> None:
+        acked = result.acked
+        self.bytes_in_flight -= sum(packet.size for packet in acked)
+        feedback = now - acked[len(acked) // 2].sent_at
+        self.feedback += (feedback - self.feedback) / 16 if self.feedback else feedback
+        # On a path that reorders, a lucky packet would end the round of all others.
+        least = max(_LEAST_ROUND * self.feedback, self.least_round)
+        if acked[-1].number >= self._round_end and now >= self._round_began + least:
+            self._round_end, self._round_began = self.next_number, now
             self.round += 1
             result.is_round_start = True
 
@@ -172,7 +184,7 @@ class Recovery:
     def detect_lost_packets(self, *, now: float) -> list[SentPacket]:
         """Packets lost by count or by time (RFC 9002 section 6.1); sets `loss_time`."""
         self.loss_time = None
-        loss_delay = self.rtt.loss_delay(self.reordering.time_threshold)
+        loss_delay = self.rtt.loss_delay() + self.reordering.patience
         last_by_count = self.largest_acked - self.reordering.packet_threshold
         lost: list[SentPacket] = []
         for number, packet in self._sent.items():

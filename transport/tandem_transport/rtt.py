@@ -72,15 +72,14 @@ class RttEstimator:
         """Least RTT of the last 10 s, 0 before the first sample."""
         return self._minimum.value
 
-    def on_ack(self, largest: int, sent_at: float, ack_delay: float, *, now: float) -> bool:
-        """A sample from a new largest acknowledged number; tells whether it was one."""
+    def on_ack(self, largest: int, sample: float, *, now: float) -> bool:
+        """Takes a sample of a new largest acknowledged number. Tells whether it was one."""
         if largest <= self._largest_sampled:
             return False
         self._largest_sampled = largest
-        sample = max(now - sent_at - ack_delay, 0.0001)
         if sample > MAX_RTT:
             return False
-        self._update(sample, now=now)
+        self._update(max(sample, 0.0001), now=now)
         return True
 
     def _update(self, sample: float, *, now: float) -> None:
@@ -99,11 +98,11 @@ class RttEstimator:
             return INITIAL_PTO
         return self.smoothed + max(4 * self.variation, MIN_PTO_VARIANCE) + max_ack_delay
 
-    def loss_delay(self, time_threshold: float = TIME_THRESHOLD) -> float:
+    def loss_delay(self) -> float:
         """Age at which a packet before an acknowledged one is lost (RFC 9002 section 6.1.2)."""
         if not self.smoothed:
             return INITIAL_PTO
-        return max(time_threshold * max(self.smoothed, self.latest), GRANULARITY) + TIME_THRESHOLD_SLACK
+        return max(TIME_THRESHOLD * max(self.smoothed, self.latest), GRANULARITY) + TIME_THRESHOLD_SLACK
 
     def p95(self) -> float:
         """95th percentile of the recent samples, 0 before the first."""

@@ -10,6 +10,9 @@ from tandem_transport.sent_packet import Chunk
 _UNKNOWN_RTT = 1.0
 """Where a path stands that has not answered yet: behind those that have."""
 
+_SLOW_RTTS = 3.0
+"""RTTs of the best path: it finds a loss after 9/8 of one, and what it sends then takes another half."""
+
 
 class Scheduler(Protocol):
     """An order of preference for a path that has room to send. `paths` are those in use, best first."""
@@ -52,6 +55,14 @@ def may_repair(path: Path, paths: Sequence[Path]) -> bool:
     """Lost data goes on a suspect path only where no active one exists, and so does bulk data."""
     # The best path is an active one, if there is any.
     return path.reachability is Reachability.ACTIVE or paths[0].reachability is not Reachability.ACTIVE
+
+
+def is_slow(path: Path, paths: Sequence[Path]) -> bool:
+    """What this path carries arrives later than what the best one sends when it finds the first packet lost."""
+    best = paths[0]
+    if best.reachability is not Reachability.ACTIVE or not best.rtt.smoothed:
+        return False
+    return path.rtt.smoothed > _SLOW_RTTS * best.rtt.smoothed
 
 
 def is_spared(path: Path, paths: Sequence[Path]) -> bool:

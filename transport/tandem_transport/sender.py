@@ -53,7 +53,7 @@ class Sender:
                 self._send_paced(path, ordered, new_room, out, all_paths=paths, now=now)
             if not path.addresses.may_send(path.datagram_size):
                 # What an unproven address may get says nothing of what the path could carry.
-                path.delivery_rate.on_app_limited(path.recovery.bytes_in_flight)
+                path.delivery_rate.on_app_limited()
         for path in paths:
             due = path.received.ack_at
             if due is not None and due <= now and not path.link_error:
@@ -140,7 +140,7 @@ class Sender:
         while path.may_send(now=now):
             chunks = select(path, room, new_room, paths=ordered, now=now)
             if not chunks:
-                path.delivery_rate.on_app_limited(path.recovery.bytes_in_flight)
+                path.delivery_rate.on_app_limited()
                 return
             out.append(self._build(path, ordered, b"", chunks, now=now))
 
