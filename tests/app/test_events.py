@@ -53,7 +53,11 @@ def write(path: Path, *clients: str | None) -> None:
 
 def test_a_log_of_several_clients_says_whose_each_event_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "events.jsonl"
-    monkeypatch.setattr("tandem.state.events_file", lambda port: path)
+
+    def events_file(port: int) -> Path:
+        return path
+
+    monkeypatch.setattr("tandem.state.events_file", events_file)
     write(path, None, "laptop")  # an older version names nobody
     told = CliRunner().invoke(cli, ["events"]).output
     assert [line.partition("  ")[2] for line in told.splitlines()] == ["link wifi of None", "link wifi of laptop"]
