@@ -145,6 +145,32 @@ async def test_a_link_that_hears_nothing_takes_another_port() -> None:
         await made.until(lambda: port_of(links[0]) != swallowed and not links[0].search.is_waiting)
 
 
+async def test_a_link_whose_own_packets_are_lost_takes_another_port_although_the_server_is_heard() -> None:
+    async with net() as made:
+        links = two_links(made)
+        await made.listen("127.0.0.1")
+        made.start()
+        await made.connect()
+        (await made.client.wait_connected()).open_stream()
+        await made.until(lambda: made.is_usable(0) and made.is_usable(1))
+        swallowed = {port_of(link) for link in links}
+        made.is_up_lost = lambda link, remote: port_of(link) in swallowed
+        talking = asyncio.create_task(chatter(made))
+        await made.until(lambda: not swallowed & {port_of(link) for link in links})
+        await made.until(lambda: made.is_usable(0) and made.is_usable(1))
+        talking.cancel()
+
+
+async def chatter(made: Net) -> None:
+    """The server has something to say all the time."""
+    while True:
+        for session in made.server.sessions:
+            session.connection.send_datagram(1, b"x")
+            made.server.endpoint.touch(session)
+        made.server.wake()
+        await asyncio.sleep(0.02)
+
+
 async def test_without_a_session_a_link_with_one_literal_endpoint_takes_other_ports_until_one_is_answered() -> None:
     """As behind a host that remembers flows from before its server was there: only a new one gets through."""
     async with net() as made:

@@ -78,6 +78,19 @@ def test_a_process_that_stood_still_reads_first_what_has_arrived() -> None:
     assert search.next_step(now=0.5) is Step.STAY
     assert search.next_step(now=60.0) is Step.STAY
     assert search.next_step(now=61.0) is Step.ESCAPE
+    search.restart()
+    search.on_asked(now=61.0)
+    assert search.next_step(now=100.0) is Step.STAY
+    assert search.next_step(now=104.0) is Step.ESCAPE, "a machine that is always late gets no further by waiting"
+
+
+def test_what_the_server_says_of_its_own_accord_is_no_answer() -> None:
+    search = Search()
+    assert search.is_answered(unacknowledged=0.5)
+    assert not search.is_answered(unacknowledged=3.5)
+    found = [search.next_step(unacknowledged=silence, now=silence) for silence in (2.5, 3.5, 4.5, 5.5, 6.5, 8.5, 10.5)]
+    assert found[1] is Step.ROTATE
+    assert found[-1] is Step.ESCAPE
 
 
 # --- the way home ---

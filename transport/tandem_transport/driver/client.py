@@ -153,15 +153,25 @@ class ClientDriver(TurnTaker):
         link.on_received(len(data))
         if link.is_spent():
             self._look_at_links()
-        if link.on_answer(source, now=now) is Change.NETWORK and self.endpoint.connection is not None:
+        if not link.is_asking(source):
+            self.endpoint.receive_datagram(path_id, data, now=now)
+            return
+        if link.is_elsewhere and self.endpoint.connection is not None:
             self.endpoint.on_rebound(path_id, is_same_network=False, now=now)
         self.endpoint.receive_datagram(path_id, data, now=now)
+        if link.search.is_answered(unacknowledged=self._unacknowledged(path_id, now=now)):
+            link.on_answer(now=now)
+
+    def _unacknowledged(self, path_id: int, *, now: float) -> float:
+        """Seconds for which nothing that was sent on a path was acknowledged, on whatever path."""
+        connection = self.endpoint.connection
+        return 0.0 if connection is None else connection.silence(path_id, now=now)
 
     async def _look_after(self, path_id: int, link: Link, receive: Receive) -> None:
         if link.homing.is_over(now=self.now()):
             link.leave_home(now=self.now())
             self._on_moved(path_id, link, Change.ROUTE)
-        step = Step.STAY if link.homing.is_under_way else link.search.next_step(now=self.now())
+        step = self._next_step(path_id, link, now=self.now())
         try:
             change = await link.follow(receive, step)
         except OSError as error:
@@ -172,6 +182,11 @@ class ClientDriver(TurnTaker):
             self._on_moved(path_id, link, change)
         elif self._may_try_home(path_id, link) and await link.try_home(now=self.now()):
             self._on_moved(path_id, link, Change.ROUTE)
+
+    def _next_step(self, path_id: int, link: Link, *, now: float) -> Step:
+        if link.homing.is_under_way:
+            return Step.STAY
+        return link.search.next_step(unacknowledged=self._unacknowledged(path_id, now=now), now=now)
 
     def _on_moved(self, path_id: int, link: Link, change: Change) -> None:
         """The link has another socket, or asks another address of the server: there it is heard at once."""

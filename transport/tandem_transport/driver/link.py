@@ -123,20 +123,25 @@ class Link:
         """So many bytes have come, in one datagram, or in several that the kernel has merged."""
         self.bytes_total += size + _HEADERS * (1 + size // _FULL)
 
-    def on_answer(self, source: UdpAddress, *, now: float) -> Change:
-        """A datagram has come; tells what is known of the way to the server if it comes from the address that is
-        asked: nothing new, or that it leads over another network than the one that was measured."""
-        if self.remote is None or not _is_same_place(source, self.remote):
-            return Change.NONE
-        if self.search.steps or self.homing.is_under_way:
+    def is_asking(self, source: UdpAddress) -> bool:
+        """Whether this is the address of the server that the link asks at the moment."""
+        return self.remote is not None and _is_same_place(source, self.remote)
+
+    @property
+    def is_elsewhere(self) -> bool:
+        """An answer now comes over another network than the one that was measured."""
+        return self._measured_on not in (None, self._bound)
+
+    def on_answer(self, *, now: float) -> None:
+        """The address that is asked has answered."""
+        self._measured_on = self._bound
+        if self.remote is not None and (self.search.steps or self.homing.is_under_way):
             log.info("link %s: the server answers at %s", self.name, format_address(self.remote))
         if self.homing.is_under_way:
             self.targets.go_home()
         self.homing.on_answer(is_home=self.targets.is_home, now=now)
         self.search.on_answer()
         self.targets.asked.clear()
-        before, self._measured_on = self._measured_on, self._bound
-        return Change.NETWORK if before not in (None, self._bound) else Change.NONE
 
     def is_spent(self) -> bool:
         """Whether the allowance is used up; tells so once."""

@@ -59,6 +59,7 @@ class Search:
         self._tried_since = float("-inf")
         """When the present address and port were first used."""
         self._looked_at: float | None = None
+        self._is_late = False
         self._rotations = 0
         """Since the last escape."""
         self.steps = 0
@@ -74,13 +75,18 @@ class Search:
         """Seconds since the first unanswered packet was sent, 0 where all is answered."""
         return 0.0 if self._asked_at is None else now - self._asked_at
 
+    def is_answered(self, *, unacknowledged: float) -> bool:
+        """Whether something that has arrived is an answer: what the server sends of its own accord does not show that
+        our packets reach it."""
+        return unacknowledged < ROTATE_AFTER
+
     def on_asked(self, *, now: float) -> None:
         """A packet has left that asks for an answer."""
         if self._asked_at is None:
             self._asked_at = now
 
     def on_answer(self) -> None:
-        """Something has arrived from the address that is asked."""
+        """The address that is asked has answered."""
         self._asked_at = None
         self._rotations = self.steps = 0
         self._has_escaped = False
@@ -89,12 +95,15 @@ class Search:
         """The silence has another reason that is known, and is over; the next one is counted anew."""
         self.on_answer()
 
-    def next_step(self, *, now: float) -> Step:
-        """What to do now; to be asked about once a second. The caller does it."""
-        last, self._looked_at = self._looked_at, now
-        if last is not None and now - last > _STOOD_STILL:
+    def next_step(self, *, unacknowledged: float = 0.0, now: float) -> Step:
+        """What to do now; to be asked about once a second. The caller does it.
+
+        `unacknowledged`: seconds for which nothing that was sent on the link was acknowledged, 0 where nothing
+        waits for that. Packets may still arrive meanwhile.
+        """
+        if self._has_stood_still(now):
             return Step.STAY
-        step = self._due_step(self.silence(now=now), now)
+        step = self._due_step(max(self.silence(now=now), unacknowledged), now)
         if step is not Step.STAY:
             self._take(step, now)
         return step
@@ -102,6 +111,12 @@ class Search:
     def on_moved(self, *, now: float) -> None:
         """The link has another socket or another address for another reason than a step."""
         self._tried_since = now
+
+    def _has_stood_still(self, now: float) -> bool:
+        """This look is late, and the one before was not: on a machine that is always late, links move all the same."""
+        last, self._looked_at = self._looked_at, now
+        was_late, self._is_late = self._is_late, last is not None and now - last > _STOOD_STILL
+        return self._is_late and not was_late
 
     def _due_step(self, silence: float, now: float) -> Step:
         if silence >= ESCAPE_AFTER and not self._has_escaped:
