@@ -184,7 +184,7 @@ class ClientDriver(TurnTaker):
             self._on_moved(path_id, link, Change.ROUTE)
 
     def _next_step(self, path_id: int, link: Link, *, now: float) -> Step:
-        if link.homing.is_under_way:
+        if link.homing.is_under_way or link.error:
             return Step.STAY
         return link.search.next_step(unacknowledged=self._unacknowledged(path_id, now=now), now=now)
 

@@ -295,4 +295,4 @@ class Link:
 
 def _is_same_place(one: UdpAddress, other: UdpAddress) -> bool:
     """Event loops differ in what they say of an IPv6 address beside host and port."""
-    return one[1] == other[1] and one[0].partition("%")[0] == other[0].partition("%")[0]
+    return one == other or (one[1] == other[1] and one[0].partition("%")[0] == other[0].partition("%")[0])
