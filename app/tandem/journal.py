@@ -79,7 +79,7 @@ class Journal:
             return  # what is wrong with each link was said
         causes = "server down, or a firewall" if self._was_answered else "wrong server key, firewall, or server down"
         said = sorted({link.system_error for link in self._links() if link.system_error})
-        causes = "; ".join([causes, *(f"the system says: {text}" for text in said)])
+        causes = "; ".join([*(f"{text}, says the system" for text in said), causes])
         log.warning("no answer from %s for %.0f s: %s; trying on", _asked(self._links()), silence, causes)
 
     def _note_outage(self, duration: float, *, is_out: bool) -> None:

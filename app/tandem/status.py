@@ -145,11 +145,11 @@ HIDE_DOWN_AFTER = 180.0
 
 
 def full_reason(link: Link, state: str, reason: str) -> str:
-    """Why a link is as it is: what this end of the session knows, and what the system says of the link's packets."""
+    """Why a link is as it is: first what the system says of its packets, for a console may cut the rest."""
     if state not in ("down", "probing") or link.error or not link.system_error:
         return reason
-    said = f"the system says: {link.system_error}"
-    return f"{reason}; {said}" if reason else said
+    said = f"{link.system_error}, says the system"
+    return f"{said}; {reason}" if reason else said
 
 
 def client_status(driver: ClientDriver, started_at: float) -> ClientStatus:

@@ -18,7 +18,7 @@ from tandem_transport.driver.search import Step
 from tandem_transport.events import PathStatusChanged
 
 UNREACHABLE = OSError(errno.ENETUNREACH, "Network is unreachable")
-SAID = "the system says: Network is unreachable"
+SAID = "Network is unreachable, says the system"
 
 
 def ignore(data: bytes, address: UdpAddress) -> None:
@@ -41,8 +41,8 @@ class Failing:
 
 def test_the_systems_own_words_are_the_reason_of_a_link_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     failing = Failing(monkeypatch)
-    assert full_reason(failing.link, "down", "no answer") == f"no answer; {SAID}"
-    assert full_reason(failing.link, "probing", "no session yet") == f"no session yet; {SAID}"
+    assert full_reason(failing.link, "down", "no answer") == f"{SAID}; no answer"
+    assert full_reason(failing.link, "probing", "no session yet") == f"{SAID}; no session yet"
     assert full_reason(failing.link, "usable", "") == ""
     assert full_reason(failing.link, "degraded", "loss over 10%") == "loss over 10%"
     failing.link.error = "there is no interface lte now"
@@ -59,9 +59,9 @@ def test_the_journal_has_the_systems_words_too(
     failing = Failing(monkeypatch)
     events = EventLog(tmp_path / "events.jsonl")
     Journal(events, lambda: [failing.link]).note(PathStatusChanged(0, PathStatus.DOWN, "no answer"))
-    assert caplog.messages == [f"link lte is down (no answer; {SAID})"]
+    assert caplog.messages == [f"link lte is down ({SAID}; no answer)"]
     assert [str(event).partition("  ")[2] for event in read(tmp_path / "events.jsonl")] == [
-        f"link lte down (no answer; {SAID})"
+        f"link lte down ({SAID}; no answer)"
     ]
 
 

@@ -155,10 +155,10 @@ def test_a_system_that_refuses_to_send_says_why(hosts: Hosts, pair: Pair) -> Non
     pair.wait(lambda: all_work(pair), "both links")
     rule = ["OUTPUT", "-p", "udp", "-o", "wan1", "-j", "REJECT"]
     hosts.run(hosts.client, "iptables", "-A", *rule)
-    said = "the system says: Operation not permitted"
+    said = "Operation not permitted, says the system"
     pair.wait(lambda: said in links(pair)["b"]["reason"], "the system's words")
     assert links(pair)["b"]["state"] == "down"
-    assert f"link b is down (no answer; {said})" in pair.log("client")
+    assert f"link b is down ({said}; no answer)" in pair.log("client")
     hosts.run(hosts.client, "iptables", "-D", *rule)
     pair.wait(lambda: all_work(pair), "both links again")
     assert pair.log("client").count("Operation not permitted\n") <= 2, "one line of the socket, one of the link"
