@@ -153,13 +153,12 @@ class ClientDriver(TurnTaker):
         link.on_received(len(data))
         if link.is_spent():
             self._look_at_links()
-        if not link.is_asking(source):
-            self.endpoint.receive_datagram(path_id, data, now=now)
-            return
-        if link.is_elsewhere and self.endpoint.connection is not None:
+        is_answer = link.awaits_answer and link.is_asking(source)
+        if is_answer and link.is_elsewhere and self.endpoint.connection is not None:
             self.endpoint.on_rebound(path_id, is_same_network=False, now=now)
         self.endpoint.receive_datagram(path_id, data, now=now)
-        if link.search.is_answered(unacknowledged=self._unacknowledged(path_id, now=now)):
+        # What the server sends of its own accord does not show that our packets arrive.
+        if is_answer and link.search.is_answered(unacknowledged=self._unacknowledged(path_id, now=now)):
             link.on_answer(now=now)
 
     def _unacknowledged(self, path_id: int, *, now: float) -> float:

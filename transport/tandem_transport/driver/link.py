@@ -123,6 +123,11 @@ class Link:
         """So many bytes have come, in one datagram, or in several that the kernel has merged."""
         self.bytes_total += size + _HEADERS * (1 + size // _FULL)
 
+    @property
+    def awaits_answer(self) -> bool:
+        """An answer would be news; most datagrams are none."""
+        return self.search.is_waiting or self.homing.is_under_way or self._measured_on is not self._bound
+
     def is_asking(self, source: UdpAddress) -> bool:
         """Whether this is the address of the server that the link asks at the moment."""
         return self.remote is not None and _is_same_place(source, self.remote)
