@@ -19,7 +19,7 @@ from tandem.failover import PATIENCE, Failover
 from tandem.failures import Failure
 from tandem.invites import Invite
 from tandem.journal import Journal
-from tandem.links import follows_interfaces, make_link, planned_links, resolver, wishes
+from tandem.links import MAX_DEAD_LINKS, dead_links, follows_interfaces, make_link, planned_links, wishes
 from tandem.opener import Opener
 from tandem.passwords import PasswordBook
 from tandem.remote import Remote
@@ -34,7 +34,7 @@ from tandem_transport import (
     TransportError,
     TransportParameters,
 )
-from tandem_transport.driver import ClientDriver, Link
+from tandem_transport.driver import ClientDriver, Link, Names
 
 log = logging.getLogger("tandem.client")
 
@@ -66,7 +66,10 @@ class Client:
         self._failover = Failover(invites, self._make_driver)
         self._link_configs = planned_links(config.link)
         self._usage = usage or UsageBook(None)
-        self._journal = Journal(events or EventLog(None), lambda: self.links)
+        self._names = Names()
+        events = events or EventLog(None)
+        events.client = invites[0].name
+        self._journal = Journal(events, lambda: self.links)
         self.links = [self._make_link(i, link, invites[0]) for i, link in enumerate(self._link_configs)]
         """Its driver's; by path id."""
         self._drills = Drills(lambda: self.links)
@@ -139,6 +142,8 @@ class Client:
             link.cost = configured.cost
             link.drill = self._drills.on(link.name) or None
             link.day_bytes, link.month_bytes = usage.day_bytes, usage.month_bytes
+        hidden = self._dead_links()[:-MAX_DEAD_LINKS]
+        status.links = [link for link in status.links if link.path_id not in hidden]
         return status
 
     @property
@@ -261,8 +266,7 @@ class Client:
         log.warning("another server has answered: %s; connections are reset", self._failover.present.endpoints[0])
         self._drills.close()
         old, self.driver, self.links = self.driver, driver, driver.links
-        for configured in self._link_configs[len(self.links) :]:  # found while the other server was being tried
-            driver.add_link(self._make_link(len(self.links), configured, self._failover.present))
+        self._catch_up()
         self._tell_wishes()
         self.opener.use(driver)
         closing = asyncio.create_task(old.close())
@@ -273,9 +277,25 @@ class Client:
     # --- links ---
 
     def _make_link(self, index: int, configured: LinkConfig, invite: Invite) -> Link:
-        link = make_link(index, configured, invite)
+        link = make_link(index, configured, invite, self._names)
         capped(link, configured, self._usage)
         return link
+
+    def _catch_up(self) -> None:
+        """Tells a new driver of the links that were found while its server was being tried."""
+        for index, configured in enumerate(self._link_configs):
+            if index >= len(self.links):
+                self.driver.add_link(self._make_link(index, configured, self._failover.present))
+            elif self.links[index].name != configured.name:
+                self._replace_link(index, configured)
+
+    def _replace_link(self, index: int, found: LinkConfig) -> None:
+        """A link becomes another one, on the same path."""
+        self.driver.replace_link(index, make_link(index, found, self._failover.present, self._names))
+        capped(self.links[index], found, self._usage)
+
+    def _dead_links(self) -> list[int]:
+        return dead_links(self.links, self._link_configs, self._config.link)
 
     def _tell_wishes(self) -> None:
         self.driver.set_wishes(wishes(self._link_configs))
@@ -293,19 +313,19 @@ class Client:
                 self._add_link(found)
 
     def _add_link(self, found: LinkConfig) -> None:
-        gone = next((i for i, old in enumerate(self.links) if old.error), None)
-        if len(self.links) < MAX_PATHS:
+        """A new path, or that of the link that is gone for longest: paths are few, and so are the lines of a screen."""
+        dead = self._dead_links()
+        if len(dead) < MAX_DEAD_LINKS and len(self.links) < MAX_PATHS:
             link = self._make_link(len(self.links), found, self._failover.present)
             log.info("link %s: found (%s)", link.name, found.bind)
             self._link_configs.append(found)
             self.driver.add_link(link)
-        elif gone is not None:
-            link = self.links[gone]
-            log.info("link %s: found (%s), it takes the place of %s", found.name, found.bind, link.name)
-            self._drills.end(link.name)
-            self._link_configs[gone] = found
-            link.name, link.local = found.name, resolver(found.bind)
-            capped(link, found, self._usage)
+        elif dead:
+            before = self.links[dead[0]].name
+            log.info("link %s: found (%s), it takes the place of %s", found.name, found.bind, before)
+            self._drills.end(before)
+            self._link_configs[dead[0]] = found
+            self._replace_link(dead[0], found)
         self._tell_wishes()
 
     # --- logs ---

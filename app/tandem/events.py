@@ -1,6 +1,6 @@
 """The event log: what happened to links and sessions, and why. It survives a restart; `tandem events` shows it.
 
-One JSON object a line: at (UTC), event, link, state, cause, duration_s; what does not apply is left out.
+One JSON object a line: at (UTC), event, client, link, state, cause, duration_s; what does not apply is left out.
 """
 
 import json
@@ -28,18 +28,24 @@ class Event(BaseModel):
 
     at: str
     event: EventName
+    client: str | None = None
+    """The name in the client's invite: several clients of a machine may share a log."""
     link: str | None = None
     state: str | None = None
     cause: str | None = None
     duration_s: float | None = None
 
-    def __str__(self) -> str:
+    def told(self, *, names_client: bool) -> str:
+        """One line for people; `names_client`: the log has events of several clients."""
         what = f"link {self.link}" if self.link else self.event
         what += " drill" if self.link and self.event == "drill" else ""
-        parts = [f"{self.at}  {what}"]
+        parts = [f"{self.at}  {self.client}: {what}" if names_client and self.client else f"{self.at}  {what}"]
         parts += [self.state] if self.state else []
         parts += [f"after {self.duration_s:.1f} s"] if self.duration_s is not None else []
         return " ".join(parts) + (f" ({self.cause})" if self.cause else "")
+
+    def __str__(self) -> str:
+        return self.told(names_client=False)
 
 
 class EventLog:
@@ -49,6 +55,8 @@ class EventLog:
         """`path` None: they are not kept."""
         self._path = path
         self._has_failed = False
+        self.client: str | None = None
+        """The name of the client whose events are written."""
 
     def add(
         self,
@@ -61,9 +69,17 @@ class EventLog:
     ) -> None:
         """It happens now."""
         at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-        made = Event(at=at, event=event, link=link, state=state, cause=cause or None, duration_s=duration_s)
         if self._path is None:
             return
+        made = Event(
+            at=at,
+            event=event,
+            client=self.client,
+            link=link,
+            state=state,
+            cause=cause or None,
+            duration_s=duration_s,
+        )
         try:
             _append(self._path, made.model_dump_json(exclude_none=True) + "\n")
             self._has_failed = False

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from tandem.addresses import format_host_port
 from tandem.events import EventLog
-from tandem.status import refusal_text
+from tandem.status import full_reason, refusal_text
 from tandem_transport import ClientEvent, Connected, HandshakeRefused, HandshakeUnanswered, error_name
 from tandem_transport.driver import Link
 from tandem_transport.events import ConnectionTerminated, OutageChanged, PathStatusChanged
@@ -56,9 +56,10 @@ class Journal:
             case HandshakeUnanswered(attempts, silence) if attempts in (2, 5) or attempts % 20 == 0:
                 self._note_unanswered(silence)
             case PathStatusChanged(path_id, status, reason):
-                name = self._links()[path_id].name
-                log.info("link %s is %s%s", name, status, f" ({reason})" if reason else "")
-                self.events.add("link", link=name, state=str(status), cause=reason)
+                link = self._links()[path_id]
+                cause = full_reason(link, status.value, reason)
+                log.info("link %s is %s%s", link.name, status, f" ({cause})" if cause else "")
+                self.events.add("link", link=link.name, state=status.value, cause=cause)
             case OutageChanged(is_out, duration):
                 self._note_outage(duration, is_out=is_out)
             case ConnectionTerminated(code, reason, is_remote):
@@ -76,9 +77,10 @@ class Journal:
     def _note_unanswered(self, silence: float) -> None:
         if not any(link.sock for link in self._links()):
             return  # what is wrong with each link was said
-        remotes = ", ".join(sorted({format_host_port(*place) for link in self._links() for place in link.endpoints}))
         causes = "server down, or a firewall" if self._was_answered else "wrong server key, firewall, or server down"
-        log.warning("no answer from %s for %.0f s: %s; trying on", remotes, silence, causes)
+        said = sorted({link.system_error for link in self._links() if link.system_error})
+        causes = "; ".join([*(f"{text}, says the system" for text in said), causes])
+        log.warning("no answer from %s for %.0f s: %s; trying on", _asked(self._links()), silence, causes)
 
     def _note_outage(self, duration: float, *, is_out: bool) -> None:
         self._outage_since = time.monotonic() if is_out else None
@@ -94,6 +96,20 @@ class Journal:
         self._sought_since = time.monotonic()
         log.log(logging.WARNING if is_remote else logging.INFO, "session over: %s", why)
         self.events.add("session", state="over", cause=why)
+
+
+def _asked(links: Sequence[Link]) -> str:
+    """The endpoints that were asked in vain, and the addresses of those that are names."""
+    hosts: dict[tuple[str, int], dict[str, None]] = {}
+    for link in links:
+        for endpoint, host in link.targets.asked:
+            hosts.setdefault(endpoint, {})[host] = None
+    return ", ".join(_described(endpoint, list(found)) for endpoint, found in sorted(hosts.items()))
+
+
+def _described(endpoint: tuple[str, int], hosts: Sequence[str]) -> str:
+    place = format_host_port(*endpoint)
+    return place if list(hosts) == [endpoint[0]] else f"{place} ({', '.join(hosts)})"
 
 
 def _since(moment: float | None) -> float | None:

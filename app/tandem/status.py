@@ -4,12 +4,13 @@ null stands for "no sample yet", never 0.
 """
 
 import time
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from pydantic import BaseModel
 
 from tandem import __version__
-from tandem_transport import ConnectionStats, PathStats
+from tandem_transport import ConnectionStats, PathStats, PathStatus
 from tandem_transport.driver import ClientDriver, Link, ServerDriver, Source, format_address
 
 
@@ -136,6 +137,21 @@ def refusal_text(code: int) -> str:
     return _REFUSALS.get(code, f"the server refuses this client (code {code})")
 
 
+MAX_DOWN_SHOWN = 4
+"""Paths of a session that are shown at the server however long they have been down."""
+
+HIDE_DOWN_AFTER = 180.0
+"""Seconds after which other paths that are down are no longer shown, as long as the client has one that works."""
+
+
+def full_reason(link: Link, state: str, reason: str) -> str:
+    """Why a link is as it is: first what the system says of its packets, for a console may cut the rest."""
+    if state not in ("down", "probing") or link.error or not link.system_error:
+        return reason
+    said = f"{link.system_error}, says the system"
+    return f"{said}; {reason}" if reason else said
+
+
 def client_status(driver: ClientDriver, started_at: float) -> ClientStatus:
     """The present status of a client."""
     now = time.monotonic()
@@ -159,11 +175,25 @@ def server_status(driver: ServerDriver, started_at: float, clients: int) -> Serv
     sessions: list[ServerSessionStatus] = []
     for session in driver.sessions:
         stats = session.connection.stats(now=now)
-        links = [_server_link(path) for path in stats.paths]
+        links = [_server_link(path) for path in shown_paths(stats.paths, driver.down_since(session), now=now)]
         fields = _session(stats, is_up=False, server=None) | {"client": session.client_name, "links": links}
         sessions.append(ServerSessionStatus.model_validate(fields))
     listen = [format_address(address) for address in driver.addresses]
     return ServerStatus(uptime_s=round(now - started_at, 1), listen=listen, clients=clients, sessions=sessions)
+
+
+def shown_paths(paths: Sequence[PathStats], down_since: Mapping[int, float], *, now: float) -> Sequence[PathStats]:
+    """All paths of a session but those that went down long ago, while many others are down, and one is not.
+
+    `down_since`: when each path that is down went down, in seconds of the clock of `now`.
+    """
+    down = [path for path in paths if path.status is PathStatus.DOWN]
+    if len(down) == len(paths):
+        return paths
+    down.sort(key=lambda path: down_since.get(path.path_id, now), reverse=True)
+    older = down[MAX_DOWN_SHOWN:]
+    hidden = {path.path_id for path in older if now - down_since.get(path.path_id, now) >= HIDE_DOWN_AFTER}
+    return [path for path in paths if path.path_id not in hidden]
 
 
 def _session(stats: ConnectionStats | None, *, is_up: bool, server: str | None) -> dict[str, object]:
@@ -189,13 +219,15 @@ def _client_link(path_id: int, link: Link, path: PathStats | None, waiting: str)
     local = format_address(link.sock.local) if link.sock is not None else None
     remote = format_address(link.remote) if link.remote is not None and not link.error else None
     if path is None:
-        state, reason = ("down", link.error) if link.error else ("probing", waiting)
+        state, reason = ("down", link.error) if link.error else ("probing", full_reason(link, "probing", waiting))
         return LinkStatus.model_validate(
             {"name": link.name, "path_id": path_id, "local": local, "remote": remote, "state": state, "reason": reason}
             | {"rtt_ms": {"latest": None, "smoothed": None, "min": None, "p95": None}, "won": None}
             | {"loss_up": None, "loss_down": None, "rate_up_bps": 0, "rate_down_bps": 0, "bytes_up": 0, "bytes_down": 0}
         )
-    return _link(path, link.name, local, remote, is_client=True)
+    found = _link(path, link.name, local, remote, is_client=True)
+    found.reason = full_reason(link, found.state, found.reason)
+    return found
 
 
 def _server_link(path: PathStats) -> LinkStatus:

@@ -69,10 +69,14 @@ def drill(link: str, what: tuple[str, ...], admin: str | None) -> None:
 
 @click.command()
 @click.option("--socks", metavar="HOST:PORT", help="SOCKS port of the client, where it is not 127.0.0.1:1080.")
+@click.option("--client", metavar="NAME", help="Only of the client whose invite has this name.")
 @click.option("--last", default=50, show_default=True, type=click.IntRange(min=1), help="How many.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line, for programs.")
-def events(socks: str | None, last: int, as_json: bool) -> None:
-    """What happened to this machine's client: links that came and went, and why. It need not run."""
+def events(socks: str | None, client: str | None, last: int, as_json: bool) -> None:
+    """What happened to this machine's client: links that came and went, and why. It need not run.
+
+    Clients with the same SOCKS port, of one user, share a log: then each line says whose it is.
+    """
     from collections import deque
 
     from tandem.addresses import parse_host_port
@@ -82,13 +86,21 @@ def events(socks: str | None, last: int, as_json: bool) -> None:
     _, port = parse_host_port(socks or "127.0.0.1:1080", what="--socks")
     path = events_file(port)
     try:
-        found = deque(read(path), maxlen=last)
+        kept = list(read(path))
     except OSError as error:
         raise TandemError(f"{path}: {error.strerror}", "the client may run as another user") from error
+    names = {event.client for event in kept if event.client}
+    found = deque((event for event in kept if client in (None, event.client)), maxlen=last)
     if not found:
-        raise TandemError(f"no events in {path}", "--socks HOST:PORT names the client by its SOCKS port")
+        raise TandemError(f"no events {f'of {client} ' if client else ''}in {path}", _events_hint(names))
     for event in found:
-        click.echo(event.model_dump_json(exclude_none=True) if as_json else str(event))
+        told = event.told(names_client=len(names) > 1)
+        click.echo(event.model_dump_json(exclude_none=True) if as_json else told)
+
+
+def _events_hint(names: set[str]) -> str:
+    known = f"; there are some of {', '.join(sorted(names))}" if names else ""
+    return f"--socks HOST:PORT names the client by its SOCKS port{known}"
 
 
 @click.command()

@@ -60,6 +60,15 @@ def test_one_look_has_no_rows_for_graphs_that_nobody_has_drawn_yet() -> None:
     assert all(drawn.count(f" {name} ") <= 1 for name in names)
 
 
+def test_what_the_system_says_of_a_link_fits_beside_its_graph() -> None:
+    window = Console(width=80, file=io.StringIO())
+    status = pictures.status("outage")
+    status.links[0].reason = "Network is unreachable, says the system; no answer"
+    window.print(render(status, pictures.history("outage")))
+    assert isinstance(window.file, io.StringIO)
+    assert " Network is unreachable, says the" in window.file.getvalue()
+
+
 def test_keys_go_through_links_and_orders() -> None:
     view, status = View(), pictures.status()
     seen: list[str | None] = []

@@ -1,11 +1,15 @@
 """The event log: kept, bounded, readable after a crash."""
 
+import json
 import stat
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from tandem import events
+from tandem.cli import cli
+from tandem.errors import TandemError
 from tandem.events import EventLog, read
 
 
@@ -38,6 +42,36 @@ def test_a_line_that_was_cut_is_left_out(tmp_path: Path) -> None:
         file.write('{"at": "2026\\n{}\\n[1]\\n\\x00\n')
     EventLog(path).add("started")
     assert [event.event for event in read(path)] == ["stopped", "started"]
+
+
+def write(path: Path, *clients: str | None) -> None:
+    for client in clients:
+        log = EventLog(path)
+        log.client = client
+        log.add("link", link="wifi", state=f"of {client}")
+
+
+def test_a_log_of_several_clients_says_whose_each_event_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "events.jsonl"
+
+    def events_file(port: int) -> Path:
+        return path
+
+    monkeypatch.setattr("tandem.state.events_file", events_file)
+    write(path, None, "laptop")  # an older version names nobody
+    told = CliRunner().invoke(cli, ["events"]).output
+    assert [line.partition("  ")[2] for line in told.splitlines()] == ["link wifi of None", "link wifi of laptop"]
+    write(path, "router", "laptop")
+    told = CliRunner().invoke(cli, ["events"]).output
+    assert [line.partition("  ")[2] for line in told.splitlines()][-2:] == [
+        "router: link wifi of router",
+        "laptop: link wifi of laptop",
+    ]
+    told = CliRunner().invoke(cli, ["events", "--client", "laptop", "--last", "5", "--json"]).output
+    assert [json.loads(line)["client"] for line in told.splitlines()] == ["laptop", "laptop"]
+    failed = CliRunner().invoke(cli, ["events", "--client", "nas"])
+    assert isinstance(failed.exception, TandemError)
+    assert "there are some of laptop, router" in failed.exception.hint
 
 
 def test_where_it_cannot_be_written_there_is_one_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

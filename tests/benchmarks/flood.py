@@ -77,7 +77,7 @@ class Ends:
             self.port = sock.getsockname()[1]
         await self.server.listen([("127.0.0.1", self.port)])
         self.server.send = self._send_down
-        self._link.endpoints = [("127.0.0.1", self.port)]
+        self._link.endpoints.append(("127.0.0.1", self.port))
         self._link.send = self._send_up
         self.client.start()
         return (await self.client.wait_connected()).open_stream()

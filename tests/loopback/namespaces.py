@@ -34,6 +34,13 @@ class Hosts:
         """Runs `ip` on a host."""
         _ip("-n", name, *arguments)
 
+    def run(self, name: str, *command: str) -> str:
+        """Runs a command on a host, and returns what it prints. Raises OSError where it fails."""
+        done = subprocess.run([*self.command(name), *command], capture_output=True, text=True, check=False, timeout=20)
+        if done.returncode:
+            raise OSError(f"{' '.join(command)}: {done.stderr.strip()}")
+        return done.stdout
+
     def plug(self, interface: str, client: str, server: str) -> None:
         """A cable: an interface of that name on both hosts, with these addresses (with prefix lengths)."""
         _ip("link", "add", interface, "netns", self.client, "type", "veth", "peer", interface, "netns", self.server)

@@ -7,6 +7,8 @@ import pytest
 
 from tandem_transport.driver import Link, LocalAddress, sockets
 from tandem_transport.driver import sleep as sleep_module
+from tandem_transport.driver.names import Names
+from tandem_transport.driver.search import Step
 from tandem_transport.driver.sleep import SleepWatch
 from tandem_transport.driver.sockets import UdpAddress, UdpSocket, equal_runs
 from tandem_transport.driver.turns import batches
@@ -38,13 +40,13 @@ def local(link: Link) -> str:
 async def test_a_link_keeps_its_socket_while_its_address_is_there() -> None:
     machine = Machine(A)
     link = Link("a", machine, [("127.0.0.1", 9)])
-    assert await link.follow(ignore, rotate=False)
+    assert await link.follow(ignore)
     first = link.sock
     machine.addresses = [B, A]  # another one comes, and before it
-    assert not await link.follow(ignore, rotate=False)
+    assert not await link.follow(ignore)
     assert link.sock is first
     machine.addresses = [B]
-    assert await link.follow(ignore, rotate=False)
+    assert await link.follow(ignore)
     assert local(link) == "127.0.0.3"
     link.close()
 
@@ -52,10 +54,10 @@ async def test_a_link_keeps_its_socket_while_its_address_is_there() -> None:
 async def test_an_interface_with_another_number_is_another_interface() -> None:
     machine = Machine(LocalAddress("127.0.0.2", None, 7))
     link = Link("a", machine, [("127.0.0.1", 9)])
-    await link.follow(ignore, rotate=False)
+    await link.follow(ignore)
     first = link.sock
     machine.addresses = [LocalAddress("127.0.0.2", None, 8)]
-    assert await link.follow(ignore, rotate=False)
+    assert await link.follow(ignore)
     assert link.sock is not first
     link.close()
 
@@ -63,49 +65,57 @@ async def test_an_interface_with_another_number_is_another_interface() -> None:
 async def test_a_link_without_an_address_has_no_socket_and_says_why() -> None:
     machine = Machine(A)
     link = Link("a", machine, [("127.0.0.1", 9)])
-    await link.follow(ignore, rotate=False)
+    await link.follow(ignore)
     machine.addresses = []
     with pytest.raises(OSError, match="the interface is gone"):
-        await link.follow(ignore, rotate=False)
+        await link.follow(ignore)
     link.transmit([b"lost"])
     machine.addresses = [A]
-    await link.follow(ignore, rotate=False)
+    await link.follow(ignore)
     assert local(link) == "127.0.0.2"
     link.close()
 
 
 async def test_endpoints_are_tried_in_turn_and_decide_the_family() -> None:
     link = Link("a", Machine(A, V6), [("127.0.0.1", 9), ("::1", 9)])
-    await link.follow(ignore, rotate=False)
+    await link.follow(ignore)
     assert (local(link), link.remote) == ("127.0.0.2", ("127.0.0.1", 9))
     try:
-        await link.follow(ignore, rotate=True)
+        await link.follow(ignore, Step.ROTATE)
     except OSError:
         pytest.skip("no IPv6 on this machine")
     assert local(link) == "::1"
     assert link.remote is not None
     assert link.remote[:2] == ("::1", 9)
-    await link.follow(ignore, rotate=True)
+    await link.follow(ignore, Step.ROTATE)
     assert local(link) == "127.0.0.2"
     link.close()
 
 
 async def test_an_endpoint_of_another_family_is_passed_over() -> None:
     link = Link("a", Machine(A), [("::1", 9), ("127.0.0.1", 9)])
-    with pytest.raises(OSError, match="family"):
-        await link.follow(ignore, rotate=False)
-    await link.follow(ignore, rotate=False)
+    await link.follow(ignore)
     assert link.remote == ("127.0.0.1", 9)
+    link.close()
+    link = Link("a", Machine(A), [("::1", 9)])
+    with pytest.raises(OSError, match="family"):
+        await link.follow(ignore)
     link.close()
 
 
 async def test_a_name_that_cannot_be_resolved_again_keeps_its_address() -> None:
-    link = Link("a", Machine(A), [("127.0.0.1", 9)])
-    assert not link.has_choice
-    await link.follow(ignore, rotate=False)
-    link.endpoints = [("no-such-host.invalid", 9)]
-    assert link.has_choice
-    await link.follow(ignore, rotate=True)
+    asked: list[str] = []
+
+    async def look_up(host: str) -> list[UdpAddress]:
+        asked.append(host)
+        if len(asked) > 1:
+            raise OSError(-2, "Name or service not known")
+        return [("127.0.0.1", 0)]
+
+    link = Link("a", Machine(A), [("server.example", 9)], names=Names(look_up))
+    await link.follow(ignore)
+    await link.follow(ignore, Step.ROTATE)
+    assert len(asked) == 2
     assert link.remote == ("127.0.0.1", 9)
     link.close()
 

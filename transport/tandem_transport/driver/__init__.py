@@ -6,6 +6,7 @@ application reads and writes.
 
 from tandem_transport.driver.client import ClientDriver
 from tandem_transport.driver.link import Link, LocalAddress, Resolve
+from tandem_transport.driver.names import Names
 from tandem_transport.driver.server import ServerDriver, Source
 from tandem_transport.driver.session import DrivenSession
 from tandem_transport.driver.sockets import UdpAddress, family_of, format_address
@@ -16,6 +17,7 @@ __all__ = [
     "DrivenSession",
     "Link",
     "LocalAddress",
+    "Names",
     "Resolve",
     "ServerDriver",
     "Source",

@@ -14,7 +14,8 @@ from tandem_transport.client_endpoint import (
     HandshakeRefused,
     HandshakeUnanswered,
 )
-from tandem_transport.driver.link import Link, Receive
+from tandem_transport.driver.link import Change, Link, Receive
+from tandem_transport.driver.search import Step
 from tandem_transport.driver.session import DrivenSession
 from tandem_transport.driver.sleep import SleepWatch
 from tandem_transport.driver.sockets import UdpAddress
@@ -22,13 +23,14 @@ from tandem_transport.driver.turns import TurnTaker, batches
 from tandem_transport.events import ConnectionTerminated
 from tandem_transport.frames import Mode, PathWish
 from tandem_transport.parameters import TransportParameters
+from tandem_transport.status import PathStatus
 
 log = logging.getLogger("tandem.client")
 
-_ROTATE_AFTER = 3.0
-"""Seconds without an answer after which a link tries the server's next endpoint."""
-
 _MAINTAIN_INTERVAL = 1.0
+
+_WELL_WITHIN = 2.0
+"""Seconds within which a link has answered on which all is well."""
 
 _CLOSE_LIMIT = 2.0
 """Seconds that closing may take: the goodbye is sent, nobody waits for an answer."""
@@ -123,44 +125,90 @@ class ClientDriver(TurnTaker):
         self._tasks.append(asyncio.create_task(self._maintain(path_id, link)))
         self.wake()
 
+    def replace_link(self, path_id: int, new: Link) -> None:
+        """A link that is gone for good becomes another one, and keeps its path id, which is never used again."""
+        self.links[path_id].take_over(new)
+        self._look_at_links()
+
     async def _maintain(self, path_id: int, link: Link) -> None:
         """Watches over a link about once a second, and sooner when there is a reason."""
 
-        def receive(data: bytes, _: UdpAddress) -> None:
+        def receive(data: bytes, source: UdpAddress) -> None:
             if link.arrive is None:
-                take(data)
+                self._take(path_id, link, data, source)
             else:
-                link.arrive(data, take)
-
-        def take(data: bytes) -> None:
-            self.wake()
-            now = self.now()
-            link.on_received(len(data), now=now)
-            if link.is_spent():
-                self._look_at_links()
-            self.endpoint.receive_datagram(path_id, data, now=now)
+                link.arrive(data, lambda late: self._take(path_id, link, late, source))
 
         while True:
             awake = self._awake
-            await self._follow(path_id, link, receive)
+            await self._look_after(path_id, link, receive)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_MAINTAIN_INTERVAL):
                     await awake.wait()
 
-    async def _follow(self, path_id: int, link: Link, receive: Receive) -> None:
-        is_silent = link.remote is not None and self._is_silent(path_id, link)
-        before = link.sock
+    def _take(self, path_id: int, link: Link, data: bytes, source: UdpAddress) -> None:
+        """A datagram has arrived on a link."""
+        self.wake()
+        now = self.now()
+        link.on_received(len(data))
+        if link.is_spent():
+            self._look_at_links()
+        is_answer = link.awaits_answer and link.is_asking(source)
+        if is_answer and link.is_elsewhere and self.endpoint.connection is not None:
+            self.endpoint.on_rebound(path_id, is_same_network=False, now=now)
+        self.endpoint.receive_datagram(path_id, data, now=now)
+        # What the server sends of its own accord does not show that our packets arrive.
+        if is_answer and link.search.is_answered(unacknowledged=self._unacknowledged(path_id, now=now)):
+            link.on_answer(now=now)
+
+    def _unacknowledged(self, path_id: int, *, now: float) -> float:
+        """Seconds for which nothing that was sent on a path was acknowledged, on whatever path."""
+        connection = self.endpoint.connection
+        return 0.0 if connection is None else connection.silence(path_id, now=now)
+
+    async def _look_after(self, path_id: int, link: Link, receive: Receive) -> None:
+        if link.homing.is_over(now=self.now()):
+            link.leave_home(now=self.now())
+            self._on_moved(path_id, link, Change.ROUTE)
+        step = self._next_step(path_id, link, now=self.now())
         try:
-            is_new = await link.follow(receive, rotate=is_silent)
+            change = await link.follow(receive, step)
         except OSError as error:
-            self._set_error(path_id, link, error.strerror or str(error))
+            self._set_error(path_id, link, error)
             return
-        self._set_error(path_id, link, "")
-        if is_new or is_silent:
-            link.tried_since = self.now()
-        if is_new:
-            self.wake()
-            self.endpoint.on_rebound(path_id, is_same_network=link.sock is before, now=self.now())
+        self._set_error(path_id, link, None)
+        if change is not Change.NONE:
+            self._on_moved(path_id, link, change)
+        elif self._may_try_home(path_id, link) and await link.try_home(now=self.now()):
+            self._on_moved(path_id, link, Change.ROUTE)
+
+    def _next_step(self, path_id: int, link: Link, *, now: float) -> Step:
+        if link.homing.is_under_way or link.error:
+            return Step.STAY
+        return link.search.next_step(unacknowledged=self._unacknowledged(path_id, now=now), now=now)
+
+    def _on_moved(self, path_id: int, link: Link, change: Change) -> None:
+        """The link has another socket, or asks another address of the server: there it is heard at once."""
+        self.wake()
+        now = self.now()
+        link.search.on_moved(now=now)
+        if change is Change.NETWORK:
+            link.search.restart()
+        elif self.endpoint.connection is None and link.first_message:
+            # The endpoint's next message may be half a minute away, when the link has moved on.
+            self._send(link, [link.first_message], path_id, now=now)
+        self.endpoint.on_rebound(path_id, is_same_network=change is Change.ROUTE, now=now)
+
+    def _may_try_home(self, path_id: int, link: Link) -> bool:
+        """A trial is due, and what is lost in it is carried by another link, or there is nothing to be lost."""
+        connection, now = self.endpoint.connection, self.now()
+        if connection is None or not link.homing.is_due(now=now) or link.search.silence(now=now) > _WELL_WITHIN:
+            return False
+        if any(other.homing.is_under_way for other in self.links):
+            return False
+        stats = connection.stats(now=now)
+        working = {path.path_id for path in stats.paths if path.status in (PathStatus.USABLE, PathStatus.DEGRADED)}
+        return path_id in working and (stats.streams_open == 0 or len(working) > 1)
 
     async def _watch_sleep(self) -> None:
         watch = SleepWatch()
@@ -171,33 +219,25 @@ class ClientDriver(TurnTaker):
                 log.info("this machine slept, or stood still, for %.0f s", missed)
                 self.wake()
                 self.endpoint.on_wake(now=self.now())
+                for link in self.links:
+                    link.search.restart()
                 self._look_at_links()
 
     def _look_at_links(self) -> None:
         self._awake.set()
         self._awake = asyncio.Event()
 
-    def _is_silent(self, path_id: int, link: Link) -> bool:
-        """The server does not answer at this endpoint, and there may be another."""
-        if not link.has_choice:
-            return False
-        connection, now = self.endpoint.connection, time.monotonic()
-        if connection is not None:
-            return min(connection.silence(path_id, now=now), now - link.tried_since) > _ROTATE_AFTER
-        return now - max(link.tried_since, link.answered_at) > _ROTATE_AFTER
-
-    def _set_error(self, path_id: int, link: Link, error: str) -> None:
-        if error == link.error:
+    def _set_error(self, path_id: int, link: Link, error: OSError | None) -> None:
+        if not link.set_error(error, now=self.now()):
             return
-        link.error = error
-        if error:
-            log.warning("link %s: %s", link.name, error)
+        if link.error:
+            log.warning("link %s: %s", link.name, link.error)
         connection = self.endpoint.connection
         self.wake()
-        if connection is None and not error:
+        if connection is None and not link.error:
             self.endpoint.retry(now=self.now())
         if connection is not None:
-            connection.set_link_error(path_id, error, now=self.now())
+            connection.set_link_error(path_id, link.error, now=self.now())
 
     # --- turns ---
 
@@ -215,10 +255,21 @@ class ClientDriver(TurnTaker):
         for first, batch in batches(self.endpoint.datagrams_to_send(now=now)):
             any_sent = True
             link = self.links[first.path_id]
-            link.transmit(batch)
+            if self.endpoint.connection is None:
+                link.first_message = batch[-1]
+            self._send(link, batch, first.path_id, now=now)
             if link.is_spent():
                 self._look_at_links()
         return any_sent
+
+    def _send(self, link: Link, batch: list[bytes], path_id: int, *, now: float) -> None:
+        if link.transmit(batch) and not link.search.is_waiting and self._is_answer_due(path_id, now=now):
+            link.search.on_asked(now=now)
+
+    def _is_answer_due(self, path_id: int, *, now: float) -> bool:
+        """Something that was sent on this path waits for an answer; acknowledgements alone do not."""
+        connection = self.endpoint.connection
+        return connection is None or connection.silence(path_id, now=now + 1.0) > 0.0
 
     def _handle_events(self) -> bool:
         any_event = False

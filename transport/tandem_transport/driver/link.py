@@ -2,27 +2,29 @@
 
 import asyncio
 import errno
-import ipaddress
 import logging
 import socket
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import cast
+from enum import IntEnum
 
+from tandem_transport.driver.names import Names
+from tandem_transport.driver.search import Homing, Search, Step
+from tandem_transport.driver.send_errors import SendErrors
 from tandem_transport.driver.sockets import UdpAddress, UdpSocket, bind, family_of, format_address
+from tandem_transport.driver.targets import Endpoint, Targets, family
 
 log = logging.getLogger("tandem.client")
 
 _FULL = 1400
 """Bytes of a usual full datagram."""
 
-_LOOKUP_LIMIT = 10.0
-"""Seconds for one name lookup; a link whose name server is silent tries the next endpoint."""
-
-
 _HEADERS = 28
 """Bytes of the headers of IPv4 and UDP."""
+
+_GONE = (errno.ENODEV, errno.EADDRNOTAVAIL)
+"""Errors that mean that the interface is not there, or has lost its address."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,51 +53,100 @@ Resolve = Callable[[], list[LocalAddress]]
 Receive = Callable[[bytes, UdpAddress], None]
 
 
+class Change(IntEnum):
+    """What `Link.follow` has changed."""
+
+    NONE = 0
+    ROUTE = 1
+    """The socket or the server's address. Whether another network lies behind it is known when it answers."""
+    NETWORK = 2
+    """The machine's address on this link: what was measured before says nothing any more."""
+
+
 @dataclass(slots=True, eq=False)
 class Link:
     """What a person plugged in and configured. Its index among the links is its path id."""
 
     name: str
     local: Resolve
-    endpoints: list[tuple[str, int]]
-    """The server's addresses to be tried from this link, in turn; names or literals."""
+    endpoints: list[Endpoint]
+    """The server's endpoints to be tried from this link, in turn; the first one is its home."""
     send: Callable[[bytes, UdpAddress], bool] | None = field(default=None, repr=False)
     """Where datagrams go instead of the socket; `tandem demo` puts a bad link there."""
     arrive: Callable[[bytes, Callable[[bytes], None]], None] | None = field(default=None, repr=False)
     """What arrives goes through this, which hands it on in its own time."""
     port: int = 0
-    """The local port, 0 for any."""
+    """The local port, 0 for any; only a link with any port can take another one."""
+    names: Names = field(default_factory=Names, repr=False)
+    """Where the server's names are looked up; the links of a process share it."""
     sock: UdpSocket | None = field(default=None, repr=False)
     remote: UdpAddress | None = None
     error: str = ""
     """Why it cannot be used now."""
-    tried_since: float = 0.0
-    """When the present endpoint was first tried."""
+    gone_since: float | None = None
+    """When its interface or address went away; None while it is there."""
     bytes_total: int = 0
     """Carried since the process began, both ways, headers of IP and UDP included."""
     allowance: int = sys.maxsize
     """What `bytes_total` may become before `local` is asked again, sooner than it would be."""
-    answered_at: float = 0.0
-    """When anything last arrived."""
+    first_message: bytes = field(default=b"", repr=False)
+    """What was last sent to get a session."""
+    targets: Targets = field(init=False, repr=False)
+    search: Search = field(default_factory=Search, repr=False)
+    homing: Homing = field(default_factory=Homing, repr=False)
+    _errors: SendErrors = field(default_factory=SendErrors, repr=False)
     _bound: LocalAddress | None = None
-    _endpoint_index: int = 0
+    _measured_on: LocalAddress | None = None
+    """The local address from which the server was last reached."""
+    _resort: UdpAddress | None = None
+    """The address that works, while the link's own endpoint is being tried."""
     _receiver: "asyncio.Task[None] | None" = field(default=None, repr=False)
 
-    def transmit(self, batch: Sequence[bytes]) -> None:
-        """Sends datagrams to the server, or drops them where that is not possible now."""
+    def __post_init__(self) -> None:
+        self.targets = Targets(self.endpoints)
+
+    # --- traffic ---
+
+    def transmit(self, batch: Sequence[bytes]) -> bool:
+        """Sends datagrams to the server, or drops them where that is not possible now; tells which."""
         if self.sock is None or self.remote is None or self.error:
-            return
+            return False
         self.bytes_total += sum(map(len, batch)) + _HEADERS * len(batch)
         if self.send is None:
             self.sock.send_batch(batch, self.remote)
-            return
-        for data in batch:
-            self.send(data, self.remote)
+        else:
+            for data in batch:
+                self.send(data, self.remote)
+        return True
 
-    def on_received(self, size: int, *, now: float) -> None:
+    def on_received(self, size: int) -> None:
         """So many bytes have come, in one datagram, or in several that the kernel has merged."""
-        self.answered_at = now
         self.bytes_total += size + _HEADERS * (1 + size // _FULL)
+
+    @property
+    def awaits_answer(self) -> bool:
+        """An answer would be news; most datagrams are none."""
+        return self.search.is_waiting or self.homing.is_under_way or self._measured_on is not self._bound
+
+    def is_asking(self, source: UdpAddress) -> bool:
+        """Whether this is the address of the server that the link asks at the moment."""
+        return self.remote is not None and _is_same_place(source, self.remote)
+
+    @property
+    def is_elsewhere(self) -> bool:
+        """An answer now comes over another network than the one that was measured."""
+        return self._measured_on not in (None, self._bound)
+
+    def on_answer(self, *, now: float) -> None:
+        """The address that is asked has answered."""
+        self._measured_on = self._bound
+        if self.remote is not None and (self.search.steps or self.homing.is_under_way):
+            log.info("link %s: the server answers at %s", self.name, format_address(self.remote))
+        if self.homing.is_under_way:
+            self.targets.go_home()
+        self.homing.on_answer(is_home=self.targets.is_home, now=now)
+        self.search.on_answer()
+        self.targets.asked.clear()
 
     def is_spent(self) -> bool:
         """Whether the allowance is used up; tells so once."""
@@ -104,17 +155,33 @@ class Link:
         self.allowance = sys.maxsize
         return True
 
-    @property
-    def has_choice(self) -> bool:
-        """Another lookup may bring another address of the server."""
-        return len(self.endpoints) > 1 or not _is_literal(self.endpoints[0][0])
+    # --- what is wrong ---
 
-    async def follow(self, receive: Receive, *, rotate: bool) -> bool:
-        """Makes socket and endpoint fit the machine as it is now; tells whether one of them is new.
+    @property
+    def system_error(self) -> str:
+        """What the system has said of every datagram for more than a second; empty where it takes some."""
+        return self._errors.lasting
+
+    def set_error(self, error: OSError | None, *, now: float) -> bool:
+        """Why the link cannot be used, None where it can; tells whether that is news."""
+        text = "" if error is None else error.strerror or str(error)
+        if error is None or error.errno not in _GONE:
+            self.gone_since = None
+        elif self.gone_since is None:
+            self.gone_since = now
+        is_news, self.error = text != self.error, text
+        if is_news:
+            self.search.restart()
+        return is_news
+
+    # --- where it leads ---
+
+    async def follow(self, receive: Receive, step: Step = Step.STAY) -> Change:
+        """Makes socket and endpoint fit the machine as it is now; tells what is new.
 
         Args:
             receive: Is given every datagram that arrives on a new socket.
-            rotate: The present endpoint does not answer; the next one is tried.
+            step: What is done about the silence of the present endpoint.
 
         Raises:
             OSError: The link cannot be used now; the socket is closed if its address is gone.
@@ -122,83 +189,115 @@ class Link:
         found = self.local()
         if self._bound is not None and self._bound not in found:
             self.close()
-        remote = self.remote
-        if remote is not None and _family(remote) not in {address.family for address in found}:
-            remote = None
-        if rotate:
-            self._endpoint_index += 1
-        if remote is None or rotate:
-            remote = await self._next_remote(found, remote)
-        local = self._choose(found, _family(remote))
-        is_new = remote != self.remote or local != self._bound
-        if local != self._bound:
+        bound, remote_before = self._bound, self.remote
+        remote = await self._next_remote(found, step)
+        local = self._choose(found, family(remote))
+        escapes = step.escapes and not self.port and await self._escape(local, receive)
+        if not escapes and local != bound:
             await self._open(local, receive)
-        if remote != self.remote:
-            level = logging.DEBUG if rotate else logging.INFO
-            log.log(level, "link %s: server at %s", self.name, format_address(remote))
-            self.remote = remote
-        return is_new
+        self._use(remote, step)
+        if bound is None:
+            self._measured_on = local
+            return Change.NETWORK
+        return Change.ROUTE if escapes or (local, remote) != (bound, remote_before) else Change.NONE
+
+    async def try_home(self, *, now: float) -> bool:
+        """Asks the link's own endpoint, beside which nothing is sent meanwhile; tells whether it can be asked."""
+        if self._bound is None:
+            return False
+        try:
+            home = await self.targets.home([self._bound.family], self.names)
+        except OSError:
+            self.homing.on_failed(now=now)
+            return False
+        log.debug("link %s: trying its own endpoint %s again", self.name, format_address(home))
+        self.homing.begin(now=now)
+        self._resort, self.remote = self.remote, home
+        return True
+
+    def leave_home(self, *, now: float) -> None:
+        """The own endpoint has not answered: the one that works is used again."""
+        self.homing.on_failed(now=now)
+        self.remote = self._resort or self.remote
 
     def close(self) -> None:
         """Closes the socket; `follow` opens another."""
-        if self._receiver is not None:
-            self._receiver.cancel()
-        if self.sock is not None:
-            self.sock.close()
-        self.sock = self._receiver = self._bound = None
+        self._close_socket()
+        self._bound = None
+        if self.homing.is_under_way:
+            self.homing.stop()
+            self.remote = self._resort
+
+    def take_over(self, other: "Link") -> None:
+        """From now on the link is what `other` was made for: this path's next place, on another interface."""
+        self.name, self.local, self.port = other.name, other.local, other.port
+        self.endpoints, self.targets = other.endpoints, other.targets
+        self.search, self.homing, self._errors = other.search, other.homing, other._errors
+        self.remote = self.gone_since = self._measured_on = None
+        self.close()
 
     # --- inside ---
 
-    async def _next_remote(self, found: list[LocalAddress], present: UdpAddress | None) -> UdpAddress:
-        """Another lookup. If it fails, the present address is still better than none."""
+    async def _next_remote(self, found: list[LocalAddress], step: Step) -> UdpAddress:
+        """The present address, or the next one; if there is none, the present one is still better than none."""
+        families = [address.family for address in found]
+        present = self.remote if self.remote is not None and family(self.remote) in families else None
+        if present is not None and not step.rotates:
+            return present
         try:
-            return await self._find_remote(found)
+            return await self.targets.next(families, self.names)
         except OSError as error:
             if present is None:
                 raise
             log.debug("link %s: %s", self.name, error.strerror)
             return present
 
-    async def _find_remote(self, found: list[LocalAddress]) -> UdpAddress:
-        """The address of the endpoint whose turn it is; where it has none that fits, the next one has its turn."""
-        host, port = self.endpoints[self._endpoint_index % len(self.endpoints)]
-        loop = asyncio.get_running_loop()
-        try:
-            async with asyncio.timeout(_LOOKUP_LIMIT):
-                answers = await loop.getaddrinfo(host, port, type=socket.SOCK_DGRAM)
-        except (OSError, UnicodeError, TimeoutError) as error:
-            self._endpoint_index += 1
-            text = getattr(error, "strerror", None) or "no answer from the name server"
-            raise OSError(errno.EHOSTUNREACH, f"cannot resolve {host}: {text}") from error
-        for local in found:
-            for family, *_, address in answers:
-                if family == local.family:
-                    return cast("UdpAddress", address)
-        self._endpoint_index += 1
-        raise OSError(errno.EAFNOSUPPORT, f"{host} has no address of this link's family ({found[0].host})")
-
-    def _choose(self, found: list[LocalAddress], family: int) -> LocalAddress:
+    def _choose(self, found: list[LocalAddress], wanted: int) -> LocalAddress:
         """What is bound already stays, even where another address has come before it."""
-        if self._bound is not None and self._bound.family == family:
+        if self._bound is not None and self._bound.family == wanted:
             return self._bound
-        return next(address for address in found if address.family == family)
+        return next(address for address in found if address.family == wanted)
+
+    async def _escape(self, local: LocalAddress, receive: Receive) -> bool:
+        """Another socket in place of one that may still be good; tells whether there is one."""
+        try:
+            await self._open(local, receive)
+        except OSError as error:
+            log.debug("link %s: no other port: %s", self.name, error.strerror)
+            return False
+        return True
 
     async def _open(self, local: LocalAddress, receive: Receive) -> None:
-        self.close()
-        self.sock = await UdpSocket.open(local.host, self.port, local.device)
-        self._bound = local
-        self._receiver = asyncio.create_task(self.sock.receive(receive))
-        log.info("link %s: bound to %s", self.name, format_address(self.sock.local))
+        """Another socket, which has another port than the present one, for the two overlap. Raises OSError."""
+        if self.port:
+            self.close()
+        sock = await UdpSocket.open(local.host, self.port, local.device, errors=self._errors)
+        is_known = local == self._measured_on
+        self._close_socket()
+        self.sock, self._bound = sock, local
+        self._receiver = asyncio.create_task(sock.receive(receive))
+        level = logging.DEBUG if is_known else logging.INFO
+        log.log(level, "link %s: bound to %s", self.name, format_address(sock.local))
+
+    def _use(self, remote: UdpAddress, step: Step) -> None:
+        """The link asks this address from now on."""
+        if step is Step.ESCAPE:
+            log.info("link %s: no answer from %s; trying another local port", self.name, format_address(remote))
+        elif step.rotates or remote != self.remote:
+            level = logging.DEBUG if step.rotates else logging.INFO
+            log.log(level, "link %s: server at %s", self.name, format_address(remote))
+        self.remote = remote
+        if not self.homing.is_under_way:
+            self.targets.note_asked(remote)
+
+    def _close_socket(self) -> None:
+        if self._receiver is not None:
+            self._receiver.cancel()
+        if self.sock is not None:
+            self.sock.close()
+        self.sock = self._receiver = None
 
 
-def _is_literal(host: str) -> bool:
-    """An IP address, not a name."""
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return True
-
-
-def _family(address: UdpAddress) -> int:
-    return socket.AF_INET6 if len(address) == 4 else socket.AF_INET
+def _is_same_place(one: UdpAddress, other: UdpAddress) -> bool:
+    """Event loops differ in what they say of an IPv6 address beside host and port."""
+    return one == other or (one[1] == other[1] and one[0].partition("%")[0] == other[0].partition("%")[0])

@@ -8,7 +8,7 @@ import asyncio
 import logging
 import os
 import socket
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping
 from typing import NamedTuple
 
 from tandem_transport.driver.session import DrivenSession
@@ -69,6 +69,11 @@ class ServerDriver(TurnTaker):
     def sessions(self) -> list[Session]:
         """Confirmed sessions."""
         return list(self._sessions)
+
+    def down_since(self, session: Session) -> Mapping[int, float]:
+        """When each path of a session that is down went down, by `time.monotonic`."""
+        driven = self._sessions.get(session)
+        return driven.down_since if driven is not None else {}
 
     @property
     def addresses(self) -> list[tuple[str, int]]:

@@ -1,6 +1,7 @@
 """A connection under a driver: turns its events into streams."""
 
 import asyncio
+import time
 from collections.abc import Callable
 
 from tandem_transport.connection import Connection
@@ -10,12 +11,14 @@ from tandem_transport.events import (
     ConnectionTerminated,
     DatagramReceived,
     Event,
+    PathStatusChanged,
     StopSendingReceived,
     StreamDataReceived,
     StreamOpened,
     StreamReset,
     StreamWritable,
 )
+from tandem_transport.status import PathStatus
 
 
 class DrivenSession:
@@ -29,6 +32,8 @@ class DrivenSession:
         self._wake = wake
         self._accept = accept
         self._streams: dict[int, Stream] = {}
+        self.down_since: dict[int, float] = {}
+        """When each path that is down went down, by `time.monotonic`."""
         self.closed: asyncio.Future[SessionClosed] = asyncio.get_running_loop().create_future()
         """Done once the session is over."""
 
@@ -57,10 +62,18 @@ class DrivenSession:
                 if stream_id in self._streams:
                     self._streams[stream_id].on_peer_reset(code)
                     self.connection.reset_stream(stream_id, code)
+            case PathStatusChanged(path_id, status):
+                self._note_status(path_id, status)
             case ConnectionTerminated(code, reason, is_remote):
                 self._on_terminated(SessionClosed(code, reason, is_remote=is_remote))
             case _:
                 pass
+
+    def _note_status(self, path_id: int, status: PathStatus) -> None:
+        if status is PathStatus.DOWN:
+            self.down_since.setdefault(path_id, time.monotonic())
+        else:
+            self.down_since.pop(path_id, None)
 
     def _on_opened(self, stream_id: int) -> None:
         if self._accept is None:

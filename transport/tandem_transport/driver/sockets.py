@@ -18,6 +18,8 @@ from typing import cast
 
 import asyncio_dgram
 
+from tandem_transport.driver.send_errors import SendErrors
+
 log = logging.getLogger("tandem.udp")
 
 BUFFER_SIZE = 4 << 20
@@ -98,27 +100,36 @@ def format_address(address: UdpAddress) -> str:
 class UdpSocket:
     """A bound socket with a task that hands on what it receives."""
 
-    def __init__(self, udp: socket.socket, stream: asyncio_dgram.aio.DatagramStream) -> None:
+    def __init__(
+        self, udp: socket.socket, stream: asyncio_dgram.aio.DatagramStream, errors: SendErrors | None = None
+    ) -> None:
+        """`errors` outlive the socket where its owner opens one after the other."""
         self._udp = udp
         self._stream = stream
+        self._errors = errors or SendErrors()
         self.local: UdpAddress = udp.getsockname()
         self.dropped = 0
         """Datagrams that the kernel had no room for."""
         self.shed = 0
         """Datagrams received and dropped, for we were too slow."""
-        self.error = ""
-        """What the last send failed with; empty once one succeeds."""
         self._is_closed = False
         self._segments = _enable_offload(udp)
         """Whether the kernel cuts datagrams out of larger pieces (UDP_SEGMENT)."""
 
+    @property
+    def error(self) -> str:
+        """What the last send failed with; empty once a send succeeds."""
+        return self._errors.text
+
     @classmethod
-    async def open(cls, host: str, port: int, device: str | None = None) -> "UdpSocket":
+    async def open(
+        cls, host: str, port: int, device: str | None = None, *, errors: SendErrors | None = None
+    ) -> "UdpSocket":
         """Raises OSError."""
         udp = bound_socket(host, port, device)
         receive_buffer, send_buffer = granted_buffers(udp)
         log.debug("%s: buffers %d/%d bytes", format_address(udp.getsockname()), receive_buffer, send_buffer)
-        return cls(udp, await asyncio_dgram.from_socket(udp))
+        return cls(udp, await asyncio_dgram.from_socket(udp), errors)
 
     def send(self, data: bytes, address: UdpAddress) -> bool:
         """Sends one datagram, or drops it; tells which."""
@@ -146,10 +157,10 @@ class UdpSocket:
         except OSError as error:
             self.dropped += len(run)
             if error.errno != errno.EMSGSIZE:  # a probe for larger packets; its loss is the answer
-                self._note(error)
+                self._errors.on_failure(error, format_address(self.local))
             return len(run)
-        if self.error:
-            self.error = ""
+        if self._errors.text:
+            self._errors.on_success()
         return 0
 
     async def receive(self, handle: Callable[[bytes, UdpAddress], None]) -> None:
@@ -162,7 +173,7 @@ class UdpSocket:
             except asyncio_dgram.TransportClosed:
                 return
             except OSError as error:  # an ICMP error of some earlier datagram: news, not the end
-                self._note(error)
+                self._errors.report(error, format_address(self.local))
                 continue
             self._hand_on(data, address, handle)
             for _ in range(min(queue.qsize(), _BATCH)):
@@ -188,12 +199,6 @@ class UdpSocket:
         """Closes the socket; `receive` returns."""
         self._is_closed = True
         self._stream.close()
-
-    def _note(self, error: OSError) -> None:
-        text = error.strerror or str(error)
-        if text != self.error:
-            log.info("%s: %s", format_address(self.local), text)
-        self.error = text
 
 
 def _forbid_fragments(udp: socket.socket) -> None:
