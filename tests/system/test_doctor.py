@@ -6,7 +6,7 @@ import socket
 
 from loopback import Gate, Pair, run_tandem
 from tandem import portal
-from tandem.doctor import Mapping, nat
+from tandem.doctor_nat import Mapping, nat
 from tandem_transport.driver import LocalAddress
 
 
@@ -75,11 +75,12 @@ async def test_a_portal_is_asked_over_the_link() -> None:
     server = await asyncio.start_server(answer, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     assert (
-        await portal.guess(LocalAddress("127.0.0.2", None), "127.0.0.1", "localhost", port) == "http://portal.example/"
+        await portal.guess(LocalAddress("127.0.0.2", None), "127.0.0.1", ["localhost"], port)
+        == "http://portal.example/"
     )
     assert asked == [b"GET / HTTP/1.0\r\nHost: 127.0.0.1\r\n\r\n"]
     server.close()
-    assert await portal.guess(LocalAddress("127.0.0.2", None), "127.0.0.1", "localhost", port) == ""
+    assert await portal.guess(LocalAddress("127.0.0.2", None), "127.0.0.1", ["localhost"], port) == ""
 
 
 def test_what_a_nat_does() -> None:
@@ -104,8 +105,11 @@ def test_a_server_that_does_not_answer_and_a_port_that_is_taken(pair: Pair) -> N
         code, found = examine(pair, "a=127.0.0.2", invite=invite)
     assert code == 1
     assert found[("this machine", "SOCKS port")]["verdict"] == "warning"
-    assert found[("a", "server")]["verdict"] == "problem"
-    assert "captive portal" in found[("a", "server")]["advice"]
+    for place in pair.endpoints:
+        assert found[("a", place)]["verdict"] == "problem"
+        assert found[("a", place)]["text"].startswith("Connection refused: that machine answers")
+        assert "is the server running" in found[("a", place)]["advice"].lower()
+    assert "firewall" not in str(found), "what is known is not followed by guesses"
 
 
 def test_a_revoked_client_is_told_so_beside_one_that_runs(pair: Pair) -> None:
