@@ -183,10 +183,11 @@ class Examination:
         try:
             asked.has_answered = await pinger.reach()
             asked.refused = pinger.refused
+            said = None if asked.has_answered else pinger.error or await pinger.icmp_error()
         finally:
             pinger.close()
         if not asked.has_answered:
-            fault = send_error(pinger.error, asked.local.device) if pinger.error is not None else None
+            fault = send_error(said, asked.local.device) if said is not None else None
             asked.fault = self._missing_route(asked) or fault
 
     def _missing_route(self, asked: Asked) -> tuple[str, str] | None:

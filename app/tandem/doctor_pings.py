@@ -42,6 +42,9 @@ _SIZE_INTERVAL = 0.15
 _SIZE_BRANCHES = 8
 """Sizes that are tried at the same time."""
 
+_ICMP_PINGS, _ICMP_INTERVAL = 5, 0.2
+"""Pings whose ICMP errors are waited for, and the seconds between them."""
+
 _ID = slice(1, 17)
 """Where a packet has its connection id, or a handshake message its handshake's."""
 
@@ -89,21 +92,20 @@ class _FirstMessage:
 
 
 class Pinger:
-    """A socket that is bound to a link and connected to one address of the server."""
+    """A socket that is bound to a link and asks one address of the server.
+
+    It is not connected: an ICMP error about one ping would take the place of the next one, and under uvloop end the
+    reading.
+    """
 
     def __init__(self, invite: Invite, local: LocalAddress, remote: UdpAddress) -> None:
         """Raises OSError where the socket cannot be bound there, or has no route."""
-        self._invite = invite
+        self._invite, self._local, self._remote = invite, local, remote
         self._messages: list[_FirstMessage] = []
         self._arrived = asyncio.Event()
         self.error: OSError | None = None
-        """What the system said of a ping, or of the way that it took (ICMP)."""
+        """What the system said of the last ping that it did not send."""
         self._sock = bound_socket(local.host, 0, local.device)
-        try:
-            self._sock.connect(remote)
-        except OSError:
-            self._sock.close()
-            raise
         asyncio.get_running_loop().add_reader(self._sock.fileno(), self._receive)
 
     def close(self) -> None:
@@ -157,6 +159,22 @@ class Pinger:
         await self._wait(lambda: found() == max(sizes), _LATE)
         return found()
 
+    async def icmp_error(self) -> OSError | None:
+        """What hosts on the way say of pings without an answer, such as that nothing listens there; None for nothing.
+
+        Only a connected socket hears that.
+        """
+        message = self._message()
+        with bound_socket(self._local.host, 0, self._local.device) as sock:
+            try:
+                sock.connect(self._remote)
+                for _ in range(_ICMP_PINGS):
+                    sock.send(message.data)
+                    await asyncio.sleep(_ICMP_INTERVAL)
+            except OSError as error:
+                return error
+        return None
+
     # --- inside ---
 
     def _message(self) -> _FirstMessage:
@@ -167,11 +185,10 @@ class Pinger:
     def _send(self, message: _FirstMessage, size: int = 0) -> bool:
         """Sends a ping of at least its own size; tells whether it has left."""
         try:
-            self._sock.send(message.data.ljust(size, b"\0"))
-        except BlockingIOError:
-            return False
+            self._sock.sendto(message.data.ljust(size, b"\0"), self._remote)
         except OSError as error:
-            self._note(error)
+            if error.errno not in (errno.EMSGSIZE, errno.EAGAIN):  # a size that does not pass is an answer, no fault
+                self.error = error
             return False
         return True
 
@@ -181,17 +198,12 @@ class Pinger:
                 data = self._sock.recv(65536)
             except BlockingIOError:
                 break
-            except OSError as error:
-                self._note(error)
+            except OSError:  # the interface has gone
                 break
             for message in self._messages:
                 if message.receive(data):
                     break
         self._arrived.set()
-
-    def _note(self, error: OSError) -> None:
-        if error.errno != errno.EMSGSIZE:  # larger than the interface takes: that is an answer, and no fault
-            self.error = error
 
     async def _wait(self, is_enough: Callable[[], bool], limit: float) -> bool:
         """Waits so many seconds at most; tells whether it is enough."""

@@ -11,6 +11,8 @@ from tandem.addresses import IPAddress, IPNetwork, interface_addresses
 _ROUTE = Path("/proc/net/route")
 _ROUTE_V6 = Path("/proc/net/ipv6_route")
 _LEASES = Path("/run/systemd/netif/leases")
+_CLASS = Path("/sys/class/net")
+_IFF_POINTOPOINT = 0x10
 _RTF_UP, _RTF_GATEWAY, _RTF_REJECT = 0x0001, 0x0002, 0x0200
 
 _METRIC_STEP = 100
@@ -51,11 +53,19 @@ def default_route_command(routes: list[Route], device: str, host: str) -> tuple[
     """The command that gives an interface with this local address its default route, and what else to know of it."""
     version = ipaddress.ip_address(host.partition("%")[0]).version
     gateway = _gateway(routes, device, version)
+    needs_gateway = gateway is not None or not _is_point_to_point(device)
     defaults = [route.metric for route in routes if route.is_default and route.network.version == version]
     metric = f" metric {max(defaults) + _METRIC_STEP}" if defaults else ""
     command = "ip -6 route add default" if version == 6 else "ip route add default"
-    hint = "" if gateway else _gateway_hint(routes, device, version)
-    return f"{command} via {gateway or 'GATEWAY'} dev {device}{metric}", hint
+    via = f" via {gateway or 'GATEWAY'}" if needs_gateway else ""
+    hint = _gateway_hint(routes, device, version) if needs_gateway and gateway is None else ""
+    return f"{command}{via} dev {device}{metric}", hint
+
+
+def _is_point_to_point(device: str) -> bool:
+    """Whether only one host is at the other end, as with PPP and many modems: no gateway has to be named."""
+    flags = "".join(_lines(_CLASS / device / "flags")) or "0"
+    return bool(int(flags, 16) & _IFF_POINTOPOINT)
 
 
 def _gateway(routes: list[Route], device: str, version: int) -> str | None:
@@ -66,9 +76,9 @@ def _gateway(routes: list[Route], device: str, version: int) -> str | None:
     return _leased_gateway(device) if version == 4 else None
 
 
-def _leased_gateway(device: str, directory: Path = _LEASES) -> str | None:
+def _leased_gateway(device: str) -> str | None:
     try:
-        lines = (directory / str(socket.if_nametoindex(device))).read_text().splitlines()
+        lines = (_LEASES / str(socket.if_nametoindex(device))).read_text().splitlines()
     except OSError:
         return None
     routers = (line.partition("=")[2] for line in lines if line.startswith("ROUTER="))

@@ -55,9 +55,19 @@ class Visit:
     mapping: Mapping | None = None
     answer: Answer | None = None
     """What the server says of itself and of us."""
+    _count: Count = field(default=Count(0, 0))
+    _size: int | None = None
 
     async def pay(self, port: int) -> None:
-        """Fills in what the session tells. `port`: the local one, 0 for any; with one port, NATs can be told apart."""
+        """Pings, then opens a session, and fills in what they tell.
+
+        `port` is the session's local one, 0 for any: sessions with one port show what a NAT makes of it.
+        """
+        self._count = await self.pinger.count(PROBES, PROBE_INTERVAL)
+        self._size = await largest_size(self.pinger) if self.measures_size else None
+        await self._open_session(port)
+
+    async def _open_session(self, port: int) -> None:
         place = format_host_port(*self.remote[:2])
         link = make_link(0, self.link.model_copy(update={"endpoint": place}), self.invite)
         link.port = port
@@ -89,36 +99,34 @@ class Visit:
             )
             self._note(self.endpoint, "problem", text, "Try again; `tandem status` on the server tells how busy it is.")
             return
-        count = await self._measure(driver, session)
-        self._note_path(session.connection.stats(now=driver.now()).paths[0], count)
+        await self._probe(driver, session)
+        self._note_path(session.connection.stats(now=driver.now()).paths[0])
         await self._ask_who_am_i(driver)
-        if self.measures_size:
-            await self._note_size(driver)
+        if self._size is not None:
+            await self._note_size(driver, self._size)
 
     # --- round trips and losses ---
 
-    async def _measure(self, driver: ClientDriver, session: DrivenSession) -> Count:
-        """Round trips are the session's to measure; losses are counted by pings beside it."""
-        counting = asyncio.create_task(self.pinger.count(PROBES, PROBE_INTERVAL))
+    async def _probe(self, driver: ClientDriver, session: DrivenSession) -> None:
+        """Gives the session something to measure round trips by."""
         for _ in range(PROBES):
             driver.wake()
             session.connection.send_datagram(0, b"probe")
             await asyncio.sleep(PROBE_INTERVAL)
-        return await counting
 
-    def _note_path(self, path: PathStats, count: Count) -> None:
+    def _note_path(self, path: PathStats) -> None:
+        """Round trips are the session's; losses are the pings', for a session also loses what is too large."""
         rtt = [value * 1000 if value is not None else 0.0 for value in (path.rtt_min, path.rtt_smoothed, path.rtt_p95)]
         round_trip = f"round trip {rtt[0]:.0f} ms at best, {rtt[1]:.0f} usually, {rtt[2]:.0f} in 95 of 100"
-        is_bad = count.loss > _BAD_LOSS
+        is_bad = self._count.loss > _BAD_LOSS
         advice = "Bad, and what Tandem is for; a cable, or another place for the antenna, may help." if is_bad else ""
-        text = f"{round_trip}; loss {count.loss:.0%} there and back"
+        text = f"{round_trip}; loss {self._count.loss:.0%} there and back"
         self._note(self.endpoint, "warning" if is_bad else "ok", text, advice)
 
     # --- packet sizes ---
 
-    async def _note_size(self, driver: ClientDriver) -> None:
-        size = await largest_size(self.pinger)
-        arrives = await self._large_arrive(driver)
+    async def _note_size(self, driver: ClientDriver, size: int) -> None:
+        arrives = size < BASE_DATAGRAM_SIZE or await self._large_arrive(driver)
         if size >= BASE_DATAGRAM_SIZE and arrives:
             self._note("packet size", "ok", f"{size} bytes of UDP payload to {self.endpoint}")
             return
