@@ -7,7 +7,7 @@ portal's.
 
 import asyncio
 import socket
-from collections.abc import Container
+from collections.abc import Container, Iterable
 from urllib.parse import urlsplit
 
 from tandem_transport.driver import LocalAddress, family_of
@@ -20,17 +20,21 @@ _LONGEST = 200
 _NETWORK_AUTHENTICATION_REQUIRED = 511
 
 
-async def guess(local: LocalAddress, host: str, name: str, port: int = 80) -> str:
+async def guess(local: LocalAddress, host: str, names: Iterable[str], port: int = 80) -> str:
     """What the portal says, or where it leads; "" where there seems to be none.
 
-    `host` is the server's literal address, `name` what it is called in the invite.
+    Args:
+        local: The link's address.
+        host: The server's literal address.
+        names: What the server is called in the invite.
+        port: The server's web port.
     """
     try:
         async with asyncio.timeout(_LIMIT):
             head = await _ask(local, host, port)
     except (OSError, TimeoutError):
         return ""
-    return judge(head, (host, name))
+    return judge(head, {host, *names})
 
 
 def judge(head: str, names: Container[str]) -> str:

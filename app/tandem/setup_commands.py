@@ -87,9 +87,15 @@ def completion(shell: str) -> None:
 @options.CONFIG
 @click.option("--link", multiple=True, metavar="NAME=BIND[@HOST:PORT]", help="As for `tandem client`.")
 @click.option("--socks", metavar="HOST:PORT", help="The SOCKS port that is meant to be used.")
+@click.option("--admin", metavar="HOST:PORT", help="Admin endpoint of a client that runs (127.0.0.1:8119).")
 @click.option("--json", "as_json", is_flag=True, help="For programs: one object for each finding.")
 def doctor(
-    invite_source: str | None, config_file: Path | None, link: tuple[str, ...], socks: str | None, as_json: bool
+    invite_source: str | None,
+    config_file: Path | None,
+    link: tuple[str, ...],
+    socks: str | None,
+    admin: str | None,
+    as_json: bool,
 ) -> None:
     """Look at each link, the server, the clock and the local port; say what is wrong and what to do.
 
@@ -102,9 +108,10 @@ def doctor(
 
     from tandem import logs, running
     from tandem.client_options import load, read_invites
-    from tandem.doctor import Finding, examine
+    from tandem.doctor import examine
+    from tandem.doctor_findings import Finding
 
-    loaded = load(config_file, link=link, socks=socks)
+    loaded = load(config_file, link=link, socks=socks, admin=admin)
     own = read_invites(invite_source, loaded)
     logs.set_up("error", "text")
     found: list[Finding] = []

@@ -5,6 +5,7 @@ from loopback.gate import Gate, link_options
 from loopback.namespaces import Hosts
 from loopback.ports import free_port
 from loopback.processes import Pair, run_tandem, tandem_command
+from loopback.routed import Routed
 from loopback.sshd import Sshd
 from loopback.target import Target
 
@@ -13,6 +14,7 @@ __all__ = [
     "Gate",
     "Hosts",
     "Pair",
+    "Routed",
     "Sshd",
     "Target",
     "free_port",

@@ -18,7 +18,7 @@ class Hosts:
         tag = f"{os.getpid()}-{next(_number)}"
         self.client, self.server = f"tandem-c-{tag}", f"tandem-s-{tag}"
         for name in (self.client, self.server):
-            _ip("netns", "add", name)
+            run_ip("netns", "add", name)
             self.ip(name, "link", "set", "lo", "up")
 
     def close(self) -> None:
@@ -32,7 +32,7 @@ class Hosts:
 
     def ip(self, name: str, *arguments: str) -> None:
         """Runs `ip` on a host."""
-        _ip("-n", name, *arguments)
+        run_ip("-n", name, *arguments)
 
     def run(self, name: str, *command: str) -> str:
         """Runs a command on a host, and returns what it prints. Raises OSError where it fails."""
@@ -43,7 +43,7 @@ class Hosts:
 
     def plug(self, interface: str, client: str, server: str) -> None:
         """A cable: an interface of that name on both hosts, with these addresses (with prefix lengths)."""
-        _ip("link", "add", interface, "netns", self.client, "type", "veth", "peer", interface, "netns", self.server)
+        run_ip("link", "add", interface, "netns", self.client, "type", "veth", "peer", interface, "netns", self.server)
         for name, address in ((self.client, client), (self.server, server)):
             self.ip(name, "addr", "add", address, "dev", interface, *(["nodad"] if ":" in address else []))
             self.ip(name, "link", "set", interface, "up")
@@ -73,7 +73,8 @@ class Hosts:
         return made[0]
 
 
-def _ip(*arguments: str) -> None:
+def run_ip(*arguments: str) -> None:
+    """Runs `ip` on the host of the tests. Raises OSError where it fails."""
     done = subprocess.run(["ip", *arguments], capture_output=True, text=True, check=False, timeout=20)
     if done.returncode:
         raise OSError(f"ip {' '.join(arguments)}: {done.stderr.strip()}")

@@ -1,18 +1,24 @@
 """`tandem doctor` beside a running client: what it finds, and what it says of what is wrong."""
 
 import asyncio
+import contextlib
 import json
 import socket
+import threading
+from collections.abc import Generator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
 from loopback import Gate, Pair, run_tandem
 from tandem import portal
-from tandem.doctor import Mapping, nat
+from tandem.doctor_nat import Mapping, nat
 from tandem_transport.driver import LocalAddress
 
 
 def examine(pair: Pair, *links: str, invite: str) -> tuple[int, dict[tuple[str, str], dict[str, str]]]:
     given = [item for link in links for item in ("--link", link)]
-    arguments = ("doctor", "-", *given, "--socks", pair.proxy, "--json")
+    admin = f"127.0.0.1:{pair.client_admin}"
+    arguments = ("doctor", "-", *given, "--socks", pair.proxy, "--admin", admin, "--json")
     done = run_tandem(*arguments, environment=pair.environment, stdin=invite, limit=120)
     assert done.stdout, done.stderr
     return done.returncode, {(item["subject"], item["check"]): item for item in json.loads(done.stdout)}
@@ -24,7 +30,7 @@ def test_two_links_of_which_one_is_bad_and_one_is_gone(pair: Pair, gates: list[G
     links = [f"{name}=127.0.0.{n}@127.0.0.1:{gate.port}" for name, n, gate in zip("ab", (2, 3), gates, strict=True)]
     code, found = examine(pair, *links, "gone=192.0.2.77", invite=pair.invite())
     places = [f"127.0.0.1:{gate.port}" for gate in gates]
-    assert code == 1
+    assert code == 1, found
     assert found[("this machine", "SOCKS port")]["verdict"] == "ok"
     assert found[("a", "address")]["text"] == "127.0.0.2"
     assert found[("a", places[0])]["verdict"] == "ok"
@@ -75,11 +81,12 @@ async def test_a_portal_is_asked_over_the_link() -> None:
     server = await asyncio.start_server(answer, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     assert (
-        await portal.guess(LocalAddress("127.0.0.2", None), "127.0.0.1", "localhost", port) == "http://portal.example/"
+        await portal.guess(LocalAddress("127.0.0.2", None), "127.0.0.1", ["localhost"], port)
+        == "http://portal.example/"
     )
     assert asked == [b"GET / HTTP/1.0\r\nHost: 127.0.0.1\r\n\r\n"]
     server.close()
-    assert await portal.guess(LocalAddress("127.0.0.2", None), "127.0.0.1", "localhost", port) == ""
+    assert await portal.guess(LocalAddress("127.0.0.2", None), "127.0.0.1", ["localhost"], port) == ""
 
 
 def test_what_a_nat_does() -> None:
@@ -104,8 +111,72 @@ def test_a_server_that_does_not_answer_and_a_port_that_is_taken(pair: Pair) -> N
         code, found = examine(pair, "a=127.0.0.2", invite=invite)
     assert code == 1
     assert found[("this machine", "SOCKS port")]["verdict"] == "warning"
-    assert found[("a", "server")]["verdict"] == "problem"
-    assert "captive portal" in found[("a", "server")]["advice"]
+    for place in pair.endpoints:
+        assert found[("a", place)]["verdict"] == "problem"
+        assert found[("a", place)]["text"].startswith("Connection refused: that machine answers")
+        assert "is the server running" in found[("a", place)]["advice"].lower()
+    assert "firewall" not in str(found), "what is known is not followed by guesses"
+
+
+def test_a_link_that_is_silent_while_another_one_reaches_the_server(pair: Pair, gates: list[Gate]) -> None:
+    pair.start_server()
+    gates[1].is_cut = True
+    links = [f"{name}=127.0.0.{n}@127.0.0.1:{gate.port}" for name, n, gate in zip("ab", (2, 3), gates, strict=True)]
+    code, found = examine(pair, *links, invite=pair.invite())
+    assert code == 1
+    assert found[("a", f"127.0.0.1:{gates[0].port}")]["verdict"] == "ok"
+    silent = found[("b", f"127.0.0.1:{gates[1].port}")]["text"]
+    assert silent == f"no answer from IPv4 127.0.0.1:{gates[1].port} within 6 s"
+    assert found[("b", "server")]["advice"].startswith("The server runs, for another link reaches it.")
+
+
+def test_a_running_client_whose_flow_is_swallowed(pair: Pair, gates: list[Gate]) -> None:
+    """The running client is played by an admin endpoint that says of each link what it should."""
+    pair.start_server()
+    invite = pair.invite()
+    swallowed = {"name": "a", "state": "down", "reason": "no answer", "remote": f"127.0.0.1:{gates[0].port}"}
+    one_way = {"name": "b", "state": "degraded", "reason": "what is sent arrives, nothing comes back"}
+    with fake_client(pair.client_admin, [swallowed, one_way]):
+        links = [f"{link}=127.0.0.{n}@127.0.0.1:{gate.port}" for link, n, gate in zip("ab", (2, 3), gates, strict=True)]
+        _, found = examine(pair, *links, invite=invite)
+    assert "answers a fresh port, but not the running client's" in found[("a", "running client")]["text"]
+    assert f"conntrack -D -p udp --dport {gates[0].port}" in found[("a", "running client")]["advice"]
+    assert "rp_filter" in found[("b", "running client")]["advice"]
+
+
+@contextlib.contextmanager
+def fake_client(port: int, links: list[dict[str, str]]) -> Generator[None]:
+    """Answers as the admin endpoint of a client with these links."""
+    status: dict[str, Any] = {"uptime_s": 60, "mode": "adaptive", "session": session_of_a_client(), "links": []}
+    status["links"] = [link_of_a_client(i) | link for i, link in enumerate(links)]
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(json.dumps(status).encode())
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", port), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield
+        server.shutdown()
+
+
+def session_of_a_client() -> dict[str, Any]:
+    counts = ("streams_open", "streams_total", "bytes_up", "bytes_down", "copy_bytes", "rescued")
+    return {"state": "up", "server": None} | dict.fromkeys(counts, 0)
+
+
+def link_of_a_client(path_id: int) -> dict[str, Any]:
+    unknown = dict.fromkeys(("loss_up", "loss_down", "won"))
+    counts = dict.fromkeys(("rate_up_bps", "rate_down_bps", "bytes_up", "bytes_down"), 0)
+    rtt = dict.fromkeys(("latest", "smoothed", "min", "p95"))
+    return (
+        {"path_id": path_id, "local": f"127.0.0.{path_id + 2}:5000", "remote": None, "rtt_ms": rtt} | unknown | counts
+    )
 
 
 def test_a_revoked_client_is_told_so_beside_one_that_runs(pair: Pair) -> None:

@@ -1,0 +1,25 @@
+"""What `tandem doctor` tells: one finding for each thing that it has looked at."""
+
+from typing import Literal
+
+from pydantic import BaseModel
+
+Verdict = Literal["ok", "warning", "problem"]
+
+_MARKS = {"ok": "ok     ", "warning": "warning", "problem": "PROBLEM"}
+
+
+class Finding(BaseModel):
+    """One thing that was looked at."""
+
+    subject: str
+    """A link, or "this machine"."""
+    check: str
+    verdict: Verdict
+    text: str
+    advice: str = ""
+    """What to do, often a command to run; empty where there is nothing to do."""
+
+    def __str__(self) -> str:
+        line = f"{_MARKS[self.verdict]} {self.subject}: {self.check}: {self.text}"
+        return f"{line}\n        {self.advice}" if self.advice else line
