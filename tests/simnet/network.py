@@ -11,6 +11,7 @@ from tandem.impairment import ImpairedLink, Impairment
 from tandem_transport.client_endpoint import ClientEndpoint, ClientEvent, Connected
 from tandem_transport.frames import Mode
 from tandem_transport.noise import public_key
+from tandem_transport.parameters import PACER_QUANTUM
 from tandem_transport.server_endpoint import ServerEndpoint, ServerEvent, SessionEvent, SessionStarted
 
 SERVER_KEY = bytes(range(32))
@@ -89,6 +90,7 @@ class Network:
         self.down = [ImpairedLink(link, seed=seed * 100 + 50 + 2 * i) for i, link in enumerate(down)]
         self.addresses = [f"client-link-{i}" for i in range(len(links))]
         self._client_core, self._server_core = (Core(seed + i if is_busy else None) for i in range(2))
+        self._lateness = sum(_PREEMPTED) / 2 if is_busy else PACER_QUANTUM
         self._slept = 0.0
         self._wakes_at: float | None = None
         self._moves = count(1)
@@ -262,6 +264,7 @@ class Network:
     def flush(self) -> None:
         """Takes events and datagrams of both ends until neither has any left."""
         self._take_events()
+        self._tell_lateness()
         if self._wakes_at is None and self._client_core.is_running(self.now):
             for transmit in self.client_endpoint.datagrams_to_send(now=self.client_now):
                 self._to_server(transmit.path_id, transmit.data)
@@ -271,6 +274,12 @@ class Network:
             for transmit in self.server_endpoint.datagrams_to_send(now=self.now):
                 self.to_client(str(transmit.address), transmit.data)
         self._take_events()
+
+    def _tell_lateness(self) -> None:
+        """As the drivers do in each turn: how much may be caught up depends on the queue of the moment."""
+        if self._lateness > PACER_QUANTUM:
+            for peer in (*self.client_peers[-1:], *self.server_peers[-1:]):
+                peer.connection.set_quantum(self._lateness)
 
     def _take_events(self) -> None:
         while (event := self.client_endpoint.next_event()) is not None:

@@ -20,11 +20,11 @@ from tandem_transport.parameters import (
     INTERACTIVE_RATE,
     MAX_COPIES,
     PACKET_THRESHOLD,
-    TIME_THRESHOLD,
 )
 from tandem_transport.path_addresses import PathAddresses
 from tandem_transport.paths import Path
 from tandem_transport.reordering import Reordering
+from tandem_transport.rtt import RttEstimator
 from tandem_transport.send_stream import SendStream
 from tandem_transport.sent_packet import Chunk
 
@@ -34,7 +34,7 @@ LINK = Impairment(delay=0.020, rate=mbit(50))
 def make_path(path_id: int, *, rtt: float = 0.040, lost_of_ten: int = 0) -> Path:
     addresses = PathAddresses(is_fixed=True, randomness=bytes, host_of=lambda address: address)
     path = Path(path_id, addresses, Lc2, epoch=0.0)
-    path.rtt.on_ack(0, 0.0, 0.0, now=rtt)
+    path.rtt.on_ack(0, rtt, now=rtt)
     for _ in range(100):
         path.loss_rate.on_acked(10 - lost_of_ten)
         path.loss_rate.on_lost(lost_of_ten)
@@ -209,7 +209,7 @@ def test_a_link_with_a_rate_cap_keeps_to_it() -> None:
     assert 0.7 * 500_000 <= download.goodput(1, 4) <= 500_000
 
 
-# --- losses that were none ---
+# --- spurious losses ---
 
 
 def acknowledging(numbers: Sequence[int]) -> AckFrame:
@@ -222,8 +222,10 @@ def acknowledging(numbers: Sequence[int]) -> AckFrame:
 
 
 def look(reordering: Reordering, ack: AckFrame, *, now: float = 1.0) -> None:
+    rtt = RttEstimator()
+    rtt.on_ack(0, 0.040, now=now)
     for _ in range(8):
-        reordering.on_ack(ack, now=now)
+        reordering.on_ack(ack, 1, rtt, now=now)
 
 
 def test_a_lost_packet_that_arrives_makes_the_path_patient() -> None:
@@ -235,7 +237,7 @@ def test_a_lost_packet_that_arrives_makes_the_path_patient() -> None:
     look(reordering, acknowledging([*range(7), 8, 9]))
     assert reordering.spurious == 1
     assert reordering.packet_threshold == 2 * PACKET_THRESHOLD
-    assert reordering.time_threshold > TIME_THRESHOLD
+    assert reordering.patience > 0
 
 
 def test_patience_ends() -> None:

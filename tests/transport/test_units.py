@@ -1,10 +1,13 @@
 """The small parts of the transport, each on its own."""
 
+from collections.abc import Iterable
 from itertools import islice
+from random import Random
 
 import pytest
 
 from tandem_transport.acknowledgement import ReceivedPackets
+from tandem_transport.capacity import CapacityFilter
 from tandem_transport.congestion import AckSummary
 from tandem_transport.counters import PathCounters
 from tandem_transport.delivery_rate import DeliverySample
@@ -24,6 +27,7 @@ from tandem_transport.parameters import (
     TransportParameters,
 )
 from tandem_transport.queue_delay import QueueDelayEstimator
+from tandem_transport.random_loss import RandomLoss
 from tandem_transport.receive_stream import ReceiveStream
 from tandem_transport.recovery import Recovery
 from tandem_transport.rtt import RttEstimator
@@ -39,36 +43,58 @@ from tandem_transport.twins import TwinFilter
 def test_rtt_follows_rfc_9002() -> None:
     rtt = RttEstimator()
     assert rtt.probe_timeout(0.005) == 0.3
-    rtt.on_ack(0, 0.0, 0.010, now=0.110)
+    rtt.on_ack(0, 0.100, now=0.110)
     assert (rtt.smoothed, rtt.variation) == pytest.approx((0.100, 0.050))
-    rtt.on_ack(1, 1.0, 0.0, now=1.200)
+    rtt.on_ack(1, 0.200, now=1.200)
     assert rtt.smoothed == pytest.approx(0.1125)
     assert rtt.variation == pytest.approx(0.0625)
     assert rtt.minimum == pytest.approx(0.100)
     # RFC 9002 6.2.1: PTO = smoothed_rtt + max(4*rttvar, granularity) + max_ack_delay
     assert rtt.probe_timeout(0.005) == pytest.approx(0.1125 + 0.25 + 0.005)
-    assert not rtt.on_ack(1, 0.0, 0.0, now=9.0), "the same number again is no sample"
+    assert not rtt.on_ack(1, 9.0, now=9.0), "the same number again is no sample"
 
 
 def test_the_least_rtt_is_forgotten_after_ten_seconds() -> None:
     rtt = RttEstimator()
-    rtt.on_ack(0, 0.0, 0.0, now=0.010)
+    rtt.on_ack(0, 0.010, now=0.010)
     for second in range(1, 13):
-        rtt.on_ack(second, float(second), 0.0, now=second + 0.050)
+        rtt.on_ack(second, 0.050, now=second + 0.050)
     assert rtt.minimum == pytest.approx(0.050)
 
 
-def test_queue_delay_is_what_a_packet_took_more_than_the_fastest() -> None:
+def feed(queue: QueueDelayEstimator, delays: Iterable[float], *, begin: float = 0.0, gap: float = 0.01) -> list[float]:
+    """Queue delays after each of these one-way delays, of packets `gap` seconds apart."""
+    readings: list[float] = []
+    for i, delay in enumerate(delays):
+        queue.on_ack(i + 1 + int(begin / gap), delay, 0.060, now=begin + i * gap)
+        readings.append(queue.queue_delay)
+    return readings
+
+
+def test_queue_delay_is_what_packets_take_more_than_on_the_empty_path() -> None:
     queue = QueueDelayEstimator()
     offset = 1e6  # the receiver's clock began at another time
-    for i in range(10):
-        queue.on_ack(i, i * 0.1, offset + i * 0.1 + 0.030, 0.060, now=i * 0.1 + 0.060)
-    assert queue.queue_delay == pytest.approx(0.0)
-    for i in range(10, 20):
-        queue.on_ack(i, i * 0.1, offset + i * 0.1 + 0.070, 0.060, now=i * 0.1 + 0.100)
-    assert queue.queue_delay == pytest.approx(0.040)
+    assert feed(queue, [offset + 0.030] * 100)[-1] == pytest.approx(0.0)
+    assert feed(queue, [offset + 0.070] * 100, begin=1.0)[-1] == pytest.approx(0.040)
     queue.rebase(0.040, now=2.0)
     assert queue.queue_delay == pytest.approx(0.0)
+    assert feed(queue, [offset + 0.070] * 100, begin=2.0)[-1] == pytest.approx(0.0)
+
+
+@pytest.mark.parametrize("deviation", [0.005, 0.020, 0.050])
+def test_jitter_is_no_queue_and_a_queue_shows_in_jitter(deviation: float) -> None:
+    random = Random(1)
+    queue = QueueDelayEstimator()
+    delays = [max(0.0, random.gauss(0.100, deviation)) for _ in range(1000)]
+    assert max(feed(queue, delays)[100:]) < 2 * deviation
+    assert queue.noise < deviation
+    assert queue.packet_noise == pytest.approx(deviation, rel=0.5)
+    assert min(feed(queue, [delay + 4 * deviation for delay in delays[:100]], begin=10.0)[20:]) > 2 * deviation
+
+
+def test_one_lucky_packet_makes_no_queue_of_all_others() -> None:
+    queue = QueueDelayEstimator()
+    assert feed(queue, [0.100] * 50 + [0.001] + [0.100] * 50)[-1] == pytest.approx(0.0)
 
 
 # --- recovery ---
@@ -96,7 +122,7 @@ def test_loss_by_count() -> None:
 
 def test_loss_by_time() -> None:
     rtt = RttEstimator()
-    rtt.on_ack(-0, 0.0, 0.0, now=0.1)
+    rtt.on_ack(0, 0.1, now=0.1)
     recovery = Recovery(rtt)
     send(recovery, 3, now=1.0, gap=0.0)
     assert recovery.on_ack_received(ack((1, 2)), now=1.1).lost == []
@@ -123,7 +149,7 @@ def test_huge_ranges_cost_nothing() -> None:
 
 def test_probes_back_off_to_a_quarter_of_a_second_then_become_rare() -> None:
     rtt = RttEstimator()
-    rtt.on_ack(0, 0.0, 0.0, now=0.02)
+    rtt.on_ack(0, 0.02, now=0.02)
     recovery = Recovery(rtt)
     send(recovery, 1, now=0.0)
     waits: list[float] = []
@@ -316,6 +342,49 @@ def test_lc2_leaves_start_up_when_a_queue_grows() -> None:
     lc2.on_ack(growing)
     assert (before, lc2.phase) == (Phase.START, Phase.DRAIN)
     assert lc2.pacing_rate < 2e6
+
+
+def test_app_limited_and_short_samples_only_raise_the_capacity() -> None:
+    lc2 = Lc2()
+    for i in range(30):
+        lc2.on_ack(summary(i * 0.05, i, delivered=400e3, spanned=400e3))
+    few = DeliverySample(9510.0, 9510.0, 0.3, False)
+    alone = DeliverySample(13162.0, 13162.0, 50.0, True)
+    for i in range(30, 400):
+        sample = (few, None, alone, few._replace(is_app_limited=True))[i % 4]
+        lc2.on_ack(summary(i * 0.05, i, delivered=0, spanned=0)._replace(sample=sample))
+    assert lc2.capacity == 400e3
+    lc2.on_ack(summary(20.0, 400, delivered=0, spanned=0)._replace(sample=alone._replace(delivered=5e5, spanned=5e5)))
+    assert lc2.capacity == 5e5, "what has arrived, the path can carry"
+
+
+def test_short_samples_of_a_slow_path_add_up() -> None:
+    capacity = CapacityFilter()
+    one = DeliverySample(10e3, 10e3, 1.0, False, 0.140)
+    wholes = [capacity.whole(one) for _ in range(8)]
+    assert [whole is not None for whole in wholes] == [False, False, False, True] * 2
+    assert wholes[3] is not None
+    assert (wholes[3].delivered, wholes[3].interval) == pytest.approx((10e3, 0.56))
+
+
+def test_what_is_lost_at_full_rate_only_is_no_random_loss() -> None:
+    loss = RandomLoss()
+    for _ in range(10):
+        loss.count_low(40, 0)
+        loss.count_full(30, 10)
+        loss.compare()
+    assert (loss.is_policed, loss.value) == (True, 0.0)
+
+
+def test_random_loss_is_no_policer() -> None:
+    loss, random = RandomLoss(), Random(1)
+    for _ in range(100):
+        for count in (loss.count_low, loss.count_full):
+            lost = sum(random.random() < 0.2 for _ in range(30))
+            count(30 - lost, lost)
+        loss.compare()
+        assert not loss.is_policed
+    assert loss.value == pytest.approx(0.2, abs=0.05)
 
 
 def test_a_pacer_saves_up_one_quantum_at_most() -> None:

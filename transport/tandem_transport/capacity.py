@@ -71,6 +71,11 @@ class CapacityFilter:
         self._samples = deque((number, capacity * factor) for number, capacity in self._samples)
         self.value *= factor
 
+    def replace(self, capacity: float) -> None:
+        """All samples have been wrong but this one."""
+        self._samples = deque([(self._round, capacity)])
+        self.value = capacity
+
     def forget_older(self) -> None:
         """Keeps the newest samples only: two, for one may be short by chance."""
         self._samples = deque(list(self._samples)[-2:])

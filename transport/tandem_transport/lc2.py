@@ -29,9 +29,11 @@ START_GAIN = 2.885
 """2 / ln 2: doubles the rate each round (BBR)."""
 START_GROWTH = 1.25
 START_ROUNDS = 3
-"""Start ends after this many rounds without START_GROWTH, ..."""
-START_LOSS = 0.25
-"""... or after one, where so many more packets are lost than before: a policer's bucket is empty."""
+"""Start ends after this many rounds without START_GROWTH."""
+OVERDRIVEN = 0.3
+"""Loss of a round, beyond what is known to be random, that ends start-up: a policer's bucket is empty."""
+OVERDRIVEN_PACKETS = 24
+"""Packets of the round that must be known of for that."""
 START_SAMPLES = 8
 """Delay samples before start-up may end by delay."""
 DRAIN_ROUNDS = 4
@@ -81,8 +83,10 @@ class Lc2:
         self._delivered = 0.0
         """Bytes per second that arrived lately when sent at full rate."""
         self._round_acked = self._round_lost = 0
-        self._loss_before = 0.0
-        """Share of packets lost in start-up before this round."""
+        self._loss_before = 1.0
+        """Least share of packets lost in a round of start-up."""
+        self._is_unproven = False
+        """Start-up ended by loss: its capacity may be what a policer's bucket had saved up."""
         self.pacing_rate = INITIAL_WINDOW / _DEFAULT_RTT / START_GAIN
         self.congestion_window = float(INITIAL_WINDOW)
         self._gain = START_GAIN
@@ -117,7 +121,8 @@ class Lc2:
     def is_sending_below_capacity(self) -> bool:
         # Never in START: the loss of its overshoot would be taken for random, compensated
         # for, and stay (13-19 % of own drops in shallow buffers instead of 3-4 %).
-        return self.phase in _BELOW_CAPACITY
+        # Nor in the first round of DOWN: a policer's bucket is still empty from what was sent before.
+        return self.phase in _BELOW_CAPACITY and (self.phase is not Phase.DOWN or self._phase_rounds > 0)
 
     def on_packets_lost(self, lost_below_capacity: int, lost: int = 0) -> None:
         self._count(0, 0, lost_below_capacity, lost)
@@ -169,7 +174,7 @@ class Lc2:
 
     def _capacity_of(self, sample: DeliverySample) -> float:
         p = self._loss.value
-        margin = LOSS_MARGIN * (p * (1 - p) / max(sample.packets, 1)) ** 0.5
+        margin = 0.0 if self._loss.is_policed else LOSS_MARGIN * (p * (1 - p) / max(sample.packets, 1)) ** 0.5
         compensated = sample.delivered / (1 - min(MAX_RANDOM_LOSS, p + margin))
         # `spanned` has no sampling noise, so a maximum over it does not creep up; the
         # compensated rate bounds it, so that overflow does not count as capacity.
@@ -184,6 +189,9 @@ class Lc2:
     def _within_round(self, ack: AckSummary) -> None:
         target = self.queue_target
         if self.phase is Phase.START and ack.delay_samples >= START_SAMPLES and _growing_queue(ack) > target:
+            self._leave_start(ack)
+        elif self.phase is Phase.START and self._round_loss(OVERDRIVEN_PACKETS, 0.0) > self._loss_before + OVERDRIVEN:
+            self._is_unproven = True
             self._leave_start(ack)
         elif self.phase is Phase.UP and self._queue > target:
             self._enter(Phase.DOWN, DOWN_GAIN, ack.now)
@@ -210,18 +218,20 @@ class Lc2:
         return 0.0
 
     def _end_start_round(self, ack: AckSummary, is_app_limited: bool) -> None:
+        self._loss_before = min(self._loss_before, self._round_loss(START_SAMPLES, 1.0))
         if is_app_limited:
             return
-        loss = self._round_lost / max(1, self._round_lost + self._round_acked)
         if self.capacity >= self._full_capacity * START_GROWTH:
             self._full_capacity, self._rounds_without_growth = self.capacity, 0
-            self._loss_before = max(self._loss_before, loss)
         else:
             self._rounds_without_growth += 1
-            if loss > self._loss_before + START_LOSS:
-                self._rounds_without_growth = START_ROUNDS
         if self._rounds_without_growth >= START_ROUNDS:
             self._leave_start(ack)
+
+    def _round_loss(self, least: int, otherwise: float) -> float:
+        """Share of this round's packets that were lost; `otherwise` where fewer than `least` are known of."""
+        packets = self._round_lost + self._round_acked
+        return self._round_lost / packets if packets >= least else otherwise
 
     def _leave_start(self, ack: AckSummary) -> None:
         self._enter(Phase.DRAIN, DEEP_GAIN, ack.now)
@@ -245,12 +255,15 @@ class Lc2:
             self._drain_hard(ack)
         else:
             self._loss.compare()
+            self._is_unproven = False
             self._floor += (self._round_least - self._floor) / 4
             self._enter(Phase.CRUISE, 1.0, ack.now)
 
     def _end_cruise_round(self, ack: AckSummary, is_app_limited: bool) -> None:
         if is_app_limited:
             return
+        if self._is_unproven and self._round_loss(START_SAMPLES, 0.0) > self._loss.value + OVERDRIVEN:
+            self._capacity.replace(ack.sample.delivered / (1 - self._loss.value) if ack.sample else self.capacity)
         target = self.queue_target
         if self._least_queue > HEAVY_QUEUE * target:
             self._drain_hard(ack)

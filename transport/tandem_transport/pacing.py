@@ -20,6 +20,10 @@ class Pacer:
         """Charges a packet at `rate` bytes per second."""
         self.next_send_at = max(self.next_send_at, now - self.quantum) + size / rate
 
+    def is_late(self, *, now: float) -> bool:
+        """More time has passed than may be caught up: the sender was the limit, not the path."""
+        return self.next_send_at < now - self.quantum
+
     def may_send(self, *, now: float) -> bool:
         """Whether a packet may go now."""
         return self.next_send_at <= now

@@ -137,8 +137,11 @@ MIN_WINDOW = 8 * BASE_DATAGRAM_SIZE
 PACER_QUANTUM = 0.002
 """Time that a pacer may catch up; a driver raises it to the lateness of its turns."""
 
-MAX_PACER_QUANTUM = 0.010
-"""Largest quantum: more would be a burst that overflows a shallow queue."""
+PACER_BURST = 0.010
+"""Seconds that a pacer may always catch up where turns are that late: more could overflow a shallow queue."""
+
+MAX_PACER_QUANTUM = 0.100
+"""Seconds of lateness that a driver reports at most."""
 
 SESSION_BUFFER = 8 << 20
 """Bytes that a session holds in each direction, for all its streams together."""

@@ -66,7 +66,7 @@ class PathTable:
     def set_quantum(self, quantum: float) -> None:
         """What pacers may catch up, in seconds."""
         for path in self.all:
-            path.pacer.quantum = quantum
+            path.set_quantum(quantum)
 
     # --- questions ---
 

@@ -18,6 +18,7 @@ from tandem_transport.parameters import (
     DOWN_AFTER,
     MAX_DATAGRAM_QUEUE,
     MAX_ONCE_QUEUE,
+    PACER_BURST,
 )
 from tandem_transport.path_addresses import PathAddresses
 from tandem_transport.queue_delay import QueueDelayEstimator
@@ -76,6 +77,8 @@ class Path:
         self.delivery_rate = DeliveryRateEstimator()
         self.recovery = Recovery(self.rtt)
         self.loss_rate = LossRate()
+        self._was_window_limited = False
+        """Acknowledgements were missing since the last packet left: the path was the limit."""
         self._late_share = 0.0
         """Average share of ACKs that tell of packets which others have overtaken."""
         self._is_reordering = False
@@ -208,6 +211,7 @@ class Path:
             return False
         size, recovery = self.datagram_size, self.recovery
         if recovery.bytes_in_flight + size > self.congestion.congestion_window or recovery.is_full:
+            self._was_window_limited = True
             return False
         return not self.addresses.is_doubted or self.addresses.may_send(size)
 
@@ -235,12 +239,21 @@ class Path:
         congestion, recovery = self.congestion, self.recovery
         packet.is_below_capacity = congestion.is_sending_below_capacity
         packet.full_size = self.datagram_size
-        if recovery.is_idle:
+        if self.pacer.is_late(now=now) and not self._was_window_limited:
+            self.delivery_rate.on_app_limited()
+        self._was_window_limited = False
+        if recovery.is_idle and self.delivery_rate.is_app_limited:
+            # A slow path is idle between two packets; that is no reason to measure anew.
             self.delivery_rate.restart(self.queue.base, now=now)
         self.delivery_rate.on_packet_sent(packet)
         recovery.on_packet_sent(packet)
         rate = congestion.pacing_rate
         self.pacer.on_packet_sent(size, rate if self.max_rate is None else min(rate, self.max_rate), now=now)
+
+    def set_quantum(self, quantum: float) -> None:
+        """What the pacer may catch up, in seconds: as late as turns are, as far as the path's queue has room."""
+        room = self.congestion.queue_target - self.queue.queue_delay
+        self.pacer.quantum = min(quantum, max(PACER_BURST, room))
 
     # --- acknowledgements ---
 
