@@ -1,0 +1,136 @@
+"""Weather that people complained of, in virtual time: each test is one kind of fault, with the values that were right
+when it was written. Bars leave room below what was measured.
+"""
+
+from dataclasses import replace
+
+import pytest
+
+from simnet import Network, Traffic, mbit
+from tandem.impairment import Impairment
+from tandem_transport.frames import Mode
+
+EFFICIENCY = 1434 / 1472
+NEAR = Impairment(delay=0.020, rate=mbit(20), queue=0.2)
+
+
+def start(*links: Impairment, seed: int = 1, is_busy: bool = False) -> tuple[Network, Traffic]:
+    network = Network(*links, seed=seed, mode=Mode.ADAPTIVE, is_busy=is_busy).connect()
+    return network, Traffic(network)
+
+
+# --- a clean link after a quiet spell ---
+
+
+@pytest.mark.parametrize("links", [1, 2])
+@pytest.mark.parametrize("seed", range(4))
+def test_a_download_after_an_upload_is_fast_at_once(links: int, seed: int) -> None:
+    link = replace(NEAR, rate=mbit(4))
+    network, traffic = start(*[link] * links, seed=seed)
+    traffic.upload(int(links * mbit(4) * 30))
+    network.run(20)
+    download = traffic.download(int(links * mbit(4) * 4))
+    network.run(2)
+    assert download.reaches(0.9 * links * mbit(4) * EFFICIENCY, window=0.2) <= 0.8
+
+
+def test_uploads_and_downloads_in_turn_are_all_fast() -> None:
+    network, traffic = start(replace(NEAR, rate=mbit(4)))
+    goodputs: list[float] = []
+    for _ in range(12):
+        traffic.upload(1_000_000).finish()
+        network.run(0.5)
+        goodputs.append(traffic.download(500_000).finish())
+    goodputs.sort()
+    assert goodputs[0] > goodputs[6] / 1.5
+
+
+# --- jitter ---
+
+
+@pytest.mark.parametrize("deviation", [0.001, 0.005, 0.020, 0.050])
+@pytest.mark.parametrize("is_heavy_tailed", [False, True])
+def test_packets_that_overtake_each_other_are_no_queue(deviation: float, is_heavy_tailed: bool) -> None:
+    link = replace(NEAR, rate=mbit(10), packet_jitter=deviation, is_heavy_tailed=is_heavy_tailed)
+    network, traffic = start(link)
+    download = traffic.download(8_000_000)
+    network.run(6)
+    assert download.goodput(1, 6) >= 0.8 * mbit(10) * EFFICIENCY
+    assert network.server.connection.stats(now=network.now).spurious < 0.03 * network.down[0].sent
+
+
+@pytest.mark.parametrize("deviation", [0.001, 0.005, 0.020])
+def test_late_packets_that_hold_up_the_others_are_no_queue(deviation: float) -> None:
+    network, traffic = start(replace(NEAR, rate=mbit(10), packet_jitter=deviation, keeps_order=True))
+    download = traffic.download(8_000_000)
+    network.run(6)
+    assert download.goodput(1, 6) >= 0.7 * mbit(10) * EFFICIENCY
+
+
+def test_two_congested_cells_carry_most_of_their_sum() -> None:
+    cells = [
+        Impairment(delay=0.050, rate=mbit(20), loss=0.02, queue=0.2, packet_jitter=0.020),
+        Impairment(delay=0.060, rate=mbit(15), loss=0.02, queue=0.2, packet_jitter=0.025),
+    ]
+    _, traffic = start(*cells)
+    assert traffic.download(15_000_000).finish() >= 0.6 * mbit(35)
+
+
+# --- a far second link ---
+
+
+@pytest.mark.parametrize("delay", [0.045, 0.070, 0.160])
+def test_a_far_link_adds_its_rate(delay: float) -> None:
+    network, traffic = start(NEAR, replace(NEAR, delay=delay))
+    download = traffic.download(40_000_000)
+    network.run(9)
+    assert download.goodput(6, 9) >= 0.85 * 2 * mbit(20) * EFFICIENCY
+
+
+def test_a_far_link_that_adds_nothing_costs_nothing() -> None:
+    goodput = [start(*links)[1].download(8_000_000).finish() for links in ([NEAR], [NEAR, replace(NEAR, delay=0.320)])]
+    assert goodput[1] >= 0.97 * goodput[0]
+
+
+# --- a link that is throttled, or policed ---
+
+
+@pytest.mark.parametrize(("rate", "queue"), [(4_000, 0.3), (8_000, 3.0), (32_000, 3.0)])
+@pytest.mark.parametrize("link", [0, 1])
+@pytest.mark.parametrize("is_upload", [False, True])
+def test_a_throttled_link_does_not_stop_the_other(rate: float, queue: float, link: int, is_upload: bool) -> None:
+    links = [Impairment(delay=delay, rate=mbit(4), queue=0.2) for delay in (0.020, 0.040)]
+    network, traffic = start(*links)
+    transfer = (traffic.upload if is_upload else traffic.download)(12_000_000)
+    network.change(link, after=4, rate=rate, queue=queue)
+    network.run(4)
+    echo = traffic.echo(count=80)
+    network.run(10)
+    assert transfer.longest_gap(4, 13) <= 1.3
+    assert transfer.goodput(5, 13) >= 0.85 * mbit(4)
+    assert echo.quantile(0.99) < 3 * 0.080
+
+
+@pytest.mark.parametrize(("allowed", "burst"), [(2, 32_000), (4, 16_000), (8, 3_000)])
+def test_little_more_is_sent_than_a_policer_lets_through(allowed: float, burst: float) -> None:
+    network, traffic = start(Impairment(delay=0.040, rate=mbit(50), police=mbit(allowed), police_burst=burst))
+    link = network.down[0]
+    download = traffic.download(int(mbit(allowed) * 30))
+    network.run(5)
+    sent, policed = link.sent, link.policed
+    network.run(10)
+    assert download.goodput(5, 15) >= 0.85 * mbit(allowed) * EFFICIENCY
+    assert link.policed - policed <= 0.12 * (link.sent - sent)
+
+
+# --- a busy machine ---
+
+
+def test_late_turns_are_not_taken_for_a_slow_path() -> None:
+    goodputs: list[float] = []
+    for is_busy in (False, True):
+        network, traffic = start(NEAR, is_busy=is_busy)
+        download = traffic.download(12_000_000)
+        network.run(4)
+        goodputs.append(download.goodput(1, 4))
+    assert goodputs[1] >= 0.5 * goodputs[0]
