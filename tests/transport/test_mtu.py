@@ -50,6 +50,28 @@ def test_probes_are_no_sign_of_congestion() -> None:
     assert all(path.loss_sent == 0 for path in paths)
 
 
+@pytest.mark.parametrize("mtu", [1252, 1300, 1392, 1400, 1464])
+def test_probes_are_no_loss_for_either_end(mtu: int) -> None:
+    network = Network(replace(LINK, mtu=mtu), replace(LINK, mtu=mtu, rate=mbit(5)), mode=Mode.ADAPTIVE).connect()
+    worst = 0.0
+    echo = Traffic(network).echo(count=30)
+    for _ in range(30):
+        network.run(0.1)
+        for peer in (network.client, network.server):
+            for path in peer.connection.stats(now=network.now).paths:
+                worst = max(worst, path.loss_sent or 0.0, path.loss_received or 0.0)
+    echo.finish()
+    assert worst == 0
+
+
+def test_a_probe_that_its_companion_overtakes_is_counted_once() -> None:
+    network = Network(replace(LINK, packet_jitter=0.005, mtu=1300), seed=4).connect()
+    Traffic(network).download(300_000).finish()
+    network.run(1.0)
+    for peer in (network.client, network.server):
+        assert peer.connection.stats(now=network.now).paths[0].loss_received == pytest.approx(0, abs=0.01)
+
+
 @pytest.mark.parametrize("mode", [Mode.DUPLICATE, Mode.ADAPTIVE])
 def test_a_route_becomes_narrower_in_mid_transfer(mode: Mode) -> None:
     network = Network(LINK, LINK, mode=mode).connect()

@@ -5,6 +5,8 @@ anyway, largest candidate first, for most links take what Ethernet does. Its los
 of congestion.
 """
 
+from tandem_transport.frames import FrameType
+from tandem_transport.packets import OVERHEAD
 from tandem_transport.parameters import (
     BASE_DATAGRAM_SIZE,
     BLACK_HOLE_LOSSES,
@@ -14,6 +16,12 @@ from tandem_transport.parameters import (
     MTU_RETRY,
 )
 from tandem_transport.sent_packet import SentPacket
+
+COMPANION = bytes([FrameType.PING, FrameType.PADDING])
+"""Frames of the small packet that follows each probe: its acknowledgement tells that the probe is lost, should it be.
+No other packet has them, and so the receiver knows what is missing in front of it."""
+
+COMPANION_SIZE = OVERHEAD + len(COMPANION)
 
 
 class MtuDiscovery:

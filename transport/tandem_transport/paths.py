@@ -10,7 +10,7 @@ from tandem_transport.counters import PathCounters
 from tandem_transport.delivery_rate import DeliveryRateEstimator, DeliverySample
 from tandem_transport.frames import AckFrame, PathCount, PathUse
 from tandem_transport.loss_rate import LossRate
-from tandem_transport.mtu import MtuDiscovery
+from tandem_transport.mtu import COMPANION_SIZE, MtuDiscovery
 from tandem_transport.pacing import Pacer
 from tandem_transport.packets import OVERHEAD
 from tandem_transport.parameters import (
@@ -97,6 +97,8 @@ class Path:
         self.mtu = MtuDiscovery()
         self.datagram_size = self.mtu.size
         """UDP payload of a full packet."""
+        self._excused = -1
+        """Number of the peer's newest size probe that had not arrived when its companion did."""
         self.last_received_at: float | None = None
         self.status = PathStatus.PROBING
         self.status_reason = "no answer yet"
@@ -171,11 +173,27 @@ class Path:
             self._follow_source(source, size, is_newest=number > before, now=now)
         has_gap = self.received.record(number, size, now=now)
         was_away = self.last_received_at is None or now - self.last_received_at > DOWN_AFTER
-        advance = max(0, number - before)
+        advance = self._advance(number, before, size)
         # What an outage swallowed is not a loss rate.
         self.counters.on_received(size, min(advance, 1) if was_away else advance, now=now)
         self.last_received_at = now
         return has_gap
+
+    def _advance(self, number: int, before: int, size: int) -> int:
+        """How far the largest number moved on, without a size probe of the peer's that was too large.
+
+        Only its sender can tell a probe that is lost from other packets, and a frame that says so would end the session
+        with a peer that does not know it. But the small packet that the sender makes follow each probe is one of a
+        kind, and arrives where the probe does not. A probe that does arrive, only later, is counted then.
+        """
+        advance = max(0, number - before)
+        if size == COMPANION_SIZE and not self.received.is_replay(number - 1):
+            self._excused = number - 1
+            return advance - 1
+        if number == self._excused:
+            self._excused = -1
+            return advance + 1
+        return advance
 
     def _follow_source(self, source: Hashable, size: int, *, is_newest: bool, now: float) -> None:
         address = self.addresses.current

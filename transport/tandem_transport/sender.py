@@ -5,6 +5,7 @@ from collections.abc import Hashable, Iterable, Iterator, Sequence
 from tandem_transport.adaptive import Adaptive
 from tandem_transport.duplicate import Duplicate
 from tandem_transport.frames import FrameType, Mode, PathUse
+from tandem_transport.mtu import COMPANION
 from tandem_transport.outbox import Outbox
 from tandem_transport.packets import OVERHEAD, Transmit
 from tandem_transport.parameters import BASE_DATAGRAM_SIZE
@@ -149,7 +150,7 @@ class Sender:
         number = path.recovery.next_number
         out.append(self._build(path, paths, _PING + bytes(size - OVERHEAD - len(_PING)), [], now=now))
         path.mtu.on_probe_sent(path.recovery.outstanding_packet(number))
-        out.append(self._build(path, paths, _PING, [], now=now))
+        out.append(self._build(path, paths, COMPANION, [], now=now))
 
     def _send_acks(self, path: Path, paths: Sequence[Path], out: list[Transmit], *, now: float) -> None:
         path.received.on_ack_sent()
