@@ -140,7 +140,7 @@ def check(mtu: MtuDiscovery, *, sent_at: float) -> list[SentPacket]:
 def test_a_path_becomes_as_narrow_as_the_largest_probe_that_arrives() -> None:
     mtu = found(1472)
     lose(mtu, 4)
-    mtu.suspect(0, now=2.0)
+    mtu.suspect(0, 0.0, now=2.0)
     packets = check(mtu, sent_at=2.0)
     for packet in packets:
         assert mtu.is_checking
@@ -153,7 +153,7 @@ def test_a_path_becomes_as_narrow_as_the_largest_probe_that_arrives() -> None:
 def test_one_large_packet_that_arrives_ends_a_check() -> None:
     mtu = found(1472)
     lose(mtu, 40)
-    mtu.suspect(0, now=2.0)
+    mtu.suspect(0, 0.0, now=2.0)
     *packets, last = check(mtu, sent_at=2.0)
     assert packets[0].size == last.size == 1472
     for packet in packets:
@@ -162,21 +162,34 @@ def test_one_large_packet_that_arrives_ends_a_check() -> None:
     assert mtu.size == 1472
     assert not mtu.is_checking
     lose(mtu, 5, sent_at=3.0)
-    mtu.suspect(0, now=3.0)
+    mtu.suspect(0, 0.0, now=3.0)
     assert not mtu.is_checking, "on a path that loses much a few more losses are no reason"
     lose(mtu, 1, sent_at=3.0)
-    mtu.suspect(0, now=3.0)
+    mtu.suspect(0, 0.0, now=3.0)
     assert mtu.is_checking
+
+
+def test_a_path_that_loses_packets_is_asked_more_often() -> None:
+    mtu = found(1472)
+    lose(mtu, 40)
+    mtu.suspect(0, 0.35, now=2.0)
+    probes = 0
+    while mtu.size == 1472:
+        for packet in check(mtu, sent_at=2.0 + probes):
+            probes += packet.size == 1472
+            (mtu.on_acked if packet.size <= 1000 else mtu.on_lost)(packet, now=2.5 + probes)
+    assert probes == 9
+    assert mtu.size == 972
 
 
 def test_a_check_of_which_nothing_arrives_is_repeated() -> None:
     mtu = found(1472)
     lose(mtu, 40)
-    mtu.suspect(0, now=2.0)
+    mtu.suspect(0, 0.0, now=2.0)
     for packet in check(mtu, sent_at=2.0):
         mtu.on_lost(packet, now=5.0)
     assert mtu.size == 1472
-    mtu.suspect(0, now=5.0)
+    mtu.suspect(0, 0.0, now=5.0)
     assert mtu.is_checking
 
 
@@ -185,14 +198,14 @@ def test_losses_before_a_large_packet_that_arrived_say_nothing() -> None:
     mtu.on_acked(SentPacket(50, 1472, 1.5, []), now=2.0)
     lose(mtu, 40, sent_at=1.0)
     lose(mtu, 40, size=500, sent_at=3.0)
-    mtu.suspect(mtu.count_suspects([SentPacket(60, 1472, 1.0, []), SentPacket(61, 90, 2.0, [])]), now=3.0)
+    mtu.suspect(mtu.count_suspects([SentPacket(60, 1472, 1.0, []), SentPacket(61, 90, 2.0, [])]), 0.0, now=3.0)
     assert not mtu.is_checking
 
 
 def test_a_search_begins_anew_soon_after_a_path_has_become_narrower() -> None:
     mtu = found(1252)
     lose(mtu, 6, size=1252)
-    mtu.suspect(0, now=2.0)
+    mtu.suspect(0, 0.0, now=2.0)
     for packet in check(mtu, sent_at=2.0):
         (mtu.on_acked if packet.size <= 1200 else mtu.on_lost)(packet, now=2.1)
     assert mtu.size == BASE_DATAGRAM_SIZE
@@ -214,7 +227,7 @@ def test_a_probe_on_its_way_into_a_black_hole() -> None:
     on_its_way = SentPacket(20, size, 700.0, [])
     mtu.on_probe_sent(on_its_way)
     lose(mtu, 6, size=1452, sent_at=701.0)
-    mtu.suspect(0, now=702.0)
+    mtu.suspect(0, 0.0, now=702.0)
     for packet in check(mtu, sent_at=702.0):
         (mtu.on_acked if packet.size <= 1200 else mtu.on_lost)(packet, now=702.1)
     assert mtu.size == BASE_DATAGRAM_SIZE

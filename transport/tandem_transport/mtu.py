@@ -41,9 +41,13 @@ _SIZES = (*DATAGRAM_SIZES, BASE_DATAGRAM_SIZE, *SMALL_DATAGRAM_SIZES)
 _CLASSES = tuple(reversed(_SIZES))
 """A packet is of the class of the least size that holds it; what is of class 0 fits everywhere."""
 
-_LEAST_TOPS = 2
+_LEAST_TOPS, _MOST_TOPS = 2, 9
 """Probes of the present size in a check: one before the smaller ones, and one after them, for a short burst of losses
-may begin or end in between."""
+may begin or end in between. On a path that loses packets anyway, as many as it takes not to lose them all: these follow
+one at a time, for many at once would fill a short queue, which large packets find full sooner than small ones."""
+
+_CHANCE = 1e-4
+"""Chance of losing them all that is small enough."""
 
 
 class MtuDiscovery:
@@ -54,6 +58,7 @@ class MtuDiscovery:
         "_best",
         "_candidates",
         "_checked_at",
+        "_doubts",
         "_due_rungs",
         "_lost",
         "_patience",
@@ -89,6 +94,8 @@ class MtuDiscovery:
         self._rungs: dict[int, int] = {}
         """Of the check on its way: the size of each probe, by packet number."""
         self._best = 0
+        self._doubts = 0
+        """Probes of the present size that have to be lost, one after the other, before the path counts as narrower."""
         self._checked_at = 0.0
         self._patience = 0.0
         self._patient_until = float("-inf")
@@ -121,14 +128,19 @@ class MtuDiscovery:
         """Of packets that are late: how many might be too large."""
         return sum(self._is_suspect(packet, bisect_left(_CLASSES, packet.size)) for packet in packets)
 
-    def suspect(self, late: int, *, now: float) -> None:
-        """Packets that might be too large are late, beside those that are lost: checks the size if there are enough."""
-        suspects = self.suspected + late
-        enough = SUSPICIOUS_LOSSES if now >= self._patient_until else BLACK_HOLE_LOSSES
+    def suspect(self, late: int, loss: float, *, now: float) -> None:
+        """Packets that might be too large are late, beside those that are lost: checks the size if there are enough.
+
+        `loss` is the share of packets that the path loses anyway.
+        """
+        suspects, tops = self.suspected + late, _tops(loss)
+        enough = SUSPICIOUS_LOSSES if now >= self._patient_until else max(BLACK_HOLE_LOSSES, tops)
         if suspects < enough or self.is_checking or self.size <= LEAST_DATAGRAM_SIZE:
             return
-        tops = max(_LEAST_TOPS, BLACK_HOLE_LOSSES - suspects)
-        self._due_rungs = [self.size, *(size for size in CHECK_RUNGS if size < self.size), *[self.size] * (tops - 1)]
+        at_once = max(_LEAST_TOPS, BLACK_HOLE_LOSSES - suspects)
+        rungs = (size for size in CHECK_RUNGS if size < self.size)
+        self._due_rungs = [self.size, *rungs, *[self.size] * (at_once - 1)]
+        self._best, self._doubts, self.extras = 0, max(0, tops - at_once), CHECK_EXTRAS
 
     def due_rungs(self) -> list[int]:
         """Sizes of probes that should be sent now, all of them."""
@@ -137,7 +149,7 @@ class MtuDiscovery:
     def on_check_sent(self, packets: Iterable[SentPacket], *, now: float) -> None:
         """The check has left: these are its probes."""
         self._due_rungs = []
-        self._best, self._checked_at, self.extras = 0, now, CHECK_EXTRAS
+        self._checked_at = now
         for packet in packets:
             packet.is_mtu_probe = True
             self._rungs[packet.number] = packet.size
@@ -202,7 +214,12 @@ class MtuDiscovery:
 
     def _judge(self, now: float) -> None:
         """Nothing of the check is on its way any more. Where nothing of it has arrived, the next one will tell."""
-        if self._best and self.suspected >= BLACK_HOLE_LOSSES:
+        if not self._best or self.suspected < BLACK_HOLE_LOSSES:
+            return
+        if self._doubts:
+            self._doubts -= 1
+            self._due_rungs = [self.size]
+        else:
             self._fall_to(self._best)
 
     def _fall_to(self, size: int) -> None:
@@ -220,3 +237,11 @@ class MtuDiscovery:
         self._tries, self._probe = 0, None
         self._wait_until = now + self._retry
         self._retry = min(2 * self._retry, MTU_RETRY)
+
+
+def _tops(loss: float) -> int:
+    """Probes of the present size of which one arrives almost surely."""
+    number, chance = _LEAST_TOPS, loss**_LEAST_TOPS
+    while chance > _CHANCE and number < _MOST_TOPS:
+        number, chance = number + 1, chance * loss
+    return number

@@ -63,8 +63,7 @@ SUSPICIOUS_LOSSES = 2
 """Large packets unanswered, with none as large acknowledged since, for which a path's size is checked ..."""
 
 BLACK_HOLE_LOSSES = 6
-"""... and lost, with smaller ones acknowledged, for which the path has become narrower: one chance in 500 where a third
-of all packets is lost."""
+"""... and lost, with smaller ones acknowledged, for which the path has become narrower."""
 
 CHECK_RUNGS = (1252, 1200, 972, 772, 548)
 """Sizes below the present one that a check tries all at once; the search finds those in between."""

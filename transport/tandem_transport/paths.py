@@ -255,7 +255,7 @@ class Path:
         late = 0
         if at is not None and at <= now:
             late = self.mtu.count_suspects(islice(self.recovery.outstanding_after(-1), _MAX_LATE_LOOK))
-        self.mtu.suspect(late, now=now)
+        self.mtu.suspect(late, self.loss_rate.value, now=now)
 
     def late_at(self, max_ack_delay: float) -> float | None:
         """When the oldest large packet should have been acknowledged, None where nothing large is in flight."""
