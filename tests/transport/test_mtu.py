@@ -319,3 +319,4 @@ def test_a_narrow_link_does_not_make_the_packets_of_a_wide_one_small(mtu: int, m
     assert max(echo.finish().times) < 0.5
     assert network.bytes_to[network.addresses[0]] / network.down[0].sent > 1000
     assert sizes(network)[0] == 1472
+    assert network.server.connection.datagram_room > 1300
