@@ -1,6 +1,8 @@
 """Packet sizes: what a path carries is found out, and what was cut for a wider one is split for a narrower one."""
 
+from collections.abc import Callable
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 
@@ -50,6 +52,28 @@ def test_probes_are_no_sign_of_congestion() -> None:
     assert all(path.loss_sent == 0 for path in paths)
 
 
+@pytest.mark.parametrize("mtu", [1252, 1300, 1392, 1400, 1464])
+def test_probes_are_no_loss_for_either_end(mtu: int) -> None:
+    network = Network(replace(LINK, mtu=mtu), replace(LINK, mtu=mtu, rate=mbit(5)), mode=Mode.ADAPTIVE).connect()
+    worst = 0.0
+    echo = Traffic(network).echo(count=30)
+    for _ in range(30):
+        network.run(0.1)
+        for peer in (network.client, network.server):
+            for path in peer.connection.stats(now=network.now).paths:
+                worst = max(worst, path.loss_sent or 0.0, path.loss_received or 0.0)
+    echo.finish()
+    assert worst == 0
+
+
+def test_a_probe_that_its_companion_overtakes_is_counted_once() -> None:
+    network = Network(replace(LINK, packet_jitter=0.005, mtu=1300), seed=4).connect()
+    Traffic(network).download(300_000).finish()
+    network.run(1.0)
+    for peer in (network.client, network.server):
+        assert peer.connection.stats(now=network.now).paths[0].loss_received == pytest.approx(0, abs=0.01)
+
+
 @pytest.mark.parametrize("mode", [Mode.DUPLICATE, Mode.ADAPTIVE])
 def test_a_route_becomes_narrower_in_mid_transfer(mode: Mode) -> None:
     network = Network(LINK, LINK, mode=mode).connect()
@@ -81,43 +105,218 @@ def test_a_size_is_ruled_out_after_three_probes() -> None:
     assert mtu.due(now=0.0) == DATAGRAM_SIZES[1]
     packet = probe(mtu, 10)
     assert mtu.due(now=0.0) is None, "one probe at a time"
-    assert mtu.on_acked(packet, now=0.0)
+    mtu.on_acked(packet, now=0.0)
     assert mtu.size == DATAGRAM_SIZES[1]
     assert mtu.due(now=MTU_RETRY - 1) is None
     assert mtu.due(now=MTU_RETRY + 1) == DATAGRAM_SIZES[0]
 
 
-def test_lost_packets_alone_are_no_black_hole() -> None:
+def found(size: int) -> MtuDiscovery:
+    """A path that is known to take so much."""
     mtu = MtuDiscovery()
-    mtu.on_acked(probe(mtu, 0), now=0.0)
-    for number in range(1, 50):
-        mtu.on_lost(SentPacket(number, mtu.size, 1.0, []), now=2.0)
-    assert not mtu.on_acked(SentPacket(60, 60, 0.5, []), now=2.0), "sent before the losses began"
-    assert not mtu.on_acked(SentPacket(61, 60, 1.5, []), now=2.0)
-    assert not mtu.on_acked(SentPacket(62, 60, 1.6, []), now=2.0)
-    assert mtu.on_acked(SentPacket(63, 60, 1.7, []), now=2.0), "the third proof"
+    number = 0
+    while mtu.size != size:
+        packet = probe(mtu, number)
+        number += 1
+        if packet.size <= size:
+            mtu.on_acked(packet, now=0.0)
+        else:
+            mtu.on_lost(packet, now=0.0)
+    return mtu
+
+
+def lose(mtu: MtuDiscovery, count: int, *, size: int = 1472, sent_at: float = 1.0) -> None:
+    for number in range(1000, 1000 + count):
+        mtu.on_lost(SentPacket(number, size, sent_at, []), now=sent_at)
+
+
+def check(mtu: MtuDiscovery, *, sent_at: float) -> list[SentPacket]:
+    """The probes of the check that is due."""
+    packets = [SentPacket(2000 + number, size, sent_at, []) for number, size in enumerate(mtu.due_rungs())]
+    mtu.on_check_sent(packets, now=sent_at)
+    return packets
+
+
+def test_a_path_becomes_as_narrow_as_the_largest_probe_that_arrives() -> None:
+    mtu = found(1472)
+    lose(mtu, 4)
+    mtu.suspect(0, 0.0, now=2.0)
+    packets = check(mtu, sent_at=2.0)
+    for packet in packets:
+        assert mtu.is_checking
+        (mtu.on_acked if packet.size <= 1000 else mtu.on_lost)(packet, now=2.1)
+    assert mtu.size == 972
+    assert not mtu.is_checking
+    assert mtu.due(now=2.1) == 1452, "what lies between is tried at once"
+
+
+def test_one_large_packet_that_arrives_ends_a_check() -> None:
+    mtu = found(1472)
+    lose(mtu, 40)
+    mtu.suspect(0, 0.0, now=2.0)
+    *packets, last = check(mtu, sent_at=2.0)
+    assert packets[0].size == last.size == 1472
+    for packet in packets:
+        (mtu.on_acked if packet.size <= 1000 else mtu.on_lost)(packet, now=2.1)
+    mtu.on_acked(last, now=2.1)
+    assert mtu.size == 1472
+    assert not mtu.is_checking
+    lose(mtu, 5, sent_at=3.0)
+    mtu.suspect(0, 0.0, now=3.0)
+    assert not mtu.is_checking, "on a path that loses much a few more losses are no reason"
+    lose(mtu, 1, sent_at=3.0)
+    mtu.suspect(0, 0.0, now=3.0)
+    assert mtu.is_checking
+
+
+def test_a_path_that_loses_packets_is_asked_more_often() -> None:
+    mtu = found(1472)
+    lose(mtu, 40)
+    mtu.suspect(0, 0.35, now=2.0)
+    probes = 0
+    while mtu.size == 1472:
+        for packet in check(mtu, sent_at=2.0 + probes):
+            probes += packet.size == 1472
+            (mtu.on_acked if packet.size <= 1000 else mtu.on_lost)(packet, now=2.5 + probes)
+    assert probes == 9
+    assert mtu.size == 972
+
+
+def test_a_check_of_which_nothing_arrives_is_repeated() -> None:
+    mtu = found(1472)
+    lose(mtu, 40)
+    mtu.suspect(0, 0.0, now=2.0)
+    for packet in check(mtu, sent_at=2.0):
+        mtu.on_lost(packet, now=5.0)
+    assert mtu.size == 1472
+    mtu.suspect(0, 0.0, now=5.0)
+    assert mtu.is_checking
+
+
+def test_losses_before_a_large_packet_that_arrived_say_nothing() -> None:
+    mtu = found(1472)
+    mtu.on_acked(SentPacket(50, 1472, 1.5, []), now=2.0)
+    lose(mtu, 40, sent_at=1.0)
+    lose(mtu, 40, size=500, sent_at=3.0)
+    mtu.suspect(mtu.count_suspects([SentPacket(60, 1472, 1.0, []), SentPacket(61, 90, 2.0, [])]), 0.0, now=3.0)
+    assert not mtu.is_checking
+
+
+def test_a_search_begins_anew_soon_after_a_path_has_become_narrower() -> None:
+    mtu = found(1252)
+    lose(mtu, 6, size=1252)
+    mtu.suspect(0, 0.0, now=2.0)
+    for packet in check(mtu, sent_at=2.0):
+        (mtu.on_acked if packet.size <= 1200 else mtu.on_lost)(packet, now=2.1)
     assert mtu.size == BASE_DATAGRAM_SIZE
+    now, waits = 2.1, list[float]()
+    for _ in range(7):
+        now += next(wait for wait in range(1000) if mtu.due(now=now + wait))
+        waits.append(now)
+        while (size := mtu.due(now=now)) is not None:
+            packet = SentPacket(int(now), size, now, [])
+            mtu.on_probe_sent(packet)
+            mtu.on_lost(packet, now=now)
+    assert [round(after - before) for before, after in pairwise(waits)] == [30, 60, 120, 240, 480, 600]
 
 
 def test_a_probe_on_its_way_into_a_black_hole() -> None:
-    mtu = MtuDiscovery()
-    mtu.on_acked(probe(mtu, 0), now=0.0)
-    again = mtu.due(now=MTU_RETRY + 1)
-    assert again is None, "there is nothing larger"
-    mtu = MtuDiscovery()
-    for number in range(MTU_PROBES):
-        mtu.on_lost(probe(mtu, number), now=0.0)
-    mtu.on_acked(probe(mtu, 10), now=0.0)
+    mtu = found(1452)
     size = mtu.due(now=MTU_RETRY + 1)
     assert size == DATAGRAM_SIZES[0]
     on_its_way = SentPacket(20, size, 700.0, [])
     mtu.on_probe_sent(on_its_way)
-    for number in range(21, 30):
-        mtu.on_lost(SentPacket(number, mtu.size, 701.0, []), now=702.0)
-    assert [mtu.on_acked(SentPacket(number, 60, 701.5, []), now=702.0) for number in (31, 32, 33)] == [
-        False,
-        False,
-        True,
-    ]
-    assert not mtu.on_acked(on_its_way, now=703.0), "too late: the route is another one"
+    lose(mtu, 6, size=1452, sent_at=701.0)
+    mtu.suspect(0, 0.0, now=702.0)
+    for packet in check(mtu, sent_at=702.0):
+        (mtu.on_acked if packet.size <= 1200 else mtu.on_lost)(packet, now=702.1)
     assert mtu.size == BASE_DATAGRAM_SIZE
+    mtu.on_acked(on_its_way, now=703.0)
+    assert mtu.size == BASE_DATAGRAM_SIZE, "too late: the route is another one"
+
+
+# --- routes that become narrower ---
+
+
+@pytest.mark.parametrize("kind", ["down", "up"])
+@pytest.mark.parametrize("narrow", [(0, 1), (0,)])
+@pytest.mark.parametrize(("before", "after"), [(1472, 1272), (1272, 972), (1472, 548)])
+def test_a_black_hole_is_left_before_anybody_notices(
+    before: int, after: int, narrow: tuple[int, ...], kind: str
+) -> None:
+    link = replace(LINK, mtu=before, rate=mbit(10))
+    network = Network(link, link, mode=Mode.ADAPTIVE).connect()
+    traffic = Traffic(network)
+    network.run(0.5)
+    transfer = (traffic.download if kind == "down" else traffic.upload)(10_000_000)
+    echo = traffic.echo(count=50, gap=0.05)
+    for number in narrow:
+        network.change(number, after=1.0, mtu=after)
+    network.run(2.5)
+    assert transfer.longest_gap(0.9, 2.5) < 0.8
+    assert echo.finish().quantile(0.99) < 4 * 0.040
+    peer = network.server if kind == "down" else network.client
+    paths = peer.connection.stats(now=network.now).paths
+    assert all((path.datagram_size <= after) == (path.path_id in narrow) for path in paths)
+
+
+def bursts(network: Network) -> None:
+    for number in range(10):
+        for link in (0, 1):
+            network.cut(link, begin=0.5 + 0.4 * number, end=0.55 + 0.4 * number)
+
+
+def blackout(network: Network) -> None:
+    for link in (0, 1):
+        network.cut(link, begin=1.0, end=4.0)
+
+
+@pytest.mark.parametrize(
+    ("loss", "trouble"),
+    [(0.2, None), (0.35, None), (0.0, bursts), (0.0, blackout)],
+    ids=["20%", "35%", "bursts", "blackout"],
+)
+def test_what_is_no_black_hole(loss: float, trouble: Callable[[Network], None] | None) -> None:
+    link = replace(LINK, loss=loss, rate=mbit(8))
+    network = Network(link, link, mode=Mode.ADAPTIVE, seed=5).connect()
+    traffic = Traffic(network)
+    traffic.download(10_000_000)
+    traffic.upload(5_000_000)
+    traffic.echo(count=60)
+    if trouble is not None:
+        trouble(network)
+    network.run(2.0)
+    known = sizes(network)
+    network.run(4.0)
+    assert all(size >= before > BASE_DATAGRAM_SIZE for size, before in zip(sizes(network), known, strict=True))
+
+
+# --- paths that take less than 1200 bytes ---
+
+
+@pytest.mark.parametrize("mode", [Mode.DUPLICATE, Mode.ADAPTIVE])
+@pytest.mark.parametrize("mtu", [548, 800, 1000])
+def test_narrow_links_carry_everything(mtu: int, mode: Mode) -> None:
+    link = replace(LINK, mtu=mtu)
+    network = Network(link, link, mode=mode).connect()
+    traffic = Traffic(network)
+    download, echo = traffic.download(200_000), traffic.echo(count=20)
+    download.finish(limit=2)
+    traffic.upload(200_000).finish(limit=2)
+    assert max(echo.finish().times) < 0.5
+    assert all(548 <= size <= mtu for size in sizes(network))
+
+
+@pytest.mark.parametrize("mode", [Mode.DUPLICATE, Mode.ADAPTIVE])
+@pytest.mark.parametrize("mtu", [548, 1000])
+def test_a_narrow_link_does_not_make_the_packets_of_a_wide_one_small(mtu: int, mode: Mode) -> None:
+    link = replace(LINK, rate=mbit(10))
+    network = Network(link, replace(link, mtu=mtu), mode=mode).connect()
+    traffic = Traffic(network)
+    network.run(0.5)
+    download, echo = traffic.download(3_000_000), traffic.echo(count=20)
+    assert download.finish(limit=10) > 0.75 * link.rate
+    assert max(echo.finish().times) < 0.5
+    assert network.bytes_to[network.addresses[0]] / network.down[0].sent > 1000
+    assert sizes(network)[0] == 1472
+    assert network.server.connection.datagram_room > 1300

@@ -73,7 +73,7 @@ class Adaptive:
             return True
         if repairs and outbox.streams.has_fresh_data() and self._takes_bulk(path, paths):
             return True
-        if any(chunk.is_wanted and not chunk.paths_in_flight & path.bit for chunk in self._stalled):
+        if any(_lacks(path, chunk) for chunk in self._stalled):
             return True
         return bool(self._unacked) and self._is_idle(path, paths, now) and self._next_idle(path) is not None
 
@@ -122,6 +122,9 @@ class Adaptive:
         """Data whose only packet is overdue elsewhere."""
         for _ in range(len(self._stalled)):
             chunk = self._stalled[0]
+            if chunk.is_wanted and len(chunk.frame) > path.room:
+                self._stalled.rotate(-1)  # another path takes it
+                continue
             if chunk.is_wanted and (chunk.paths_in_flight & path.bit or len(chunk.frame) > room):
                 return room
             self._stalled.popleft()
@@ -172,7 +175,7 @@ class Adaptive:
         """The oldest chunk that waits for an acknowledgement and that this path has not carried."""
         self._forget_done()
         for chunk in islice(self._unacked, MAX_IDLE_LOOK):
-            if chunk.paths_in_flight & path.bit or chunk.is_queued or not chunk.is_wanted:
+            if chunk.is_queued or not _lacks(path, chunk):
                 continue
             if chunk not in besides:
                 return chunk
@@ -216,3 +219,8 @@ class Adaptive:
         if oldest is None:
             return None
         return max(oldest.sent_at + self._overdue_after(path, best_rtt), self._looked_at + STALL_LOOK)
+
+
+def _lacks(path: Path, chunk: Chunk) -> bool:
+    """Whether a path could carry a chunk that is wanted, and does not."""
+    return chunk.is_wanted and not chunk.paths_in_flight & path.bit and len(chunk.frame) <= path.room

@@ -79,7 +79,7 @@ class CopyPlanner:
         queue = self._due.get(path.path_id)
         while queue:
             chunk = queue[0]
-            if chunk.is_wanted and chunk not in chunks:
+            if chunk.is_wanted and chunk not in chunks and len(chunk.frame) <= path.room:
                 if len(chunk.frame) > room:
                     break
                 chunks.append(chunk)
@@ -88,9 +88,9 @@ class CopyPlanner:
         return room
 
     def has_due(self, path: Path) -> bool:
-        """Whether a copy waits for this path."""
+        """Whether a copy waits for this path; drops those that are too large for it."""
         queue = self._due.get(path.path_id)
-        while queue and not queue[0].is_wanted:
+        while queue and not (queue[0].is_wanted and len(queue[0].frame) <= path.room):
             queue.popleft()
         return bool(queue)
 

@@ -92,7 +92,8 @@ class Duplicate:
         queue = self._copies.get(path.path_id)
         while queue:
             chunk = queue[0]
-            if chunk.is_wanted and not chunk.is_queued and not chunk.paths_in_flight & path.bit:
+            is_missing = chunk.is_wanted and not chunk.is_queued and not chunk.paths_in_flight & path.bit
+            if is_missing and len(chunk.frame) <= path.room:
                 return chunk
             queue.popleft()
         return None

@@ -44,17 +44,35 @@ BASE_DATAGRAM_SIZE = 1200
 DATAGRAM_SIZES = (1472, 1452, 1432, 1392, 1352, 1312, 1252)
 """UDP payloads that a path is probed for: Ethernet with IPv4, with IPv6, with a tunnel or two in between, LTE."""
 
+SMALL_DATAGRAM_SIZES = (1052, 972, 872, 772, 660, 548)
+"""The same where a path takes less than BASE_DATAGRAM_SIZE; every host takes 576 bytes of IP (RFC 1122)."""
+
+LEAST_DATAGRAM_SIZE = SMALL_DATAGRAM_SIZES[-1]
+"""UDP payload below which nothing is tried."""
+
 MTU_PROBES = 3
 """Probes of one size that are lost before it is ruled out (RFC 8899 section 5.1.2)."""
 
 MTU_RETRY = 600.0
 """Seconds after which a search for larger packets begins anew (RFC 8899 section 5.1.1)."""
 
-BLACK_HOLE_LOSSES = 6
-"""Large packets lost in a row, with no large one acknowledged between them, ..."""
+MTU_SOON = 30.0
+"""The same after a path has become narrower; each further search comes after twice as long, up to MTU_RETRY."""
 
-BLACK_HOLE_PROOFS = 3
-"""... and small ones acknowledged that were sent after the first of them: the route has become narrower."""
+SUSPICIOUS_LOSSES = 2
+"""Large packets unanswered, with none as large acknowledged since, for which a path's size is checked ..."""
+
+BLACK_HOLE_LOSSES = 6
+"""... and lost, with smaller ones acknowledged, for which the path has become narrower."""
+
+CHECK_RUNGS = (1252, 1200, 972, 772, 548)
+"""Sizes below the present one that a check tries all at once; the search finds those in between."""
+
+CHECK_PATIENCE = (5.0, 60.0)
+"""Seconds after a check in vain for which only BLACK_HOLE_LOSSES are worth another one: at first, and at most."""
+
+CHECK_EXTRAS = 16
+"""Small packets with what somebody waits for that may leave during a check although the window is full."""
 
 GRANULARITY = 0.001
 """Timers below 1 ms fire at once in an event loop: the least that is worth waiting for."""

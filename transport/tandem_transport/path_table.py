@@ -72,8 +72,9 @@ class PathTable:
 
     @property
     def datagram_room(self) -> int:
-        """Most bytes that a message may have now: every path has to take it."""
+        """Most bytes that a message may have now: every path has to take it, but for those that take very little."""
         sizes = [path.datagram_size for path in self.all if path.use is not PathUse.OFF]
+        sizes = [size for size in sizes if size >= BASE_DATAGRAM_SIZE] or sizes
         return min(sizes, default=BASE_DATAGRAM_SIZE) - OVERHEAD - MAX_DATAGRAM_HEAD
 
     @property

@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Callable, Hashable
 from enum import IntEnum
+from itertools import islice
 
 from tandem_transport.acknowledgement import ReceivedPackets
 from tandem_transport.congestion import AckSummary, CongestionController
@@ -10,12 +11,13 @@ from tandem_transport.counters import PathCounters
 from tandem_transport.delivery_rate import DeliveryRateEstimator, DeliverySample
 from tandem_transport.frames import AckFrame, PathCount, PathUse
 from tandem_transport.loss_rate import LossRate
-from tandem_transport.mtu import MtuDiscovery
+from tandem_transport.mtu import COMPANION_SIZE, MtuDiscovery
 from tandem_transport.pacing import Pacer
 from tandem_transport.packets import OVERHEAD
 from tandem_transport.parameters import (
     DEGRADED_HOLD,
     DOWN_AFTER,
+    LEAST_DATAGRAM_SIZE,
     MAX_DATAGRAM_QUEUE,
     MAX_ONCE_QUEUE,
     PACER_BURST,
@@ -44,6 +46,9 @@ _NOISE_SPAN = 4.0
 """Standard deviations of a packet's delay that a round lasts at least: a rate over less would measure the jitter."""
 
 _LEAST_PACKET = OVERHEAD + 1
+
+_MAX_LATE_LOOK = 32
+"""Oldest packets that are looked at for those that might be too large."""
 
 _LOSS_PACKETS = 30
 """Packets in 10 s from which a loss rate says something; one lost keep-alive of five does not."""
@@ -100,6 +105,8 @@ class Path:
         self.mtu = MtuDiscovery()
         self.datagram_size = self.mtu.size
         """UDP payload of a full packet."""
+        self._excused = -1
+        """Number of the peer's newest size probe that had not arrived when its companion did."""
         self.last_received_at: float | None = None
         self.status = PathStatus.PROBING
         self.status_reason = "no answer yet"
@@ -174,11 +181,27 @@ class Path:
             self._follow_source(source, size, is_newest=number > before, now=now)
         has_gap = self.received.record(number, size, now=now)
         was_away = self.last_received_at is None or now - self.last_received_at > DOWN_AFTER
-        advance = max(0, number - before)
+        advance = self._advance(number, before, size)
         # What an outage swallowed is not a loss rate.
         self.counters.on_received(size, min(advance, 1) if was_away else advance, now=now)
         self.last_received_at = now
         return has_gap
+
+    def _advance(self, number: int, before: int, size: int) -> int:
+        """How far the largest number moved on, without a size probe of the peer's that was too large.
+
+        Only its sender can tell a probe that is lost from other packets, and a frame that says so would end the session
+        with a peer that does not know it. But the small packet that the sender makes follow each probe is one of a
+        kind, and arrives where the probe does not. A probe that does arrive, only later, is counted then.
+        """
+        advance = max(0, number - before)
+        if size == COMPANION_SIZE and not self.received.is_replay(number - 1):
+            self._excused = number - 1
+            return advance - 1
+        if number == self._excused:
+            self._excused = -1
+            return advance + 1
+        return advance
 
     def _follow_source(self, source: Hashable, size: int, *, is_newest: bool, now: float) -> None:
         address = self.addresses.current
@@ -203,7 +226,7 @@ class Path:
     @property
     def is_urgent(self) -> bool:
         """Something waits that neither window nor pacer holds up."""
-        return bool(self.probes > 0 or self.once or self.addresses.has_waiting)
+        return bool(self.probes > 0 or self.once or self.addresses.has_waiting or self.mtu.due_rungs())
 
     def may_send(self, *, now: float) -> bool:
         """Pacer, window and address allow a full packet."""
@@ -221,6 +244,34 @@ class Path:
             return None
         size = self.mtu.due(now=now)
         return size if size is not None and self.addresses.may_send(2 * size) else None
+
+    @property
+    def room(self) -> int:
+        """Bytes of frames in a full packet, or in one that is small enough for any path while it is not clear what
+        this one takes."""
+        return (LEAST_DATAGRAM_SIZE if self.mtu.is_checking else self.datagram_size) - OVERHEAD
+
+    def watch_size(self, max_ack_delay: float, *, now: float) -> None:
+        """Has the size checked where large packets stay unanswered for longer than an answer takes."""
+        if self.mtu.is_checking:
+            return
+        at = self.late_at(max_ack_delay)
+        late = 0
+        if at is not None and at <= now:
+            late = self.mtu.count_suspects(islice(self.recovery.outstanding_after(-1), _MAX_LATE_LOOK))
+        self.mtu.suspect(late, self.loss_rate.value, now=now)
+
+    def late_at(self, max_ack_delay: float) -> float | None:
+        """When the oldest large packet should have been acknowledged, None where nothing large is in flight."""
+        for packet in islice(self.recovery.outstanding_after(-1), _MAX_LATE_LOOK):
+            if packet.size > LEAST_DATAGRAM_SIZE and not packet.is_mtu_probe:
+                return packet.sent_at + self.rtt.probe_timeout(max_ack_delay) + self.recovery.reordering.patience
+        return None
+
+    def _follow_size(self) -> list[SentPacket]:
+        """Takes over what was found out of the size; returns what is lost for it."""
+        before, self.datagram_size = self.datagram_size, self.mtu.size
+        return self.recovery.give_up_larger(self.mtu.size) if self.mtu.size < before else []
 
     def is_window_limited(self) -> bool:
         """Only an acknowledgement can make this path send again."""
@@ -266,8 +317,10 @@ class Path:
         if result.is_answer:
             self._on_answer(now=now)
         for packet in result.acked:
-            if self.mtu.on_acked(packet, now=now):
-                self.datagram_size = self.mtu.size
+            self.mtu.on_acked(packet, now=now)
+        for packet in result.lost:
+            self.mtu.on_lost(packet, now=now)
+        result.lost += self._follow_size()
         if result.lost:
             self._on_lost(result.lost, was_down=was_down, max_ack_delay=max_ack_delay, now=now)
         if result.acked:
@@ -279,6 +332,9 @@ class Path:
     def on_loss_timeout(self, *, max_ack_delay: float, now: float) -> list[SentPacket]:
         """The time threshold of an outstanding packet has passed; returns what is lost."""
         lost = self.recovery.detect_lost_packets(now=now)
+        for packet in lost:
+            self.mtu.on_lost(packet, now=now)
+        lost += self._follow_size()
         if lost:
             self._on_lost(lost, was_down=False, max_ack_delay=max_ack_delay, now=now)
         return lost
@@ -329,9 +385,8 @@ class Path:
             self.pacer.next_send_at = now
 
     def _on_lost(self, lost: list[SentPacket], *, was_down: bool, max_ack_delay: float, now: float) -> None:
-        for packet in lost:
-            self.mtu.on_lost(packet, now=now)
-        lost = [packet for packet in lost if not packet.is_mtu_probe]
+        # What was too large for the path says nothing of how it treats the rest.
+        lost = [packet for packet in lost if not packet.is_mtu_probe and packet.size <= self.datagram_size]
         if not lost:
             return
         span = lost[-1].sent_at - lost[0].sent_at

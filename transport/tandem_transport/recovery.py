@@ -201,6 +201,14 @@ class Recovery:
             self.reordering.on_lost(packet.number, self.largest_acked - packet.number)
         return lost
 
+    def give_up_larger(self, size: int) -> list[SentPacket]:
+        """Declares lost what is larger than the path takes."""
+        lost = [packet for packet in self._sent.values() if packet.size > size]
+        for packet in lost:
+            del self._sent[packet.number]
+            self.bytes_in_flight -= packet.size
+        return lost
+
     # --- probe timeout ---
 
     def probe_at(self, max_ack_delay: float, *, has_streams: bool, now: float) -> float | None:

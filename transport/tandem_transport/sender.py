@@ -5,9 +5,10 @@ from collections.abc import Hashable, Iterable, Iterator, Sequence
 from tandem_transport.adaptive import Adaptive
 from tandem_transport.duplicate import Duplicate
 from tandem_transport.frames import FrameType, Mode, PathUse
+from tandem_transport.mtu import COMPANION, COMPANION_SIZE
 from tandem_transport.outbox import Outbox
 from tandem_transport.packets import OVERHEAD, Transmit
-from tandem_transport.parameters import BASE_DATAGRAM_SIZE
+from tandem_transport.parameters import BASE_DATAGRAM_SIZE, LEAST_DATAGRAM_SIZE
 from tandem_transport.paths import Path
 from tandem_transport.policy import Policy
 from tandem_transport.protection import PacketProtection
@@ -39,10 +40,10 @@ class Sender:
             self._scheduler = self._make_scheduler()
         out: list[Transmit] = []
         for path in paths:
+            path.watch_size(self._max_ack_delay, now=now)
             if path.is_urgent and path.use is not PathUse.OFF:
                 self._send_urgent(path, paths, out, now=now)
         ordered = in_order(paths)
-        new_room = min((path.datagram_size for path in ordered), default=OVERHEAD) - OVERHEAD
         for path in ordered:
             size = path.mtu_probe_size(now=now)
             if size is not None:
@@ -50,7 +51,9 @@ class Sender:
             if path.messages:
                 self._send_messages(path, ordered, out, now=now)
             if path.may_send(now=now):
-                self._send_paced(path, ordered, new_room, out, all_paths=paths, now=now)
+                self._send_paced(path, ordered, out, all_paths=paths, now=now)
+            if path.mtu.is_checking:
+                self._send_extras(path, ordered, out, now=now)
             if not path.addresses.may_send(path.datagram_size):
                 # What an unproven address may get says nothing of what the path could carry.
                 path.delivery_rate.on_app_limited()
@@ -71,6 +74,9 @@ class Sender:
             return None
         wake = self._scheduler.next_timeout(paths=ordered, now=now)
         for path in ordered:
+            late_at = path.late_at(self._max_ack_delay)
+            if late_at is not None and late_at > now and (wake is None or late_at < wake):
+                wake = late_at
             if path.is_window_limited():
                 continue
             if path.messages or self._scheduler.has_work_for(path, paths=ordered, now=now):
@@ -96,6 +102,8 @@ class Sender:
         while path.probes > 0 and addresses.may_send(OVERHEAD + len(_PING)):
             path.probes -= 1
             out.append(self._build(path, paths, *self._probe(path), now=now))
+        if path.mtu.due_rungs():
+            self._send_check(path, paths, out, now=now)
         while path.once and not path.recovery.is_full and addresses.may_send(OVERHEAD + len(path.once[0])):
             frames = b""
             room = min(path.datagram_size, addresses.allowance) - OVERHEAD
@@ -122,13 +130,12 @@ class Sender:
         self,
         path: Path,
         ordered: Sequence[Path],
-        new_room: int,
         out: list[Transmit],
         *,
         all_paths: Sequence[Path],
         now: float,
     ) -> None:
-        room = path.datagram_size - OVERHEAD
+        room, new_room = path.room, _new_room(path, ordered)
         select = self._scheduler.select
         if path.received.has_news and self._scheduler.has_work_for(path, paths=ordered, now=now):
             acks = self._acks(all_paths, now=now)
@@ -149,7 +156,44 @@ class Sender:
         number = path.recovery.next_number
         out.append(self._build(path, paths, _PING + bytes(size - OVERHEAD - len(_PING)), [], now=now))
         path.mtu.on_probe_sent(path.recovery.outstanding_packet(number))
-        out.append(self._build(path, paths, _PING, [], now=now))
+        out.append(self._build(path, paths, COMPANION, [], now=now))
+
+    def _send_check(self, path: Path, paths: Sequence[Path], out: list[Transmit], *, now: float) -> None:
+        """Probes of many sizes at once, outside of the window and the pacer: what is in flight may never arrive."""
+        sizes, recovery = path.mtu.due_rungs(), path.recovery
+        if recovery.is_full or not path.addresses.may_send(sum(sizes) + len(sizes) * COMPANION_SIZE):
+            return
+        numbers, next_send_at = list[int](), path.pacer.next_send_at
+        for size in sizes:
+            numbers.append(recovery.next_number)
+            out.append(self._build(path, paths, _PING + bytes(size - OVERHEAD - len(_PING)), [], now=now))
+            out.append(self._build(path, paths, COMPANION, [], now=now))
+        path.mtu.on_check_sent([recovery.outstanding_packet(number) for number in numbers], now=now)
+        self._send_again(path, paths, out, now=now)
+        path.pacer.next_send_at = next_send_at
+
+    def _send_again(self, path: Path, paths: Sequence[Path], out: list[Transmit], *, now: float) -> None:
+        """What somebody waits for, and what has left together with bulk data, once more and by itself."""
+        chunks, room = list[Chunk](), path.room
+        for packet in path.recovery.outstanding():
+            if packet.size <= LEAST_DATAGRAM_SIZE:
+                continue
+            for chunk in packet.chunks:
+                if chunk.is_wanted and chunk.is_interactive and len(chunk.frame) <= room and chunk not in chunks:
+                    chunks.append(chunk)
+                    room -= len(chunk.frame)
+        if chunks and path.addresses.may_send(path.room + OVERHEAD):
+            out.append(self._build(path, paths, b"", chunks, now=now))
+
+    def _send_extras(self, path: Path, ordered: Sequence[Path], out: list[Transmit], *, now: float) -> None:
+        """New data that somebody waits for, while a window may be full of what never arrives."""
+        while path.mtu.extras > 0 and not path.recovery.is_full and path.addresses.may_send(path.room + OVERHEAD):
+            chunks: list[Chunk] = []
+            self._outbox.take_new(chunks, path.room, takes_bulk=False, now=now)
+            if not chunks:
+                return
+            path.mtu.extras -= 1
+            out.append(self._build(path, ordered, b"", chunks, now=now))
 
     def _send_acks(self, path: Path, paths: Sequence[Path], out: list[Transmit], *, now: float) -> None:
         path.received.on_ack_sent()
@@ -194,9 +238,7 @@ class Sender:
         if path.is_fresh and path.addresses.may_send(path.datagram_size):
             path.is_fresh = False
             return _PING + bytes(room), []
-        # Where large packets vanish, small ones have to tell.
-        is_small = path.mtu.size > BASE_DATAGRAM_SIZE and path.recovery.pto_count > 1 and path.recovery.pto_count % 2
-        if path.addresses.may_send(path.datagram_size) and not is_small:
+        if path.addresses.may_send(path.datagram_size):
             for packet in path.recovery.outstanding():
                 wanted = [chunk for chunk in packet.chunks if chunk.is_wanted]
                 if wanted and sum(len(chunk.frame) for chunk in wanted) <= room:
@@ -218,3 +260,12 @@ class Sender:
             payload += encoded
         if payload:
             yield payload
+
+
+def _new_room(path: Path, ordered: Sequence[Path]) -> int:
+    """Bytes of frames in a packet of new data on this path.
+
+    Any other path may have to carry a copy; but one that takes very little must not make the packets of all small.
+    """
+    sizes = [other.datagram_size for other in ordered if other.datagram_size >= BASE_DATAGRAM_SIZE]
+    return min([path.room, *(size - OVERHEAD for size in sizes)])
