@@ -9,6 +9,7 @@ from tandem_transport.congestion import AckSummary, CongestionController
 from tandem_transport.counters import PathCounters
 from tandem_transport.delivery_rate import DeliveryRateEstimator, DeliverySample
 from tandem_transport.frames import AckFrame, PathCount, PathUse
+from tandem_transport.hearing import Hearing
 from tandem_transport.loss_rate import LossRate
 from tandem_transport.mtu import MtuDiscovery
 from tandem_transport.pacing import Pacer
@@ -98,6 +99,7 @@ class Path:
         self.datagram_size = self.mtu.size
         """UDP payload of a full packet."""
         self.last_received_at: float | None = None
+        self.hearing = Hearing()
         self.status = PathStatus.PROBING
         self.status_reason = "no answer yet"
         self.degraded_until = 0.0
@@ -132,11 +134,13 @@ class Path:
         """This end's socket has another address: what was measured says nothing of where packets go now."""
         self.forget_network()
         self.recovery.begin_anew()
+        self.hearing.begin_anew()
         self._on_answer(now=now)
 
     def on_wake(self) -> None:
         """Our clock may have stood still, and the peer's not: one-way delays have another origin."""
         self.recovery.begin_anew()
+        self.hearing.begin_anew()
         self.queue = QueueDelayEstimator(after=self.recovery.next_number - 1)
         self.probes = 1
 
@@ -157,6 +161,7 @@ class Path:
         if self.use is PathUse.OFF and use is not PathUse.OFF:
             self.probes = 1
             self.recovery.begin_anew()
+            self.hearing.begin_anew()
         if use is PathUse.OFF:
             self.messages.clear()
             self.once.clear()
@@ -175,6 +180,7 @@ class Path:
         # What an outage swallowed is not a loss rate.
         self.counters.on_received(size, min(advance, 1) if was_away else advance, now=now)
         self.last_received_at = now
+        self.hearing.on_received(now=now)
         return has_gap
 
     def _follow_source(self, source: Hashable, size: int, *, is_newest: bool, now: float) -> None:
@@ -239,6 +245,7 @@ class Path:
             self.delivery_rate.restart(self.queue.base, now=now)
         self.delivery_rate.on_packet_sent(packet)
         recovery.on_packet_sent(packet)
+        self.hearing.on_sent(recovery.unanswered, now=now)
         rate = congestion.pacing_rate
         self.pacer.on_packet_sent(size, rate if self.max_rate is None else min(rate, self.max_rate), now=now)
 
@@ -260,6 +267,8 @@ class Path:
         if result.acked:
             self.counters.on_acked(len(result.acked), now=now)
             self.loss_rate.on_acked(len(result.acked))
+            if self.hearing.asked_at is not None:
+                self.hearing.on_acked(result.acked)
             self._control_congestion(ack, result, received_at, now=now)
         return result
 
@@ -361,14 +370,28 @@ class Path:
 
     # --- status ---
 
-    def update_status(self, *, now: float) -> bool:
-        """Judges the path anew; tells whether its status has changed."""
-        recovery = self.recovery
-        since = recovery.unanswered_since
+    @property
+    def is_one_way(self) -> bool:
+        """Only one of the directions works."""
+        return self.hearing.is_deaf or self.hearing.is_mute
+
+    @property
+    def has_rtt(self) -> bool:
+        """There are RTT samples, and they are of the present: a path that does not answer has none."""
+        return bool(self.rtt.smoothed) and self.status is not PathStatus.DOWN and not self.is_one_way
+
+    def update_status(self, patience: float, *, now: float) -> bool:
+        """Judges the path anew; tells whether its status, or its cause, has changed.
+
+        `patience`: seconds after which the peer would have been heard.
+        """
+        recovery, hearing = self.recovery, self.hearing
+        hearing.judge(recovery, patience, now=now)
+        since, asked_at = recovery.unanswered_since, hearing.asked_at
         before = self.status
         status, reason = judge(
             PathSigns(
-                has_answered=recovery.last_acked_at is not None,
+                has_answered=recovery.last_acked_at is not None and hearing.heard_at is not None,
                 silence=now - since if since is not None else 0.0,
                 unanswered=recovery.unanswered,
                 is_suspect=self.reachability is not Reachability.ACTIVE,
@@ -379,9 +402,12 @@ class Path:
                 smoothed_rtt=self.rtt.smoothed,
                 min_rtt=self.rtt.minimum,
                 link_error=self.link_error or ("switched off" if self.use is PathUse.OFF else ""),
+                is_mute=hearing.is_mute,
+                is_deaf=hearing.is_deaf,
+                is_unheard=before is PathStatus.DOWN and asked_at is not None and now - asked_at >= DOWN_AFTER,
             )
         )
-        if status is PathStatus.DEGRADED:
+        if status is PathStatus.DEGRADED and not self.is_one_way:
             self.degraded_until = now + DEGRADED_HOLD
         if before is not PathStatus.DEGRADED or status is not PathStatus.USABLE or now >= self.degraded_until:
             self.status, self.status_reason = status, reason

@@ -65,17 +65,16 @@ class ConnectionStats:
 def path_stats(path: Path, all_won: int, *, now: float) -> PathStats:
     """`all_won`: frames that all paths together brought first."""
     rtt, counters = path.rtt, path.counters
-    has_rtt = bool(rtt.smoothed)
     rate_sent, rate_received = counters.rates(now=now)
     return PathStats(
         path_id=path.path_id,
         address=path.addresses.current,
         status=path.status,
         reason=path.status_reason,
-        rtt_latest=rtt.latest if has_rtt else None,
-        rtt_smoothed=rtt.smoothed if has_rtt else None,
-        rtt_min=rtt.minimum if has_rtt else None,
-        rtt_p95=rtt.p95() if has_rtt else None,
+        rtt_latest=rtt.latest if path.has_rtt else None,
+        rtt_smoothed=rtt.smoothed if path.has_rtt else None,
+        rtt_min=rtt.minimum if path.has_rtt else None,
+        rtt_p95=rtt.p95() if path.has_rtt else None,
         loss_sent=counters.loss_sent(now=now),
         loss_received=counters.loss_received(now=now),
         rate_sent=rate_sent,

@@ -11,6 +11,9 @@ _DEGRADED_RTT = 3.0
 _DEGRADED_RTT_LEAST = 0.050
 """A path this fast is not degraded by its RTT, whatever its minimum."""
 
+DEAF = "what is sent arrives, nothing comes back"
+MUTE = "nothing that is sent here arrives"
+
 
 class PathStatus(StrEnum):
     """The words of the status JSON and the console."""
@@ -36,14 +39,26 @@ class PathSigns(NamedTuple):
     min_rtt: float
     link_error: str
     """What the system says of the link, such as an interface that is gone; empty where nothing."""
+    is_mute: bool = False
+    """The peer is heard, and does not hear."""
+    is_deaf: bool = False
+    """The peer hears, and is not heard."""
+    is_unheard: bool = False
+    """It was down, and nothing has come over it since: what others tell of its packets does not make it usable."""
 
 
 def judge(signs: PathSigns) -> tuple[PathStatus, str]:
     """The status and its cause in a few words, empty for a usable path."""
     if signs.link_error:
         return PathStatus.DOWN, signs.link_error
+    if signs.is_mute:
+        return PathStatus.DEGRADED, MUTE
     if signs.silence >= DOWN_AFTER and signs.unanswered >= DOWN_PROBES:
         return PathStatus.DOWN, "no answer" if signs.has_answered else "never answered"
+    if signs.is_deaf:
+        return PathStatus.DEGRADED, DEAF
+    if signs.is_unheard:
+        return PathStatus.DOWN, "no answer"
     if not signs.has_answered:
         return PathStatus.PROBING, "no answer yet"
     return _judge_quality(signs)
