@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Callable, Hashable
 from enum import IntEnum
+from typing import Literal
 
 from tandem_transport.acknowledgement import ReceivedPackets
 from tandem_transport.congestion import AckSummary, CongestionController
@@ -380,6 +381,20 @@ class Path:
         """There are RTT samples, and they are of the present: a path that does not answer has none."""
         return bool(self.rtt.smoothed) and self.status is not PathStatus.DOWN and not self.is_one_way
 
+    @property
+    def limit(self) -> float:
+        """Bytes per second that the path carries, as far as its controller knows."""
+        return float(getattr(self.congestion, "capacity", self.congestion.pacing_rate))
+
+    @property
+    def limited_by(self) -> Literal["queue", "drops"] | None:
+        """How the path shows that it is given more than it carries; None where it does not."""
+        if not self.has_rtt:
+            return None
+        if self.congestion.is_policed:
+            return "drops"
+        return "queue" if self.has_queue else None
+
     def update_status(self, patience: float, *, now: float) -> bool:
         """Judges the path anew; tells whether its status, or its cause, has changed.
 
@@ -388,7 +403,7 @@ class Path:
         recovery, hearing = self.recovery, self.hearing
         hearing.judge(recovery, patience, now=now)
         since, asked_at = recovery.unanswered_since, hearing.asked_at
-        before = self.status
+        before, is_policed = self.status, self.congestion.is_policed
         status, reason = judge(
             PathSigns(
                 has_answered=recovery.last_acked_at is not None and hearing.heard_at is not None,
@@ -396,12 +411,15 @@ class Path:
                 unanswered=recovery.unanswered,
                 is_suspect=self.reachability is not Reachability.ACTIVE,
                 loss=max(
-                    self.counters.loss_sent(least=_LOSS_PACKETS, now=now) or 0.0,
+                    # What a policer drops is more than it was asked to carry: it says nothing of the path.
+                    0.0 if is_policed else self.counters.loss_sent(least=_LOSS_PACKETS, now=now) or 0.0,
                     self.counters.loss_received(least=_LOSS_PACKETS, now=now) or 0.0,
                 ),
                 smoothed_rtt=self.rtt.smoothed,
                 min_rtt=self.rtt.minimum,
                 link_error=self.link_error or ("switched off" if self.use is PathUse.OFF else ""),
+                queue_delay=self.queue.queue_delay if self.has_queue else 0.0,
+                policed_rate=self.limit if is_policed else 0.0,
                 is_mute=hearing.is_mute,
                 is_deaf=hearing.is_deaf,
                 is_unheard=before is PathStatus.DOWN and asked_at is not None and now - asked_at >= DOWN_AFTER,

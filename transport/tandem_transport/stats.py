@@ -2,6 +2,7 @@
 
 from collections.abc import Hashable
 from dataclasses import dataclass
+from typing import Literal
 
 from tandem_transport.paths import Path
 from tandem_transport.status import PathStatus
@@ -36,6 +37,8 @@ class PathStats:
     pacing_rate: float
     congestion_window: float
     bytes_in_flight: int
+    limited_by: Literal["queue", "drops"] | None = None
+    """How the path shows that our direction is given more than it carries."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,4 +91,5 @@ def path_stats(path: Path, all_won: int, *, now: float) -> PathStats:
         pacing_rate=path.congestion.pacing_rate,
         congestion_window=path.congestion.congestion_window,
         bytes_in_flight=path.recovery.bytes_in_flight,
+        limited_by=path.limited_by,
     )
