@@ -239,10 +239,10 @@ class Network:
             timeout = self.client_endpoint.next_timeout()
             # A little late where it slept: the sum of the two must not be rounded to before the timeout.
             late = self._slept + (1e-9 if self._slept else 0)
-            times.append(None if timeout is None else self._client_core.runs_at(timeout + late))
+            times.append(None if timeout is None else self._client_core.runs_at(max(timeout + late, self.now)))
         if self.is_server_up:
             timeout = self.server_endpoint.next_timeout()
-            times.append(None if timeout is None else self._server_core.runs_at(timeout))
+            times.append(None if timeout is None else self._server_core.runs_at(max(timeout, self.now)))
         if self._heap:
             times.append(self._heap[0][0])
         return min((time for time in times if time is not None), default=float("inf"))

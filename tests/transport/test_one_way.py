@@ -82,9 +82,13 @@ def start(network: Network, work: str) -> None:
         case "upload":
             traffic.echo(count=12, gap=8.0)
             for number in range(9):
-                network.after(10.0 * number, lambda: traffic.upload(400_000))
+                network.after(10.0 * number, lambda: _upload(traffic))
         case _:
             traffic.echo(count=12, gap=8.0)
+
+
+def _upload(traffic: Traffic) -> None:
+    traffic.upload(400_000)
 
 
 @pytest.mark.parametrize("direction", ["down", "up"])

@@ -71,13 +71,14 @@ class Hearing:
         self.asked_at, self.arrived = None, 0
         self.is_deaf = self.is_mute = False
 
-    def excuse(self, seconds: float) -> None:
+    def excuse(self, seconds: float, *, now: float) -> None:
         """This end did not listen for so long."""
         if self.asked_at is not None:
-            self.asked_at += seconds
+            self.asked_at = min(now, self.asked_at + seconds)
+        if self.heard_at is not None:
+            self.heard_at = min(now, self.heard_at + seconds)
         self._arrived_until += seconds
         self._enough_at += seconds
-        self.heard_since += seconds
 
     def on_received(self, *, now: float) -> None:
         """A packet has come over this path."""

@@ -81,6 +81,13 @@ class Liveness:
             self._emit(OutageChanged(False, now - self._outage_began))
             self._outage_began = None
 
+    def excuse(self, paths: Collection[Path], late: float, *, now: float) -> None:
+        """This end did not run for `late` seconds: no path has been silent in them."""
+        for path in paths:
+            path.recovery.excuse(late, now=now)
+            path.hearing.excuse(late, now=now)
+        self._judged_at = now  # what has arrived meanwhile is read first
+
     def is_expired(self, streams: Streams, *, now: float) -> bool:
         """The session has been silent for longer than it is held."""
         return now >= self._expires_at(streams)

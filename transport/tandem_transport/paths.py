@@ -26,7 +26,7 @@ from tandem_transport.queue_delay import QueueDelayEstimator
 from tandem_transport.recovery import AckResult, Recovery
 from tandem_transport.rtt import RttEstimator
 from tandem_transport.sent_packet import SentPacket
-from tandem_transport.status import PathSigns, PathStatus, judge
+from tandem_transport.status import LATE, PathSigns, PathStatus, judge
 
 _DOWN_PTOS = 2
 _DOWN_RTTS = 3
@@ -409,7 +409,7 @@ class Path:
                 has_answered=recovery.last_acked_at is not None and hearing.heard_at is not None,
                 silence=now - since if since is not None else 0.0,
                 unanswered=recovery.unanswered,
-                is_suspect=self.reachability is not Reachability.ACTIVE,
+                is_suspect=self.reachability is not Reachability.ACTIVE and since is not None and now - since >= LATE,
                 loss=max(
                     # What a policer drops is more than it was asked to carry: it says nothing of the path.
                     0.0 if is_policed else self.counters.loss_sent(least=_LOSS_PACKETS, now=now) or 0.0,

@@ -10,6 +10,8 @@ _DEGRADED_RTT = 3.0
 """Times the least RTT."""
 _DEGRADED_RTT_LEAST = 0.050
 """A path this fast is not degraded by its RTT, whatever its minimum."""
+LATE = 0.2
+"""Seconds of silence from which on an answer is late; less is what a busy machine takes for its turns."""
 
 DEAF = "what is sent arrives, nothing comes back"
 MUTE = "nothing that is sent here arrives"
