@@ -28,3 +28,16 @@ def test_a_busy_machine_is_no_fault_of_its_links(mode: Mode, seed: int) -> None:
                 if path.status.value == "down" or path.reason in _SILENT:
                     seen.add((name, path.path_id, path.reason))
     assert not seen
+
+
+@pytest.mark.parametrize("seconds", [0.3, 2.0, 10.0])
+def test_a_process_that_was_stopped_blames_no_link(seconds: float) -> None:
+    network = Network(FAST, SLOW, mode=Mode.ADAPTIVE).connect()
+    Traffic(network).echo(count=400)
+    network.run(5)
+    begin, end = network.now, network.now + seconds
+    core = network._client_core  # noqa: SLF001
+    core.runs_at = lambda time: end if begin <= time < end else time  # type: ignore[method-assign]
+    network.client.statuses.clear()
+    network.run(seconds + 5)
+    assert not network.client.statuses

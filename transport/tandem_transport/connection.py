@@ -141,6 +141,7 @@ class Connection:
     ) -> None:
         """The same, for an owner who has split the datagram to see whose it is."""
         self._now = now
+        self._note_lateness()
         for packet in packets:
             if packet.connection_id != self.connection_id:
                 self.packets_dropped += 1
@@ -158,8 +159,7 @@ class Connection:
             self._closing.handle_timeout(now=now)
         if self._is_terminated:
             return
-        if self._deadline is not None and now - self._deadline > LATE_TURN:
-            self._liveness.excuse(self._paths.all, now - self._deadline, now=now)
+        self._note_lateness()
         for path in self._paths.all:
             self._handle_path_timeout(path)
         self._sender.handle_timeout(self._paths.all, now=now)
@@ -436,6 +436,12 @@ class Connection:
         at = path.recovery.probe_at(self._peer_max_ack_delay, has_streams=len(self._streams) > 0, now=self._now)
         sent_at, until = self._excused.get(path.path_id, (0.0, 0.0))
         return max(at, until) if at is not None and sent_at == path.recovery.last_sent_at else at
+
+    def _note_lateness(self) -> None:
+        """What arrives after a turn was due has perhaps waited in the socket since then."""
+        deadline, self._deadline = self._deadline, None
+        if deadline is not None and self._now - deadline > LATE_TURN:
+            self._liveness.excuse(self._paths.all, self._now - deadline, now=self._now)
 
     def _is_excused(self, path: Path, probe_at: float) -> bool:
         """Whether a timeout comes so late that the answer may wait unread: once, it is put off by as much."""

@@ -10,6 +10,7 @@ from tandem_transport.parameters import (
     IDLE_LIMIT,
     KEEPALIVE_ACTIVE,
     KEEPALIVE_IDLE,
+    LONG_STOP,
     OUTAGE_LIMIT,
     STATS_INTERVAL,
 )
@@ -86,6 +87,8 @@ class Liveness:
         for path in paths:
             path.recovery.excuse(late, now=now)
             path.hearing.excuse(late, now=now)
+            if late > LONG_STOP:
+                path.rtt.ignore_until(path.recovery.next_number - 1)
         self._judged_at = now  # what has arrived meanwhile is read first
 
     def is_expired(self, streams: Streams, *, now: float) -> bool:
