@@ -36,7 +36,7 @@ def test_a_process_that_was_stopped_blames_no_link(seconds: float) -> None:
     Traffic(network).echo(count=400)
     network.run(5)
     begin, end = network.now, network.now + seconds
-    core = network._client_core  # noqa: SLF001
+    core = network._client_core
     core.runs_at = lambda time: end if begin <= time < end else time  # type: ignore[method-assign]
     network.client.statuses.clear()
     network.run(seconds + 5)
