@@ -42,6 +42,8 @@ class LinkStatus(BaseModel):
     won: float | None
     queue_ms: float | None = None
     """How long this end's packets wait in the link's queue; the other end's status has the other direction."""
+    limited_by: Literal["queue", "drops"] | None = None
+    """How the link shows that this end gives it more than it carries: a queue grows, or what is more is dropped."""
     datagram_size: int | None = None
     """Bytes of UDP payload that the link is known to carry."""
     spurious: int = 0
@@ -258,6 +260,7 @@ def _link(path: PathStats, name: str, local: str | None, remote: str | None, *, 
         bytes_down=down[2],
         won=_round(path.won),
         queue_ms=_milliseconds(path.queue_delay) if path.rtt_smoothed is not None else None,
+        limited_by=path.limited_by,
         datagram_size=path.datagram_size,
         spurious=path.spurious,
     )

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import count
 from random import Random
+from typing import Any
 
 from simnet.peer import Peer
 from tandem.impairment import ImpairedLink, Impairment
@@ -89,7 +90,7 @@ class Network:
         down = links if server_links is None else server_links
         self.down = [ImpairedLink(link, seed=seed * 100 + 50 + 2 * i) for i, link in enumerate(down)]
         self.addresses = [f"client-link-{i}" for i in range(len(links))]
-        self._client_core, self._server_core = (Core(seed + i if is_busy else None) for i in range(2))
+        self.client_core, self.server_core = (Core(seed + i if is_busy else None) for i in range(2))
         self._lateness = sum(_PREEMPTED) / 2 if is_busy else PACER_QUANTUM
         self._slept = 0.0
         self._wakes_at: float | None = None
@@ -183,7 +184,7 @@ class Network:
 
     # --- links ---
 
-    def change(self, link: int, *, after: float, directions: str = "both", **changes: float) -> None:
+    def change(self, link: int, *, after: float, directions: str = "both", **changes: Any) -> None:
         """A link is another one, `after` seconds from now; `directions` is "up", "down" or "both"."""
         chosen = {"up": [self.up], "down": [self.down], "both": [self.up, self.down]}[directions]
 
@@ -241,10 +242,10 @@ class Network:
             timeout = self.client_endpoint.next_timeout()
             # A little late where it slept: the sum of the two must not be rounded to before the timeout.
             late = self._slept + (1e-9 if self._slept else 0)
-            times.append(None if timeout is None else self._client_core.runs_at(timeout + late))
+            times.append(None if timeout is None else self.client_core.runs_at(max(timeout + late, self.now)))
         if self.is_server_up:
             timeout = self.server_endpoint.next_timeout()
-            times.append(None if timeout is None else self._server_core.runs_at(timeout))
+            times.append(None if timeout is None else self.server_core.runs_at(max(timeout, self.now)))
         if self._heap:
             times.append(self._heap[0][0])
         return min((time for time in times if time is not None), default=float("inf"))
@@ -254,21 +255,21 @@ class Network:
         while self._heap and self._heap[0][0] <= self.now:
             heapq.heappop(self._heap)[2]()
         timeout = self.client_endpoint.next_timeout()
-        if self._wakes_at is None and timeout is not None and timeout <= self.client_now:
-            if self._client_core.is_running(self.now):
-                self.client_endpoint.handle_timeout(now=self.client_now)
+        is_awake = self._wakes_at is None and self.client_core.is_running(self.now)
+        if is_awake and timeout is not None and timeout <= self.client_now:
+            self.client_endpoint.handle_timeout(now=self.client_now)
         timeout = self.server_endpoint.next_timeout()
-        if self.is_server_up and timeout is not None and timeout <= self.now and self._server_core.is_running(self.now):
+        if self.is_server_up and timeout is not None and timeout <= self.now and self.server_core.is_running(self.now):
             self.server_endpoint.handle_timeout(now=self.now)
 
     def flush(self) -> None:
         """Takes events and datagrams of both ends until neither has any left."""
         self._take_events()
         self._tell_lateness()
-        if self._wakes_at is None and self._client_core.is_running(self.now):
+        if self._wakes_at is None and self.client_core.is_running(self.now):
             for transmit in self.client_endpoint.datagrams_to_send(now=self.client_now):
                 self._to_server(transmit.path_id, transmit.data)
-        if self.is_server_up and self._server_core.is_running(self.now):
+        if self.is_server_up and self.server_core.is_running(self.now):
             for session in self.server_endpoint.sessions:
                 self.server_endpoint.touch(session)
             for transmit in self.server_endpoint.datagrams_to_send(now=self.now):
@@ -311,7 +312,7 @@ class Network:
         data = self._tamper(data, self.random) if self._tamper else data
         address = self.addresses[path_id]
         for at in self.up[path_id].send(len(data), now=self.now):
-            self.at(self._server_core.runs_at(at), lambda: self.deliver_to_server(data, address))
+            self.at(self.server_core.runs_at(at), lambda: self.deliver_to_server(data, address))
 
     def to_client(self, address: str, data: bytes) -> None:
         """The server sends a datagram to an address."""
@@ -323,7 +324,7 @@ class Network:
             return
         path_id = self.addresses.index(address)
         for at in self.down[path_id].send(len(data), now=self.now):
-            self.at(self._client_core.runs_at(at), lambda: self._deliver_to_client(path_id, address, data))
+            self.at(self.client_core.runs_at(at), lambda: self._deliver_to_client(path_id, address, data))
 
     def _deliver_to_client(self, path_id: int, address: str, data: bytes) -> None:
         if self._wakes_at is None and self.addresses[path_id] == address:

@@ -7,6 +7,7 @@ import pytest
 from simnet import Network, Traffic, mbit
 from tandem.impairment import Impairment
 from tandem_transport.frames import Mode
+from tandem_transport.status import PathSigns, judge
 
 FAST = Impairment(delay=0.015, rate=mbit(50))
 SLOW = Impairment(delay=0.040, rate=mbit(20))
@@ -35,3 +36,18 @@ def test_round_trip_times_are_those_of_the_links(mode: Mode) -> None:
     for path, link in zip(network.client.connection.stats(now=network.now).paths, (FAST, SLOW), strict=True):
         assert path.rtt_min == pytest.approx(2 * link.delay, rel=0.10)
         assert path.rtt_smoothed == pytest.approx(2 * link.delay, rel=0.10)
+
+
+@pytest.mark.parametrize(
+    ("signs", "status", "reason"),
+    [
+        ({"smoothed_rtt": 0.2, "queue_delay": 0.15}, "degraded", "queue of 150 ms"),
+        ({"smoothed_rtt": 0.2, "queue_delay": 0.03}, "degraded", "round trip over 3 x its minimum"),
+        ({"loss": 0.2, "queue_delay": 0.15}, "degraded", "queue of 150 ms"),
+        ({"loss": 0.2, "queue_delay": 0.02}, "degraded", "loss over 10%"),
+        ({"policed_rate": 250_000.0}, "usable", "drops what exceeds 2 Mbit/s"),
+    ],
+)
+def test_the_cause_is_named(signs: dict[str, float], status: str, reason: str) -> None:
+    good = PathSigns(True, 0.0, 0, False, 0.01, 0.030, 0.030, "")
+    assert judge(good._replace(**signs)) == (status, reason)  # type: ignore[arg-type]

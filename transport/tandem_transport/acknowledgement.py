@@ -6,7 +6,6 @@ from tandem_transport.frames import AckFrame
 from tandem_transport.parameters import ACK_EVERY, MAX_ACK_DELAY, MAX_ACK_RANGES, MAX_TRACKED_RANGES
 from tandem_transport.ranges import RangeSet
 
-
 _LATE_TOLD = 3
 """ACKs that tell of a packet which arrived late, for ACKs are lost too."""
 

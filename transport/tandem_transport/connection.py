@@ -24,6 +24,9 @@ from tandem_transport.outbox import Outbox
 from tandem_transport.packets import PacketType, PacketView, Transmit, split_datagram
 from tandem_transport.parameters import (
     CLOSING_PTOS,
+    LATE_PROBE,
+    LATE_TURN,
+    MAX_EXCUSE,
     MAX_PATHS,
     MAX_REASON_SIZE,
     TransportParameters,
@@ -120,6 +123,10 @@ class Connection:
         )
         self._rtt = 0.0
         """The least smoothed RTT of all paths, as of the last turn."""
+        self._deadline: float | None = None
+        """What `next_timeout` said last."""
+        self._excused: dict[int, tuple[float, float]] = {}
+        """By path: which packet's probe timeout came late, and until when its answer may wait unread."""
         self._bytes_sent = 0
         self.packets_dropped = 0
 
@@ -134,6 +141,7 @@ class Connection:
     ) -> None:
         """The same, for an owner who has split the datagram to see whose it is."""
         self._now = now
+        self._note_lateness()
         for packet in packets:
             if packet.connection_id != self.connection_id:
                 self.packets_dropped += 1
@@ -151,6 +159,7 @@ class Connection:
             self._closing.handle_timeout(now=now)
         if self._is_terminated:
             return
+        self._note_lateness()
         for path in self._paths.all:
             self._handle_path_timeout(path)
         self._sender.handle_timeout(self._paths.all, now=now)
@@ -290,7 +299,8 @@ class Connection:
                 times.append(path.received.ack_at)
             if path.use is not PathUse.OFF:
                 times += (path.recovery.loss_time, self._probe_at(path))
-        return min((time for time in times if time is not None), default=None)
+        self._deadline = min((time for time in times if time is not None), default=None)
+        return self._deadline
 
     def next_event(self) -> Event | None:
         """The next thing that happened, None where nothing is left."""
@@ -413,7 +423,8 @@ class Connection:
         if recovery.is_probe_due(recovery.loss_time, now=now):
             for packet in path.on_loss_timeout(max_ack_delay=self._peer_max_ack_delay, now=now):
                 self._outbox.on_lost(packet, path, now=now)
-        if recovery.is_probe_due(self._probe_at(path), now=now):
+        probe_at = self._probe_at(path)
+        if recovery.is_probe_due(probe_at, now=now) and not self._is_excused(path, probe_at or now):
             path.on_probe_timeout(now=now)
             if self._paths.has_alternative(path):
                 self._outbox.move_away_from(path)
@@ -422,7 +433,23 @@ class Connection:
         # An end that may not send to an unproven address has nothing to time (RFC 9002 section 6.2.2.1).
         if path.is_blocked:
             return None
-        return path.recovery.probe_at(self._peer_max_ack_delay, has_streams=len(self._streams) > 0, now=self._now)
+        at = path.recovery.probe_at(self._peer_max_ack_delay, has_streams=len(self._streams) > 0, now=self._now)
+        sent_at, until = self._excused.get(path.path_id, (0.0, 0.0))
+        return max(at, until) if at is not None and sent_at == path.recovery.last_sent_at else at
+
+    def _note_lateness(self) -> None:
+        """What arrives after a turn was due has perhaps waited in the socket since then."""
+        deadline, self._deadline = self._deadline, None
+        if deadline is not None and self._now - deadline > LATE_TURN:
+            self._liveness.excuse(self._paths.all, self._now - deadline, now=self._now)
+
+    def _is_excused(self, path: Path, probe_at: float) -> bool:
+        """Whether a timeout comes so late that the answer may wait unread: once, it is put off by as much."""
+        late, sent_at = self._now - probe_at, path.recovery.last_sent_at
+        if late < LATE_PROBE or self._excused.get(path.path_id, (0.0, 0.0))[0] == sent_at:
+            return False
+        self._excused[path.path_id] = (sent_at, self._now + min(late, MAX_EXCUSE))
+        return True
 
     def _send_stats(self) -> None:
         outbox = self._outbox

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from tandem_transport.sent_packet import SentPacket
 
+
 class DeliverySample(NamedTuple):
     """Rates in bytes per second."""
 

@@ -324,7 +324,9 @@ class Lc2:
             # Relative to what arrives: a share of an inflated capacity would still be more than a policer passes.
             rate = min(rate, LOW_SHARE * self._delivered * min(1.0, gain / DOWN_GAIN))
         self.pacing_rate = max(rate, MIN_RATE)
-        self.congestion_window = max(capacity * (rtts * _base_rtt(ack) + 2 * (target + min(self._floor, 2 * target))), least_window)
+        self.congestion_window = max(
+            capacity * (rtts * _base_rtt(ack) + 2 * (target + min(self._floor, 2 * target))), least_window
+        )
 
 
 def _base_rtt(ack: AckSummary) -> float:

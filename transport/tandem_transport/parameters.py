@@ -346,6 +346,18 @@ STATS_INTERVAL = 1.0
 DEGRADED_HOLD = 5.0
 """Seconds without a sign of trouble after which a path is no longer called degraded."""
 
+LATE_TURN = 0.050
+"""Seconds that a turn is late, beyond which a path's silence does not count them: this machine did not listen."""
+
+LONG_STOP = 0.5
+"""Seconds beyond which what was on its way meanwhile says nothing of the round trip either."""
+
+LATE_PROBE = 0.005
+"""Seconds that a probe timeout is late, beyond which it is put off by as much: the answer may wait unread ..."""
+
+MAX_EXCUSE = 0.2
+"""... but by no more than this."""
+
 DOWN_AFTER = 2.0
 """Seconds without an answer after which a path is shown as down ..."""
 

@@ -50,11 +50,13 @@ class PathTable:
         """Something that asks for an acknowledgement has come on a path: the others carry it too."""
         if not path.link_error:
             path.received.on_ack_eliciting(has_gap=has_gap, now=now)
+            if path.hearing.is_asked_again(path.recovery, now=now) and path.use is not PathUse.OFF:
+                path.probes = 1
         for other in self.all:
             if other is path or other.received.will_ack_by(now + MAX_ACK_DELAY):
                 continue
-            if other.use is not PathUse.AVAILABLE:
-                continue  # a second copy of an ACK is not worth money
+            if other.use is not PathUse.AVAILABLE and path.reachability is Reachability.ACTIVE:
+                continue  # a second copy of an ACK is not worth money, unless the first may not arrive
             if other.reachability is not Reachability.DOWN and other.received.received:
                 other.received.ack_within(MAX_ACK_DELAY, now=now)
 

@@ -4,12 +4,14 @@ from collections import deque
 from collections.abc import Callable, Hashable
 from enum import IntEnum
 from itertools import islice
+from typing import Literal
 
 from tandem_transport.acknowledgement import ReceivedPackets
 from tandem_transport.congestion import AckSummary, CongestionController
 from tandem_transport.counters import PathCounters
 from tandem_transport.delivery_rate import DeliveryRateEstimator, DeliverySample
 from tandem_transport.frames import AckFrame, PathCount, PathUse
+from tandem_transport.hearing import Hearing
 from tandem_transport.loss_rate import LossRate
 from tandem_transport.mtu import COMPANION_SIZE, MtuDiscovery
 from tandem_transport.pacing import Pacer
@@ -27,7 +29,7 @@ from tandem_transport.queue_delay import QueueDelayEstimator
 from tandem_transport.recovery import AckResult, Recovery
 from tandem_transport.rtt import RttEstimator
 from tandem_transport.sent_packet import SentPacket
-from tandem_transport.status import PathSigns, PathStatus, judge
+from tandem_transport.status import LATE, PathSigns, PathStatus, judge
 
 _DOWN_PTOS = 2
 _DOWN_RTTS = 3
@@ -108,6 +110,7 @@ class Path:
         self._excused = -1
         """Number of the peer's newest size probe that had not arrived when its companion did."""
         self.last_received_at: float | None = None
+        self.hearing = Hearing()
         self.status = PathStatus.PROBING
         self.status_reason = "no answer yet"
         self.degraded_until = 0.0
@@ -142,11 +145,13 @@ class Path:
         """This end's socket has another address: what was measured says nothing of where packets go now."""
         self.forget_network()
         self.recovery.begin_anew()
+        self.hearing.begin_anew()
         self._on_answer(now=now)
 
     def on_wake(self) -> None:
         """Our clock may have stood still, and the peer's not: one-way delays have another origin."""
         self.recovery.begin_anew()
+        self.hearing.begin_anew()
         self.queue = QueueDelayEstimator(after=self.recovery.next_number - 1)
         self.probes = 1
 
@@ -167,6 +172,7 @@ class Path:
         if self.use is PathUse.OFF and use is not PathUse.OFF:
             self.probes = 1
             self.recovery.begin_anew()
+            self.hearing.begin_anew()
         if use is PathUse.OFF:
             self.messages.clear()
             self.once.clear()
@@ -185,6 +191,7 @@ class Path:
         # What an outage swallowed is not a loss rate.
         self.counters.on_received(size, min(advance, 1) if was_away else advance, now=now)
         self.last_received_at = now
+        self.hearing.on_received(now=now)
         return has_gap
 
     def _advance(self, number: int, before: int, size: int) -> int:
@@ -298,6 +305,7 @@ class Path:
             self.delivery_rate.restart(self.queue.base, now=now)
         self.delivery_rate.on_packet_sent(packet)
         recovery.on_packet_sent(packet)
+        self.hearing.on_sent(recovery.unanswered, now=now)
         rate = congestion.pacing_rate
         self.pacer.on_packet_sent(size, rate if self.max_rate is None else min(rate, self.max_rate), now=now)
 
@@ -326,6 +334,8 @@ class Path:
         if result.acked:
             self.counters.on_acked(len(result.acked), now=now)
             self.loss_rate.on_acked(len(result.acked))
+            if self.hearing.asked_at is not None:
+                self.hearing.on_acked(result.acked)
             self._control_congestion(ack, result, received_at, now=now)
         return result
 
@@ -429,27 +439,61 @@ class Path:
 
     # --- status ---
 
-    def update_status(self, *, now: float) -> bool:
-        """Judges the path anew; tells whether its status has changed."""
-        recovery = self.recovery
-        since = recovery.unanswered_since
-        before = self.status
+    @property
+    def is_one_way(self) -> bool:
+        """Only one of the directions works."""
+        return self.hearing.is_deaf or self.hearing.is_mute
+
+    @property
+    def has_rtt(self) -> bool:
+        """There are RTT samples, and they are of the present: a path that does not answer has none."""
+        return bool(self.rtt.smoothed) and self.status is not PathStatus.DOWN and not self.is_one_way
+
+    @property
+    def limit(self) -> float:
+        """Bytes per second that the path carries, as far as its controller knows."""
+        return float(getattr(self.congestion, "capacity", self.congestion.pacing_rate))
+
+    @property
+    def limited_by(self) -> Literal["queue", "drops"] | None:
+        """How the path shows that it is given more than it carries; None where it does not."""
+        if not self.has_rtt:
+            return None
+        if self.congestion.is_policed:
+            return "drops"
+        return "queue" if self.has_queue else None
+
+    def update_status(self, patience: float, *, now: float) -> bool:
+        """Judges the path anew; tells whether its status, or its cause, has changed.
+
+        `patience`: seconds after which the peer would have been heard.
+        """
+        recovery, hearing = self.recovery, self.hearing
+        hearing.judge(recovery, patience, now=now)
+        since, asked_at = recovery.unanswered_since, hearing.asked_at
+        before, is_policed = self.status, self.congestion.is_policed
         status, reason = judge(
             PathSigns(
-                has_answered=recovery.last_acked_at is not None,
+                has_answered=recovery.last_acked_at is not None and hearing.heard_at is not None,
                 silence=now - since if since is not None else 0.0,
                 unanswered=recovery.unanswered,
-                is_suspect=self.reachability is not Reachability.ACTIVE,
+                is_suspect=self.reachability is not Reachability.ACTIVE and since is not None and now - since >= LATE,
                 loss=max(
-                    self.counters.loss_sent(least=_LOSS_PACKETS, now=now) or 0.0,
+                    # What a policer drops is more than it was asked to carry: it says nothing of the path.
+                    0.0 if is_policed else self.counters.loss_sent(least=_LOSS_PACKETS, now=now) or 0.0,
                     self.counters.loss_received(least=_LOSS_PACKETS, now=now) or 0.0,
                 ),
                 smoothed_rtt=self.rtt.smoothed,
                 min_rtt=self.rtt.minimum,
                 link_error=self.link_error or ("switched off" if self.use is PathUse.OFF else ""),
+                queue_delay=self.queue.queue_delay if self.has_queue else 0.0,
+                policed_rate=self.limit if is_policed else 0.0,
+                is_mute=hearing.is_mute,
+                is_deaf=hearing.is_deaf,
+                is_unheard=before is PathStatus.DOWN and asked_at is not None and now - asked_at >= DOWN_AFTER,
             )
         )
-        if status is PathStatus.DEGRADED:
+        if status is PathStatus.DEGRADED and not self.is_one_way:
             self.degraded_until = now + DEGRADED_HOLD
         if before is not PathStatus.DEGRADED or status is not PathStatus.USABLE or now >= self.degraded_until:
             self.status, self.status_reason = status, reason

@@ -26,7 +26,7 @@ _BASE_SHARE = 32
 """The base is the quantile 1/32 of the windows: the emptiest third of a second of the last ten."""
 
 _DEVIATIONS = 15
-"""Deviations of windows that `noise` is the median of: what a probing sender does to the queue, now and then, is none."""
+"""Deviations of windows that `noise` is the median of: the few that a probing sender causes do not move it."""
 
 _MEDIAN_SHARE = 0.67
 """Median of the absolute deviation from neighbours, in standard deviations."""

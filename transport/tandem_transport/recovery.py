@@ -77,6 +77,11 @@ class Recovery:
         self.pto_count = 0
         self.unanswered_since, self.unanswered = None, 0
 
+    def excuse(self, seconds: float, *, now: float) -> None:
+        """This end did not listen for so long: that is no silence."""
+        if self.unanswered_since is not None:
+            self.unanswered_since = min(now, self.unanswered_since + seconds)
+
     # --- sending ---
 
     def take_number(self, *, now: float) -> int:

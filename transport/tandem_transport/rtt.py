@@ -72,6 +72,10 @@ class RttEstimator:
         """Least RTT of the last 10 s, 0 before the first sample."""
         return self._minimum.value
 
+    def ignore_until(self, number: int) -> None:
+        """Answers to packets up to this number have waited at this end."""
+        self._largest_sampled = max(self._largest_sampled, number)
+
     def on_ack(self, largest: int, sample: float, *, now: float) -> bool:
         """Takes a sample of a new largest acknowledged number. Tells whether it was one."""
         if largest <= self._largest_sampled:

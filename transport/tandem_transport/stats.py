@@ -2,6 +2,7 @@
 
 from collections.abc import Hashable
 from dataclasses import dataclass
+from typing import Literal
 
 from tandem_transport.paths import Path
 from tandem_transport.status import PathStatus
@@ -36,6 +37,8 @@ class PathStats:
     pacing_rate: float
     congestion_window: float
     bytes_in_flight: int
+    limited_by: Literal["queue", "drops"] | None = None
+    """How the path shows that our direction is given more than it carries."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,17 +68,16 @@ class ConnectionStats:
 def path_stats(path: Path, all_won: int, *, now: float) -> PathStats:
     """`all_won`: frames that all paths together brought first."""
     rtt, counters = path.rtt, path.counters
-    has_rtt = bool(rtt.smoothed)
     rate_sent, rate_received = counters.rates(now=now)
     return PathStats(
         path_id=path.path_id,
         address=path.addresses.current,
         status=path.status,
         reason=path.status_reason,
-        rtt_latest=rtt.latest if has_rtt else None,
-        rtt_smoothed=rtt.smoothed if has_rtt else None,
-        rtt_min=rtt.minimum if has_rtt else None,
-        rtt_p95=rtt.p95() if has_rtt else None,
+        rtt_latest=rtt.latest if path.has_rtt else None,
+        rtt_smoothed=rtt.smoothed if path.has_rtt else None,
+        rtt_min=rtt.minimum if path.has_rtt else None,
+        rtt_p95=rtt.p95() if path.has_rtt else None,
         loss_sent=counters.loss_sent(now=now),
         loss_received=counters.loss_received(now=now),
         rate_sent=rate_sent,
@@ -89,4 +91,5 @@ def path_stats(path: Path, all_won: int, *, now: float) -> PathStats:
         pacing_rate=path.congestion.pacing_rate,
         congestion_window=path.congestion.congestion_window,
         bytes_in_flight=path.recovery.bytes_in_flight,
+        limited_by=path.limited_by,
     )
