@@ -32,7 +32,9 @@ START_ROUNDS = 3
 """Start ends after this many rounds without START_GROWTH."""
 OVERDRIVEN = 0.3
 """Loss of a round, beyond what is known to be random, that ends start-up: a policer's bucket is empty."""
-OVERDRIVEN_PACKETS = 24
+START_LOSS = 0.65
+"""Loss of a round in any case for that: no link that is worth using loses so much at random."""
+OVERDRIVEN_PACKETS = 32
 """Packets of the round that must be known of for that."""
 START_SAMPLES = 8
 """Delay samples before start-up may end by delay."""
@@ -190,7 +192,7 @@ class Lc2:
         target = self.queue_target
         if self.phase is Phase.START and ack.delay_samples >= START_SAMPLES and _growing_queue(ack) > target:
             self._leave_start(ack)
-        elif self.phase is Phase.START and self._round_loss(OVERDRIVEN_PACKETS, 0.0) > self._loss_before + OVERDRIVEN:
+        elif self.phase is Phase.START and self._is_overdriven():
             self._is_unproven = True
             self._leave_start(ack)
         elif self.phase is Phase.UP and self._queue > target:
@@ -227,6 +229,10 @@ class Lc2:
             self._rounds_without_growth += 1
         if self._rounds_without_growth >= START_ROUNDS:
             self._leave_start(ack)
+
+    def _is_overdriven(self) -> bool:
+        loss = self._round_loss(OVERDRIVEN_PACKETS, 0.0)
+        return loss > START_LOSS and loss > self._loss_before + OVERDRIVEN
 
     def _round_loss(self, least: int, otherwise: float) -> float:
         """Share of this round's packets that were lost; `otherwise` where fewer than `least` are known of."""

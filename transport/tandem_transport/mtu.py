@@ -49,6 +49,12 @@ one at a time, for many at once would fill a short queue, which large packets fi
 _CHANCE = 1e-4
 """Chance of losing them all that is small enough."""
 
+_CHANCE_OF_SUSPICION = 3e-3
+"""Chance of losing so many large packets in a row that is small enough for a check."""
+
+_MOST_SUSPECTS = 12
+"""Large packets lost in a row that are suspicious on any path."""
+
 
 class MtuDiscovery:
     """The search of one path, and the watch over what it has found."""
@@ -133,8 +139,10 @@ class MtuDiscovery:
 
         `loss` is the share of packets that the path loses anyway.
         """
-        suspects, tops = self.suspected + late, _tops(loss)
-        enough = SUSPICIOUS_LOSSES if now >= self._patient_until else max(BLACK_HOLE_LOSSES, tops)
+        suspects, tops = self.suspected + late, min(_MOST_TOPS, _improbable(loss, _CHANCE))
+        enough = max(SUSPICIOUS_LOSSES, _improbable(loss, _CHANCE_OF_SUSPICION))
+        if now < self._patient_until:
+            enough = max(enough, BLACK_HOLE_LOSSES, tops)
         if suspects < enough or self.is_checking or self.size <= LEAST_DATAGRAM_SIZE:
             return
         at_once = max(_LEAST_TOPS, BLACK_HOLE_LOSSES - suspects)
@@ -239,9 +247,9 @@ class MtuDiscovery:
         self._retry = min(2 * self._retry, MTU_RETRY)
 
 
-def _tops(loss: float) -> int:
-    """Probes of the present size of which one arrives almost surely."""
-    number, chance = _LEAST_TOPS, loss**_LEAST_TOPS
-    while chance > _CHANCE and number < _MOST_TOPS:
-        number, chance = number + 1, chance * loss
+def _improbable(loss: float, chance: float) -> int:
+    """Packets that are hardly ever all lost by chance, two at least."""
+    number, all_lost = _LEAST_TOPS, loss**_LEAST_TOPS
+    while all_lost > chance and number < _MOST_SUSPECTS:
+        number, all_lost = number + 1, all_lost * loss
     return number
