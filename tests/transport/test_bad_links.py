@@ -65,10 +65,10 @@ def set_rate(network: Network, rate: float) -> None:
 @pytest.mark.parametrize("loss", [0.0, 0.05, 0.1, 0.2, 0.3])
 def test_random_loss_is_not_congestion(loss: float) -> None:
     network, traffic = start(replace(LINK, loss=loss))
-    download, queue = traffic.download(30_000_000), QueueWatch(network)
-    network.run(4)
+    download, queue = traffic.download(40_000_000), QueueWatch(network)
+    network.run(6)
     limit = FULL * (1 - loss)
-    assert download.goodput(2, 4) >= 0.85 * limit
+    assert download.goodput(2, 6) >= 0.85 * limit
     assert download.reaches(0.9 * limit) <= 1.3
     assert queue.quantile(0.5, begin=network.now - 2) <= 0.010
     assert queue.quantile(0.95, begin=network.now - 2) <= 0.040

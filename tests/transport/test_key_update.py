@@ -113,4 +113,5 @@ def test_a_week_with_traffic_outages_and_new_addresses_and_no_byte_more_memory()
         sizes.append(size_of(network.client.connection) + size_of(network.server.connection))
     assert min(updates(network)) >= 7 * 23
     assert len(network.client_peers) == len(network.server_peers) == 1
-    assert max(sizes) < min(sizes) + 100_000, sizes
+    # What is measured of a path fills windows of ten seconds, more or less.
+    assert max(sizes) < min(sizes) + 250_000, sizes

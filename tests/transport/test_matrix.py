@@ -14,3 +14,12 @@ def test_cell(loss: float, ratio: int, mode: Mode) -> None:
     assert is_now.wire == pytest.approx(was.wire, abs=0.06), f"{is_now}\n{was}"
     assert is_now.p50 == pytest.approx(was.p50, rel=0.1, abs=0.003), f"{is_now}\n{was}"
     assert is_now.p99 == pytest.approx(was.p99, rel=0.25, abs=0.008), f"{is_now}\n{was}"
+
+
+@pytest.mark.parametrize(("weather", "mode"), matrix.weather_parameters())
+def test_weather(weather: str, mode: Mode) -> None:
+    is_now, was = matrix.measure_weather(weather, mode), matrix.read_weather()[weather, mode]
+    assert is_now.bulk == pytest.approx(was.bulk, abs=0.1), f"{is_now}\n{was}"
+    assert is_now.wire == pytest.approx(was.wire, abs=0.1), f"{is_now}\n{was}"
+    assert is_now.p50 == pytest.approx(was.p50, rel=0.2, abs=0.005), f"{is_now}\n{was}"
+    assert is_now.p99 == pytest.approx(was.p99, rel=0.3, abs=0.015), f"{is_now}\n{was}"
