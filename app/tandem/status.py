@@ -42,8 +42,6 @@ class LinkStatus(BaseModel):
     won: float | None
     queue_ms: float | None = None
     """How long this end's packets wait in the link's queue; the other end's status has the other direction."""
-    limited_by: Literal["queue", "drops"] | None = None
-    """How the link shows that this end gives it more than it carries: a queue grows, or what is more is dropped."""
     datagram_size: int | None = None
     """Bytes of UDP payload that the link is known to carry."""
     spurious: int = 0
@@ -54,6 +52,8 @@ class LinkStatus(BaseModel):
     month_bytes: int | None = None
     drill: str | None = None
     """What is done to the link on purpose."""
+    limited_by: Literal["queue", "drops"] | None = None
+    """How the link shows that this end gives it more than it carries: a queue grows, or what is more is dropped."""
 
 
 class StreamStatus(BaseModel):

@@ -157,5 +157,6 @@ def test_the_status_keeps_its_names() -> None:
         "name", "path_id", "local", "remote", "state", "reason", "rtt_ms", "loss_up", "loss_down",
         "rate_up_bps", "rate_down_bps", "bytes_up", "bytes_down", "won",
         "queue_ms", "datagram_size", "spurious", "cost", "day_bytes", "month_bytes", "drill",
+        "limited_by",
     ]  # fmt: skip
     assert list(status["links"][0]["rtt_ms"]) == ["latest", "smoothed", "min", "p95"]

@@ -82,7 +82,8 @@ class Adaptive:
             if chunk.first_packet is not None:
                 continue
             self._unacked.append(chunk)
-            self._idle_at, self._idle_seen_at = now + IDLE_AFTER, float("inf")
+            # After a stream's end nobody takes breath: what is slow elsewhere is all that is missing.
+            self._idle_at, self._idle_seen_at = now + (0.0 if chunk.is_fin else IDLE_AFTER), float("inf")
             if chunk.is_interactive:
                 begin_here = [path, *(other for other in paths if other is not path)]
                 self._copies.plan(chunk, begin_here, now=now)

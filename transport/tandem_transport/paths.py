@@ -226,7 +226,9 @@ class Path:
     @property
     def has_queue(self) -> bool:
         """More waits in the path's queue than its congestion controller aims at."""
-        return self.queue.queue_delay > self.congestion.queue_target
+        target = self.congestion.queue_target
+        # Without news the estimate stands still, while the queue does not.
+        return self.queue.queue_delay > target and self.recovery.bytes_in_flight > target * self.congestion.pacing_rate
 
     # --- sending ---
 

@@ -25,7 +25,7 @@ _SPURIOUS_SHARE = 0.003
 """Share of packets whose loss may be spurious: patience that more than pays for itself is given back."""
 
 _MAX_PATIENCE = 4.0
-"""Patience ends at one RTT and so many RTT variations."""
+"""Patience ends at two RTTs and so many RTT variations."""
 
 
 class Reordering:
@@ -81,5 +81,5 @@ class Reordering:
         self._learned_at = now
         # How far it really was behind is not known: it was given up as soon as it reached the threshold.
         self.packet_threshold = min(MAX_PACKET_THRESHOLD, max(self.packet_threshold, 2 * behind))
-        most = rtt.smoothed + _MAX_PATIENCE * rtt.variation
+        most = 2 * rtt.smoothed + _MAX_PATIENCE * rtt.variation
         self.patience = min(most, self.patience + _PATIENCE_STEP * rtt.smoothed)
