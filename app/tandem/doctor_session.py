@@ -18,9 +18,9 @@ from tandem.invites import Invite
 from tandem.links import make_link
 from tandem.opener import Opener
 from tandem.request import Answer, Kind, Request
-from tandem_transport import Connected, HandshakeRefused, PathStats, TransportError, TransportParameters
+from tandem_transport import Connected, HandshakeRefused, PathStats, TransportError
 from tandem_transport.driver import ClientDriver, DrivenSession, UdpAddress
-from tandem_transport.parameters import BASE_DATAGRAM_SIZE
+from tandem_transport.parameters import BASE_DATAGRAM_SIZE, LEAST_DATAGRAM_SIZE
 
 PROBES = 50
 PROBE_INTERVAL = 0.05
@@ -28,12 +28,6 @@ PROBE_INTERVAL = 0.05
 
 _SESSION_LIMIT = 8.0
 """Seconds that a session has to come up where the server answers pings."""
-
-_LARGE_BYTES = 4096
-"""Asked of the server in one piece: the first packets of it are as large as a session's packets get at first."""
-
-_LARGE_LIMIT = 8.0
-"""Seconds that those bytes have to come where smaller packets come."""
 
 _BAD_LOSS = 0.1
 _CLOCK_TOLERANCE = 120.0
@@ -76,7 +70,6 @@ class Visit:
             self.invite.client_private,
             self.invite.server_public,
             [link],
-            parameters=TransportParameters(initial_max_stream_data=_LARGE_BYTES),
             instance_id=os.urandom(8),
             on_event=lambda event: ended.set() if isinstance(event, Connected | HandshakeRefused) else None,
         )
@@ -103,7 +96,7 @@ class Visit:
         self._note_path(session.connection.stats(now=driver.now()).paths[0])
         await self._ask_who_am_i(driver)
         if self._size is not None:
-            await self._note_size(driver, self._size)
+            self._note_size(self._size)
 
     # --- round trips and losses ---
 
@@ -125,32 +118,15 @@ class Visit:
 
     # --- packet sizes ---
 
-    async def _note_size(self, driver: ClientDriver, size: int) -> None:
-        arrives = size < BASE_DATAGRAM_SIZE or await self._large_arrive(driver)
-        if size >= BASE_DATAGRAM_SIZE and arrives:
+    def _note_size(self, size: int) -> None:
+        if size >= BASE_DATAGRAM_SIZE:
             self._note("packet size", "ok", f"{size} bytes of UDP payload to {self.endpoint}")
             return
         advice = (
-            f"Tandem needs {BASE_DATAGRAM_SIZE} bytes of UDP payload, an MTU of 1228 with IPv4, 1248 with IPv6. Raise "
-            "it on the tunnel or modem in between: `ip link set dev DEVICE mtu 1280`. "
-            "Over this link alone, downloads and uploads hang."
+            f"Tandem sends smaller packets over this link, which costs speed; below {LEAST_DATAGRAM_SIZE} bytes it does "
+            f"not work at all. Raise the MTU of the tunnel or modem in between: `ip link set dev DEVICE mtu 1280`."
         )
-        self._note("packet size", "problem", size_text(size, arrives=arrives), advice)
-
-    async def _large_arrive(self, driver: ClientDriver) -> bool:
-        """Whether packets of a session's usual size come from the server."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_LARGE_LIMIT):
-                try:
-                    asked = await Opener(driver, "off").ask(Request(Kind.SPEEDTEST, "down", 0))
-                except Failure:
-                    return True  # a server that does not serve this says nothing of sizes
-                try:
-                    await asked.stream.read_exactly(_LARGE_BYTES // 2)
-                finally:
-                    asked.stream.reset()
-                return True
-        return False
+        self._note("packet size", "problem", size_text(size), advice)
 
     # --- the server ---
 
@@ -186,14 +162,8 @@ class Visit:
         self.findings.append(Finding(subject=self.link.name, check=check, verdict=verdict, text=text, advice=advice))
 
 
-def size_text(size: int, *, arrives: bool) -> str:
-    """What is wrong with packet sizes.
-
-    Args:
-        size: The largest that arrives at the server, in bytes of UDP payload; 0 for none that was tried.
-        arrives: Packets of the usual size come from the server.
-    """
-    if size >= BASE_DATAGRAM_SIZE:
-        return f"packets of {BASE_DATAGRAM_SIZE} bytes from the server do not arrive"
-    largest = f"largest that does: {size}" if size else "not even those of 548 do"
+def size_text(size: int) -> str:
+    """What is wrong with packet sizes: `size` is the largest that arrives at the server, in bytes of UDP payload, 0 for
+    none that was tried."""
+    largest = f"largest that does: {size}" if size else f"not even those of {LEAST_DATAGRAM_SIZE} do"
     return f"packets of {BASE_DATAGRAM_SIZE} bytes do not arrive; {largest}"

@@ -40,10 +40,11 @@ class Weather(NamedTuple):
 _LINK = Impairment(delay=0.020, rate=_RATE, queue=0.2)
 _FAR = replace(_LINK, delay=0.040)
 _JITTERY = replace(_LINK, packet_jitter=0.020)
+_HEAVY = replace(_JITTERY, is_heavy_tailed=True)
 
 WEATHERS = {
     "jitter": Weather((_JITTERY, _JITTERY), 2 * _RATE),
-    "heavy jitter": Weather((replace(_JITTERY, is_heavy_tailed=True),) * 2, 2 * _RATE),
+    "heavy jitter": Weather((_HEAVY, _HEAVY), 2 * _RATE),
     "throttle": Weather((_LINK, _FAR), _RATE + 8_000, {"rate": 8_000, "queue": 3.0}),
     "police": Weather((_LINK, replace(_FAR, police=mbit(4), police_burst=32_000)), _RATE + mbit(4)),
     "black hole": Weather((_LINK, _FAR), 2 * _RATE, {"mtu": 1272}),

@@ -108,13 +108,6 @@ def test_a_link_that_is_too_narrow(net: Routed, pair: Pair) -> None:
     assert found["a", V4]["text"].endswith("loss 0% there and back")
 
 
-def test_a_way_back_that_is_too_narrow(net: Routed, pair: Pair) -> None:
-    net.ip(net.router, "route", "add", "10.80.0.2/32", "dev", "wan0", "mtu", "lock", "1100")
-    code, found = examine(net, pair, "a=wan0")
-    assert code == 1
-    assert found["a", "packet size"]["text"] == "packets of 1200 bytes from the server do not arrive"
-
-
 def test_a_link_that_has_lost_its_default_route(net: Routed, pair: Pair) -> None:
     net.default_route("del", 1)
     net.ip(net.client, "route", "add", "192.0.2.0/24", "via", "10.81.0.1", "dev", "wan1")
