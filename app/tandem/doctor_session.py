@@ -123,8 +123,8 @@ class Visit:
             self._note("packet size", "ok", f"{size} bytes of UDP payload to {self.endpoint}")
             return
         advice = (
-            f"Tandem sends smaller packets over this link, which costs speed; below {LEAST_DATAGRAM_SIZE} bytes it does "
-            f"not work at all. Raise the MTU of the tunnel or modem in between: `ip link set dev DEVICE mtu 1280`."
+            f"Tandem sends smaller packets over this link, which costs speed; below {LEAST_DATAGRAM_SIZE} bytes it "
+            f"does not work at all. Raise the MTU of the tunnel or modem in between: `ip link set dev DEVICE mtu 1280`."
         )
         self._note("packet size", "problem", size_text(size), advice)
 

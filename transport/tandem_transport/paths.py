@@ -187,6 +187,8 @@ class Path:
             self._follow_source(source, size, is_newest=number > before, now=now)
         has_gap = self.received.record(number, size, now=now)
         was_away = self.last_received_at is None or now - self.last_received_at > DOWN_AFTER
+        if was_away and self.reachability is Reachability.DOWN:
+            self.probes = max(self.probes, 1)  # the peer is back: what it may answer is not to wait for our timer
         advance = self._advance(number, before, size)
         # What an outage swallowed is not a loss rate.
         self.counters.on_received(size, min(advance, 1) if was_away else advance, now=now)

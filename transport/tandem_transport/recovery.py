@@ -12,6 +12,7 @@ from tandem_transport.errors import ErrorCode, PeerError
 from tandem_transport.frames import AckFrame
 from tandem_transport.parameters import (
     MAX_OUTSTANDING,
+    MAX_RTT,
     PTO_BACKOFF_CAP,
     PTO_IDLE,
     PTO_PATIENCE,
@@ -176,7 +177,10 @@ class Recovery:
         acked = result.acked
         self.bytes_in_flight -= sum(packet.size for packet in acked)
         feedback = now - acked[len(acked) // 2].sent_at
-        self.feedback += (feedback - self.feedback) / 16 if self.feedback else feedback
+        if not self.feedback:
+            self.feedback = min(feedback, MAX_RTT)
+        # What an outage, or a machine that slept, held up says nothing of how long news takes.
+        self.feedback += (min(feedback, 2 * self.feedback) - self.feedback) / 16
         # On a path that reorders, a lucky packet would end the round of all others.
         least = max(_LEAST_ROUND * self.feedback, self.least_round)
         if acked[-1].number >= self._round_end and now >= self._round_began + least:
