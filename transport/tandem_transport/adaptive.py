@@ -10,7 +10,7 @@ from tandem_transport.frames import PathUse
 from tandem_transport.outbox import LEAST_ROOM, Outbox
 from tandem_transport.parameters import BULK_LOSSES, GRANULARITY, IDLE_AFTER, MAX_COPY_QUEUE, MAX_IDLE_LOOK, STALL_LOOK
 from tandem_transport.paths import Path, Reachability
-from tandem_transport.scheduler import is_slow, is_spared, may_repair
+from tandem_transport.scheduler import is_slow, is_spared, may_repair, may_resend
 from tandem_transport.sent_packet import Chunk
 
 _LEAST_SHARE = 1 / 16
@@ -48,7 +48,7 @@ class Adaptive:
             return chunks
         if outbox.control:
             room = outbox.take_waiting(outbox.control, chunks, room, full)
-        if outbox.lost and may_repair(path, paths) and not is_slow(path, paths):
+        if outbox.lost and may_resend(path, paths):
             room = self._take_lost(path, paths, chunks, room, full)
         room = self._copies.take(path, chunks, room)
         if self._stalled:
@@ -67,7 +67,7 @@ class Adaptive:
         outbox, repairs = self._outbox, may_repair(path, paths)
         if outbox.control or self._copies.has_due(path):
             return True
-        if repairs and not is_slow(path, paths) and outbox.has_lost():
+        if may_resend(path, paths) and outbox.has_lost():
             return True
         if outbox.streams.has_fresh_data(takes_bulk=False):
             return True

@@ -44,6 +44,11 @@ class CongestionController(Protocol):
         ...
 
     @property
+    def capacity(self) -> float:
+        """Bytes per second that the path carries, lost bytes included; 0 before the first sample."""
+        ...
+
+    @property
     def queue_target(self) -> float:
         """Queue delay that is aimed at, at most, in seconds."""
         ...

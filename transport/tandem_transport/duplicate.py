@@ -7,7 +7,7 @@ from tandem_transport.copies import CopyPlanner
 from tandem_transport.outbox import LEAST_ROOM, Outbox
 from tandem_transport.parameters import MAX_COPY_QUEUE
 from tandem_transport.paths import Path
-from tandem_transport.scheduler import is_slow, is_spared, may_repair
+from tandem_transport.scheduler import is_slow, is_spared, may_resend
 from tandem_transport.sent_packet import Chunk
 
 
@@ -32,21 +32,20 @@ class Duplicate:
             return chunks
         if outbox.control:
             room = outbox.take_waiting(outbox.control, chunks, room, full)
-        is_late = is_slow(path, paths)
-        if outbox.lost and may_repair(path, paths) and not is_late:
+        if outbox.lost and may_resend(path, paths):
             room = outbox.take_waiting(outbox.lost, chunks, room, full)
         room = self._again.take(path, chunks, room)
         room = self._take_copies(path, chunks, room)
-        outbox.take_new(chunks, room - full + new_room, takes_bulk=not is_late, now=now)
+        outbox.take_new(chunks, room - full + new_room, takes_bulk=not is_slow(path, paths), now=now)
         return chunks
 
     def has_work_for(self, path: Path, *, paths: Sequence[Path], now: float) -> bool:
         if is_spared(path, paths):
             return self._next_copy(path) is not None or self._again.has_due(path)
-        outbox, is_late = self._outbox, is_slow(path, paths)
-        if outbox.control or outbox.streams.has_fresh_data(takes_bulk=not is_late) or self._next_copy(path) is not None:
+        outbox, takes_bulk = self._outbox, not is_slow(path, paths)
+        if outbox.control or outbox.streams.has_fresh_data(takes_bulk=takes_bulk) or self._next_copy(path) is not None:
             return True
-        return self._again.has_due(path) or (not is_late and outbox.has_lost() and may_repair(path, paths))
+        return self._again.has_due(path) or (may_resend(path, paths) and outbox.has_lost())
 
     def on_sent(self, chunks: list[Chunk], path: Path, *, paths: Sequence[Path], now: float) -> None:
         for chunk in chunks:

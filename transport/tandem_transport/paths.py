@@ -221,11 +221,6 @@ class Path:
     # --- delays ---
 
     @property
-    def base_rtt(self) -> float:
-        """Round trip without a queue, jitter included, in seconds; 0 before the first sample."""
-        return max(self.rtt.minimum, self.rtt.smoothed - self.queue.queue_delay)
-
-    @property
     def has_queue(self) -> bool:
         """More waits in the path's queue than its congestion controller aims at."""
         target = self.congestion.queue_target
@@ -325,7 +320,7 @@ class Path:
         received_at = ack.received_at_us / 1e6
         was_down, largest_before = self.reachability is Reachability.DOWN, self.recovery.largest_acked
         result = self.recovery.on_ack_received(ack, now=now)
-        self._sample_delays(ack, result, largest_before, is_own_path=is_own_path, now=now)
+        self._sample_delays(ack, result, received_at, largest_before, is_own_path=is_own_path, now=now)
         if result.is_answer:
             self._on_answer(now=now)
         for packet in result.acked:
@@ -365,23 +360,29 @@ class Path:
             self.reachability = Reachability.DOWN
 
     def _sample_delays(
-        self, ack: AckFrame, result: AckResult, largest_before: int, *, is_own_path: bool, now: float
+        self,
+        ack: AckFrame,
+        result: AckResult,
+        received_at: float,
+        largest_before: int,
+        *,
+        is_own_path: bool,
+        now: float,
     ) -> None:
-        arrived_at, delay = ack.received_at_us / 1e6, ack.delay_us / 1e6
-        sent_at, acked = self.recovery.sent_at(ack.largest), result.acked
+        sent_at, acked, delay = self.recovery.sent_at(ack.largest), result.acked, ack.delay_us / 1e6
         if acked:
             self._note_order(is_late=acked[0].number < largest_before)
         if acked and self._is_reordering:
             # The largest number belongs to a packet that overtook others; any one of those that are news has a
             # delay like the others'. It has arrived at the latest when the acknowledgement left.
             packet = acked[ack.largest % len(acked)]
-            self.queue.on_ack(packet.number, arrived_at + delay - packet.sent_at, self.rtt.minimum, now=now)
+            self.queue.on_ack(packet.number, received_at + delay - packet.sent_at, self.rtt.minimum, now=now)
         elif ack.largest > largest_before and sent_at is not None:
-            self.queue.on_ack(ack.largest, arrived_at - sent_at, self.rtt.minimum, now=now)
+            self.queue.on_ack(ack.largest, received_at - sent_at, self.rtt.minimum, now=now)
         if is_own_path and sent_at is not None:
             lead = 0.0
             if self._is_reordering and self.queue.typical is not None:
-                lead = max(0.0, self.queue.typical - (arrived_at - sent_at))
+                lead = max(0.0, self.queue.typical - (received_at - sent_at))
             self.rtt.on_ack(ack.largest, now - sent_at - delay + lead, now=now)
 
     def _note_order(self, *, is_late: bool) -> None:
@@ -454,11 +455,6 @@ class Path:
         return bool(self.rtt.smoothed) and self.status is not PathStatus.DOWN and not self.is_one_way
 
     @property
-    def limit(self) -> float:
-        """Bytes per second that the path carries, as far as its controller knows."""
-        return float(getattr(self.congestion, "capacity", self.congestion.pacing_rate))
-
-    @property
     def limited_by(self) -> Literal["queue", "drops"] | None:
         """How the path shows that it is given more than it carries; None where it does not."""
         if not self.has_rtt:
@@ -491,7 +487,7 @@ class Path:
                 min_rtt=self.rtt.minimum,
                 link_error=self.link_error or ("switched off" if self.use is PathUse.OFF else ""),
                 queue_delay=self.queue.queue_delay if self.has_queue else 0.0,
-                policed_rate=self.limit if is_policed else 0.0,
+                policed_rate=self.congestion.capacity if is_policed else 0.0,
                 is_mute=hearing.is_mute,
                 is_deaf=hearing.is_deaf,
                 is_unheard=before is PathStatus.DOWN and asked_at is not None and now - asked_at >= DOWN_AFTER,

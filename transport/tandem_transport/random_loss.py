@@ -26,10 +26,6 @@ class LossCounter:
         if self._counted > LOSS_MEMORY:
             self._counted, self._lost = self._counted / 2, self._lost / 2
 
-    def forget(self) -> None:
-        """Begins again."""
-        self._counted = self._lost = 0.0
-
     @property
     def rate(self) -> float | None:
         """Share of packets lost; None while too few were counted."""

@@ -65,6 +65,11 @@ def is_slow(path: Path, paths: Sequence[Path]) -> bool:
     return path.rtt.smoothed > _SLOW_RTTS * best.rtt.smoothed
 
 
+def may_resend(path: Path, paths: Sequence[Path]) -> bool:
+    """Lost data goes on a path that may repair, and on which it does not arrive late."""
+    return may_repair(path, paths) and not is_slow(path, paths)
+
+
 def is_spared(path: Path, paths: Sequence[Path]) -> bool:
     """A metered path carries nothing but copies of interactive data while one that costs nothing works."""
     if path.use is not PathUse.METERED:

@@ -1,12 +1,11 @@
 """The server's addresses that one link tries: every address of every endpoint, one after the other."""
 
 import errno
-import socket
 from collections.abc import Iterable, Sequence
 from itertools import zip_longest
 
 from tandem_transport.driver.names import Names
-from tandem_transport.driver.sockets import UdpAddress
+from tandem_transport.driver.sockets import UdpAddress, family_of
 
 Endpoint = tuple[str, int]
 """A name or a literal address, and a port."""
@@ -90,4 +89,4 @@ def alternating(addresses: Iterable[UdpAddress], families: Sequence[int]) -> lis
 
 def family(address: UdpAddress) -> int:
     """AF_INET or AF_INET6."""
-    return socket.AF_INET6 if len(address) == 4 else socket.AF_INET
+    return family_of(address[0])
