@@ -15,7 +15,7 @@ _FIRST_READ = 4096
 """Bytes that a connection reads at first; one that has more to say reads four times as much the next time."""
 
 HALF_CLOSE_LINGER = 30.0
-"""Seconds without data after which a connection that is half closed is given up."""
+"""Seconds of silence after which a connection is given up that has passed its end of data on, but got none back."""
 
 
 Read = Callable[[int], Awaitable[bytes]]
@@ -58,8 +58,12 @@ class Relay:
         downlink = asyncio.create_task(self._stream_to_tcp())
         try:
             await self._wait_for_an_end(uplink, downlink)
-            if not self._is_over:
-                await self._linger(uplink if downlink.done() else downlink)
+            if not self._is_over and downlink.done():
+                await self._linger(uplink)
+            elif not self._is_over:
+                # What was sent may still be under way or unread for minutes. Only the far end can tell when its
+                # reader has the whole of it; that end gives up, and we hear of it as a reset.
+                await asyncio.wait({downlink})
         except asyncio.CancelledError:
             self._abort("shutdown")
             raise
@@ -102,13 +106,17 @@ class Relay:
                 return
             before = self._progress()
 
-    async def _linger(self, remaining: "asyncio.Task[None]") -> None:
-        """Waits for the other direction; gives it up when nothing comes for long."""
-        while not remaining.done():
+    async def _linger(self, uplink: "asyncio.Task[None]") -> None:
+        """Waits for what the TCP side still has to say; gives it up when nothing comes for long.
+
+        Its own end stays: a reset would take from it what it has not read yet.
+        """
+        while not uplink.done():
             before = self._progress()
-            await asyncio.wait({remaining}, timeout=HALF_CLOSE_LINGER)
-            if not remaining.done() and self._progress() == before and not self._stream.is_held:
-                self._abort("silence after a half-close")
+            await asyncio.wait({uplink}, timeout=HALF_CLOSE_LINGER)
+            if not uplink.done() and self._progress() == before and not self._stream.is_held:
+                self._is_over, self._result.ended_by = True, "silence after a half-close"
+                self._stream.reset()
                 return
 
     def _progress(self) -> tuple[int, int, int]:
