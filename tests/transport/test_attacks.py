@@ -56,6 +56,7 @@ from tandem_transport.parameters import (
     REFUSALS_PER_SECOND,
     RESETS_PER_ID,
     RESETS_PER_SECOND,
+    SESSION_BUFFER,
     TransportParameters,
 )
 from tandem_transport.server_endpoint import ServerEndpoint
@@ -625,7 +626,7 @@ def hostile_payloads() -> dict[str, tuple[list[list[Frame]], ErrorCode]]:
     many = 3 * MAX_CONTROL_QUEUE
     return {
         "session window exceeded": (
-            [[StreamFrame(4 * i, 60_000, bytes(1000), False)] for i in range(200)],
+            [[StreamFrame(4 * i, 60_000, bytes(1000), False)] for i in range(SESSION_BUFFER // 60_000 + 20)],
             ErrorCode.FLOW_CONTROL_ERROR,
         ),
         "stream window exceeded": ([[StreamFrame(0, 1 << 20, b"x", False)]], ErrorCode.FLOW_CONTROL_ERROR),

@@ -76,7 +76,20 @@ def test_two_congested_cells_carry_most_of_their_sum() -> None:
         Impairment(delay=0.060, rate=mbit(15), loss=0.02, queue=0.2, packet_jitter=0.025),
     ]
     _, traffic = start(*cells)
-    assert traffic.download(15_000_000).finish() >= 0.6 * mbit(35)
+    assert traffic.download(15_000_000).finish() >= 0.7 * mbit(35)
+
+
+@pytest.mark.parametrize("seed", range(1, 5))
+def test_start_up_is_not_ended_by_jitter(seed: int) -> None:
+    """LTE beside Starlink: packets that overtake each other from the first one on, on a path that is fast."""
+    network = Network(
+        Impairment(delay=0.035, rate=mbit(40), queue=0.2, packet_jitter=0.008),
+        Impairment(delay=0.050, rate=mbit(100), queue=0.2, packet_jitter=0.025, loss=0.01),
+        seed=seed,
+        mode=Mode.ADAPTIVE,
+    ).connect()
+    network.run(0.3)
+    assert Traffic(network).download(20_000_000).finish() >= mbit(75)
 
 
 # --- a far second link ---
@@ -88,6 +101,14 @@ def test_a_far_link_adds_its_rate(delay: float) -> None:
     download = traffic.download(40_000_000)
     network.run(9)
     assert download.goodput(6, 9) >= 0.85 * 2 * mbit(20) * EFFICIENCY
+
+
+def test_a_satellite_beside_a_near_link_is_tried_in_a_short_session() -> None:
+    """Its start-up takes a second for each doubling, and must begin with the download."""
+    near = replace(NEAR, rate=mbit(50))
+    network, traffic = start(near, replace(near, delay=0.320))
+    assert traffic.download(20_000_000).finish() >= mbit(49)
+    assert network.down[1].sent > 1000
 
 
 def test_a_far_link_that_adds_nothing_costs_nothing() -> None:
@@ -109,12 +130,12 @@ def test_a_throttled_link_does_not_stop_the_other(rate: float, queue: float, lin
     network.run(4)
     echo = traffic.echo(count=80)
     network.run(10)
-    assert transfer.longest_gap(4, 13) <= 1.3
+    assert transfer.longest_gap(4, 13) <= 0.5
     assert transfer.goodput(5, 13) >= 0.85 * mbit(4)
     assert echo.quantile(0.99) < 3 * 0.080
 
 
-@pytest.mark.parametrize(("allowed", "burst"), [(2, 32_000), (4, 16_000), (8, 3_000)])
+@pytest.mark.parametrize(("allowed", "burst"), [(1, 16_000), (2, 32_000), (4, 16_000), (8, 3_000)])
 def test_little_more_is_sent_than_a_policer_lets_through(allowed: float, burst: float) -> None:
     network, traffic = start(Impairment(delay=0.040, rate=mbit(50), police=mbit(allowed), police_burst=burst))
     link = network.down[0]
@@ -123,7 +144,8 @@ def test_little_more_is_sent_than_a_policer_lets_through(allowed: float, burst: 
     sent, policed = link.sent, link.policed
     network.run(10)
     assert download.goodput(5, 15) >= 0.85 * mbit(allowed) * EFFICIENCY
-    assert link.policed - policed <= 0.12 * (link.sent - sent)
+    assert link.policed - policed <= 0.05 * (link.sent - sent)
+    assert link.policed <= 0.1 * link.sent
 
 
 # --- a busy machine ---

@@ -16,6 +16,9 @@ from tandem_transport.sent_packet import Chunk
 _LEAST_SHARE = 1 / 16
 """Of the faster paths' rate: what a slow path with less than that could add is not worth waiting for."""
 
+_TRIAL_SHARE = 8
+"""Bytes of backlog for each byte in flight on a slow path that has not shown yet what it carries."""
+
 
 class Adaptive:
     """In this order: control frames and lost data, copies that are due, data that stalls elsewhere, new data,
@@ -54,8 +57,7 @@ class Adaptive:
         if self._stalled:
             room = self._take_stalled(path, chunks, room)
         if outbox.streams.has_fresh_data():
-            best = next(other for other in paths if not is_spared(other, paths))
-            takes_bulk = path is best or (may_repair(path, paths) and self._takes_bulk(path, paths))
+            takes_bulk = path is self._best(paths) or (may_repair(path, paths) and self._takes_bulk(path, paths))
             outbox.take_new(chunks, room - full + new_room, takes_bulk=takes_bulk, now=now)
         if not chunks and self._unacked and self._is_idle(path, paths, now):
             self._take_idle(path, chunks, room)
@@ -134,8 +136,21 @@ class Adaptive:
                 room -= len(chunk.frame)
         return room
 
+    def _is_late(self, path: Path) -> bool:
+        """Nothing has arrived of what was sent after a packet that is overdue: the path carries less than it did."""
+        if path.congestion.is_starting:
+            return False  # its first packets are overdue by a clock that did not know it
+        return self._looked_up_to.get(path.path_id, -1) > path.recovery.largest_acked
+
+    def _best(self, paths: Sequence[Path]) -> Path:
+        """The path that takes bulk data in any case."""
+        candidates = [path for path in paths if not is_spared(path, paths)]
+        return next((path for path in candidates if not self._is_late(path)), candidates[0])
+
     def _takes_bulk(self, path: Path, paths: Sequence[Path]) -> bool:
         """Earliest completion first: whether the backlog keeps faster paths busy for longer than this one delays."""
+        if self._is_late(path):
+            return False
         rtt = path.rtt.smoothed
         rate, least_rtt = 0.0, rtt
         for other in paths:
@@ -145,9 +160,18 @@ class Adaptive:
             if other_rtt and (other_rtt < rtt or not rtt):
                 rate += other.congestion.pacing_rate
                 least_rtt = min(least_rtt, other_rtt)
-        if rate and is_slow(path, paths) and path.congestion.pacing_rate < _LEAST_SHARE * rate:
+        if not rate:
+            return True
+        if not rtt:
             return False
-        return not rate or (rtt > 0 and self._outbox.streams.has_backlog(rate * (rtt - least_rtt) / 2))
+        needed, congestion = rate * (rtt - least_rtt) / 2, path.congestion
+        if congestion.is_starting:
+            # What is in flight there is sent again in no time should it turn out to be the end, and a path that
+            # is never tried stays slow.
+            needed = min(needed, _TRIAL_SHARE * path.recovery.bytes_in_flight)
+        elif is_slow(path, paths) and congestion.pacing_rate < _LEAST_SHARE * rate:
+            return False
+        return self._outbox.streams.has_backlog(needed)
 
     def _is_idle(self, path: Path, paths: Sequence[Path], now: float) -> bool:
         """There is nothing new, or only what faster paths carry sooner; a download that takes breath is not idle.
@@ -194,13 +218,14 @@ class Adaptive:
     def _overdue_after(self, path: Path, best_rtt: float) -> float:
         """Age at which a packet should have been acknowledged.
 
-        The path's own clock says how late it usually is; but a path whose queue grows without end gives itself ever
-        more time, and so the best path's RTT limits that.
+        The path's own clock says how late it usually is, and how long what is in flight takes to arrive; but a path
+        whose queue grows without end gives itself ever more time, and so the best path's RTT limits that.
         """
-        rtt = path.rtt
-        own = rtt.smoothed + 4 * rtt.variation
-        jitter = 4 * path.queue.packet_noise
-        return min(own, rtt.minimum + jitter + 2 * (path.congestion.queue_target + best_rtt)) + self._max_ack_delay
+        rtt, congestion, jitter = path.rtt, path.congestion, 4 * path.queue.packet_noise
+        own = rtt.smoothed + max(4 * rtt.variation, jitter)
+        if congestion.capacity:
+            own = max(own, path.recovery.bytes_in_flight / congestion.capacity)
+        return min(own, rtt.minimum + jitter + 2 * (congestion.queue_target + best_rtt)) + self._max_ack_delay
 
     def _look_for_stalls(self, path: Path, best_rtt: float, now: float) -> None:
         latest = now - self._overdue_after(path, best_rtt)

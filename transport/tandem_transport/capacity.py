@@ -76,9 +76,9 @@ class CapacityFilter:
         self._samples = deque([(self._round, capacity)])
         self.value = capacity
 
-    def forget_older(self) -> None:
-        """Keeps the newest samples only: two, for one may be short by chance."""
-        self._samples = deque(list(self._samples)[-2:])
+    def forget_older(self, kept: int) -> None:
+        """Keeps so many of the newest samples."""
+        self._samples = deque(list(self._samples)[-kept:])
         self.value = max((capacity for _, capacity in self._samples), default=0.0)
 
     def _insert(self, capacity: float) -> None:

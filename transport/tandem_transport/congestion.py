@@ -26,6 +26,10 @@ class AckSummary(NamedTuple):
     """Newly acknowledged packets."""
     noise: float = 0.0
     """Standard deviation of `queue_delay` by chance alone, in seconds."""
+    is_reordering: bool = False
+    """Packets overtake each other: those that are missing may only be late."""
+    packet_noise: float | None = None
+    """Standard deviation of the delay of single packets by chance, in seconds; None where it is not known apart."""
     least_queue_delay: float | None = None
     """Queue delay of the fastest of the newest few packets; None where it is not known apart."""
 
@@ -51,6 +55,11 @@ class CongestionController(Protocol):
     @property
     def queue_target(self) -> float:
         """Queue delay that is aimed at, at most, in seconds."""
+        ...
+
+    @property
+    def is_starting(self) -> bool:
+        """The path may be faster than anything that has been tried on it."""
         ...
 
     @property

@@ -23,6 +23,8 @@ TARGET_RTT_SHARE = 0.25
 """The target as a share of the least RTT, where that is more."""
 NOISE_MARGIN = 2.0
 """Standard deviations of the queue delay that are added to the target: jitter is not a queue."""
+BASE_NOISE = 4.0
+"""Standard deviations of single packets that a round trip without a queue takes longer than the luckiest, at most."""
 LOSS_MARGIN = 2.0
 """Standard deviations by which a sample may have met more than the average loss."""
 START_GAIN = 2.885
@@ -30,16 +32,22 @@ START_GAIN = 2.885
 START_GROWTH = 1.25
 START_ROUNDS = 3
 """Start ends after this many rounds without START_GROWTH."""
-OVERDRIVEN = 0.3
-"""Loss of a round, beyond what is known to be random, that ends start-up: a policer's bucket is empty."""
-START_LOSS = 0.65
-"""Loss of a round in any case for that: no link that is worth using loses so much at random."""
-OVERDRIVEN_PACKETS = 32
+START_LOSS = 0.5
+"""Loss of a round that ends start-up: a policer's bucket is empty, or half of everything is lost by chance."""
+OVERDRIVEN_PACKETS = 24
 """Packets of the round that must be known of for that."""
+OVERDRIVEN = 0.3
+"""Loss of a round, beyond what is known to be random, that shows what start-up measured to have been the bucket."""
+START_TARGET = 0.040
+"""Queue delay that ends start-up, where that is less than the target: the queue still grows for a round trip."""
 START_SAMPLES = 8
 """Delay samples before start-up may end by delay."""
+DOUBTFUL_NOISE = 0.005
+"""Seconds that jitter adds to the target of the queue, above which a delay that ends start-up may be jitter."""
 DRAIN_ROUNDS = 4
 CRUISE_ROUNDS = 6
+POLICED_CRUISE_ROUNDS = 12
+"""The same behind a policer, which drops what a search for more capacity sends."""
 DOWN_ROUNDS = 3
 UP_GAIN = 1.25
 UP_GAIN_MAX = 2.0
@@ -53,6 +61,8 @@ SHRINK = 0.93
 """Capacity after a cruise round that never saw the queue below target."""
 HEAVY_QUEUE = 2.0
 """Targets of queue delay that call for a hard drain."""
+FULL_QUEUE = 4.0
+"""Targets of queue delay above which the newest sample alone is what the path carries."""
 MIN_RATE = 5 * MIN_WINDOW / 8
 """A path may always send this many bytes a second: five full packets, to learn that it is faster."""
 _DEFAULT_RTT = 0.1
@@ -85,8 +95,8 @@ class Lc2:
         self._delivered = 0.0
         """Bytes per second that arrived lately when sent at full rate."""
         self._round_acked = self._round_lost = 0
-        self._loss_before = 1.0
-        """Least share of packets lost in a round of start-up."""
+        self._is_doubtful = False
+        """Start-up ended by a delay that may have been jitter: the path may be much faster."""
         self._is_unproven = False
         """Start-up ended by loss: its capacity may be what a policer's bucket had saved up."""
         self.pacing_rate = INITIAL_WINDOW / _DEFAULT_RTT / START_GAIN
@@ -114,6 +124,10 @@ class Lc2:
     def random_loss(self) -> float:
         """Share of packets lost for no fault of ours."""
         return self._loss.value
+
+    @property
+    def is_starting(self) -> bool:
+        return self.phase is Phase.START
 
     @property
     def is_policed(self) -> bool:
@@ -190,15 +204,22 @@ class Lc2:
 
     def _within_round(self, ack: AckSummary) -> None:
         target = self.queue_target
-        if self.phase is Phase.START and ack.delay_samples >= START_SAMPLES and _growing_queue(ack) > target:
-            self._leave_start(ack)
-        elif self.phase is Phase.START and self._is_overdriven():
-            self._is_unproven = True
-            self._leave_start(ack)
+        if self.phase is Phase.START:
+            self._within_start_round(ack)
         elif self.phase is Phase.UP and self._queue > target:
+            self._is_doubtful = False
             self._enter(Phase.DOWN, DOWN_GAIN, ack.now)
         elif self.phase is Phase.DRAIN and self._queue < target / 4:
             self._enter(Phase.CRUISE, 1.0, ack.now)
+
+    def _within_start_round(self, ack: AckSummary) -> None:
+        if ack.delay_samples >= START_SAMPLES and _growing_queue(ack) > min(self.queue_target, START_TARGET):
+            self._is_doubtful = NOISE_MARGIN * ack.noise > DOUBTFUL_NOISE
+            self._leave_start(ack)
+        elif self._is_overdriven() and not ack.is_reordering:
+            self._is_unproven = True
+            self._loss.suspect()
+            self._leave_start(ack)
 
     def _end_round(self, ack: AckSummary) -> float:
         is_app_limited = ack.sample is not None and ack.sample.is_app_limited
@@ -220,7 +241,6 @@ class Lc2:
         return 0.0
 
     def _end_start_round(self, ack: AckSummary, is_app_limited: bool) -> None:
-        self._loss_before = min(self._loss_before, self._round_loss(START_SAMPLES, 1.0))
         if is_app_limited:
             return
         if self.capacity >= self._full_capacity * START_GROWTH:
@@ -231,8 +251,8 @@ class Lc2:
             self._leave_start(ack)
 
     def _is_overdriven(self) -> bool:
-        loss = self._round_loss(OVERDRIVEN_PACKETS, 0.0)
-        return loss > START_LOSS and loss > self._loss_before + OVERDRIVEN
+        # Before the first sample, packets that overtake each other may look like that.
+        return self.capacity > 0 and self._round_loss(OVERDRIVEN_PACKETS, 0.0) > START_LOSS
 
     def _round_loss(self, least: int, otherwise: float) -> float:
         """Share of this round's packets that were lost; `otherwise` where fewer than `least` are known of."""
@@ -251,6 +271,7 @@ class Lc2:
             self._up_gain = min(UP_GAIN_MAX, self._up_gain * UP_GAIN)
             self._enter_up(ack.now)
         else:
+            self._is_doubtful = False
             self._enter(Phase.DOWN, DOWN_GAIN, ack.now)
 
     def _end_down_round(self, ack: AckSummary) -> None:
@@ -268,7 +289,9 @@ class Lc2:
     def _end_cruise_round(self, ack: AckSummary, is_app_limited: bool) -> None:
         if is_app_limited:
             return
-        if self._is_unproven and self._round_loss(START_SAMPLES, 0.0) > self._loss.value + OVERDRIVEN:
+        if self._is_unproven and self._loss.value > START_LOSS / 2:
+            self._is_unproven, self._is_doubtful = False, True  # chance, after all
+        elif self._is_unproven and self._round_loss(START_SAMPLES, 0.0) > self._loss.value + OVERDRIVEN:
             self._capacity.replace(ack.sample.delivered / (1 - self._loss.value) if ack.sample else self.capacity)
         target = self.queue_target
         if self._least_queue > HEAVY_QUEUE * target:
@@ -276,8 +299,9 @@ class Lc2:
             return
         if self._least_queue > target:
             self._capacity.scale(SHRINK)
-        if self._phase_rounds >= CRUISE_ROUNDS:
-            self._up_gain = UP_GAIN
+        rounds = POLICED_CRUISE_ROUNDS if self._loss.is_policed else CRUISE_ROUNDS
+        if self._phase_rounds >= rounds or self._is_doubtful:
+            self._up_gain = UP_GAIN_MAX if self._is_doubtful else UP_GAIN
             if self._least_queue < target:
                 self._enter_up(ack.now)
             else:
@@ -288,8 +312,9 @@ class Lc2:
         self._enter(Phase.UP, self._up_gain, now)
 
     def _drain_hard(self, ack: AckSummary) -> None:
-        # Forget the old maxima: half of the present rate empties a queue of our own.
-        self._capacity.forget_older()
+        # Forget the old maxima: half of the present rate empties a queue of our own. A sample may be short by
+        # chance, unless the queue is so long that the path has been full all the time.
+        self._capacity.forget_older(1 if self._queue > FULL_QUEUE * self.queue_target else 2)
         self._delay_at_deep, self._deep_least = ack.queue_delay, float("inf")
         self._enter(Phase.DEEP, DEEP_GAIN, ack.now)
 
@@ -326,6 +351,8 @@ class Lc2:
         elif self.phase is Phase.CRUISE and self._queue > target / 2:
             gain = max(0.8, 1 - 0.2 * (self._queue - target / 2) / target)
         rate = gain * capacity
+        if self.phase is Phase.CRUISE and self._loss.is_policed and self._delivered and not ack.is_reordering:
+            rate = min(rate, self._delivered)  # the largest sample has something of the bucket in it
         if self.phase in _BELOW_CAPACITY and self._delivered:
             # Relative to what arrives: a share of an inflated capacity would still be more than a policer passes.
             rate = min(rate, LOW_SHARE * self._delivered * min(1.0, gain / DOWN_GAIN))
@@ -336,8 +363,14 @@ class Lc2:
 
 
 def _base_rtt(ack: AckSummary) -> float:
-    """Round trip without a queue, jitter included: the minimum alone belongs to one lucky packet each way."""
-    return max(ack.min_rtt, ack.smoothed_rtt - ack.queue_delay) or _DEFAULT_RTT
+    """Round trip without a queue, jitter included: the minimum alone belongs to one lucky packet each way.
+
+    But a path that has just become slow is seen by the RTT before its queue is, and must not get a larger window.
+    """
+    base = max(ack.min_rtt, ack.smoothed_rtt - ack.queue_delay)
+    if ack.packet_noise is not None:
+        base = min(base, ack.min_rtt + TARGET_FLOOR + BASE_NOISE * ack.packet_noise)
+    return base or _DEFAULT_RTT
 
 
 def _growing_queue(ack: AckSummary) -> float:

@@ -161,10 +161,10 @@ PACER_BURST = 0.010
 MAX_PACER_QUANTUM = 0.100
 """Seconds of lateness that a driver reports at most."""
 
-SESSION_BUFFER = 8 << 20
+SESSION_BUFFER = 16 << 20
 """Bytes that a session holds in each direction, for all its streams together."""
 
-SERVER_BUFFER = 64 << 20
+SERVER_BUFFER = 96 << 20
 """Bytes that all sessions of a server hold together, half of them in each direction."""
 
 INITIAL_SESSION_WINDOW = 128 << 10

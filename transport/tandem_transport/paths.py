@@ -424,6 +424,8 @@ class Path:
             acked_below_capacity=sum(packet.is_below_capacity for packet in result.acked),
             acked=len(result.acked),
             noise=self.queue.noise,
+            packet_noise=self.queue.packet_noise,
+            is_reordering=self._is_reordering,
             least_queue_delay=self.queue.least_queue_delay,
         )
         longer = self.congestion.on_ack(summary)

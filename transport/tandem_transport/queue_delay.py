@@ -25,6 +25,12 @@ _HISTORY = 10.0
 _BASE_SHARE = 32
 """The base is the quantile 1/32 of the windows: the emptiest third of a second of the last ten."""
 
+_NOISY = 0.004
+"""Standard deviation of single packets, in seconds, above which some windows have a low quartile by luck ..."""
+
+_LUCKY_WINDOWS = 3
+"""... so that the base is not among the lowest few, nor in the lowest quarter while there are few at all."""
+
 _DEVIATIONS = 15
 """Deviations of windows that `noise` is the median of: the few that a probing sender causes do not move it."""
 
@@ -39,6 +45,9 @@ _NOISE_SAMPLES = 16
 
 _ERROR_OF_QUARTILE = 0.35
 """Standard error of the lower quartile of a window, in standard deviations of its samples."""
+
+_SURE = 3.0
+"""Standard deviations of single packets by which a delay is a queue for certain, however few windows made the base."""
 
 _DEFAULT_RTT = 0.1
 
@@ -124,7 +133,8 @@ class QueueDelayEstimator:
             self._note(quartile, now)
         base = self._base or 0.0
         self.queue_delay = max(0.0, quartile - base)
-        self.least_queue_delay = max(0.0, min(delay for _, delay in islice(reversed(window), _LEAST_SAMPLES)) - base)
+        least = min(delay for _, delay in islice(reversed(window), _LEAST_SAMPLES))
+        self.least_queue_delay = max(0.0, least - base - _SURE * self.packet_noise)
 
     def _measure_packet_noise(self, delay: float) -> None:
         """A queue that grows never makes a packet faster than the one before it; chance does every other time."""
@@ -141,7 +151,10 @@ class QueueDelayEstimator:
         while history[0][0] < now - _HISTORY:
             history.popleft()
         self._noted_at = now
-        self._base = sorted(value for _, value in history)[len(history) // _BASE_SHARE]
+        rank = len(history) // _BASE_SHARE
+        if self.packet_noise > _NOISY:
+            rank = max(rank, min(len(history) // 4, _LUCKY_WINDOWS))
+        self._base = sorted(value for _, value in history)[rank]
         if len(history) > 4:
             # Windows overlap by half: every second one stands for itself.
             self._deviations.append(abs(history[-3][1] - (history[-5][1] + quartile) / 2))

@@ -68,6 +68,10 @@ class RandomLoss:
         if acked or lost:
             self._at_full_rate.count(acked, lost)
 
+    def suspect(self) -> None:
+        """Start-up met a limit that drops: a policer, until `compare` knows better."""
+        self.is_policed = True
+
     def compare(self) -> None:
         """Decides anew whether the path is policed."""
         full, low = self._at_full_rate.rate, self._at_low_rate.rate
