@@ -49,6 +49,9 @@ WEATHERS = {
     "police": Weather((_LINK, replace(_FAR, police=mbit(4), police_burst=32_000)), _RATE + mbit(4)),
     "black hole": Weather((_LINK, _FAR), 2 * _RATE, {"mtu": 1272}),
     "upload first": Weather((_LINK, _FAR), 2 * _RATE, uploads_first=True),
+    "far": Weather((_LINK, replace(_LINK, delay=0.320)), 2 * _RATE),
+    "far, narrow": Weather((_LINK, replace(_LINK, delay=0.070, rate=_RATE / 4)), 1.25 * _RATE),
+    "far, wide": Weather((_LINK, replace(_LINK, delay=0.070, rate=2 * _RATE)), 3 * _RATE),
 }
 """By name: the second table."""
 
@@ -66,6 +69,7 @@ _WEATHER_HEAD = """\
 Two links of 20 Mbit/s, queues of 200 ms, RTT 40 and 80 ms (jitter: both 40). jitter: 20 ms of deviation for each
 packet, normal or log-normal. throttle: the second link has 64 kbit/s and 3 s of queue from the first second on. police:
 it lets 4 Mbit/s through. black hole: packets above 1300 bytes of IP vanish on both. upload first: five seconds of it.
+far: the second link's RTT is 640 ms, and its start-up takes most of the time; narrow and wide: 140 ms, 5 and 40 Mbit/s.
 bulk: a download's seconds 1 to 6, over what the links let through (both in adaptive, the first in duplicate).
 
 weather       mode       bulk   wire   p50 ms  p99 ms

@@ -14,6 +14,7 @@ from enum import Enum
 from tandem_transport.capacity import CAPACITY_ROUNDS, POLICED_ROUNDS, CapacityFilter
 from tandem_transport.congestion import AckSummary
 from tandem_transport.delivery_rate import DeliverySample
+from tandem_transport.loss_trial import OVERDRIVEN, START_PACKETS, LossTrial, Verdict, is_overdriven
 from tandem_transport.parameters import INITIAL_WINDOW, MIN_WINDOW
 from tandem_transport.random_loss import MAX_RANDOM_LOSS, RandomLoss
 
@@ -32,12 +33,6 @@ START_GAIN = 2.885
 START_GROWTH = 1.25
 START_ROUNDS = 3
 """Start ends after this many rounds without START_GROWTH."""
-START_LOSS = 0.5
-"""Loss of a round that ends start-up: a policer's bucket is empty, or half of everything is lost by chance."""
-OVERDRIVEN_PACKETS = 24
-"""Packets of the round that must be known of for that."""
-OVERDRIVEN = 0.3
-"""Loss of a round, beyond what is known to be random, that shows what start-up measured to have been the bucket."""
 START_TARGET = 0.040
 """Queue delay that ends start-up, where that is less than the target: the queue still grows for a round trip."""
 START_SAMPLES = 8
@@ -82,6 +77,8 @@ class Phase(Enum):
 
 
 _BELOW_CAPACITY = frozenset({Phase.DOWN, Phase.DEEP, Phase.DRAIN})
+_FULL_RATE = frozenset({Phase.CRUISE, Phase.UP, Phase.DOWN, Phase.DEEP})
+"""Phases in which news of packets that were sent at full rate may arrive; start-up overshoots."""
 
 
 class Lc2:
@@ -97,6 +94,7 @@ class Lc2:
         self._round_acked = self._round_lost = 0
         self._is_doubtful = False
         """Start-up ended by a delay that may have been jitter: the path may be much faster."""
+        self._trial = LossTrial()
         self._is_unproven = False
         """Start-up ended by loss: its capacity may be what a policer's bucket had saved up."""
         self.pacing_rate = INITIAL_WINDOW / _DEFAULT_RTT / START_GAIN
@@ -168,7 +166,8 @@ class Lc2:
         self._round_acked += acked
         self._round_lost += lost
         self._loss.count_low(acked_low, lost_low)
-        if self.phase is not Phase.START and self.phase is not Phase.DRAIN:
+        # Behind a policer that is known, only the search for more shows whether it is still there.
+        if self.phase is Phase.UP or (self.phase in _FULL_RATE and not self._loss.is_policed):
             self._loss.count_full(acked - acked_low, lost - lost_low)
 
     def _take_sample(self, ack: AckSummary, sample: DeliverySample) -> None:
@@ -209,16 +208,36 @@ class Lc2:
         elif self.phase is Phase.UP and self._queue > target:
             self._is_doubtful = False
             self._enter(Phase.DOWN, DOWN_GAIN, ack.now)
+        elif self.phase is Phase.DRAIN and self._trial.is_running:
+            self._judge(ack)
         elif self.phase is Phase.DRAIN and self._queue < target / 4:
             self._enter(Phase.CRUISE, 1.0, ack.now)
+
+    def _judge(self, ack: AckSummary) -> None:
+        """Whether what interrupted start-up is lost at a low rate, too."""
+        match self._trial.verdict(self._loss, self._phase_rounds):
+            case Verdict.AGAIN:
+                self._delivered = min(self._delivered, ack.sample.delivered if ack.sample else self._delivered)
+                self._loss.forget_low_rate()
+                self._enter(Phase.DRAIN, DEEP_GAIN, ack.now)
+            case Verdict.CHANCE:
+                self._enter(Phase.START, START_GAIN, ack.now)
+            case Verdict.POLICER:
+                self._is_unproven = True
+                self._loss.suspect()
+                self._enter(Phase.CRUISE, 1.0, ack.now)
+            case None:
+                pass
 
     def _within_start_round(self, ack: AckSummary) -> None:
         if ack.delay_samples >= START_SAMPLES and _growing_queue(ack) > min(self.queue_target, START_TARGET):
             self._is_doubtful = NOISE_MARGIN * ack.noise > DOUBTFUL_NOISE
             self._leave_start(ack)
-        elif self._is_overdriven() and not ack.is_reordering:
-            self._is_unproven = True
-            self._loss.suspect()
+        # Before the first sample, packets that overtake each other may look like lost ones.
+        elif (
+            self.capacity and not ack.is_reordering and is_overdriven(self._round_loss(START_PACKETS, 0.0), self._loss)
+        ):
+            self._trial.begin()
             self._leave_start(ack)
 
     def _end_round(self, ack: AckSummary) -> float:
@@ -228,7 +247,9 @@ class Lc2:
                 # A round without a sample says nothing either: the first packets of a quiet path come singly.
                 self._end_start_round(ack, is_app_limited or ack.sample is None)
             case Phase.DRAIN:
-                if self._phase_rounds >= DRAIN_ROUNDS:
+                if self._trial.is_running:
+                    self._judge(ack)
+                elif self._phase_rounds >= DRAIN_ROUNDS:
                     self._enter(Phase.CRUISE, 1.0, ack.now)
             case Phase.UP:
                 self._end_up_round(ack, is_app_limited)
@@ -249,10 +270,6 @@ class Lc2:
             self._rounds_without_growth += 1
         if self._rounds_without_growth >= START_ROUNDS:
             self._leave_start(ack)
-
-    def _is_overdriven(self) -> bool:
-        # Before the first sample, packets that overtake each other may look like that.
-        return self.capacity > 0 and self._round_loss(OVERDRIVEN_PACKETS, 0.0) > START_LOSS
 
     def _round_loss(self, least: int, otherwise: float) -> float:
         """Share of this round's packets that were lost; `otherwise` where fewer than `least` are known of."""
@@ -289,10 +306,9 @@ class Lc2:
     def _end_cruise_round(self, ack: AckSummary, is_app_limited: bool) -> None:
         if is_app_limited:
             return
-        if self._is_unproven and self._loss.value > START_LOSS / 2:
-            self._is_unproven, self._is_doubtful = False, True  # chance, after all
-        elif self._is_unproven and self._round_loss(START_SAMPLES, 0.0) > self._loss.value + OVERDRIVEN:
+        if self._is_unproven and self._round_loss(START_SAMPLES, 0.0) > self._loss.value + OVERDRIVEN:
             self._capacity.replace(ack.sample.delivered / (1 - self._loss.value) if ack.sample else self.capacity)
+            self._is_unproven = False
         target = self.queue_target
         if self._least_queue > HEAVY_QUEUE * target:
             self._drain_hard(ack)
@@ -352,7 +368,8 @@ class Lc2:
             gain = max(0.8, 1 - 0.2 * (self._queue - target / 2) / target)
         rate = gain * capacity
         if self.phase is Phase.CRUISE and self._loss.is_policed and self._delivered and not ack.is_reordering:
-            rate = min(rate, self._delivered)  # the largest sample has something of the bucket in it
+            # The largest sample has something of the bucket in it.
+            rate = min(rate, self._delivered / (1 - self._loss.value))
         if self.phase in _BELOW_CAPACITY and self._delivered:
             # Relative to what arrives: a share of an inflated capacity would still be more than a policer passes.
             rate = min(rate, LOW_SHARE * self._delivered * min(1.0, gain / DOWN_GAIN))

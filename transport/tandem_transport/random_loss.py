@@ -29,7 +29,11 @@ class LossCounter:
     @property
     def rate(self) -> float | None:
         """Share of packets lost; None while too few were counted."""
-        return self._lost / self._counted if self._counted >= LOSS_LEAST else None
+        return self.share(LOSS_LEAST)
+
+    def share(self, least: int) -> float | None:
+        """The same with `least` packets instead of LOSS_LEAST."""
+        return self._lost / self._counted if self._counted >= least else None
 
     @property
     def deviation(self) -> float:
@@ -67,6 +71,14 @@ class RandomLoss:
         """Packets that were sent at full rate."""
         if acked or lost:
             self._at_full_rate.count(acked, lost)
+
+    def at_low_rate(self, least: int) -> float | None:
+        """Loss at a low rate; None while fewer than `least` packets were counted."""
+        return self._at_low_rate.share(least)
+
+    def forget_low_rate(self) -> None:
+        """What was sent at a low rate was not low enough to tell."""
+        self._at_low_rate, self.value = LossCounter(), 0.0
 
     def suspect(self) -> None:
         """Start-up met a limit that drops: a policer, until `compare` knows better."""

@@ -1,0 +1,59 @@
+"""Whether the loss that interrupted start-up is chance, or a policer whose bucket is empty."""
+
+from enum import Enum
+
+from tandem_transport.random_loss import RandomLoss
+
+START_LOSS = 0.5
+"""Loss of a round that interrupts start-up: a policer's bucket is empty, or half of everything is lost by chance ..."""
+START_PACKETS = 24
+"""... if it is known of so many packets."""
+OVERDRIVEN = 0.3
+"""Loss of a round, beyond what is known to be random, that comes of sending too fast."""
+TRIAL_PACKETS = 32
+"""Packets that are sent at a low rate then, to see which of the two it is."""
+TRIAL_LOSS = 0.1
+"""Loss of those above which it is chance."""
+TRIAL_ROUNDS = 16
+"""Rounds after which it is taken for chance, for too little was sent to tell."""
+
+
+class Verdict(Enum):
+    """What a trial has shown."""
+
+    CHANCE = "chance"
+    POLICER = "policer"
+    AGAIN = "again"
+    """The rate may not have been low enough: a bucket that was full makes a policer look faster than it is."""
+
+
+class LossTrial:
+    """Packets at a low rate, once or twice: what is lost among them is not lost for the rate."""
+
+    __slots__ = ("_is_second", "is_running")
+
+    def __init__(self) -> None:
+        self.is_running = self._is_second = False
+
+    def begin(self) -> None:
+        """Start-up is interrupted."""
+        self.is_running, self._is_second = True, False
+
+    def verdict(self, loss: RandomLoss, rounds: int) -> Verdict | None:
+        """What the packets of `rounds` round trips tell; None while too few are known of."""
+        share = loss.at_low_rate(TRIAL_PACKETS)
+        if share is None and rounds < TRIAL_ROUNDS:
+            return None
+        if share is not None and share <= TRIAL_LOSS:
+            self.is_running = False
+            return Verdict.POLICER
+        if not self._is_second:
+            self._is_second = True
+            return Verdict.AGAIN
+        self.is_running = False
+        return Verdict.CHANCE
+
+
+def is_overdriven(round_loss: float, loss: RandomLoss) -> bool:
+    """Whether a round of start-up lost so much that a trial is due."""
+    return round_loss > START_LOSS and round_loss > (loss.at_low_rate(TRIAL_PACKETS) or 0.0) + OVERDRIVEN
