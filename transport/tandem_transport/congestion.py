@@ -28,6 +28,8 @@ class AckSummary(NamedTuple):
     """Standard deviation of `queue_delay` by chance alone, in seconds."""
     is_reordering: bool = False
     """Packets overtake each other: those that are missing may only be late."""
+    spurious: int = 0
+    """Packets so far that were declared lost and arrived after all."""
     packet_noise: float | None = None
     """Standard deviation of the delay of single packets by chance, in seconds; None where it is not known apart."""
     least_queue_delay: float | None = None

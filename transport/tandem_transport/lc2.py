@@ -215,7 +215,7 @@ class Lc2:
 
     def _judge(self, ack: AckSummary) -> None:
         """Whether what interrupted start-up is lost at a low rate, too."""
-        match self._trial.verdict(self._loss, self._phase_rounds):
+        match self._trial.verdict(self._loss, self._phase_rounds, is_late=_is_late(ack)):
             case Verdict.AGAIN:
                 self._delivered = min(self._delivered, ack.sample.delivered if ack.sample else self._delivered)
                 self._loss.forget_low_rate()
@@ -306,6 +306,11 @@ class Lc2:
     def _end_cruise_round(self, ack: AckSummary, is_app_limited: bool) -> None:
         if is_app_limited:
             return
+        if self._is_unproven and _is_late(ack):
+            self._is_unproven = False
+            self._loss.suspect(is_policed=False)
+            self._enter(Phase.START, START_GAIN, ack.now)
+            return
         if self._is_unproven and self._round_loss(START_SAMPLES, 0.0) > self._loss.value + OVERDRIVEN:
             self._capacity.replace(ack.sample.delivered / (1 - self._loss.value) if ack.sample else self.capacity)
             self._is_unproven = False
@@ -388,6 +393,11 @@ def _base_rtt(ack: AckSummary) -> float:
     if ack.packet_noise is not None:
         base = min(base, ack.min_rtt + TARGET_FLOOR + BASE_NOISE * ack.packet_noise)
     return base or _DEFAULT_RTT
+
+
+def _is_late(ack: AckSummary) -> bool:
+    """Whether packets that were taken for lost may have been overtaken only."""
+    return ack.is_reordering or ack.spurious > 0
 
 
 def _growing_queue(ack: AckSummary) -> float:

@@ -39,8 +39,14 @@ class LossTrial:
         """Start-up is interrupted."""
         self.is_running, self._is_second = True, False
 
-    def verdict(self, loss: RandomLoss, rounds: int) -> Verdict | None:
-        """What the packets of `rounds` round trips tell; None while too few are known of."""
+    def verdict(self, loss: RandomLoss, rounds: int, *, is_late: bool) -> Verdict | None:
+        """What the packets of `rounds` round trips tell; None while too few are known of.
+
+        Where packets only came late (`is_late`), nothing is known of any loss.
+        """
+        if is_late:
+            self.is_running = False
+            return Verdict.CHANCE
         share = loss.at_low_rate(TRIAL_PACKETS)
         if share is None and rounds < TRIAL_ROUNDS:
             return None

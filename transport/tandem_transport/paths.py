@@ -426,6 +426,7 @@ class Path:
             noise=self.queue.noise,
             packet_noise=self.queue.packet_noise,
             is_reordering=self._is_reordering,
+            spurious=self.recovery.reordering.spurious,
             least_queue_delay=self.queue.least_queue_delay,
         )
         longer = self.congestion.on_ack(summary)

@@ -80,9 +80,9 @@ class RandomLoss:
         """What was sent at a low rate was not low enough to tell."""
         self._at_low_rate, self.value = LossCounter(), 0.0
 
-    def suspect(self) -> None:
-        """Start-up met a limit that drops: a policer, until `compare` knows better."""
-        self.is_policed = True
+    def suspect(self, *, is_policed: bool = True) -> None:
+        """Start-up met a limit that drops: a policer, until `compare` knows better. Or it did not, after all."""
+        self.is_policed = is_policed
 
     def compare(self) -> None:
         """Decides anew whether the path is policed."""
