@@ -166,8 +166,9 @@ class Lc2:
         self._round_acked += acked
         self._round_lost += lost
         self._loss.count_low(acked_low, lost_low)
-        # Behind a policer that is known, only the search for more shows whether it is still there.
-        if self.phase is Phase.UP or (self.phase in _FULL_RATE and not self._loss.is_policed):
+        # A policer has no queue. Once it is known, only the search for more shows whether it is still there.
+        counts = self.phase is Phase.UP or (self.phase in _FULL_RATE and not self._loss.is_policed)
+        if counts and self._queue < self.queue_target:
             self._loss.count_full(acked - acked_low, lost - lost_low)
 
     def _take_sample(self, ack: AckSummary, sample: DeliverySample) -> None:
