@@ -144,8 +144,14 @@ class Adaptive:
 
     def _best(self, paths: Sequence[Path]) -> Path:
         """The path that takes bulk data in any case."""
-        candidates = [path for path in paths if not is_spared(path, paths)]
-        return next((path for path in candidates if not self._is_late(path)), candidates[0])
+        first: Path | None = None
+        for path in paths:
+            if is_spared(path, paths):
+                continue
+            if not self._is_late(path):
+                return path
+            first = first or path
+        return first or paths[0]
 
     def _takes_bulk(self, path: Path, paths: Sequence[Path]) -> bool:
         """Earliest completion first: whether the backlog keeps faster paths busy for longer than this one delays."""

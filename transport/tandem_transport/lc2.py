@@ -218,14 +218,15 @@ class Lc2:
         """Whether what interrupted start-up is lost at a low rate, too."""
         match self._trial.verdict(self._loss, self._phase_rounds, is_late=_is_late(ack)):
             case Verdict.AGAIN:
-                self._delivered = min(self._delivered, ack.sample.delivered if ack.sample else self._delivered)
+                if ack.sample is not None:
+                    self._delivered = min(self._delivered, ack.sample.delivered)
                 self._loss.forget_low_rate()
                 self._enter(Phase.DRAIN, DEEP_GAIN, ack.now)
             case Verdict.CHANCE:
                 self._enter(Phase.START, START_GAIN, ack.now)
             case Verdict.POLICER:
                 self._is_unproven = True
-                self._loss.suspect()
+                self._loss.is_policed = True
                 self._enter(Phase.CRUISE, 1.0, ack.now)
             case None:
                 pass
@@ -309,7 +310,7 @@ class Lc2:
             return
         if self._is_unproven and _is_late(ack):
             self._is_unproven = False
-            self._loss.suspect(is_policed=False)
+            self._loss.is_policed = False
             self._enter(Phase.START, START_GAIN, ack.now)
             return
         if self._is_unproven and self._round_loss(START_SAMPLES, 0.0) > self._loss.value + OVERDRIVEN:

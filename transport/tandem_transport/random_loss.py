@@ -57,7 +57,7 @@ class RandomLoss:
         self.value = 0.0
         """Share of packets lost for no fault of ours."""
         self.is_policed = False
-        """Sending faster loses more: the path drops what exceeds a rate."""
+        """Sending faster loses more: the path drops what exceeds a rate. What start-up finds counts until `compare`."""
 
     def count_low(self, acked: int, lost: int) -> None:
         """Packets that were sent at a low rate."""
@@ -79,10 +79,6 @@ class RandomLoss:
     def forget_low_rate(self) -> None:
         """What was sent at a low rate was not low enough to tell."""
         self._at_low_rate, self.value = LossCounter(), 0.0
-
-    def suspect(self, *, is_policed: bool = True) -> None:
-        """Start-up met a limit that drops: a policer, until `compare` knows better. Or it did not, after all."""
-        self.is_policed = is_policed
 
     def compare(self) -> None:
         """Decides anew whether the path is policed."""
