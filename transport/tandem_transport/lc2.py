@@ -226,7 +226,6 @@ class Lc2:
                 self._enter(Phase.START, START_GAIN, ack.now)
             case Verdict.POLICER:
                 self._is_unproven = True
-                self._loss.is_policed = True
                 self._enter(Phase.CRUISE, 1.0, ack.now)
             case None:
                 pass
@@ -236,10 +235,8 @@ class Lc2:
             self._is_doubtful = NOISE_MARGIN * ack.noise > DOUBTFUL_NOISE
             self._leave_start(ack)
         # Before the first sample, packets that overtake each other may look like lost ones.
-        elif (
-            self.capacity and not ack.is_reordering and is_overdriven(self._round_loss(START_PACKETS, 0.0), self._loss)
-        ):
-            self._trial.begin()
+        elif self.capacity and not _is_late(ack) and is_overdriven(self._round_loss(START_PACKETS, 0.0), self._loss):
+            self._trial.begin(self._round_acked, self._round_lost)
             self._leave_start(ack)
 
     def _end_round(self, ack: AckSummary) -> float:
@@ -374,7 +371,10 @@ class Lc2:
         elif self.phase is Phase.CRUISE and self._queue > target / 2:
             gain = max(0.8, 1 - 0.2 * (self._queue - target / 2) / target)
         rate = gain * capacity
-        if self.phase is Phase.CRUISE and self._loss.is_policed and self._delivered and not ack.is_reordering:
+        if self.phase is Phase.START:
+            # Spread over a long round trip, the first packets would show too little too late.
+            rate = max(rate, INITIAL_WINDOW / _DEFAULT_RTT)
+        elif self.phase is Phase.CRUISE and self._loss.is_policed and self._delivered and not ack.is_reordering:
             # The largest sample has something of the bucket in it.
             rate = min(rate, self._delivered / (1 - self._loss.value))
         if self.phase in _BELOW_CAPACITY and self._delivered:

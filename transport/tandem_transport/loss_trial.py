@@ -14,7 +14,9 @@ TRIAL_PACKETS = 32
 """Packets that are sent at a low rate then, to see which of the two it is."""
 TRIAL_LOSS = 0.1
 """Loss of those above which it is chance."""
-TRIAL_ROUNDS = 16
+SETTLING_ROUNDS = 3
+"""Rounds until what the first trial sent, at a rate that may have been too high, is acknowledged or lost."""
+TRIAL_ROUNDS = 32
 """Rounds after which it is taken for chance, for too little was sent to tell."""
 
 
@@ -30,14 +32,16 @@ class Verdict(Enum):
 class LossTrial:
     """Packets at a low rate, once or twice: what is lost among them is not lost for the rate."""
 
-    __slots__ = ("_is_second", "is_running")
+    __slots__ = ("_acked", "_is_second", "_lost", "is_running")
 
     def __init__(self) -> None:
         self.is_running = self._is_second = False
+        self._acked = self._lost = 0
 
-    def begin(self) -> None:
-        """Start-up is interrupted."""
+    def begin(self, acked: int, lost: int) -> None:
+        """Start-up is interrupted by a round in which so many packets were acknowledged and lost."""
         self.is_running, self._is_second = True, False
+        self._acked, self._lost = acked, lost
 
     def verdict(self, loss: RandomLoss, rounds: int, *, is_late: bool) -> Verdict | None:
         """What the packets of `rounds` round trips tell; None while too few are known of.
@@ -47,11 +51,16 @@ class LossTrial:
         if is_late:
             self.is_running = False
             return Verdict.CHANCE
+        if self._is_second and rounds < SETTLING_ROUNDS:
+            loss.forget_low_rate()
+            return None
         share = loss.at_low_rate(TRIAL_PACKETS)
         if share is None and rounds < TRIAL_ROUNDS:
             return None
         if share is not None and share <= TRIAL_LOSS:
             self.is_running = False
+            loss.is_policed = True
+            loss.count_full(self._acked, self._lost)  # it takes as many that arrive to prove the contrary
             return Verdict.POLICER
         if not self._is_second:
             self._is_second = True

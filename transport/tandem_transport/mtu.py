@@ -221,8 +221,9 @@ class MtuDiscovery:
         self._patient_until = now + self._patience
 
     def _judge(self, now: float) -> None:
-        """Nothing of the check is on its way any more. Where nothing of it has arrived, the next one will tell."""
+        """Nothing of the check is on its way any more. Where nothing of it has arrived, a later one will tell."""
         if not self._best or self.suspected < BLACK_HOLE_LOSSES:
+            self._end_in_vain(now)
             return
         if self._doubts:
             self._doubts -= 1
