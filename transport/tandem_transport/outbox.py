@@ -1,5 +1,6 @@
 """What waits to be sent, and what became of what was sent."""
 
+from bisect import bisect
 from collections import deque
 from collections.abc import Collection
 
@@ -34,6 +35,7 @@ class Outbox:
         """Set by the connection, for the streams send their control frames through here."""
         self.control: deque[Chunk] = deque()
         self.lost: deque[Chunk] = deque()
+        """In order of their first sending: a receiver waits for the oldest, whichever path took longer to lose it."""
         self._paths: Collection[Path] = ()
         self._blocked = 0
         """Bit set of the paths that can neither send nor probe: what they carry has no timer."""
@@ -92,6 +94,7 @@ class Outbox:
         for chunk in packet.chunks:
             if chunk.first_packet is None:
                 chunk.first_packet = (path.path_id, packet.number)
+                chunk.first_sent_at = packet.sent_at
             else:
                 self.copy_bytes += len(chunk.frame)
             chunk.in_flight += 1
@@ -156,7 +159,15 @@ class Outbox:
     def _queue_lost(self, chunk: Chunk) -> None:
         if chunk.is_wanted and not chunk.is_queued:
             chunk.is_queued = True
-            self.lost.append(chunk)
+            lost = self.lost
+            if lost and chunk.first_sent_at < lost[-1].first_sent_at:
+                lost.insert(bisect(lost, chunk.first_sent_at, key=_first_sent_at), chunk)
+            else:
+                lost.append(chunk)
+
+
+def _first_sent_at(chunk: Chunk) -> float:
+    return chunk.first_sent_at
 
 
 def _split(chunk: Chunk, room: int) -> list[Chunk]:
@@ -171,6 +182,7 @@ def _split(chunk: Chunk, room: int) -> list[Chunk]:
         encoded = StreamFrame(frame.stream_id, frame.offset + begin, data, is_fin).encode()
         piece = Chunk(encoded, chunk.stream, len(data), is_fin=is_fin, is_interactive=chunk.is_interactive)
         piece.is_queued = True
+        piece.first_sent_at = chunk.first_sent_at
         pieces.append(piece)
     chunk.is_done, chunk.frame = True, b""
     return pieces

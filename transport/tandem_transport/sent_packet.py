@@ -19,6 +19,7 @@ class Chunk:
         "data_size",
         "first_lost_at",
         "first_packet",
+        "first_sent_at",
         "frame",
         "in_flight",
         "is_done",
@@ -59,6 +60,7 @@ class Chunk:
         """Bit set of the path ids that carry these copies."""
         self.first_packet: tuple[int, int] | None = None
         """(path id, packet number) that carried it first."""
+        self.first_sent_at = 0.0
         self.first_lost_at: float | None = None
         """When that packet was declared lost."""
 
