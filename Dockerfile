@@ -1,9 +1,11 @@
 # The server as an image: `docker compose up -d` (compose.yaml says how it is meant to be run).
 FROM python:3.13-slim AS build
 WORKDIR /src
+# With a C compiler the protocol core is compiled; where none can be fetched, it runs as it is.
+RUN apt-get update && apt-get install --yes --no-install-recommends gcc libc6-dev || echo "no compiler"
 RUN python3 -m venv /opt/tandem
 COPY constraints.txt ./
-COPY pyproject.toml README.md LICENSE ./
+COPY hatch_build.py pyproject.toml README.md LICENSE ./
 COPY app ./app
 COPY socks ./socks
 COPY transport ./transport

@@ -3,17 +3,22 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
+# A second environment, with Tandem as its users install it: the protocol core compiled where there is a C compiler.
+COMPILED := .venv-compiled
+SOURCES := hatch_build.py pyproject.toml constraints.txt $(shell find app transport socks -name '*.py')
+
 # Tests that are virtual time, but for a few, stand side by side; those with real processes and sockets have the machine to themselves.
 VIRTUAL := tests/transport tests/socks5
 
 SEEDS := 2000
 FUZZ_SECONDS := 60
 
-.PHONY: demo test check bench matrix conformance sweep fuzz clean help
+.PHONY: demo test test-long check bench matrix conformance sweep fuzz clean help
 
 help:
 	@echo "make demo   client and server over two bad links on this machine, with the live console"
-	@echo "make test   install what the tests need and run them all"
+	@echo "make test   install what the tests need and run those that prove each behaviour once"
+	@echo "make test-long  all tests in virtual time, on the compiled protocol core"
 	@echo "make check  ruff, mypy --strict, pyright"
 	@echo "make sweep  play $(SEEDS) random histories of sessions (SEEDS=10000 for more)"
 	@echo "make fuzz   coverage-guided fuzzing for $(FUZZ_SECONDS) s (FUZZ_SECONDS=3600 for more)"
@@ -28,6 +33,9 @@ demo: $(VENV)/installed
 test: $(VENV)/installed-dev
 	$(BIN)/python -m pytest -q -n 2 $(VIRTUAL)
 	$(BIN)/python -m pytest -q $(addprefix --ignore=,$(VIRTUAL))
+
+test-long: $(COMPILED)/installed-dev
+	$(COMPILED)/bin/python -m pytest -q -n 2 -m "" -o pythonpath=tests $(VIRTUAL)
 
 check: $(VENV)/installed-dev
 	$(BIN)/ruff check
@@ -61,12 +69,23 @@ $(VENV)/created:
 	@touch $@
 
 $(VENV)/installed: $(VENV)/created pyproject.toml constraints.txt
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable .
+	TANDEM_PURE=1 $(BIN)/pip install --quiet --constraint constraints.txt --editable .
 	@touch $@
 
 $(VENV)/installed-dev: $(VENV)/installed
 	$(BIN)/pip install --quiet --constraint constraints.txt --group dev
 	@touch $@
 
+$(COMPILED)/created:
+	$(PYTHON) -m venv $(COMPILED)
+	$(COMPILED)/bin/pip install --quiet --upgrade "pip>=25.1"
+	@touch $@
+
+$(COMPILED)/installed-dev: $(COMPILED)/created $(SOURCES)
+	$(COMPILED)/bin/pip install --quiet --constraint constraints.txt --force-reinstall --no-deps .
+	$(COMPILED)/bin/pip install --quiet --constraint constraints.txt --group dev "tandem-proxy"
+	$(COMPILED)/bin/tandem --version
+	@touch $@
+
 clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(COMPILED) .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,6 +1,7 @@
 """The command line. Modules are imported where they are needed: `tandem connect` must start fast."""
 
 import io
+import platform
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -16,8 +17,25 @@ if TYPE_CHECKING:
 LogFormat = Literal["text", "json"]
 
 
+def _show_version(context: click.Context, _: click.Parameter, is_asked: bool) -> None:
+    if not is_asked or context.resilient_parsing:
+        return
+    from tandem_transport import packets
+
+    kind = "interpreted" if packets.__file__.endswith(".py") else "compiled"
+    click.echo(f"tandem {__version__}, protocol core {kind}, Python {platform.python_version()}")
+    context.exit()
+
+
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.version_option(__version__, prog_name="tandem")
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_show_version,
+    help="Show the version, and whether the protocol core is compiled.",
+)
 def cli() -> None:
     """Two bad internet connections that behave like one good one.
 

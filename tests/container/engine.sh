@@ -94,7 +94,7 @@ engine_base() {
     echo "making $1 from Debian's packages"
     index=$(python3 -m pip config get global.index-url 2>/dev/null || true)
     { echo "[global]"; [ -z "$index" ] || echo "index-url = $index"; } >"$ENGINE_WORK/pip.conf"
-    mmdebstrap --quiet --format=tar --variant=apt --include=python3,python3-venv,python3-pip,ca-certificates \
+    mmdebstrap --quiet --format=tar --variant=apt --include=python3,python3-dev,python3-venv,python3-pip,ca-certificates \
       --dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/doc/*' \
       --dpkgopt='path-exclude=/usr/share/locale/*' \
       --customize-hook='ln -sf /usr/bin/python3 "$1/usr/local/bin/python3"' \

@@ -62,6 +62,7 @@ def set_rate(network: Network, rate: float) -> None:
 # --- one path ---
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("loss", [0.0, 0.05, 0.1, 0.2, 0.3])
 def test_random_loss_is_not_congestion(loss: float) -> None:
     network, traffic = start(replace(LINK, loss=loss))
@@ -101,6 +102,7 @@ def test_jitter_is_not_a_queue() -> None:
     assert queue.quantile(0.95, begin=network.now - 3) <= 0.080
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("phase", [0.0, 0.15, 0.3])
 def test_a_capacity_that_falls_to_a_fifth_and_returns(phase: float) -> None:
     network, traffic = start(replace(LINK, queue=0.1))
@@ -151,6 +153,7 @@ def test_acknowledgements_lost_in_bursts() -> None:
 # --- two paths ---
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("loss", [0.0, 0.05])
 def test_two_paths_share_one_bottleneck(loss: float) -> None:
     shares: list[float] = []
@@ -174,6 +177,7 @@ def test_one_link_goes_dark_and_nobody_notices(mode: Mode) -> None:
     assert max(echo.times) <= 0.090
 
 
+@pytest.mark.long
 def test_links_that_go_dark_in_turn_are_both_used_again() -> None:
     network, traffic = start(LINK, LINK)
     download = traffic.download(120_000_000)
@@ -185,6 +189,7 @@ def test_links_that_go_dark_in_turn_are_both_used_again() -> None:
         assert download.goodput(returned + 0.5, returned + 1.2) >= 0.85 * 2 * FULL, turn
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("loss", [0.0, 0.1])
 @pytest.mark.parametrize("length", [0.5, 3.0, 15.0])
 def test_both_links_go_dark_and_return(length: float, loss: float) -> None:
@@ -201,6 +206,7 @@ def test_both_links_go_dark_and_return(length: float, loss: float) -> None:
     assert download.reaches(0.9 * 2 * FULL * (1 - loss), after=returned_after) <= 1.0
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("loss", [0.0, 0.05, 0.2])
 def test_a_key_press_beside_a_download(loss: float) -> None:
     link = replace(LINK, loss=loss)
@@ -222,6 +228,7 @@ PAIRS = {
 }
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("mode", [Mode.DUPLICATE, Mode.ADAPTIVE])
 @pytest.mark.parametrize("pair", PAIRS)
 def test_never_slower_than_the_best_link_alone(pair: str, mode: Mode) -> None:
@@ -293,6 +300,7 @@ def test_packets_of_a_long_clean_download() -> None:
     assert (network.datagrams_to_server - to_server) / megabytes <= 110
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("loss", [0.0, 0.05, 0.2])
 def test_bytes_of_a_long_download(loss: float) -> None:
     link = replace(LINK, loss=loss)

@@ -40,6 +40,7 @@ def push_without_end(network: Network, stream_ids: list[int], *, from_server: bo
     write()
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("from_server", [True, False], ids=["downloads", "uploads"])
 def test_two_thousand_streams_with_readers_that_stopped(from_server: bool) -> None:
     network = Network(LINK, LINK, seed=2).connect()
@@ -69,6 +70,7 @@ def test_two_thousand_streams_with_readers_that_stopped(from_server: bool) -> No
         network.run_until(partial(reader.ended.__contains__, late), limit=15)
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("from_server", [True, False], ids=["downloads", "uploads"])
 def test_a_stream_that_was_read_in_better_times_goes_on(from_server: bool) -> None:
     """Its 30 KB were read before others filled the session, when so little was not worth telling."""
@@ -87,6 +89,7 @@ def test_a_stream_that_was_read_in_better_times_goes_on(from_server: bool) -> No
     network.run_until(lambda: len(reader.received[first]) == 35_000, limit=5)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("from_server", [True, False], ids=["downloads", "uploads"])
 def test_a_ten_minute_outage_with_senders_that_do_not_stop(from_server: bool) -> None:
     network = Network(LINK, LINK, seed=3).connect()

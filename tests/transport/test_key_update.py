@@ -41,6 +41,7 @@ def test_after_so_many_packets(updater: str, monkeypatch: pytest.MonkeyPatch) ->
     assert abs(updates(network)[0] - updates(network)[1]) <= 1
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("link", [LINK, LATE], ids=["clean", "late"])
 def test_every_hour_at_both_ends_at_the_same_moment(link: Impairment) -> None:
     network = Network(link, link, seed=4).connect()
@@ -91,6 +92,7 @@ def test_a_link_that_works_in_one_direction_only_does_not_lose_the_phase() -> No
     assert updates(network) == (1, 1)
 
 
+@pytest.mark.long
 def test_a_week_with_traffic_outages_and_new_addresses_and_no_byte_more_memory() -> None:
     network = Network(replace(LINK, loss=0.02), seed=6).connect()
     sizes: list[int] = []

@@ -13,6 +13,7 @@ SLOW = Impairment(delay=0.040, rate=mbit(20))
 _SILENT = ("an answer is late", DEAF, MUTE)
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("mode", [Mode.DUPLICATE, Mode.ADAPTIVE])
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_a_busy_machine_is_no_fault_of_its_links(mode: Mode, seed: int) -> None:

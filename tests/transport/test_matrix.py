@@ -6,6 +6,7 @@ from simnet import matrix
 from tandem_transport.frames import Mode
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("loss", "ratio", "mode"), matrix.parameters())
 def test_cell(loss: float, ratio: int, mode: Mode) -> None:
     # Another machine's mathematical library may round a power differently, and histories part from there.
@@ -16,6 +17,7 @@ def test_cell(loss: float, ratio: int, mode: Mode) -> None:
     assert is_now.p99 == pytest.approx(was.p99, rel=0.25, abs=0.008), f"{is_now}\n{was}"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("weather", "mode"), matrix.weather_parameters())
 def test_weather(weather: str, mode: Mode) -> None:
     is_now, was = matrix.measure_weather(weather, mode), matrix.read_weather()[weather, mode]

@@ -29,6 +29,7 @@ def probe(mtu: MtuDiscovery, number: int) -> SentPacket:
     return packet
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize(("mtu", "found"), [(1472, 1472), (1452, 1452), (1400, 1392), (1280, 1252), (1200, 1200)])
 def test_the_size_that_a_path_carries_is_found(mtu: int, found: int) -> None:
     link = replace(LINK, mtu=mtu)
@@ -74,6 +75,7 @@ def test_a_probe_that_its_companion_overtakes_is_counted_once() -> None:
         assert peer.connection.stats(now=network.now).paths[0].loss_received == pytest.approx(0, abs=0.01)
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("mode", [Mode.DUPLICATE, Mode.ADAPTIVE])
 def test_a_route_becomes_narrower_in_mid_transfer(mode: Mode) -> None:
     network = Network(LINK, LINK, mode=mode).connect()
@@ -238,6 +240,7 @@ def test_a_probe_on_its_way_into_a_black_hole() -> None:
 # --- routes that become narrower ---
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("kind", ["down", "up"])
 @pytest.mark.parametrize("narrow", [(0, 1), (0,)])
 @pytest.mark.parametrize(("before", "after"), [(1472, 1272), (1272, 972), (1472, 548)])
@@ -271,6 +274,7 @@ def blackout(network: Network) -> None:
         network.cut(link, begin=1.0, end=4.0)
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize(
     ("loss", "trouble"),
     [(0.2, None), (0.35, None), (0.0, bursts), (0.0, blackout)],
@@ -307,6 +311,7 @@ def test_narrow_links_carry_everything(mtu: int, mode: Mode) -> None:
     assert all(548 <= size <= mtu for size in sizes(network))
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("mode", [Mode.DUPLICATE, Mode.ADAPTIVE])
 @pytest.mark.parametrize("mtu", [548, 1000])
 def test_a_narrow_link_does_not_make_the_packets_of_a_wide_one_small(mtu: int, mode: Mode) -> None:

@@ -53,6 +53,7 @@ def test_a_link_that_never_delivers_to_the_client_is_never_usable(mode: Mode, li
     assert "usable" not in statuses
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("link", [SLOW, FAR])
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("direction", ["down", "up"])
@@ -106,6 +107,7 @@ def test_an_idle_session_says_it_within_a_keep_alive(direction: str, after: floa
     network.run_until(lambda: is_well(network), limit=17)
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("use", [PathUse.METERED, PathUse.BACKUP])
 @pytest.mark.parametrize("spared", [0, 1])
 @pytest.mark.parametrize("direction", ["down", "up"])
@@ -144,6 +146,7 @@ def test_a_session_whose_only_link_is_mute_is_out() -> None:
     assert network.client.connection.is_out
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("work", ["idle", "open", "echo", "download", "upload"])
 @pytest.mark.parametrize(
     "link", [SLOW, FAR, replace(SLOW, loss=0.3), replace(FAR, loss=0.3), replace(FAST, delay=0.001)]

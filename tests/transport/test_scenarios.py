@@ -46,6 +46,7 @@ def test_clean(transfer: object) -> None:
     assert took < 1.5
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("seed", range(4))
 def test_twenty_percent_loss_on_both(seed: int) -> None:
     network = Network(LOSSY, LOSSY, seed=seed).connect()
@@ -65,6 +66,7 @@ def test_one_link_dead_from_the_start() -> None:
         assert status_of(network, 1 - dead) == "usable"
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("dying", [0, 1])
 @pytest.mark.parametrize("loss", [0.0, 0.2])
 def test_a_link_dies_in_mid_transfer_and_returns(dying: int, loss: float) -> None:

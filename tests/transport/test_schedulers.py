@@ -137,6 +137,7 @@ def test_interactive_data_goes_before_bulk() -> None:
     assert echo.quantile(0.95) <= 0.065
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("mode", [Mode.DUPLICATE, Mode.ADAPTIVE])
 def test_downloads_are_fair_among_each_other(mode: Mode) -> None:
     network = Network(LINK, LINK, mode=mode).connect()
@@ -171,6 +172,7 @@ def test_a_backup_carries_nothing_while_another_link_works() -> None:
     Traffic(network).download(2_000_000).finish(limit=10)
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("mode", [Mode.DUPLICATE, Mode.ADAPTIVE])
 @pytest.mark.parametrize("dear", [0, 1], ids=["the first link", "the second link"])
 def test_a_metered_link_carries_copies_of_key_presses_and_no_downloads(mode: Mode, dear: int) -> None:

@@ -48,6 +48,7 @@ def has_sessions(network: Network, number: int) -> bool:
 # --- addresses ---
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("link", [LINK, LOSSY], ids=["clean", "lossy"])
 @pytest.mark.parametrize("moved", [(0,), (1,), (0, 1)])
 def test_nat_rebinding_in_mid_transfer(link: Impairment, moved: tuple[int, ...]) -> None:
@@ -84,6 +85,7 @@ def test_a_server_that_only_sends_hears_of_a_new_address_soon() -> None:
     network.run_until(lambda: stream_id in network.client.ended, limit=30)
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("delay", [0.005, 0.150])
 def test_another_network_behind_the_same_link_is_measured_anew(delay: float) -> None:
     network = Network(LINK, LINK).connect()
@@ -115,6 +117,7 @@ def test_an_interface_that_is_gone_for_minutes_returns_on_the_same_path() -> Non
     assert len(network.client_peers) == len(network.server_peers) == 1
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("link", [LINK, LOSSY], ids=["clean", "lossy"])
 def test_a_link_that_cannot_be_used_is_left_alone_by_both_ends(link: Impairment, mode: Mode) -> None:
@@ -154,6 +157,7 @@ def test_the_last_link_that_comes_back_is_enough_though_the_server_thinks_it_is_
     network.run_until(lambda: len(network.server.received[stream_id]) > before + 100_000, limit=3)
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("seed", range(8))
 def test_whatever_links_did_one_that_works_is_enough(seed: int) -> None:
     random = Random(seed)

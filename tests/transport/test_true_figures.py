@@ -14,11 +14,12 @@ SLOW = Impairment(delay=0.040, rate=mbit(20))
 MODES = [Mode.DUPLICATE, Mode.ADAPTIVE]
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_a_loss_towards_the_client_is_told_as_that_within_fifteen_seconds(mode: Mode, seed: int) -> None:
-    lossy = replace(SLOW, loss=0.15)
-    network = Network(FAST, SLOW, server_links=[FAST, lossy], mode=mode, seed=seed).connect()
+    fast, slow = replace(FAST, rate=mbit(10)), replace(SLOW, rate=mbit(4))
+    network = Network(fast, slow, server_links=[fast, replace(slow, loss=0.15)], mode=mode, seed=seed).connect()
     Traffic(network).download(100_000_000)
     network.run(15)
     a, b = network.client.connection.stats(now=network.now).paths

@@ -22,6 +22,7 @@ def start(*links: Impairment, seed: int = 1, is_busy: bool = False) -> tuple[Net
 # --- a clean link after a quiet spell ---
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("links", [1, 2])
 @pytest.mark.parametrize("seed", range(4))
 def test_a_download_after_an_upload_is_fast_at_once(links: int, seed: int) -> None:
@@ -48,6 +49,7 @@ def test_uploads_and_downloads_in_turn_are_all_fast() -> None:
 # --- jitter ---
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("deviation", [0.001, 0.005, 0.020, 0.050])
 @pytest.mark.parametrize("is_heavy_tailed", [False, True])
 def test_packets_that_overtake_each_other_are_no_queue(deviation: float, is_heavy_tailed: bool) -> None:
@@ -70,6 +72,7 @@ def test_late_packets_that_hold_up_the_others_are_no_queue(deviation: float) -> 
     assert download.goodput(1, 6) >= 0.7 * mbit(10) * EFFICIENCY
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("seed", [1, 4, 12])
 def test_two_congested_cells_carry_most_of_their_sum(seed: int) -> None:
     cells = [
@@ -80,6 +83,7 @@ def test_two_congested_cells_carry_most_of_their_sum(seed: int) -> None:
     assert traffic.download(15_000_000).finish() >= 0.7 * mbit(35)
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("seed", range(1, 5))
 def test_start_up_is_not_ended_by_jitter(seed: int) -> None:
     """LTE beside Starlink: packets that overtake each other from the first one on, on a path that is fast."""
@@ -96,6 +100,7 @@ def test_start_up_is_not_ended_by_jitter(seed: int) -> None:
 # --- a far second link ---
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("delay", [0.045, 0.070, 0.160])
 def test_a_far_link_adds_its_rate(delay: float) -> None:
     network, traffic = start(NEAR, replace(NEAR, delay=delay))
@@ -120,6 +125,7 @@ def test_a_far_link_that_adds_nothing_costs_nothing() -> None:
 # --- a link that is throttled, or policed ---
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize(("rate", "queue"), [(4_000, 0.3), (8_000, 3.0), (32_000, 3.0)])
 @pytest.mark.parametrize("link", [0, 1])
 @pytest.mark.parametrize("is_upload", [False, True])
@@ -136,6 +142,7 @@ def test_a_throttled_link_does_not_stop_the_other(rate: float, queue: float, lin
     assert echo.quantile(0.99) < 3 * 0.080
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize(("allowed", "burst"), [(0.5, 16_000), (0.5, 64_000), (1, 16_000), (2, 32_000), (8, 3_000)])
 def test_little_more_is_sent_than_a_policer_lets_through(allowed: float, burst: float) -> None:
     network, traffic = start(Impairment(delay=0.040, rate=mbit(50), police=mbit(allowed), police_burst=burst))
@@ -149,6 +156,7 @@ def test_little_more_is_sent_than_a_policer_lets_through(allowed: float, burst: 
     assert link.policed <= (0.3 if allowed < 1 else 0.12) * link.sent  # start-up is most of a slow link's packets
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("seed", range(1, 4))
 @pytest.mark.parametrize(("loss", "delay"), [(0.3, 0.020), (0.3, 0.150), (0.4, 0.020)])
 def test_much_loss_by_chance_is_not_taken_for_a_policer(loss: float, delay: float, seed: int) -> None:

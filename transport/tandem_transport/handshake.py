@@ -97,11 +97,11 @@ class ClientHandshake:
         unsigned = message(PacketType.INITIATION, self.handshake_id, body + bytes(2 * MAC_SIZE))
         unsigned = unsigned[: -2 * MAC_SIZE]
         self._mac1 = _mac(mac1_key(server_public), unsigned)
-        self._signed = unsigned + self._mac1
+        self._authentic = unsigned + self._mac1
 
     def first_message(self, cookie: bytes | None = None) -> bytes:
         """The INITIATION packet; the same bytes on every link, but for a cookie."""
-        return self._signed + (_mac(cookie, self._signed) if cookie else bytes(MAC_SIZE))
+        return self._authentic + (_mac(cookie, self._authentic) if cookie else bytes(MAC_SIZE))
 
     def read_answer(self, packet: PacketView) -> Answer | None:
         """What the server said, or None for a packet that is not its authentic answer to us."""
