@@ -1,9 +1,10 @@
 """Throughput of two real processes over two loopback links, with the CPU and memory that it takes.
 
-    python tests/benchmarks/loopback.py [--megabytes 200] [--mode adaptive]
+    python tests/benchmarks/loopback.py [--megabytes 200] [--mode adaptive] [--rate 20]
 
 Prints figures; asserts nothing. Loopback takes UDP_SEGMENT and UDP_GRO, so this is what the code
-can do; a link's rate comes on top. Target and downloader run beside both ends, on the same cores.
+can do; `--rate` is the most that both links together may carry, in Mbit/s. Target and downloader run beside both ends,
+on the same cores.
 """
 
 import argparse
@@ -19,6 +20,8 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 import psutil
 
 from loopback.processes import Pair
+
+LINKS = {"a": "127.0.0.1", "b": "127.0.0.2"}
 
 _BLOCK = bytes(1 << 18)
 
@@ -47,15 +50,22 @@ def download(socks_port: int, port: int, size: int) -> float:
         return time.monotonic() - began
 
 
-def measure(mode: str, size: int) -> None:
+def configuration(rate: float | None) -> str:
+    """Two links, with half of the rate each."""
+    limit = "" if rate is None else f'max_rate = "{rate / 2} Mbit/s"\n'
+    return "".join(f'[[link]]\nname = "{name}"\nbind = "{bind}"\n{limit}' for name, bind in LINKS.items())
+
+
+def measure(mode: str, size: int, rate: float | None) -> None:
     server = socket.create_server(("127.0.0.1", 0))
     threading.Thread(target=serve, args=(server, size), daemon=True).start()
     with tempfile.TemporaryDirectory() as directory:
         pair = Pair(Path(directory))
         try:
             pair.start_server()
-            links = ("--link", "a=127.0.0.1", "--link", "b=127.0.0.1")
-            pair.start_client(pair.invite(), *links, "--mode", mode)
+            settings = Path(directory, "tandem.toml")
+            settings.write_text(configuration(rate))
+            pair.start_client(pair.invite(), "--config", str(settings), "--mode", mode)
             assert pair.client is not None
             assert pair.server is not None
             ends = [psutil.Process(pair.server.pid), psutil.Process(pair.client.pid)]
@@ -82,6 +92,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--megabytes", type=int, default=200)
     parser.add_argument("--mode", choices=("duplicate", "adaptive"), action="append")
+    parser.add_argument("--rate", type=float)
     arguments = parser.parse_args()
     for chosen in arguments.mode or ("duplicate", "adaptive"):
-        measure(chosen, arguments.megabytes * 1_000_000)
+        measure(chosen, arguments.megabytes * 1_000_000, arguments.rate)

@@ -1,9 +1,11 @@
-"""UDP sockets: received through asyncio-dgram, sent to directly.
+"""UDP sockets, read and written directly.
 
-asyncio-dgram reports a failed send at the next one, and drops that one instead; on a socket
-that serves many peers, one peer's bad address would cost another's packet. So packets are sent
-with the socket's own non-blocking `sendto`; what the kernel has no room for is dropped and
-counted, as the network would.
+A transport of asyncio reads datagrams into a queue and wakes a task for them, which costs more than
+the datagrams; and asyncio-dgram reports a failed send at the next one, and drops that one instead: on a socket
+that serves many peers, one peer's bad address would cost another's packet. So the event loop only tells
+when something is there, and packets are sent with the socket's own non-blocking `sendto`; what the kernel has
+no room for is dropped and counted, as the network would. Where the loop cannot tell (Windows), asyncio-dgram
+receives (docs/decisions/0016).
 """
 
 import asyncio
@@ -28,6 +30,12 @@ BUFFER_SIZE = 4 << 20
 _BATCH = 256
 """Datagrams received before other work gets a turn."""
 
+_LARGEST = 65_535
+"""Bytes of a datagram, or of several that the kernel has merged."""
+
+_LOOP_TELLS = sys.platform != "win32"
+"""Whether an event loop can say that a socket is readable."""
+
 _SHED_DEPTH = 1024
 """Datagrams that may wait; asyncio-dgram's queue has no bound of its own. Older ones are dropped."""
 
@@ -44,6 +52,9 @@ _UINT16 = Struct("=H")
 
 UdpAddress = tuple[str, int] | tuple[str, int, int, int]
 """As the socket module has them, for IPv4 and IPv6."""
+
+Handle = Callable[[bytes, UdpAddress], None]
+"""Is given each datagram that arrives, and the address that it comes from."""
 
 
 def family_of(host: str) -> socket.AddressFamily:
@@ -98,21 +109,21 @@ def format_address(address: UdpAddress) -> str:
 
 
 class UdpSocket:
-    """A bound socket with a task that hands on what it receives."""
+    """A bound socket that hands on what it receives."""
 
     def __init__(
-        self, udp: socket.socket, stream: asyncio_dgram.aio.DatagramStream, errors: SendErrors | None = None
+        self, udp: socket.socket, stream: asyncio_dgram.aio.DatagramStream | None, errors: SendErrors | None = None
     ) -> None:
-        """`errors` outlive the socket where its owner opens one after the other."""
+        """`stream` receives where the loop cannot tell; `errors` outlive the socket where its owner opens another."""
         self._udp = udp
         self._stream = stream
         self._errors = errors or SendErrors()
         self.local: UdpAddress = udp.getsockname()
         self.dropped = 0
         """Datagrams that the kernel had no room for."""
-        self.shed = 0
-        """Datagrams received and dropped, for we were too slow."""
         self._is_closed = False
+        self._reading: asyncio.Future[None] | None = None
+        """Waits for the end of reading, while the loop tells when something is there."""
         self._segments = _enable_offload(udp)
         """Whether the kernel cuts datagrams out of larger pieces (UDP_SEGMENT)."""
 
@@ -129,7 +140,7 @@ class UdpSocket:
         udp = bound_socket(host, port, device)
         receive_buffer, send_buffer = granted_buffers(udp)
         log.debug("%s: buffers %d/%d bytes", format_address(udp.getsockname()), receive_buffer, send_buffer)
-        return cls(udp, await asyncio_dgram.from_socket(udp), errors)
+        return cls(udp, None if _LOOP_TELLS else await asyncio_dgram.from_socket(udp), errors)
 
     def send(self, data: bytes, address: UdpAddress) -> bool:
         """Sends one datagram, or drops it; tells which."""
@@ -163,16 +174,49 @@ class UdpSocket:
             self._errors.on_success()
         return 0
 
-    async def receive(self, handle: Callable[[bytes, UdpAddress], None]) -> None:
+    async def receive(self, handle: Handle) -> None:
         """Hands on every datagram until the socket is closed."""
-        # The one look into asyncio-dgram: its queue has neither a bound nor a way to take all that waits.
-        queue = cast("asyncio.Queue[tuple[bytes | None, UdpAddress]]", getattr(self._stream, "_recvq"))  # noqa: B009
-        while True:
+        if self._stream is not None:
+            await self._receive_from(self._stream, handle)
+        elif not self._is_closed:
+            loop = asyncio.get_running_loop()
+            self._reading = loop.create_future()
+            loop.add_reader(self._udp, self._read, handle)
             try:
-                data, address = cast("tuple[bytes, UdpAddress]", await self._stream.recv())
-            except asyncio_dgram.TransportClosed:
+                await self._reading
+            finally:
+                self._stop_reading()
+
+    def _read(self, handle: Handle) -> None:
+        receive = self._udp.recvfrom
+        for _ in range(_BATCH):
+            try:
+                data, address = receive(_LARGEST)
+            except BlockingIOError:
                 return
             except OSError as error:  # an ICMP error of some earlier datagram: news, not the end
+                self._errors.report(error, format_address(self.local))
+                return
+            self._hand_on(data, address, handle)
+            if self._is_closed:
+                return
+
+    def _stop_reading(self) -> None:
+        reading, self._reading = self._reading, None
+        if reading is not None:
+            reading.get_loop().remove_reader(self._udp)
+            if not reading.done():
+                reading.set_result(None)
+
+    async def _receive_from(self, stream: asyncio_dgram.aio.DatagramStream, handle: Handle) -> None:
+        # The one look into asyncio-dgram: its queue has neither a bound nor a way to take all that waits.
+        queue = cast("asyncio.Queue[tuple[bytes | None, UdpAddress]]", getattr(stream, "_recvq"))  # noqa: B009
+        while True:
+            try:
+                data, address = cast("tuple[bytes, UdpAddress]", await stream.recv())
+            except asyncio_dgram.TransportClosed:
+                return
+            except OSError as error:
                 self._errors.report(error, format_address(self.local))
                 continue
             self._hand_on(data, address, handle)
@@ -183,10 +227,9 @@ class UdpSocket:
                 self._hand_on(another, address, handle)
             for _ in range(queue.qsize() - _SHED_DEPTH):
                 queue.get_nowait()
-                self.shed += 1
             await asyncio.sleep(0)
 
-    def _hand_on(self, data: bytes, address: UdpAddress, handle: Callable[[bytes, UdpAddress], None]) -> None:
+    def _hand_on(self, data: bytes, address: UdpAddress, handle: Handle) -> None:
         if not address[1]:  # port 0 cannot be answered
             return
         try:
@@ -198,7 +241,8 @@ class UdpSocket:
     def close(self) -> None:
         """Closes the socket; `receive` returns."""
         self._is_closed = True
-        self._stream.close()
+        self._stop_reading()  # before the descriptor is somebody else's
+        (self._stream or self._udp).close()
 
 
 def _forbid_fragments(udp: socket.socket) -> None:

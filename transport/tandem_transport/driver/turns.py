@@ -2,6 +2,8 @@
 
 Within a turn of the event loop the clock is read once: everything that was received together
 has one time, read as early as possible, and all decisions of a turn agree.
+
+A turn costs more than a packet. Where packets come one by one and fast, they share turns: one a millisecond.
 """
 
 import asyncio
@@ -11,6 +13,12 @@ from collections.abc import Iterable, Iterator
 
 from tandem_transport.packets import Transmit
 from tandem_transport.parameters import GRANULARITY, MAX_PACER_QUANTUM, PACER_QUANTUM
+
+TURN_GAP = 0.001
+"""Seconds between two turns of a busy endpoint, ..."""
+
+TURN_BURST = 0.016
+"""... and what may be saved up of it, in seconds: a key press, or a connection that is set up, waits for nothing."""
 
 _MAX_ROUNDS = 100
 """Rounds of events and datagrams in one turn; more would starve the rest of the process."""
@@ -23,6 +31,9 @@ class TurnTaker(ABC):
         self._loop = asyncio.get_running_loop()
         self._now: float | None = None
         self._is_scheduled = self._is_stopped = False
+        self._is_put_off = False
+        """The turn that is scheduled comes after a while: the time of what arrives before is not the turn's."""
+        self._next_turn_at = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
         self._deadline: float | None = None
@@ -35,14 +46,20 @@ class TurnTaker(ABC):
         if self._now is not None:
             return self._now
         now = time.monotonic()
-        if self._is_scheduled:
+        if self._is_scheduled and not self._is_put_off:
             self._now = now
         return now
 
     def wake(self) -> None:
         """Asks for a turn: something was received, or a command was given."""
-        if not self._is_scheduled and not self._is_stopped:
-            self._is_scheduled = True
+        if self._is_scheduled or self._is_stopped:
+            return
+        self._is_scheduled = True
+        early = self._next_turn_at - time.monotonic()
+        self._is_put_off = early > 0
+        if self._is_put_off:
+            self._loop.call_later(early, self._turn)
+        else:
             self._loop.call_soon(self._turn)
 
     def stop_turns(self) -> None:
@@ -78,7 +95,8 @@ class TurnTaker(ABC):
         if self._is_stopped:
             return
         now = self._now = self.now()
-        self._is_scheduled = False
+        self._is_scheduled = self._is_put_off = False
+        self._next_turn_at = max(self._next_turn_at, now - TURN_BURST) + TURN_GAP
         try:
             self._take_turn(now)
         finally:
