@@ -36,7 +36,7 @@ async def test_what_comes_by_itself_has_its_turn_at_once() -> None:
     assert len(taker.times) == 1
 
 
-async def test_a_busy_endpoint_takes_one_turn_a_millisecond() -> None:
+async def test_a_busy_endpoint_shares_turns() -> None:
     taker = Counting()
     began = time.monotonic()
     for _ in range(3000):

@@ -152,7 +152,7 @@ INITIAL_WINDOW = 32 * BASE_DATAGRAM_SIZE
 MIN_WINDOW = 8 * BASE_DATAGRAM_SIZE
 """Bytes in flight that a path may always have."""
 
-PACER_QUANTUM = 0.002
+PACER_QUANTUM = 0.004
 """Time that a pacer may catch up; a driver raises it to the lateness of its turns."""
 
 PACER_BURST = 0.010

@@ -3,7 +3,7 @@
 Within a turn of the event loop the clock is read once: everything that was received together
 has one time, read as early as possible, and all decisions of a turn agree.
 
-A turn costs more than a packet. Where packets come one by one and fast, they share turns: one a millisecond.
+A turn costs more than a packet. Where packets come one by one and fast, they share turns: one every two milliseconds.
 """
 
 import asyncio
@@ -14,10 +14,10 @@ from collections.abc import Iterable, Iterator
 from tandem_transport.packets import Transmit
 from tandem_transport.parameters import GRANULARITY, MAX_PACER_QUANTUM, PACER_QUANTUM
 
-TURN_GAP = 0.001
+TURN_GAP = 0.002
 """Seconds between two turns of a busy endpoint, ..."""
 
-TURN_BURST = 0.016
+TURN_BURST = 0.032
 """... and what may be saved up of it, in seconds: a key press, or a connection that is set up, waits for nothing."""
 
 _MAX_ROUNDS = 100
