@@ -79,7 +79,7 @@ def _compile(source: Path, work: Path) -> list[Path]:
 
     with chdir(source):
         files = sorted(str(path) for path in Path(PACKAGE).glob("*.py") if path.stem not in INTERPRETED)
-        options = ["--explicit-package-bases", *files]
+        options = ["--explicit-package-bases", "--cache-dir", str(work / "types"), *files]
         extensions = mypycify(options, opt_level="2", multi_file=True, target_dir=str(work / "c"))
         for extension in extensions:
             extension.extra_compile_args += COMPILER_FLAGS

@@ -278,9 +278,8 @@ class Network:
 
     def _tell_lateness(self) -> None:
         """As the drivers do in each turn: how much may be caught up depends on the queue of the moment."""
-        if self._lateness > PACER_QUANTUM:
-            for peer in (*self.client_peers[-1:], *self.server_peers[-1:]):
-                peer.connection.set_quantum(self._lateness)
+        for peer in (*self.client_peers[-1:], *self.server_peers[-1:]):
+            peer.connection.set_quantum(max(PACER_QUANTUM, self._lateness))
 
     def _take_events(self) -> None:
         while (event := self.client_endpoint.next_event()) is not None:

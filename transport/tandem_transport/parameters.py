@@ -158,6 +158,9 @@ PACER_QUANTUM = 0.004
 PACER_BURST = 0.010
 """Seconds that a pacer may always catch up where turns are that late: more could overflow a shallow queue."""
 
+POLICED_QUANTUM = 0.002
+"""The same behind a policer."""
+
 MAX_PACER_QUANTUM = 0.100
 """Seconds of lateness that a driver reports at most."""
 

@@ -23,6 +23,7 @@ from tandem_transport.parameters import (
     MAX_DATAGRAM_QUEUE,
     MAX_ONCE_QUEUE,
     PACER_BURST,
+    POLICED_QUANTUM,
 )
 from tandem_transport.path_addresses import PathAddresses
 from tandem_transport.queue_delay import QueueDelayEstimator
@@ -309,9 +310,12 @@ class Path:
         self.pacer.on_packet_sent(size, rate if self.max_rate is None else min(rate, self.max_rate), now=now)
 
     def set_quantum(self, quantum: float) -> None:
-        """What the pacer may catch up, in seconds: as late as turns are, as far as the path's queue has room."""
+        """What the pacer may catch up, in seconds: as late as turns are, as far as the path's queue has room.
+
+        A policer has none, and its bucket may hold two packets.
+        """
         room = self.congestion.queue_target - self.queue.queue_delay
-        self.pacer.quantum = min(quantum, max(PACER_BURST, room))
+        self.pacer.quantum = min(quantum, POLICED_QUANTUM if self.congestion.is_policed else max(PACER_BURST, room))
 
     # --- acknowledgements ---
 
