@@ -78,6 +78,9 @@ class CongestionController(Protocol):
         """Returns seconds by which the route has turned out to be longer, else 0."""
         ...
 
-    def on_packets_lost(self, lost_below_capacity: int, lost: int = 0) -> None:
-        """Losses of an outage are not reported here: they are not a loss rate."""
+    def on_packets_lost(self, lost_below_capacity: int, lost: int = 0, runs: int = 0) -> None:
+        """Packets are lost, in so many `runs` of consecutive ones that begin here.
+
+        Losses of an outage are not reported: they are not a loss rate.
+        """
         ...

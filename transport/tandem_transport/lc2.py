@@ -14,9 +14,9 @@ from enum import Enum
 from tandem_transport.capacity import CAPACITY_ROUNDS, POLICED_ROUNDS, CapacityFilter
 from tandem_transport.congestion import AckSummary
 from tandem_transport.delivery_rate import DeliverySample
-from tandem_transport.loss_trial import OVERDRIVEN, START_PACKETS, LossTrial, Verdict, is_overdriven
+from tandem_transport.loss_trial import OVERDRIVEN, OVERDRIVEN_RUN, START_PACKETS, LossTrial, Verdict, is_overdriven
 from tandem_transport.parameters import INITIAL_WINDOW, MIN_WINDOW
-from tandem_transport.random_loss import MAX_RANDOM_LOSS, RandomLoss
+from tandem_transport.random_loss import MAX_RANDOM_LOSS, POLICED_RUN, RandomLoss
 
 TARGET_FLOOR = 0.020
 """Least queue-delay target, in seconds: turns of an event loop come late, too."""
@@ -91,7 +91,7 @@ class Lc2:
         self._loss = RandomLoss()
         self._delivered = 0.0
         """Bytes per second that arrived lately when sent at full rate."""
-        self._round_acked = self._round_lost = 0
+        self._round_acked = self._round_lost = self._round_runs = 0
         self._is_doubtful = False
         """Start-up ended by a delay that may have been jitter: the path may be much faster."""
         self._trial = LossTrial()
@@ -138,8 +138,9 @@ class Lc2:
         # Nor in the first round of DOWN: a policer's bucket is still empty from what was sent before.
         return self.phase in _BELOW_CAPACITY and (self.phase is not Phase.DOWN or self._phase_rounds > 0)
 
-    def on_packets_lost(self, lost_below_capacity: int, lost: int = 0) -> None:
-        self._count(0, 0, lost_below_capacity, lost)
+    def on_packets_lost(self, lost_below_capacity: int, lost: int = 0, runs: int = 0) -> None:
+        self._round_runs += runs
+        self._count(0, 0, lost_below_capacity, lost, runs)
 
     def on_ack(self, ack: AckSummary) -> float:
         self._count(ack.acked_below_capacity, ack.acked, 0, 0)
@@ -154,7 +155,7 @@ class Lc2:
         if ack.is_round_start:
             rebase = self._end_round(ack)
             self._round_least = float("inf")
-            self._round_acked = self._round_lost = 0
+            self._round_acked = self._round_lost = self._round_runs = 0
         else:
             self._within_round(ack)
         self._set_rate(ack)
@@ -162,14 +163,15 @@ class Lc2:
 
     # --- capacity and loss ---
 
-    def _count(self, acked_low: int, acked: int, lost_low: int, lost: int) -> None:
+    def _count(self, acked_low: int, acked: int, lost_low: int, lost: int, runs: int = 0) -> None:
         self._round_acked += acked
         self._round_lost += lost
         self._loss.count_low(acked_low, lost_low)
         # A policer has no queue. Once it is known, only the search for more shows whether it is still there.
         counts = self.phase is Phase.UP or (self.phase in _FULL_RATE and not self._loss.is_policed)
         if counts and self._queue < self.queue_target:
-            self._loss.count_full(acked - acked_low, lost - lost_low)
+            # What is lost in one piece is a fade.
+            self._loss.count_full(acked - acked_low, min(lost - lost_low, POLICED_RUN * runs))
 
     def _take_sample(self, ack: AckSummary, sample: DeliverySample) -> None:
         self._raise_capacity(ack, sample)
@@ -187,6 +189,8 @@ class Lc2:
         capacity = self._capacity_of(sample)
         if self.phase is not Phase.START or capacity > self._initial_rate(ack):
             self._capacity.add_within_round(capacity)
+        if self._is_doubtful:
+            self._delivered = max(self._delivered, sample.delivered)
 
     def _capacity_of(self, sample: DeliverySample) -> float:
         p = self._loss.value
@@ -207,6 +211,7 @@ class Lc2:
         if self.phase is Phase.START:
             self._within_start_round(ack)
         elif self.phase is Phase.UP and self._queue > target:
+            self._loss.acquit()  # a policer has no queue
             self._is_doubtful = False
             self._enter(Phase.DOWN, DOWN_GAIN, ack.now)
         elif self.phase is Phase.DRAIN and self._trial.is_running:
@@ -225,7 +230,9 @@ class Lc2:
             case Verdict.CHANCE:
                 self._enter(Phase.START, START_GAIN, ack.now)
             case Verdict.POLICER:
-                self._is_unproven = True
+                # Or a fade that is over: what arrived then says little, and steep searches soon tell.
+                self._is_unproven = self._is_doubtful = True
+                self._capacity.replace(self._delivered or self.capacity)
                 self._enter(Phase.CRUISE, 1.0, ack.now)
             case None:
                 pass
@@ -235,9 +242,14 @@ class Lc2:
             self._is_doubtful = NOISE_MARGIN * ack.noise > DOUBTFUL_NOISE
             self._leave_start(ack)
         # Before the first sample, packets that overtake each other may look like lost ones.
-        elif self.capacity and not _is_late(ack) and is_overdriven(self._round_loss(START_PACKETS, 0.0), self._loss):
+        elif self.capacity and not _is_late(ack) and self._is_overdriven():
             self._trial.begin(self._round_acked, self._round_lost)
             self._leave_start(ack)
+
+    def _is_overdriven(self) -> bool:
+        """Much of this round is lost, here and there: a fade or an outage takes what is sent in one piece."""
+        loss = self._round_loss(START_PACKETS, 0.0)
+        return self._round_lost <= OVERDRIVEN_RUN * self._round_runs and is_overdriven(loss, self._loss)
 
     def _end_round(self, ack: AckSummary) -> float:
         is_app_limited = ack.sample is not None and ack.sample.is_app_limited
@@ -283,8 +295,10 @@ class Lc2:
         if self._phase_rounds < 2:
             return
         grew = self.capacity > UP_WORTHWHILE * self._capacity_before_up
-        if grew and self._least_queue < self.queue_target / 2 and not is_app_limited and not self._loss.is_policed:
+        is_free = self._is_doubtful or not self._loss.is_policed
+        if grew and self._least_queue < self.queue_target / 2 and not is_app_limited and is_free:
             self._up_gain = min(UP_GAIN_MAX, self._up_gain * UP_GAIN)
+            self._loss.acquit()
             self._enter_up(ack.now)
         else:
             self._is_doubtful = False

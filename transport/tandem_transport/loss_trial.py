@@ -8,6 +8,8 @@ START_LOSS = 0.5
 """Loss of a round that interrupts start-up: a policer's bucket is empty, or half of everything is lost by chance ..."""
 START_PACKETS = 24
 """... if it is known of so many packets."""
+OVERDRIVEN_RUN = 16
+"""Consecutive packets that are lost then, at most, on average: a policer lets one in so many through."""
 OVERDRIVEN = 0.3
 """Loss of a round, beyond what is known to be random, that comes of sending too fast."""
 TRIAL_PACKETS = 32

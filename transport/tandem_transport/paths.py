@@ -90,6 +90,7 @@ class Path:
         self._late_share = 0.0
         """Average share of ACKs that tell of packets which others have overtaken."""
         self._is_reordering = False
+        self._last_lost = -1
         self._make_congestion = make_congestion
         self.congestion = make_congestion()
         self.pacer = Pacer()
@@ -413,7 +414,11 @@ class Path:
             return
         self.counters.on_lost(len(lost), now=now)
         self.loss_rate.on_lost(len(lost))
-        self.congestion.on_packets_lost(sum(packet.is_below_capacity for packet in lost), len(lost))
+        runs = 0
+        for packet in lost:
+            runs += packet.number > self._last_lost + 1
+            self._last_lost = packet.number
+        self.congestion.on_packets_lost(sum(packet.is_below_capacity for packet in lost), len(lost), runs)
 
     def _control_congestion(self, ack: AckFrame, result: AckResult, received_at: float, *, now: float) -> None:
         summary = AckSummary(

@@ -11,6 +11,9 @@ POLICED_LEAST = 0.03
 POLICED_DEVIATIONS = 4.0
 """... and how many standard deviations that must be: loss in bursts varies more than loss by chance."""
 
+POLICED_RUN = 3
+"""Consecutive packets that a policer drops, at most, of what is sent at full rate."""
+
 
 class LossCounter:
     """Lost packets among the last few hundred."""
@@ -79,6 +82,11 @@ class RandomLoss:
     def forget_low_rate(self) -> None:
         """What was sent at a low rate was not low enough to tell."""
         self._at_low_rate, self.value = LossCounter(), 0.0
+
+    def acquit(self) -> None:
+        """More arrives where more is sent: what was lost before has had another reason than the rate."""
+        if self.is_policed:
+            self.is_policed, self._at_full_rate = False, LossCounter()
 
     def compare(self) -> None:
         """Decides anew whether the path is policed."""
