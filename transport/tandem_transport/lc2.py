@@ -246,17 +246,22 @@ class Lc2:
             self._trial.begin(self._round_acked, self._round_lost)
             self._leave_start(ack)
 
+    @property
+    def _is_torn(self) -> bool:
+        """What is lost of this round is lost in one piece, as in a fade or an outage: a policer lets some through."""
+        return self._round_lost > OVERDRIVEN_RUN * self._round_runs
+
     def _is_overdriven(self) -> bool:
-        """Much of this round is lost, here and there: a fade or an outage takes what is sent in one piece."""
-        loss = self._round_loss(START_PACKETS, 0.0)
-        return self._round_lost <= OVERDRIVEN_RUN * self._round_runs and is_overdriven(loss, self._loss)
+        return not self._is_torn and is_overdriven(self._round_loss(START_PACKETS, 0.0), self._loss)
 
     def _end_round(self, ack: AckSummary) -> float:
         is_app_limited = ack.sample is not None and ack.sample.is_app_limited
         match self.phase:
             case Phase.START:
                 # A round without a sample says nothing either: the first packets of a quiet path come singly.
-                self._end_start_round(ack, is_app_limited or ack.sample is None)
+                # Nor does one of which a piece is missing.
+                is_silent = is_app_limited or ack.sample is None or self._is_torn
+                self._end_start_round(ack, says_nothing=is_silent)
             case Phase.DRAIN:
                 if self._trial.is_running:
                     self._judge(ack)
@@ -272,8 +277,8 @@ class Lc2:
                 return self._end_deep_round(ack)
         return 0.0
 
-    def _end_start_round(self, ack: AckSummary, is_app_limited: bool) -> None:
-        if is_app_limited:
+    def _end_start_round(self, ack: AckSummary, *, says_nothing: bool) -> None:
+        if says_nothing:
             return
         if self.capacity >= self._full_capacity * START_GROWTH:
             self._full_capacity, self._rounds_without_growth = self.capacity, 0
