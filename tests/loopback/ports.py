@@ -4,17 +4,23 @@ import contextlib
 import random
 import socket
 import time
+from collections import deque
 
 _RANGE = range(20_000, 32_000)
 _random = random.Random()
+_given = deque[int](maxlen=1000)
+"""Ports that were given out lately: whoever asked for one may not listen on it yet."""
 
 
 def free_port(kind: int = socket.SOCK_STREAM) -> int:
     """A port of 127.0.0.1, for TCP, or for UDP with SOCK_DGRAM."""
     while True:
         port = _random.choice(_RANGE)
+        if port in _given:
+            continue
         with contextlib.suppress(OSError), socket.socket(socket.AF_INET, kind) as sock:
             sock.bind(("127.0.0.1", port))
+            _given.append(port)
             return port
 
 
