@@ -225,7 +225,6 @@ class Lc2:
             case Verdict.AGAIN:
                 if ack.sample is not None:
                     self._delivered = min(self._delivered, ack.sample.delivered)
-                self._loss.forget_low_rate()
                 self._enter(Phase.DRAIN, DEEP_GAIN, ack.now)
             case Verdict.CHANCE:
                 self._enter(Phase.START, START_GAIN, ack.now)
@@ -242,7 +241,7 @@ class Lc2:
             self._is_doubtful = NOISE_MARGIN * ack.noise > DOUBTFUL_NOISE
             self._leave_start(ack)
         # Before the first sample, packets that overtake each other may look like lost ones.
-        elif self.capacity and not _is_late(ack) and self._is_overdriven():
+        elif self.capacity and not _is_late(ack) and self._is_overdriven:
             self._trial.begin(self._round_acked, self._round_lost)
             self._leave_start(ack)
 
@@ -251,7 +250,9 @@ class Lc2:
         """What is lost of this round is lost in one piece, as in a fade or an outage: a policer lets some through."""
         return self._round_lost > OVERDRIVEN_RUN * self._round_runs
 
+    @property
     def _is_overdriven(self) -> bool:
+        """So much of this round is lost, here and there, that start-up must pause."""
         return not self._is_torn and is_overdriven(self._round_loss(START_PACKETS, 0.0), self._loss)
 
     def _end_round(self, ack: AckSummary) -> float:

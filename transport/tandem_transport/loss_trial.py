@@ -46,7 +46,7 @@ class LossTrial:
         self._acked, self._lost = acked, lost
 
     def verdict(self, loss: RandomLoss, rounds: int, *, is_late: bool) -> Verdict | None:
-        """What the packets of `rounds` round trips tell; None while too few are known of.
+        """What the packets of `rounds` round trips tell, which `loss` then knows; None while too few are known of.
 
         Where packets only came late (`is_late`), nothing is known of any loss.
         """
@@ -66,6 +66,7 @@ class LossTrial:
             return Verdict.POLICER
         if not self._is_second:
             self._is_second = True
+            loss.forget_low_rate()
             return Verdict.AGAIN
         self.is_running = False
         return Verdict.CHANCE

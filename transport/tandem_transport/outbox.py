@@ -3,6 +3,7 @@
 from bisect import bisect
 from collections import deque
 from collections.abc import Collection
+from operator import attrgetter
 
 from tandem_transport.errors import ErrorCode, PeerError
 from tandem_transport.frames import Frame, StreamFrame, decode_frames
@@ -161,13 +162,9 @@ class Outbox:
             chunk.is_queued = True
             lost = self.lost
             if lost and chunk.first_sent_at < lost[-1].first_sent_at:
-                lost.insert(bisect(lost, chunk.first_sent_at, key=_first_sent_at), chunk)
+                lost.insert(bisect(lost, chunk.first_sent_at, key=attrgetter("first_sent_at")), chunk)
             else:
                 lost.append(chunk)
-
-
-def _first_sent_at(chunk: Chunk) -> float:
-    return chunk.first_sent_at
 
 
 def _split(chunk: Chunk, room: int) -> list[Chunk]:

@@ -91,6 +91,7 @@ class Path:
         """Average share of ACKs that tell of packets which others have overtaken."""
         self._is_reordering = False
         self._last_lost = -1
+        """Number of the packet that was lost last: the next one either goes on with its run, or begins another."""
         self._make_congestion = make_congestion
         self.congestion = make_congestion()
         self.pacer = Pacer()
