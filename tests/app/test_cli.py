@@ -28,6 +28,12 @@ def test_every_command_has_help(command: str) -> None:
     assert "Usage: " in done.stdout
 
 
+def test_the_version_says_how_the_core_runs() -> None:
+    done = run_tandem("--version")
+    assert done.returncode == 0
+    assert "protocol core interpreted" in done.stdout or "protocol core compiled" in done.stdout
+
+
 def test_connect_starts_without_the_transport() -> None:
     """ssh waits for it at every login."""
     import subprocess

@@ -158,8 +158,13 @@ def _has_none(_: socket.socket) -> bool:
 
 
 @pytest.mark.parametrize("has_offload", [True, False])
-async def test_a_batch_arrives_whole_and_in_order(has_offload: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With merged datagrams where Linux has them, without where it has not: the bytes are the same."""
+@pytest.mark.parametrize("loop_tells", [True, False])
+async def test_a_batch_arrives_whole_and_in_order(
+    has_offload: bool, loop_tells: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With merged datagrams where Linux has them, without where it has not, and however the loop receives them: the
+    bytes are the same."""
+    monkeypatch.setattr(sockets, "_LOOP_TELLS", loop_tells)
     if not has_offload:
         monkeypatch.setattr(sockets, "_enable_offload", _has_none)
     near, far = await UdpSocket.open("127.0.0.1", 0), await UdpSocket.open("127.0.0.1", 0)

@@ -3,6 +3,7 @@ when it was written. Bars leave room below what was measured.
 """
 
 from dataclasses import replace
+from random import Random
 
 import pytest
 
@@ -117,6 +118,17 @@ def test_a_satellite_beside_a_near_link_is_tried_in_a_short_session() -> None:
     assert network.down[1].sent > 1000
 
 
+@pytest.mark.parametrize("seed", [1, 2])
+def test_the_first_packets_of_a_satellite_path_are_not_spread_over_its_round_trip(seed: int) -> None:
+    links = [
+        Impairment(delay=0.035, rate=mbit(40), queue=0.2),
+        Impairment(delay=0.320, rate=mbit(20), queue=0.2, packet_jitter=0.020, loss=0.005),
+    ]
+    network, traffic = start(*links, seed=seed)
+    network.run(3)
+    assert traffic.download(20_000_000).finish() >= mbit(41.5)
+
+
 def test_a_far_link_that_adds_nothing_costs_nothing() -> None:
     goodput = [start(*links)[1].download(8_000_000).finish() for links in ([NEAR], [NEAR, replace(NEAR, delay=0.320)])]
     assert goodput[1] >= 0.97 * goodput[0]
@@ -167,6 +179,36 @@ def test_much_loss_by_chance_is_not_taken_for_a_policer(loss: float, delay: floa
     download = traffic.download(24_000_000)
     network.run(8)
     assert download.goodput(4, 8) >= (0.8 if delay < 0.1 else 0.4) * mbit(20) * (1 - loss)
+
+
+# --- fades ---
+
+
+@pytest.mark.sampled
+@pytest.mark.parametrize("length", [0.05, 0.15])
+@pytest.mark.parametrize("begin", [0.35, 0.40, 0.45, 0.50])
+def test_a_fade_in_start_up_is_not_taken_for_a_policer(begin: float, length: float) -> None:
+    network, traffic = start(Impairment(delay=0.030, rate=mbit(50)))
+    network.cut(0, begin=begin, end=begin + length)
+    download = traffic.download(20_000_000)
+    network.run(3)
+    assert download.goodput(2, 3) >= 0.85 * mbit(50) * EFFICIENCY
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("seed", range(1, 5))
+def test_fades_again_and_again_leave_most_of_two_links(seed: int) -> None:
+    """A tenth of the time nothing arrives: two links of 50 Mbit/s carried 40 when that was taken for a policer."""
+    network, traffic = start(*[Impairment(delay=0.030, rate=mbit(50))] * 2, seed=seed)
+    random = Random(seed)
+    for link in (0, 1):
+        begin = 0.0
+        while begin < 10:
+            begin += random.expovariate(1 / 0.43)
+            end = begin + random.expovariate(1 / 0.05)
+            network.cut(link, begin=begin, end=end)
+            begin = end
+    assert traffic.download(20_000_000).finish() >= mbit(48)
 
 
 # --- a busy machine ---
