@@ -264,19 +264,6 @@ def test_a_black_hole_is_left_before_anybody_notices(
     assert all((path.datagram_size <= after) == (path.path_id in narrow) for path in paths)
 
 
-@pytest.mark.parametrize("after", [0.3, 1.0])
-def test_after_a_black_hole_the_oldest_data_goes_first(after: float) -> None:
-    """The far path finds its loss later, and what the receiver waits for is among that."""
-    near = replace(LINK, delay=0.100, rate=mbit(20), queue=0.2)
-    network = Network(near, replace(near, delay=0.200), mode=Mode.ADAPTIVE).connect()
-    network.run(1.0)
-    transfer = Traffic(network).download(40_000_000)
-    for number in (0, 1):
-        network.change(number, after=after, mtu=1272)
-    network.run(after + 3)
-    assert transfer.longest_gap(after - 0.1, after + 3) < 0.9
-
-
 def bursts(network: Network) -> None:
     for number in range(10):
         for link in (0, 1):

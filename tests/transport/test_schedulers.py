@@ -21,12 +21,13 @@ from tandem_transport.parameters import (
     MAX_COPIES,
     PACKET_THRESHOLD,
 )
+from tandem_transport.outbox import Outbox
 from tandem_transport.path_addresses import PathAddresses
 from tandem_transport.paths import Path
 from tandem_transport.reordering import Reordering
 from tandem_transport.rtt import RttEstimator
 from tandem_transport.send_stream import SendStream
-from tandem_transport.sent_packet import Chunk
+from tandem_transport.sent_packet import Chunk, SentPacket
 
 LINK = Impairment(delay=0.020, rate=mbit(50))
 
@@ -257,3 +258,18 @@ def test_packets_that_no_ack_can_tell_of_are_forgotten() -> None:
     look(reordering, acknowledging(range(10, 20)))
     look(reordering, acknowledging(range(20)))
     assert reordering.spurious == 0
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2, 3), (3, 2, 1, 0), (2, 0, 3, 1)])
+def test_lost_data_goes_again_in_the_order_of_its_first_sending(order: tuple[int, ...]) -> None:
+    """A far path finds its losses later, and what the receiver waits for is among them."""
+    outbox, paths = Outbox(), [make_path(0), make_path(1, rtt=0.4)]
+    outbox.note_blocked(paths)
+    packets = [SentPacket(number, 1200, float(number), [Chunk(bytes([number]))]) for number in range(4)]
+    for packet in packets:
+        outbox.on_sent(packet, paths[packet.number % 2])
+    for number in order:
+        outbox.on_lost(packets[number], paths[number % 2], now=10.0)
+    chunks: list[Chunk] = []
+    outbox.take_waiting(outbox.lost, chunks, 1000, 1000)
+    assert [chunk.frame[0] for chunk in chunks] == [0, 1, 2, 3]
