@@ -11,6 +11,7 @@ from tandem_transport.acknowledgement import ReceivedPackets
 from tandem_transport.copies import CopyPlanner
 from tandem_transport.frames import AckFrame, Mode, PathUse, PathWish
 from tandem_transport.lc2 import Lc2
+from tandem_transport.outbox import Outbox
 from tandem_transport.parameters import (
     COPY_BUDGET,
     COPY_SPACING,
@@ -21,7 +22,6 @@ from tandem_transport.parameters import (
     MAX_COPIES,
     PACKET_THRESHOLD,
 )
-from tandem_transport.outbox import Outbox
 from tandem_transport.path_addresses import PathAddresses
 from tandem_transport.paths import Path
 from tandem_transport.reordering import Reordering
