@@ -42,7 +42,9 @@ class Impairment:
     mtu: int = 0
     """Bytes of the largest packet that gets through, 0 for no limit; larger ones vanish without a word."""
     outages: tuple[tuple[float, float], ...] = ()
-    """(begin, end) in the link's own time, between which nothing gets through."""
+    """(begin, end) in the link's own time, between which nothing gets through ..."""
+    outage_loss: float = 1.0
+    """... or, as in a fade, this share of packets is lost."""
     duplicate: float = 0.0
     """Share of packets that arrive twice."""
     reorder: float = 0.0
@@ -109,7 +111,9 @@ class ImpairedLink:
         return self._busy_until
 
     def _is_out(self, at: float) -> bool:
-        return any(begin <= at < end for begin, end in self.impairment.outages)
+        model = self.impairment
+        is_out = any(begin <= at < end for begin, end in model.outages)
+        return is_out and (model.outage_loss >= 1 or self._random.random() < model.outage_loss)
 
     def _arrival(self, departs_at: float) -> float:
         model = self.impairment

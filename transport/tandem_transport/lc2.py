@@ -46,6 +46,8 @@ POLICED_CRUISE_ROUNDS = 12
 DOWN_ROUNDS = 3
 UP_GAIN = 1.25
 UP_GAIN_MAX = 2.0
+APPEAL_GAIN = 1.5
+"""Of the second search after a trial that found a policer."""
 UP_WORTHWHILE = 1.1
 """Growth of capacity in an up phase that is worth another, steeper one."""
 DOWN_GAIN = 0.75
@@ -97,6 +99,8 @@ class Lc2:
         self._trial = LossTrial()
         self._is_unproven = False
         """Start-up ended by loss: its capacity may be what a policer's bucket had saved up."""
+        self._may_appeal = False
+        """A fade may have hit the trial, and the search after it: another one may still show that there is no policer."""
         self.pacing_rate = INITIAL_WINDOW / _DEFAULT_RTT / START_GAIN
         self.congestion_window = float(INITIAL_WINDOW)
         self._gain = START_GAIN
@@ -149,6 +153,7 @@ class Lc2:
         rebase = 0.0
         self._set_target(ack)
         if ack.is_round_start:
+            self._loss.end_round()
             self._phase_rounds += 1
         if ack.sample is not None and ack.sample.spanned and (ack.is_round_start or self.phase is Phase.START):
             self._take_sample(ack, ack.sample)
@@ -167,8 +172,10 @@ class Lc2:
         self._round_acked += acked
         self._round_lost += lost
         self._loss.count_low(acked_low, lost_low)
+        self._trial.count_flight(acked - acked_low, lost - lost_low)
         # A policer has no queue. Once it is known, only the search for more shows whether it is still there.
-        counts = self.phase is Phase.UP or (self.phase in _FULL_RATE and not self._loss.is_policed)
+        is_search = self.phase is Phase.UP and self._phase_rounds > 0
+        counts = is_search or (self.phase in _FULL_RATE and not self._loss.is_policed)
         if counts and self._queue < self.queue_target:
             # What is lost in one piece is a fade.
             self._loss.count_full(acked - acked_low, min(lost - lost_low, POLICED_RUN * runs))
@@ -180,7 +187,9 @@ class Lc2:
             return
         self._capacity.rounds = POLICED_ROUNDS if self._loss.is_policed else CAPACITY_ROUNDS
         self._capacity.add(self._capacity_of(whole))
-        if self.phase not in _BELOW_CAPACITY:
+        # A policer that is known is not exceeded by so much that it drops long runs: that was a fade.
+        is_fade = self._loss.is_policed and self._round_lost > POLICED_RUN * self._round_runs
+        if self.phase not in _BELOW_CAPACITY and not is_fade:
             share = _DELIVERED_SHARE if self._delivered and self.phase is not Phase.START else 1.0
             self._delivered += (whole.delivered - self._delivered) * share
 
@@ -221,6 +230,9 @@ class Lc2:
 
     def _judge(self, ack: AckSummary) -> None:
         """Whether what interrupted start-up is lost at a low rate, too."""
+        if self._queue > self.queue_target:
+            self._trial.is_running = False  # a policer has no queue
+            return
         match self._trial.verdict(self._loss, self._phase_rounds, is_late=_is_late(ack)):
             case Verdict.AGAIN:
                 if ack.sample is not None:
@@ -230,7 +242,7 @@ class Lc2:
                 self._enter(Phase.START, START_GAIN, ack.now)
             case Verdict.POLICER:
                 # Or a fade that is over: what arrived then says little, and steep searches soon tell.
-                self._is_unproven = self._is_doubtful = True
+                self._is_unproven = self._is_doubtful = self._may_appeal = True
                 self._capacity.replace(self._delivered or self.capacity)
                 self._enter(Phase.CRUISE, 1.0, ack.now)
             case None:
@@ -300,13 +312,16 @@ class Lc2:
         self._gain = 1.0  # the second round shows what the first one brought
         if self._phase_rounds < 2:
             return
-        grew = self.capacity > UP_WORTHWHILE * self._capacity_before_up
-        is_free = self._is_doubtful or not self._loss.is_policed
+        # A policer's bucket lets something pass for a while.
+        worthwhile = (1 + self._up_gain) / 2 if self._loss.is_policed else UP_WORTHWHILE
+        grew = self.capacity > worthwhile * self._capacity_before_up
+        is_free = self._is_doubtful or self._may_appeal or not self._loss.is_policed
         if grew and self._least_queue < self.queue_target / 2 and not is_app_limited and is_free:
             self._up_gain = min(UP_GAIN_MAX, self._up_gain * UP_GAIN)
             self._loss.acquit()
             self._enter_up(ack.now)
         else:
+            self._may_appeal &= self._is_doubtful
             self._is_doubtful = False
             self._enter(Phase.DOWN, DOWN_GAIN, ack.now)
 
@@ -339,9 +354,10 @@ class Lc2:
             return
         if self._least_queue > target:
             self._capacity.scale(SHRINK)
-        rounds = POLICED_CRUISE_ROUNDS if self._loss.is_policed else CRUISE_ROUNDS
+        appeals = self._may_appeal and self._loss.is_policed
+        rounds = POLICED_CRUISE_ROUNDS if self._loss.is_policed and not appeals else CRUISE_ROUNDS
         if self._phase_rounds >= rounds or self._is_doubtful:
-            self._up_gain = UP_GAIN_MAX if self._is_doubtful else UP_GAIN
+            self._up_gain = UP_GAIN_MAX if self._is_doubtful else APPEAL_GAIN if appeals else UP_GAIN
             if self._least_queue < target:
                 self._enter_up(ack.now)
             else:

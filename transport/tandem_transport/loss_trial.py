@@ -16,6 +16,10 @@ TRIAL_PACKETS = 32
 """Packets that are sent at a low rate then, to see which of the two it is."""
 TRIAL_LOSS = 0.1
 """Loss of those above which it is chance."""
+FLIGHT_ROUNDS = 2
+"""Rounds until what was on its way when start-up was interrupted is acknowledged or lost."""
+FLIGHT_PACKETS = 16
+"""Packets that arrive then after the last one that is lost, where it was a fade: a policer drops on and on."""
 SETTLING_ROUNDS = 3
 """Rounds until what the first trial sent, at a rate that may have been too high, is acknowledged or lost."""
 TRIAL_ROUNDS = 32
@@ -34,23 +38,30 @@ class Verdict(Enum):
 class LossTrial:
     """Packets at a low rate, once or twice: what is lost among them is not lost for the rate."""
 
-    __slots__ = ("_acked", "_is_second", "_lost", "is_running")
+    __slots__ = ("_acked", "_arrived_last", "_is_second", "_lost", "is_running")
 
     def __init__(self) -> None:
         self.is_running = self._is_second = False
         self._acked = self._lost = 0
+        self._arrived_last = 0
+        """Packets of start-up that arrived after the last one that did not."""
 
     def begin(self, acked: int, lost: int) -> None:
         """Start-up is interrupted by a round in which so many packets were acknowledged and lost."""
         self.is_running, self._is_second = True, False
         self._acked, self._lost = acked, lost
+        self._arrived_last = 0
+
+    def count_flight(self, acked: int, lost: int) -> None:
+        """News of packets that start-up had sent."""
+        self._arrived_last = 0 if lost else self._arrived_last + acked
 
     def verdict(self, loss: RandomLoss, rounds: int, *, is_late: bool) -> Verdict | None:
         """What the packets of `rounds` round trips tell, which `loss` then knows; None while too few are known of.
 
         Where packets only came late (`is_late`), nothing is known of any loss.
         """
-        if is_late:
+        if is_late or (rounds == FLIGHT_ROUNDS and self._is_over):
             self.is_running = False
             return Verdict.CHANCE
         if self._is_second and rounds < SETTLING_ROUNDS:
@@ -70,6 +81,11 @@ class LossTrial:
             return Verdict.AGAIN
         self.is_running = False
         return Verdict.CHANCE
+
+    @property
+    def _is_over(self) -> bool:
+        """What interrupted start-up ended by itself, before it was sent any less."""
+        return not self._is_second and self._arrived_last >= FLIGHT_PACKETS
 
 
 def is_overdriven(round_loss: float, loss: RandomLoss) -> bool:

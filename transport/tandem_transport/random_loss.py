@@ -11,6 +11,12 @@ POLICED_LEAST = 0.03
 POLICED_DEVIATIONS = 4.0
 """... and how many standard deviations that must be: loss in bursts varies more than loss by chance."""
 
+POLICED_SPAN = 16
+"""Packets sent at full rate, at least, that are judged together, ..."""
+POLICED_SPANS = 0.5
+"""... and the share of such spans that must have lost too much: a policer drops all the time, a fade passes."""
+SPANS_MEMORY = 8
+"""Spans after which their counters are halved."""
 POLICED_RUN = 3
 """Consecutive packets that a policer drops, at most, of what is sent at full rate."""
 
@@ -18,15 +24,16 @@ POLICED_RUN = 3
 class LossCounter:
     """Lost packets among the last few hundred."""
 
-    __slots__ = ("_counted", "_lost")
+    __slots__ = ("_counted", "_lost", "_memory")
 
-    def __init__(self) -> None:
+    def __init__(self, memory: int = LOSS_MEMORY) -> None:
+        self._memory = memory
         self._counted = self._lost = 0.0
 
     def count(self, acked: int, lost: int) -> None:
         self._counted += acked + lost
         self._lost += lost
-        if self._counted > LOSS_MEMORY:
+        if self._counted > self._memory:
             self._counted, self._lost = self._counted / 2, self._lost / 2
 
     @property
@@ -53,10 +60,12 @@ class RandomLoss:
     Loss at a low rate cannot come from a queue or a policer. It is random, and the sender may compensate for it.
     """
 
-    __slots__ = ("_at_full_rate", "_at_low_rate", "is_policed", "value")
+    __slots__ = ("_at_full_rate", "_at_low_rate", "_span_acked", "_span_lost", "_spans", "is_policed", "value")
 
     def __init__(self) -> None:
         self._at_low_rate, self._at_full_rate = LossCounter(), LossCounter()
+        self._spans = LossCounter(SPANS_MEMORY)
+        self._span_acked = self._span_lost = 0
         self.value = 0.0
         """Share of packets lost for no fault of ours."""
         self.is_policed = False
@@ -74,6 +83,16 @@ class RandomLoss:
         """Packets that were sent at full rate."""
         if acked or lost:
             self._at_full_rate.count(acked, lost)
+            self._span_acked += acked
+            self._span_lost += lost
+
+    def end_round(self) -> None:
+        """A round trip has passed: what was sent at full rate is judged, if it is enough."""
+        packets = self._span_acked + self._span_lost
+        if packets >= POLICED_SPAN:
+            is_lossy = self._span_lost > (self.value + POLICED_LEAST) * packets
+            self._spans.count(not is_lossy, is_lossy)
+            self._span_acked = self._span_lost = 0
 
     def at_low_rate(self, least: int) -> float | None:
         """Loss at a low rate; None while fewer than `least` packets were counted."""
@@ -86,7 +105,7 @@ class RandomLoss:
     def acquit(self) -> None:
         """More arrives where more is sent: what was lost before has had another reason than the rate."""
         if self.is_policed:
-            self.is_policed, self._at_full_rate = False, LossCounter()
+            self.is_policed, self._at_full_rate, self._spans = False, LossCounter(), LossCounter(SPANS_MEMORY)
 
     def compare(self) -> None:
         """Decides anew whether the path is policed."""
@@ -95,4 +114,5 @@ class RandomLoss:
             return
         spread = self._at_full_rate.deviation + self._at_low_rate.deviation
         margin = max(POLICED_LEAST, POLICED_DEVIATIONS * spread / 2)
-        self.is_policed = full - low > (margin / 2 if self.is_policed else margin)
+        is_lasting = (self._spans.share(1) or 0.0) >= POLICED_SPANS
+        self.is_policed = is_lasting and full - low > (margin / 2 if self.is_policed else margin)
