@@ -372,8 +372,20 @@ def test_what_is_lost_at_full_rate_only_is_no_random_loss() -> None:
     for _ in range(10):
         loss.count_low(40, 0)
         loss.count_full(30, 10)
+        loss.end_round()
         loss.compare()
     assert (loss.is_policed, loss.value) == (True, 0.0)
+
+
+def test_a_loss_that_comes_and_goes_is_no_policer() -> None:
+    """A fade now and then loses as many as a policer would, but most rounds lose nothing."""
+    loss = RandomLoss()
+    for i in range(100):
+        loss.count_low(40, 0)
+        loss.count_full(40 - 30 * (i % 4 == 0), 30 * (i % 4 == 0))
+        loss.end_round()
+        loss.compare()
+        assert not loss.is_policed or i < 4
 
 
 def test_random_loss_is_no_policer() -> None:
@@ -382,6 +394,7 @@ def test_random_loss_is_no_policer() -> None:
         for count in (loss.count_low, loss.count_full):
             lost = sum(random.random() < 0.2 for _ in range(30))
             count(30 - lost, lost)
+        loss.end_round()
         loss.compare()
         assert not loss.is_policed
     assert loss.value == pytest.approx(0.2, abs=0.05)

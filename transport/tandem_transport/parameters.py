@@ -158,8 +158,10 @@ PACER_QUANTUM = 0.004
 PACER_BURST = 0.010
 """Seconds that a pacer may always catch up where turns are that late: more could overflow a shallow queue."""
 
-POLICED_QUANTUM = 0.002
-"""The same behind a policer."""
+POLICED_QUANTUM = 0.003
+"""The same behind a policer, ..."""
+POLICED_BURST = 2 * 1434
+"""... or the time of so many bytes, where that is longer: a turn that is a packet late must not slow a slow path."""
 
 MAX_PACER_QUANTUM = 0.100
 """Seconds of lateness that a driver reports at most."""

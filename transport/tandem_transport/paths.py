@@ -23,6 +23,7 @@ from tandem_transport.parameters import (
     MAX_DATAGRAM_QUEUE,
     MAX_ONCE_QUEUE,
     PACER_BURST,
+    POLICED_BURST,
     POLICED_QUANTUM,
 )
 from tandem_transport.path_addresses import PathAddresses
@@ -316,8 +317,11 @@ class Path:
 
         A policer has none, and its bucket may hold two packets.
         """
-        room = self.congestion.queue_target - self.queue.queue_delay
-        self.pacer.quantum = min(quantum, POLICED_QUANTUM if self.congestion.is_policed else max(PACER_BURST, room))
+        congestion = self.congestion
+        if congestion.is_policed:
+            self.pacer.quantum = max(POLICED_QUANTUM, POLICED_BURST / congestion.pacing_rate)
+        else:
+            self.pacer.quantum = min(quantum, max(PACER_BURST, congestion.queue_target - self.queue.queue_delay))
 
     # --- acknowledgements ---
 
