@@ -13,7 +13,10 @@ VIRTUAL := tests/transport tests/socks5
 SEEDS := 2000
 FUZZ_SECONDS := 60
 
-.PHONY: demo test test-long check bench matrix conformance sweep fuzz clean help
+RUNS := 3
+BENCHMARK := loopback
+
+.PHONY: demo test test-long check bench bench-compare matrix conformance sweep fuzz clean help
 
 help:
 	@echo "make demo   client and server over two bad links on this machine, with the live console"
@@ -23,6 +26,7 @@ help:
 	@echo "make sweep  play $(SEEDS) random histories of sessions (SEEDS=10000 for more)"
 	@echo "make fuzz   coverage-guided fuzzing for $(FUZZ_SECONDS) s (FUZZ_SECONDS=3600 for more)"
 	@echo "make bench  the benchmarks; they print figures and never fail"
+	@echo "make bench-compare REV=...  the same figures of another commit and of this one, in turn (RUNS=5, BENCHMARK=connections)"
 	@echo "make matrix write tests/transport/matrix.txt anew: what two links do together, loss by RTT by mode"
 	@echo "make conformance  play what clients expect of the SOCKS port, and write docs/socks-conformance.md anew"
 	@echo "make clean  remove the environment and caches"
@@ -44,7 +48,10 @@ check: $(VENV)/installed-dev
 	$(BIN)/pyright
 
 bench: $(VENV)/installed-dev
-	@for file in tests/benchmarks/*.py; do $(BIN)/python $$file; done
+	@for name in packets transfer flood loopback connections; do $(BIN)/python tests/benchmarks/$$name.py; done
+
+bench-compare: $(VENV)/installed-dev
+	@$(BIN)/python tests/benchmarks/compare.py "$(REV)" --runs $(RUNS) --benchmark "$(BENCHMARK)"
 
 matrix: $(VENV)/installed-dev
 	$(BIN)/python tests/simnet/matrix.py

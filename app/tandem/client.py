@@ -41,9 +41,6 @@ log = logging.getLogger("tandem.client")
 _DRAIN = 5.0
 """Seconds that open connections have when the client is told to stop."""
 
-_SCAN_INTERVAL = 1.0
-"""Seconds between two looks for new interfaces."""
-
 
 class Client:
     """Everything that a client process runs."""
@@ -302,13 +299,13 @@ class Client:
 
     async def _keep_usage(self) -> None:
         while True:
-            await asyncio.sleep(_SCAN_INTERVAL)
+            await self.driver.next_beat()
             self._usage.save_if_due()
 
     async def _follow_interfaces(self) -> None:
         """An interface that comes becomes a link, where nobody has named the links, or a pattern fits it."""
         while True:
-            await asyncio.sleep(_SCAN_INTERVAL)
+            await self.driver.next_beat()
             for found in planned_links(self._config.link, self._link_configs):
                 self._add_link(found)
 

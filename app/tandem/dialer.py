@@ -51,17 +51,36 @@ class Dialer:
             text = f"{addresses[0]} has another address family than this server's source addresses"
             raise Failure(Reply.NETWORK_UNREACHABLE, Hop.DIAL, text)
         try:
-            return await self._race(infos)
+            return await self._connect(infos)
         except OSError as error:
             raise dial_failure(error) from error
 
-    async def _race(self, infos: list[AddressInfo]) -> Dialed:
-        sock = await aiohappyeyeballs.start_connection(  # pyright: ignore[reportUnknownMemberType]
-            infos, local_addr_infos=self._sources or None, happy_eyeballs_delay=ATTEMPT_DELAY, interleave=1
-        )
+    async def _connect(self, infos: list[AddressInfo]) -> Dialed:
+        sock = await (self._race(infos) if len(infos) > 1 else self._connect_to(infos[0]))
         bound = sock.getsockname()
         _, tcp = await asyncio.get_running_loop().create_connection(TcpConnection, sock=sock)
         return Dialed(tcp, bound[0], bound[1])
+
+    async def _race(self, infos: list[AddressInfo]) -> socket.socket:
+        return await aiohappyeyeballs.start_connection(  # pyright: ignore[reportUnknownMemberType]
+            infos, local_addr_infos=self._sources or None, happy_eyeballs_delay=ATTEMPT_DELAY, interleave=1
+        )
+
+    async def _connect_to(self, info: AddressInfo) -> socket.socket:
+        """One address has nobody to race."""
+        family, kind, protocol, _, address = info
+        sock = socket.socket(family, kind, protocol)
+        try:
+            sock.setblocking(False)
+            for source in self._sources:
+                if source[0] == family:
+                    sock.bind(source[4])
+                    break
+            await asyncio.get_running_loop().sock_connect(sock, address)
+        except BaseException:
+            sock.close()
+            raise
+        return sock
 
 
 def address_infos(host: str, port: int, kind: socket.SocketKind = socket.SOCK_STREAM) -> list[AddressInfo]:

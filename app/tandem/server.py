@@ -5,6 +5,7 @@ import contextlib
 import ipaddress
 import logging
 import time
+from itertools import count
 
 from tandem.access import Access
 from tandem.address_guard import AddressGuard
@@ -29,11 +30,11 @@ _REQUEST_TIMEOUT = 10.0
 _SEEN_INTERVAL = 60.0
 """Seconds between two notes of who is there."""
 
-_POLL_INTERVAL = 1.0
-"""Seconds between two looks at the state directory."""
+_POLL_INTERVAL = 1.8
+"""Seconds between two looks at the state directory: a client that was removed is to be out within two."""
 
-_SCAN_INTERVAL = 5.0
-"""Seconds between two looks at this machine's addresses."""
+_SCAN_POLLS = 3
+"""Such looks between two at this machine's addresses."""
 
 
 class Server:
@@ -68,7 +69,7 @@ class Server:
         )
         await self._bind()
         await self._start_admin()
-        self._background = [asyncio.create_task(self._follow_clients()), asyncio.create_task(self._follow_addresses())]
+        self._background = [asyncio.create_task(self._look_around())]
         log.info("serving; clients registered: %d; state in %s", len(self._registry), self._state.path)
 
     def reload(self, config: Config) -> None:
@@ -124,12 +125,17 @@ class Server:
             await self.driver.close()
             raise
 
-    async def _follow_clients(self) -> None:
-        """A client that was removed is out within two seconds; one that was invited is in at once."""
-        while True:
+    async def _look_around(self) -> None:
+        """A client that was removed is out within two seconds; one that was invited is in at once.
+
+        Sockets of wildcard addresses come and go with the machine's addresses.
+        """
+        for turn in count(1):
             await asyncio.sleep(_POLL_INTERVAL)
             self._read_clients()
             self._note_seen()
+            if turn % _SCAN_POLLS == 0:
+                await self._follow_addresses()
 
     def _note_seen(self) -> None:
         if time.monotonic() - self._seen_at >= _SEEN_INTERVAL:
@@ -147,13 +153,10 @@ class Server:
             self.driver.remove_client(public)
 
     async def _follow_addresses(self) -> None:
-        """Sockets of wildcard addresses come and go with the machine's addresses."""
-        while True:
-            await asyncio.sleep(_SCAN_INTERVAL)
-            wanted = expand_wildcards(self._listen)
-            if set(wanted) != set(self.driver.addresses):
-                with contextlib.suppress(OSError):  # an address that is not ready yet; the next scan tries again
-                    await self.driver.listen(wanted)
+        wanted = expand_wildcards(self._listen)
+        if set(wanted) != set(self.driver.addresses):
+            with contextlib.suppress(OSError):  # an address that is not ready yet; the next scan tries again
+                await self.driver.listen(wanted)
 
     # --- streams ---
 

@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from loopback import free_port
-from tandem import client as client_module
 from tandem.client import Client
 from tandem.config import Config, load
 from tandem.events import EventLog, read
@@ -39,8 +38,7 @@ class Machine:
 
 @pytest.fixture
 def machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
-    monkeypatch.setattr(client_module, "_SCAN_INTERVAL", 0.02)
-    monkeypatch.setattr(driver_module, "_MAINTAIN_INTERVAL", 0.02)
+    monkeypatch.setattr(driver_module, "BEAT", 0.02)
     return Machine(monkeypatch)
 
 

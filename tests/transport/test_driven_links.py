@@ -25,7 +25,7 @@ LIMIT = 60.0
 @pytest.fixture(autouse=True)
 def short_times(monkeypatch: pytest.MonkeyPatch) -> None:
     """Decisions ten times as fast; a look each 50 ms."""
-    monkeypatch.setattr(client_module, "_MAINTAIN_INTERVAL", 0.05)
+    monkeypatch.setattr(client_module, "BEAT", 0.05)
     monkeypatch.setattr(search, "ROTATE_AFTER", 0.3)
     monkeypatch.setattr(search, "ESCAPE_AFTER", 1.0)
     monkeypatch.setattr(search, "HOME_AFTER", 1.0)

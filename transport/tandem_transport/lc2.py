@@ -100,7 +100,7 @@ class Lc2:
         self._is_unproven = False
         """Start-up ended by loss: its capacity may be what a policer's bucket had saved up."""
         self._may_appeal = False
-        """A fade may have hit the trial, and the search after it: another one may still show that there is no policer."""
+        """A fade may have hit the trial and the search after it: another one may still show that it was no policer."""
         self.pacing_rate = INITIAL_WINDOW / _DEFAULT_RTT / START_GAIN
         self.congestion_window = float(INITIAL_WINDOW)
         self._gain = START_GAIN

@@ -27,7 +27,10 @@ from tandem_transport.status import PathStatus
 
 log = logging.getLogger("tandem.client")
 
-_MAINTAIN_INTERVAL = 1.0
+BEAT = 1.0
+"""Seconds between two looks at the links and at this machine, ..."""
+RESTING_BEATS = 5
+"""... so many of them where nothing is open and all links are well: each look wakes the machine."""
 
 _WELL_WITHIN = 2.0
 """Seconds within which a link has answered on which all is well."""
@@ -69,6 +72,7 @@ class ClientDriver(TurnTaker):
         self._connected = asyncio.Event()
         self._awake = asyncio.Event()
         """Set, and replaced, when the links are to be looked at now."""
+        self._was_resting = False
         self._tasks: list[asyncio.Task[None]] = []
         self.started_at = self.now()
         self.refused: int | None = None
@@ -86,7 +90,10 @@ class ClientDriver(TurnTaker):
         self.wake()
 
     async def wait_connected(self) -> DrivenSession:
-        """The session, as soon as there is one."""
+        """The session, as soon as there is one; the links are looked at, for somebody is about to need them."""
+        if self._was_resting:
+            self._was_resting = False
+            self._look_at_links()
         while self._session is None:
             self._connected.clear()
             await self._connected.wait()
@@ -131,7 +138,7 @@ class ClientDriver(TurnTaker):
         self._look_at_links()
 
     async def _maintain(self, path_id: int, link: Link) -> None:
-        """Watches over a link about once a second, and sooner when there is a reason."""
+        """Watches over a link at each beat, and sooner when there is a reason."""
 
         def receive(data: bytes, source: UdpAddress) -> None:
             if link.arrive is None:
@@ -142,9 +149,28 @@ class ClientDriver(TurnTaker):
         while True:
             awake = self._awake
             await self._look_after(path_id, link, receive)
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(_MAINTAIN_INTERVAL):
-                    await awake.wait()
+            await self.next_beat(awake)
+
+    async def next_beat(self, awake: asyncio.Event | None = None) -> float:
+        """Until it is time to look around, or there is a reason to; returns the seconds that it was to be at most.
+
+        Whoever waits for it wakes at the same moment. `awake` counts reasons from the moment when it was taken.
+        """
+        self._was_resting = self._is_resting()
+        interval = BEAT * (RESTING_BEATS if self._was_resting else 1)
+        now = asyncio.get_running_loop().time()
+        at = (now // interval + 1) * interval
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout_at(at):
+                await (awake or self._awake).wait()
+        return at - now
+
+    def _is_resting(self) -> bool:
+        connection = self.endpoint.connection
+        if connection is None or any(link.error or link.homing.is_under_way for link in self.links):
+            return False
+        stats = connection.stats(now=self.now())
+        return stats.streams_open == 0 and all(path.status is PathStatus.USABLE for path in stats.paths)
 
     def _take(self, path_id: int, link: Link, data: bytes, source: UdpAddress) -> None:
         """A datagram has arrived on a link."""
@@ -213,8 +239,7 @@ class ClientDriver(TurnTaker):
     async def _watch_sleep(self) -> None:
         watch = SleepWatch()
         while True:
-            await asyncio.sleep(_MAINTAIN_INTERVAL)
-            missed = watch.missed(_MAINTAIN_INTERVAL)
+            missed = watch.missed(await self.next_beat())
             if missed:
                 log.info("this machine slept, or stood still, for %.0f s", missed)
                 self.wake()
