@@ -65,11 +65,18 @@ def main() -> None:
         "--benchmark", default="loopback", help="its name, and its options (default: loopback)", metavar="TEXT"
     )
     arguments = parser.parse_args()
+    git = ["git", "-C", str(_ROOT)]
+    known = subprocess.run(
+        [*git, "rev-parse", "--verify", "--quiet", f"{arguments.revision}^{{commit}}"], capture_output=True, check=False
+    )
+    if known.returncode:
+        parser.error(f"git knows no commit {arguments.revision!r}; say REV=v0.1.0, REV=HEAD~3 or a hash")
     benchmark = shlex.split(arguments.benchmark)
+    if not Path(__file__).with_name(f"{benchmark[0]}.py").is_file():
+        parser.error(f"there is no benchmark {benchmark[0]!r}: packets, transfer, flood, loopback, connections")
     before, now = list[Figures](), list[Figures]()
     with tempfile.TemporaryDirectory() as directory:
         tree = Path(directory, "tree")
-        git = ["git", "-C", str(_ROOT)]
         subprocess.run([*git, "worktree", "add", "--quiet", "--detach", str(tree), arguments.revision], check=True)
         try:
             for turn in range(arguments.runs):

@@ -15,6 +15,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 from simnet import Network
 from tandem.impairment import Impairment
 from tandem_transport import Mode
+from tandem_transport.congestion import AckSummary, CongestionController
 from tandem_transport.events import StreamDataReceived
 
 _PIECE = 60_000
@@ -26,12 +27,14 @@ class Wide:
 
     pacing_rate = 1e12
     congestion_window = 1e12
-    is_sending_below_capacity = False
+    capacity = 1e12
+    queue_target = 0.020
+    is_starting = is_policed = is_sending_below_capacity = False
 
-    def on_ack(self, ack: object) -> float:
+    def on_ack(self, ack: AckSummary) -> float:
         return 0.0
 
-    def on_packets_lost(self, lost_below_capacity: int) -> None:
+    def on_packets_lost(self, lost_below_capacity: int, lost: int = 0, runs: int = 0) -> None:
         pass
 
 
@@ -60,7 +63,8 @@ def measure(mode: Mode, rounds: int) -> None:
     server: Any = network.server.connection
     client: Any = network.client.connection
     for path in server._paths.all:
-        path.congestion = Wide()
+        wide: CongestionController = Wide()
+        path.congestion = wide
     watch, packets, acks, now = Stopwatch(), 0, 0, network.now
     for _ in range(rounds):
         now += 0.001
