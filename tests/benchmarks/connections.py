@@ -16,20 +16,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-import psutil
-
+from loopback.ends import cpu, link_tables, processes
 from loopback.processes import Pair
-
-CONFIGURATION = """
-[[link]]
-name = "a"
-bind = "127.0.0.1"
-[[link]]
-name = "b"
-bind = "127.0.0.2"
-[socks]
-fast_open = "{}"
-"""
 
 _ANSWER = bytes(1024)
 
@@ -70,27 +58,20 @@ async def ask_all(socks_port: int, port: int, count: int, at_once: int) -> float
 
 async def measure(pair: Pair, count: int, at_once: list[int]) -> None:
     """Prints a line for each number of connections at once."""
-    assert pair.client is not None
-    assert pair.server is not None
-    ends = [psutil.Process(pair.server.pid), psutil.Process(pair.client.pid)]
+    ends = processes(pair)
     target = await asyncio.start_server(answer, "127.0.0.1", 0, backlog=1024)
     port = target.sockets[0].getsockname()[1]
     await ask_all(pair.socks_port, port, 10, 1)
     for number in at_once:
-        before = [_cpu(end) for end in ends]
+        before = [cpu(end) for end in ends]
         seconds = await ask_all(pair.socks_port, port, count, number)
-        spent = [(_cpu(end) - begin) / count * 1e3 for end, begin in zip(ends, before, strict=True)]
+        spent = [(cpu(end) - begin) / count * 1e3 for end, begin in zip(ends, before, strict=True)]
         print(
             f"{number:3} at once {count / seconds:6.0f} connections a second; "
             f"CPU for each: server {spent[0]:.2f} ms, client {spent[1]:.2f} ms",
             flush=True,
         )
     target.close()
-
-
-def _cpu(process: psutil.Process) -> float:
-    times = process.cpu_times()
-    return times.user + times.system
 
 
 if __name__ == "__main__":
@@ -104,7 +85,7 @@ if __name__ == "__main__":
         try:
             both.start_server()
             settings = Path(directory, "tandem.toml")
-            settings.write_text(CONFIGURATION.format(arguments.fast_open))
+            settings.write_text(link_tables() + f'[socks]\nfast_open = "{arguments.fast_open}"\n')
             both.start_client(both.invite(), "--config", str(settings))
             asyncio.run(measure(both, arguments.count, arguments.at_once))
         finally:

@@ -17,11 +17,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-import psutil
-
+from loopback.ends import cpu, link_tables, processes
 from loopback.processes import Pair
-
-LINKS = {"a": "127.0.0.1", "b": "127.0.0.2"}
 
 _BLOCK = bytes(1 << 18)
 
@@ -50,12 +47,6 @@ def download(socks_port: int, port: int, size: int) -> float:
         return time.monotonic() - began
 
 
-def configuration(rate: float | None) -> str:
-    """Two links, with half of the rate each."""
-    limit = "" if rate is None else f'max_rate = "{rate / 2} Mbit/s"\n'
-    return "".join(f'[[link]]\nname = "{name}"\nbind = "{bind}"\n{limit}' for name, bind in LINKS.items())
-
-
 def measure(mode: str, size: int, rate: float | None) -> None:
     server = socket.create_server(("127.0.0.1", 0))
     threading.Thread(target=serve, args=(server, size), daemon=True).start()
@@ -64,15 +55,13 @@ def measure(mode: str, size: int, rate: float | None) -> None:
         try:
             pair.start_server()
             settings = Path(directory, "tandem.toml")
-            settings.write_text(configuration(rate))
+            settings.write_text(link_tables("" if rate is None else f'max_rate = "{rate / 2} Mbit/s"\n'))
             pair.start_client(pair.invite(), "--config", str(settings), "--mode", mode)
-            assert pair.client is not None
-            assert pair.server is not None
-            ends = [psutil.Process(pair.server.pid), psutil.Process(pair.client.pid)]
+            ends = processes(pair)
             print(f"{mode}: server {ends[0].pid}, client {ends[1].pid}", file=sys.stderr)
-            before = [_cpu(end) for end in ends]
+            before = [cpu(end) for end in ends]
             seconds = download(pair.socks_port, server.getsockname()[1], size)
-            spent = [(_cpu(end) - begin) / size * 1e8 for end, begin in zip(ends, before, strict=True)]
+            spent = [(cpu(end) - begin) / size * 1e8 for end, begin in zip(ends, before, strict=True)]
             memory = [end.memory_info().rss / 1e6 for end in ends]
         finally:
             pair.close()
@@ -81,11 +70,6 @@ def measure(mode: str, size: int, rate: float | None) -> None:
         f"CPU for 100 MB: server {spent[0]:.2f} s, client {spent[1]:.2f} s; "
         f"resident: server {memory[0]:.0f} MB, client {memory[1]:.0f} MB"
     )
-
-
-def _cpu(process: psutil.Process) -> float:
-    times = process.cpu_times()
-    return times.user + times.system
 
 
 if __name__ == "__main__":
