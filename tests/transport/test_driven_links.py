@@ -71,11 +71,11 @@ class Net:
                 await asyncio.sleep(0.01)
 
     def is_usable(self, path_id: int) -> bool:
+        return self.is_at(PathStatus.USABLE, path_id) or self.is_at(PathStatus.DEGRADED, path_id)
+
+    def is_at(self, status: PathStatus, path_id: int) -> bool:
         connection = self.client.endpoint.connection
-        if connection is None:
-            return False
-        paths = connection.stats(now=self.client.now()).paths
-        return paths[path_id].status in (PathStatus.USABLE, PathStatus.DEGRADED)
+        return connection is not None and connection.stats(now=self.client.now()).paths[path_id].status is status
 
     async def close(self) -> None:
         await self.client.close()
@@ -255,3 +255,19 @@ async def test_a_single_link_with_open_streams_is_left_where_it_works() -> None:
         assert ("a", first) not in made.asked
         stream.reset()
         await made.until(lambda: ("a", first) in made.asked)
+
+
+async def test_a_client_at_rest_looks_around_when_somebody_wants_a_session(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with net() as made:
+        two_links(made)
+        await made.listen("127.0.0.1")
+        made.start()
+        await made.connect()
+        await made.until(lambda: made.is_at(PathStatus.USABLE, 0) and made.is_at(PathStatus.USABLE, 1))
+        monkeypatch.setattr(client_module, "BEAT", 1e6)
+        beat = asyncio.create_task(made.client.next_beat())
+        while (await asyncio.wait({beat}, timeout=1))[0]:  # one that was fixed before
+            beat = asyncio.create_task(made.client.next_beat())
+        await made.connect()
+        async with asyncio.timeout(LIMIT):
+            await beat

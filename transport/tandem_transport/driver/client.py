@@ -72,7 +72,9 @@ class ClientDriver(TurnTaker):
         self._connected = asyncio.Event()
         self._awake = asyncio.Event()
         """Set, and replaced, when the links are to be looked at now."""
-        self._was_resting = False
+        self._beat_at = 0.0
+        """When all who look around do so next, by the event loop's clock."""
+        self._is_resting = False
         self._tasks: list[asyncio.Task[None]] = []
         self.started_at = self.now()
         self.refused: int | None = None
@@ -91,8 +93,8 @@ class ClientDriver(TurnTaker):
 
     async def wait_connected(self) -> DrivenSession:
         """The session, as soon as there is one; the links are looked at, for somebody is about to need them."""
-        if self._was_resting:
-            self._was_resting = False
+        if self._is_resting:
+            self._is_resting = False
             self._look_at_links()
         while self._session is None:
             self._connected.clear()
@@ -156,16 +158,18 @@ class ClientDriver(TurnTaker):
 
         Whoever waits for it wakes at the same moment. `awake` counts reasons from the moment when it was taken.
         """
-        self._was_resting = self._is_resting()
-        interval = BEAT * (RESTING_BEATS if self._was_resting else 1)
         now = asyncio.get_running_loop().time()
-        at = (now // interval + 1) * interval
+        if now >= self._beat_at:
+            self._is_resting = self._may_rest()
+            interval = BEAT * (RESTING_BEATS if self._is_resting else 1)
+            self._beat_at = (now // interval + 1) * interval
+        at = self._beat_at
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout_at(at):
                 await (awake or self._awake).wait()
         return at - now
 
-    def _is_resting(self) -> bool:
+    def _may_rest(self) -> bool:
         connection = self.endpoint.connection
         if connection is None or any(link.error or link.homing.is_under_way for link in self.links):
             return False
@@ -249,6 +253,7 @@ class ClientDriver(TurnTaker):
                 self._look_at_links()
 
     def _look_at_links(self) -> None:
+        self._beat_at = 0.0
         self._awake.set()
         self._awake = asyncio.Event()
 
