@@ -11,6 +11,7 @@ from tandem_transport.capacity import CapacityFilter
 from tandem_transport.congestion import AckSummary
 from tandem_transport.counters import PathCounters
 from tandem_transport.delivery_rate import DeliverySample
+from tandem_transport.driver.turns import TURN_GAP
 from tandem_transport.errors import LocalProtocolError, PeerError
 from tandem_transport.flow_control import Budget, ReceiveWindow
 from tandem_transport.frames import AckFrame, StreamFrame
@@ -23,9 +24,12 @@ from tandem_transport.parameters import (
     MAX_ACK_DELAY,
     MAX_SEGMENT_OVERHEAD,
     MAX_TRACKED_RANGES,
+    PACER_QUANTUM,
     SESSION_BUFFER,
     TransportParameters,
 )
+from tandem_transport.path_addresses import PathAddresses
+from tandem_transport.paths import Path
 from tandem_transport.queue_delay import QueueDelayEstimator
 from tandem_transport.random_loss import RandomLoss
 from tandem_transport.receive_stream import ReceiveStream
@@ -400,6 +404,14 @@ def test_random_loss_is_no_policer() -> None:
     assert loss.value == pytest.approx(0.2, abs=0.05)
 
 
+class Policed(Lc2):
+    """One that knows of a policer."""
+
+    @property
+    def is_policed(self) -> bool:
+        return True
+
+
 def test_a_pacer_saves_up_one_quantum_at_most() -> None:
     pacer = Pacer()
     sent = 0
@@ -408,6 +420,22 @@ def test_a_pacer_saves_up_one_quantum_at_most() -> None:
         sent += 1
     assert sent in (4, 5), "4 ms at 1 MB/s, and a packet that uses up the rest"
     assert pacer.next_send_at > 100.0
+
+
+@pytest.mark.parametrize("rate", [62e3, 125e3, 812e3, 6.25e6])
+def test_behind_a_policer_a_turn_that_comes_after_another_is_not_late(rate: float) -> None:
+    """Endpoints share turns for two milliseconds: a path that took each for its sender's limit never searched again."""
+    addresses = PathAddresses(is_fixed=True, randomness=bytes, host_of=lambda address: address)
+    path, policed = Path(0, addresses, Lc2, epoch=0.0), Policed()
+    policed.pacing_rate, path.congestion = rate, policed
+    path.set_quantum(PACER_QUANTUM)
+    path.pacer.on_packet_sent(1434, rate, now=100.0)
+    assert not path.pacer.is_late(now=path.pacer.next_send_at + TURN_GAP + 0.0005)
+    sent = 0
+    while path.pacer.may_send(now=200.0):
+        path.pacer.on_packet_sent(1434, rate, now=200.0)
+        sent += 1434
+    assert sent <= max(3 * 1434, 0.003 * rate + 1434), "and little is sent at once, for the bucket may be small"
 
 
 # --- status, counters, limits ---

@@ -200,9 +200,9 @@ def test_a_fade_in_start_up_is_not_taken_for_a_policer(begin: float, length: flo
 def test_fades_in_start_up_that_let_a_few_packets_through_are_no_policer(begin: float) -> None:
     """The second fade hits the search that follows the first one; such a link stayed at a third of its rate."""
     network, traffic = start(Impairment(delay=0.030, rate=mbit(50), outage_loss=0.95), seed=2)
-    for at in (begin, begin + 0.35):
-        network.cut(0, begin=at + 0.1, end=at + 0.15)
     network.run(0.1)
+    for at in (begin, begin + 0.35):
+        network.cut(0, begin=at, end=at + 0.05)
     download = traffic.download(20_000_000)
     network.run(2)
     assert download.goodput(1, 2) >= 0.6 * mbit(50)

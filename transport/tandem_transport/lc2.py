@@ -188,7 +188,7 @@ class Lc2:
         self._capacity.rounds = POLICED_ROUNDS if self._loss.is_policed else CAPACITY_ROUNDS
         self._capacity.add(self._capacity_of(whole))
         # A policer that is known is not exceeded by so much that it drops long runs: that was a fade.
-        is_fade = self._loss.is_policed and self._round_lost > POLICED_RUN * self._round_runs
+        is_fade = self._loss.is_policed and self._is_torn(POLICED_RUN)
         if self.phase not in _BELOW_CAPACITY and not is_fade:
             share = _DELIVERED_SHARE if self._delivered and self.phase is not Phase.START else 1.0
             self._delivered += (whole.delivered - self._delivered) * share
@@ -257,15 +257,14 @@ class Lc2:
             self._trial.begin(self._round_acked, self._round_lost)
             self._leave_start(ack)
 
-    @property
-    def _is_torn(self) -> bool:
-        """What is lost of this round is lost in one piece, as in a fade or an outage: a policer lets some through."""
-        return self._round_lost > OVERDRIVEN_RUN * self._round_runs
+    def _is_torn(self, run: int) -> bool:
+        """What is lost of this round is lost in pieces of more than `run` packets, as in a fade or an outage."""
+        return self._round_lost > run * self._round_runs
 
     @property
     def _is_overdriven(self) -> bool:
         """So much of this round is lost, here and there, that start-up must pause."""
-        return not self._is_torn and is_overdriven(self._round_loss(START_PACKETS, 0.0), self._loss)
+        return not self._is_torn(OVERDRIVEN_RUN) and is_overdriven(self._round_loss(START_PACKETS, 0.0), self._loss)
 
     def _end_round(self, ack: AckSummary) -> float:
         is_app_limited = ack.sample is not None and ack.sample.is_app_limited
@@ -273,7 +272,7 @@ class Lc2:
             case Phase.START:
                 # A round without a sample says nothing either: the first packets of a quiet path come singly.
                 # Nor does one of which a piece is missing.
-                is_silent = is_app_limited or ack.sample is None or self._is_torn
+                is_silent = is_app_limited or ack.sample is None or self._is_torn(OVERDRIVEN_RUN)
                 self._end_start_round(ack, says_nothing=is_silent)
             case Phase.DRAIN:
                 if self._trial.is_running:

@@ -22,7 +22,7 @@ POLICED_RUN = 3
 
 
 class LossCounter:
-    """Lost packets among the last few hundred."""
+    """Lost packets, or spans of them, among the last `memory` that were counted."""
 
     __slots__ = ("_counted", "_lost", "_memory")
 
