@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from itertools import islice
 from random import Random
+from typing import Any
 
 import pytest
 
@@ -404,14 +405,6 @@ def test_random_loss_is_no_policer() -> None:
     assert loss.value == pytest.approx(0.2, abs=0.05)
 
 
-class Policed(Lc2):
-    """One that knows of a policer."""
-
-    @property
-    def is_policed(self) -> bool:
-        return True
-
-
 def test_a_pacer_saves_up_one_quantum_at_most() -> None:
     pacer = Pacer()
     sent = 0
@@ -426,8 +419,9 @@ def test_a_pacer_saves_up_one_quantum_at_most() -> None:
 def test_behind_a_policer_a_turn_that_comes_after_another_is_not_late(rate: float) -> None:
     """Endpoints share turns for two milliseconds: a path that took each for its sender's limit never searched again."""
     addresses = PathAddresses(is_fixed=True, randomness=bytes, host_of=lambda address: address)
-    path, policed = Path(0, addresses, Lc2, epoch=0.0), Policed()
-    policed.pacing_rate, path.congestion = rate, policed
+    policed: Any = Lc2()
+    policed._loss.is_policed, policed.pacing_rate = True, rate
+    path = Path(0, addresses, lambda: policed, epoch=0.0)
     path.set_quantum(PACER_QUANTUM)
     path.pacer.on_packet_sent(1434, rate, now=100.0)
     assert not path.pacer.is_late(now=path.pacer.next_send_at + TURN_GAP + 0.0005)
