@@ -2,13 +2,18 @@
 
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import pytest
 
 from simnet import Network, hours, mbit, size_of
+from simnet.victim import Victim
 from tandem.impairment import Impairment
 from tandem_transport import LocalProtocolError
-from tandem_transport.parameters import KEY_UPDATE_PERIOD, PREVIOUS_KEYS_LIFETIME
+from tandem_transport.errors import ErrorCode
+from tandem_transport.parameters import KEEPALIVE_IDLE, KEY_UPDATE_PERIOD, PREVIOUS_KEYS_LIFETIME
+
+PING = b"\x01"
 
 LINK = Impairment(delay=0.030, rate=mbit(20))
 LATE = replace(LINK, loss=0.10, jitter=0.050, reorder=0.10, duplicate=0.05)
@@ -90,6 +95,59 @@ def test_a_link_that_works_in_one_direction_only_does_not_lose_the_phase() -> No
     network.run(60)
     both_ways(network, 100_000, limit=10)
     assert updates(network) == (1, 1)
+
+
+def test_keys_that_are_over_are_forgotten() -> None:
+    """Whoever takes the process's memory later finds nothing that opens what was sent before."""
+    network = Network(LINK).connect()
+    both_ways(network, 10_000, limit=10)
+    network.client.connection.update_keys(now=network.now)
+    both_ways(network, 10_000, limit=10)
+    for peer in (network.client, network.server):
+        inside: Any = peer.connection
+        assert inside._protection._previous is not None
+    network.run(2 * PREVIOUS_KEYS_LIFETIME + KEEPALIVE_IDLE)
+    for peer in (network.client, network.server):
+        inside = peer.connection
+        assert inside._protection._previous is None
+        assert inside._protection.updates == 1
+
+
+@pytest.mark.parametrize("is_client", [True, False])
+@pytest.mark.parametrize("pause", [0.0, PREVIOUS_KEYS_LIFETIME / 2])
+def test_a_peer_that_updates_its_keys_faster_than_it_may_is_closed(pause: float, *, is_client: bool) -> None:
+    """Each update costs several times what a packet does."""
+    victim = Victim(is_client=is_client)
+    victim.receive_only(PING)
+    victim.update_peer_keys()
+    victim.receive_only(PING)
+    assert victim.connection.is_open
+    victim.now += pause
+    victim.update_peer_keys()
+    victim.receive(PING)
+    assert victim.closed_with == ErrorCode.PROTOCOL_VIOLATION
+
+
+@pytest.mark.parametrize("is_client", [True, False])
+def test_a_peer_may_update_again_when_the_last_update_is_over(*, is_client: bool) -> None:
+    victim = Victim(is_client=is_client)
+    for _ in range(3):
+        victim.receive(PING)
+        victim.advance(PREVIOUS_KEYS_LIFETIME)
+        victim.update_peer_keys()
+    victim.receive(PING)
+    assert victim.closed_with is None
+
+
+def test_a_machine_that_has_slept_lets_the_peer_update_again() -> None:
+    """Its clock stood still between the two."""
+    victim = Victim(is_client=True)
+    victim.update_peer_keys()
+    victim.receive_only(PING)
+    victim.connection.on_wake(now=victim.now)
+    victim.update_peer_keys()
+    victim.receive_only(PING)
+    assert victim.connection.is_open
 
 
 @pytest.mark.long

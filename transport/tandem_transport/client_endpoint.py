@@ -1,7 +1,9 @@
 """The client's side: gets a session and keeps one, over whatever links there are.
 
 The first message goes out on all links with the same bytes; the first answer counts. No
-link is the master, and a dead one costs nothing (PROTOCOL.md section 3).
+link is the master, and a dead one costs nothing (PROTOCOL.md section 3). A session that is
+silent on all links stays, and another one is asked for beside it: the server's answer says
+whether it still has the first.
 """
 
 from collections import deque
@@ -9,6 +11,7 @@ from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass
 
 from tandem_transport.connection import Connection
+from tandem_transport.connection_id import session_tag
 from tandem_transport.errors import ErrorCode, LocalProtocolError
 from tandem_transport.events import ConnectionTerminated, Event
 from tandem_transport.frames import Mode, PathWish
@@ -28,6 +31,7 @@ from tandem_transport.parameters import (
     HANDSHAKE_RETRY,
     HANDSHAKE_RETRY_MAX,
     MAX_PATHS,
+    SILENCE_LIMIT,
     TransportParameters,
 )
 
@@ -130,6 +134,8 @@ class ClientEndpoint:
         if packet.packet_type in (PacketType.TRANSPORT, PacketType.STATELESS_RESET):
             if self._connection is not None:
                 self._connection.receive_packets(path_id, packets, now=now)
+                if self._is_looking and self._connection.last_received_at == now:
+                    self._stop_looking()
             return
         for handshake in self._handshakes:
             if handshake.handshake_id == packet.connection_id:
@@ -142,7 +148,8 @@ class ClientEndpoint:
         if self._connection is not None:
             self._connection.handle_timeout(now=now)
             self._collect(now)
-        elif self._retry_at is not None and now >= self._retry_at:
+            self._look_beside(now)
+        if self._retry_at is not None and now >= self._retry_at:
             self._begin(now)
         elif self._repeat_at is not None and now >= self._repeat_at:
             self._repeat(now)
@@ -162,9 +169,9 @@ class ClientEndpoint:
         return path_id
 
     def retry(self, *, now: float) -> None:
-        """A link has changed, and an answer is to be expected: tries at once, should there be no session."""
+        """A link has changed, and an answer is to be expected: tries at once, should it be looking for a session."""
         self._be_patient()
-        if self._connection is None and not self._is_stopped:
+        if (self._connection is None or self._is_looking) and not self._is_stopped:
             self._retry_at = now
 
     def on_rebound(self, path_id: int, *, is_same_network: bool, now: float) -> None:
@@ -219,9 +226,10 @@ class ClientEndpoint:
 
     def next_timeout(self) -> float | None:
         """When to call `handle_timeout` and `datagrams_to_send` again."""
+        times = [self._retry_at, self._repeat_at]
         if self._connection is not None:
-            return self._connection.next_timeout()
-        return min((time for time in (self._retry_at, self._repeat_at) if time is not None), default=None)
+            times += (self._connection.next_timeout(), self._silent_at())
+        return min((time for time in times if time is not None), default=None)
 
     def next_event(self) -> ClientEvent | None:
         """The next thing that happened."""
@@ -233,10 +241,10 @@ class ClientEndpoint:
 
     def _begin(self, now: float) -> None:
         """A new first message with a new ephemeral key."""
-        if self._attempts:
-            self._events.append(HandshakeUnanswered(self._attempts, now - self._searching_since))
-        else:
+        if self._attempts == 0:
             self._searching_since = now
+        elif self._connection is None:
+            self._events.append(HandshakeUnanswered(self._attempts, now - self._searching_since))
         self._attempts += 1
         self._patience -= 1
         if self._patience < 0:
@@ -245,6 +253,31 @@ class ClientEndpoint:
         self._handshakes.append(self._make_handshake())
         self._repeats_left = _REPEATS + 1
         self._repeat(now)
+
+    @property
+    def _is_looking(self) -> bool:
+        """First messages are being sent."""
+        return self._retry_at is not None
+
+    def _silent_at(self) -> float | None:
+        """When the session has been silent for so long that another one is asked for beside it."""
+        connection = self._connection
+        if connection is None or self._is_looking or self._is_stopped or not connection.is_out:
+            return None
+        return connection.last_received_at + SILENCE_LIMIT
+
+    def _look_beside(self, now: float) -> None:
+        """Whatever made the server lose this session without our hearing of it, it is not to last."""
+        silent_at = self._silent_at()
+        if silent_at is not None and now >= silent_at:
+            self._attempts = self._patience = 0  # rarer and rarer: mostly it is the links that are dead
+            self._retry_interval, self._retry_at = HANDSHAKE_RETRY, now
+
+    def _stop_looking(self) -> None:
+        self._handshakes.clear()
+        self._attempts = 0
+        self._be_patient()
+        self._retry_at = self._repeat_at = None
 
     def _be_patient(self) -> None:
         """Things have changed: an answer is to be expected again."""
@@ -274,12 +307,13 @@ class ClientEndpoint:
     def _receive_answer(self, handshake: ClientHandshake, packet: PacketView, path_id: int, now: float) -> None:
         match handshake.read_answer(packet):
             case Established() as established:
-                if self._connection is None and not self._is_stopped:
+                if not self._is_stopped and self._may_replace(established, now):
                     self._connect(established, now)
-            case Challenged(token) if self._connection is None and token != self._token:
+            case Challenged(token) if self._is_looking and token != self._token:
                 self._token = token
                 self._retry_at = now
-            case CookieReceived(cookie):
+            case CookieReceived(cookie) if path_id not in handshake.paths_with_cookie:
+                handshake.paths_with_cookie.add(path_id)  # once each: copies of a cookie must not make a flood
                 self._outgoing.append(Transmit(path_id, handshake.first_message(cookie), None))
             case Refused(code):
                 self._on_refused(code, now)
@@ -295,6 +329,17 @@ class ClientEndpoint:
         self._attempts, self._patience = 0, 0
         self._retry_at, self._repeat_at = now + self._retry_interval, None
 
+    def _may_replace(self, established: Established, now: float) -> bool:
+        """Whether the new session is to be used: there is no other, or the server says that it has lost it."""
+        if self._connection is None:
+            return True
+        known = established.peer_parameters.known_session
+        if not self._is_looking or known is None or known == session_tag(self._connection.connection_id):
+            return False
+        self._connection.on_forgotten(now=now)
+        self._collect(now)
+        return True
+
     def _connect(self, established: Established, now: float) -> None:
         connection = Connection(
             established,
@@ -307,10 +352,7 @@ class ClientEndpoint:
             connection.add_path(path_id, now=now)
         connection.set_policy(self._mode, self._wishes)
         self._connection, self._connected_at = connection, now
-        self._handshakes.clear()
-        self._attempts = 0
-        self._be_patient()
-        self._retry_at = self._repeat_at = None
+        self._stop_looking()
         self._events.append(Connected(connection))
 
     def _collect(self, now: float) -> None:

@@ -1,5 +1,6 @@
 """A session: streams over several paths. A value that is fed and questioned; no sockets, no clock."""
 
+import hmac
 from collections import deque
 from collections.abc import Callable, Hashable, Iterable, Iterator
 
@@ -185,8 +186,14 @@ class Connection:
     def on_wake(self, *, now: float) -> None:
         """The machine has slept, or this process stood still: asks on all paths who is still there."""
         self._now = now
+        self._protection.on_wake(now=now)
         for path in self._paths.all:
             path.on_wake()
+
+    def on_forgotten(self, *, now: float) -> None:
+        """The server has proven that it no longer knows this session."""
+        self._now = now
+        self._terminate(ErrorCode.FORGOTTEN, "the other side no longer knows this session", is_remote=True)
 
     def set_link_error(self, path_id: int, error: str, *, now: float) -> None:
         """Why the client cannot use a link, empty once it can: both ends leave the path alone as long as it cannot.
@@ -376,7 +383,11 @@ class Connection:
         if path is not None and path.received.is_replay(number):
             self.packets_dropped += 1
             return
-        payload = self._protection.open(packet, number, now=self._now)
+        try:
+            payload = self._protection.open(packet, number, now=self._now)
+        except PeerError as error:
+            self._on_violation(error)
+            return
         if payload is None:
             self.packets_dropped += 1
         elif self._closing is not None and path is not None:
@@ -411,8 +422,8 @@ class Connection:
         self._guard(lambda: self._outbox.add_control(frame))
 
     def _receive_reset(self, packet: PacketView) -> None:
-        if packet.body == self._reset_token and not self._is_terminated:
-            self._terminate(ErrorCode.FORGOTTEN, "the other side no longer knows this session", is_remote=True)
+        if hmac.compare_digest(packet.body, self._reset_token) and not self._is_terminated:
+            self.on_forgotten(now=self._now)
         else:
             self.packets_dropped += 1
 

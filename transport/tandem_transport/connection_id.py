@@ -6,6 +6,11 @@ from hashlib import blake2s
 from tandem_transport.parameters import CONNECTION_ID_SIZE, RESET_TOKEN_SIZE
 
 
+def session_tag(connection_id: bytes) -> int:
+    """What names a session in a transport parameter: the first 62 bits of its id."""
+    return int.from_bytes(connection_id[:8], "big") >> 2
+
+
 class ConnectionIdIssuer:
     """Makes and checks ids under keys derived from the server's static private key.
 

@@ -88,6 +88,8 @@ class ClientHandshake:
         randomness: Randomness,
     ) -> None:
         self.handshake_id = randomness(CONNECTION_ID_SIZE)
+        self.paths_with_cookie: set[int] = set()
+        """Paths on which this message was sent again with a cookie."""
         self._server_public = server_public
         self._parameters = parameters
         self._noise = noise.Initiator(PROLOGUE, static_private, randomness(32), server_public)

@@ -285,14 +285,17 @@ HANDSHAKE_PATIENCE = 30
 HANDSHAKE_RETRY_MAX = 30.0
 """Longest time between two first messages."""
 
+SILENCE_LIMIT = 5.0
+"""Seconds of silence on all links after which a client asks for another session beside the one it has."""
+
 HANDSHAKE_REPEAT = 0.5
 """Seconds after which the same first message is sent again on every link."""
 
 ANSWER_LIFETIME = 5.0
 """Seconds for which a server answers copies of a first message with the same bytes."""
 
-ANSWER_ADDRESSES = 8
-"""Addresses to which one answer is sent."""
+ANSWERS_PER_HOST = 20
+"""Such answers that one host gets in a second: who sends copies from many ports takes nothing from the other links."""
 
 MAX_EMBRYOS = 1024
 """Sessions that no transport packet has confirmed yet, and cached answers; the oldest give way."""
@@ -309,11 +312,14 @@ MAX_SESSIONS_PER_KEY = 4
 AMPLIFICATION_LIMIT = 3
 """Bytes sent for each byte received before an address is proven (RFC 9000 section 8.1)."""
 
-RESETS_PER_SECOND = 200
+RESETS_PER_SECOND = 2000
 """Stateless resets that a server sends in a second: after a restart all its clients need one."""
 
+RESETS_PER_HOST = 20
+"""Of those, to one host: who has seen old ids must not use up the resets of all others ..."""
+
 RESETS_PER_ID = 5
-"""Of those, for one connection id: who has seen an old one must not use up the resets of all others."""
+"""... and of those, for one connection id."""
 
 REFUSALS_PER_SECOND = 10
 """REFUSED answers that a server sends in a second."""
@@ -327,8 +333,11 @@ HANDSHAKE_BURST = 20
 COOKIES_PER_SECOND = 2000
 """Cookies that a server sends in a second: more strangers than that must not cost its sessions their packets."""
 
+COOKIE_HOLDERS_PER_SECOND = 400
+"""First messages with a valid cookie that it works on in a second beyond those: a fifth of a core."""
+
 HANDSHAKES_PER_HOST = 20
-"""First messages of one host, with a valid cookie, that it works on in a second beyond those."""
+"""Of those, the first messages of one host; each wider network that the host is in has twice as many."""
 
 MAX_LIMITED_HOSTS = 4096
 """Hosts, and connection ids, whose measure is remembered; the oldest give way."""
@@ -385,6 +394,7 @@ class _Id(IntEnum):
     INITIAL_MAX_STREAM_DATA = 3
     MAX_STREAMS = 4
     CIPHER_SUITE = 5
+    KNOWN_SESSION = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -401,6 +411,8 @@ class TransportParameters:
     """Streams that the other end may have open at once."""
     cipher_suite: CipherSuite = CipherSuite.AES_256_GCM
     """Protection of this session's packets; the client's choice counts."""
+    known_session: int | None = None
+    """A server's: the tag of the session that it has with this client instance already, 0 for none."""
 
     def encode(self) -> bytes:
         """Id, length and value for each, as in RFC 9000 section 18."""
@@ -411,6 +423,8 @@ class TransportParameters:
             _Id.MAX_STREAMS: self.max_streams,
             _Id.CIPHER_SUITE: int(self.cipher_suite),
         }
+        if self.known_session is not None:
+            values[_Id.KNOWN_SESSION] = self.known_session
         parts: list[bytes] = []
         for identifier, value in values.items():
             encoded = encode_varint(value)
@@ -447,4 +461,5 @@ class TransportParameters:
             initial_max_stream_data=values.get(_Id.INITIAL_MAX_STREAM_DATA, default.initial_max_stream_data),
             max_streams=values.get(_Id.MAX_STREAMS, default.max_streams),
             cipher_suite=cipher_suite,
+            known_session=values.get(_Id.KNOWN_SESSION),
         )

@@ -7,6 +7,7 @@ from struct import Struct
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM, ChaCha20Poly1305
 
+from tandem_transport.errors import ErrorCode, PeerError
 from tandem_transport.packets import HEADER_SIZE, PacketView, transport_header
 from tandem_transport.parameters import (
     KEY_UPDATE_PACKETS,
@@ -87,7 +88,10 @@ class PacketProtection:
         return header + self._send.encrypt(_NONCE.pack(path_id, number), payload, header)
 
     def open(self, packet: PacketView, number: int, *, now: float) -> bytes | None:
-        """The payload of a TRANSPORT packet, or None where it is not authentic."""
+        """The payload of a TRANSPORT packet, or None where it is not authentic.
+
+        Raises PeerError where the other end updates its keys sooner than it may.
+        """
         if packet.key_phase != self.key_phase:
             return self._open_other_phase(packet, number, now)
         payload = _open(self._receive, packet, number)
@@ -96,18 +100,22 @@ class PacketProtection:
         return payload
 
     def _open_other_phase(self, packet: PacketView, number: int, now: float) -> bytes | None:
-        if self._previous is not None and now <= self._previous_until:
+        self._forget_previous(now)
+        if self._previous is not None:
             payload = _open(self._previous, packet, number)
             if payload is not None:
                 return payload
         payload = _open(self._receive_next, packet, number)
         if payload is not None:
+            if self._began_at is not None and self.updates and now < self._began_at + PREVIOUS_KEYS_LIFETIME:
+                raise PeerError(ErrorCode.PROTOCOL_VIOLATION, "a key update before the last one was over")
             self.update_keys(now=now)
             self._confirm(now)
         return payload
 
     def update_if_due(self, *, now: float) -> None:
         """Begins the next phase where this one has protected enough packets, or is old enough."""
+        self._forget_previous(now)
         if self._began_at is None:
             self._began_at = now
         is_old = now - self._began_at >= KEY_UPDATE_PERIOD
@@ -116,7 +124,8 @@ class PacketProtection:
 
     def may_update(self, *, now: float) -> bool:
         """The other end has the present keys, and packets of the previous phase are no longer read."""
-        return self._is_confirmed and (self._previous is None or now > self._previous_until)
+        self._forget_previous(now)
+        return self._is_confirmed and self._previous is None
 
     def update_keys(self, *, now: float) -> None:
         """Moves both directions to the next phase (RFC 9001 section 6)."""
@@ -128,6 +137,16 @@ class PacketProtection:
         self._sealed, self._began_at = 0, now
         self.key_phase ^= 1
         self.updates += 1
+
+    def on_wake(self, *, now: float) -> None:
+        """The clock has stood still, but not the other end's: its next update may come at once."""
+        if self._began_at is not None:
+            self._began_at = min(self._began_at, now - PREVIOUS_KEYS_LIFETIME)
+
+    def _forget_previous(self, now: float) -> None:
+        """Keys that are of no use any more are not kept for whoever takes a look at this process."""
+        if self._previous is not None and now > self._previous_until:
+            self._previous = None
 
     def _confirm(self, now: float) -> None:
         self._is_confirmed = True

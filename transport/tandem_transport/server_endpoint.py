@@ -7,11 +7,11 @@ has confirmed that its sender holds the keys (PROTOCOL.md section 3).
 
 from collections import deque
 from collections.abc import Callable, Hashable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from hashlib import blake2s
 
 from tandem_transport.connection import Connection
-from tandem_transport.connection_id import ConnectionIdIssuer
+from tandem_transport.connection_id import ConnectionIdIssuer, session_tag
 from tandem_transport.errors import DecodeError, ErrorCode
 from tandem_transport.events import ConnectionTerminated, Event
 from tandem_transport.flow_control import Budget
@@ -23,13 +23,13 @@ from tandem_transport.handshake import (
     has_valid_mac1,
     mac1_key,
 )
-from tandem_transport.handshake_guard import HandshakeGuard, ServerCounters
-from tandem_transport.limits import BoundedTable, RateLimiter, RateLimiters, TokenIssuer
+from tandem_transport.handshake_guard import HandshakeGuard, NetworksOf, ServerCounters
+from tandem_transport.limits import BoundedTable, RateLimiter, RateLimiters, TokenIssuer, is_among
 from tandem_transport.noise import public_key
 from tandem_transport.packets import PREFIX_SIZE, PacketType, PacketView, Transmit, message, split_datagram
 from tandem_transport.parameters import (
-    ANSWER_ADDRESSES,
     ANSWER_LIFETIME,
+    ANSWERS_PER_HOST,
     EMBRYO_LIFETIME,
     INITIAL_SESSION_WINDOW,
     MAX_EMBRYOS,
@@ -38,6 +38,7 @@ from tandem_transport.parameters import (
     MAX_SESSIONS_PER_KEY,
     REFUSALS_PER_SECOND,
     RESET_TOKEN_SIZE,
+    RESETS_PER_HOST,
     RESETS_PER_ID,
     RESETS_PER_SECOND,
     SERVER_BUFFER,
@@ -84,7 +85,6 @@ ServerEvent = SessionStarted | SessionEvent
 class _Answer:
     data: bytes
     expires_at: float
-    addresses: set[Hashable] = field(default_factory=set[Hashable])
 
 
 class ServerEndpoint:
@@ -98,9 +98,13 @@ class ServerEndpoint:
         randomness: Randomness,
         now: float,
         host_of: HostOf = lambda address: address,
+        networks_of: NetworksOf = lambda source: (source,),
         parameters: TransportParameters | None = None,
     ) -> None:
-        """`host_of`: what a source has in common with all others that the same person may send from."""
+        """`host_of`: what a source has in common with all others that the same person may send from.
+
+        `networks_of`: the host and the wider networks around it, each of which has a measure of first messages.
+        """
         self._static_private = static_private
         self._host_of = host_of
         public = public_key(static_private)
@@ -113,9 +117,11 @@ class ServerEndpoint:
         self._ids = ConnectionIdIssuer(static_private)
         self._challenges = TokenIssuer(randomness, now=now)
         self.counters = ServerCounters()
-        self._guard = HandshakeGuard(public, self.counters, randomness=randomness, now=now, host_of=host_of)
+        self._guard = HandshakeGuard(public, self.counters, randomness=randomness, now=now, networks_of=networks_of)
         self._resets = RateLimiter(RESETS_PER_SECOND, now=now)
-        self._id_resets: RateLimiters[bytes] = RateLimiters(RESETS_PER_ID, limit=MAX_LIMITED_HOSTS)
+        self._host_resets: RateLimiters[Hashable] = RateLimiters(RESETS_PER_HOST, limit=MAX_LIMITED_HOSTS)
+        self._id_resets: RateLimiters[tuple[bytes, Hashable]] = RateLimiters(RESETS_PER_ID, limit=MAX_LIMITED_HOSTS)
+        self._repeats: RateLimiters[tuple[bytes, Hashable]] = RateLimiters(ANSWERS_PER_HOST, limit=MAX_LIMITED_HOSTS)
         self._refusals = RateLimiter(REFUSALS_PER_SECOND, now=now)
         self._sessions: dict[bytes, Session] = {}
         self._embryos: BoundedTable[bytes, Session] = BoundedTable(MAX_EMBRYOS)
@@ -232,11 +238,19 @@ class ServerEndpoint:
         connection_id = packet.connection_id
         if len(packet.data) <= PREFIX_SIZE + RESET_TOKEN_SIZE or not self._ids.is_ours(connection_id):
             return
-        if self._id_resets.allows(connection_id, now=now) and self._resets.allows(now=now):
+        if self._may_reset(connection_id, self._host_of(source), now):
             self.counters.resets += 1
             token = self._ids.reset_token(connection_id)
             data = message(PacketType.STATELESS_RESET, connection_id, token)
             self._outgoing.append(Transmit(packet.path_id, data, source))
+
+    def _may_reset(self, connection_id: bytes, host: Hashable, now: float) -> bool:
+        """Ids are in the clear on every link: the small measures are each host's own."""
+        return (
+            self._id_resets.allows((connection_id, host), now=now)
+            and self._host_resets.allows(host, now=now)
+            and self._resets.allows(now=now)
+        )
 
     def _is_welcome(self, session: Session) -> bool:
         """Whether it still is: much may have happened since its first message."""
@@ -276,7 +290,7 @@ class ServerEndpoint:
         digest = blake2s(packet.data[:-MAC_SIZE]).digest()
         answer = self._answers.get(digest)
         if answer is not None and answer.expires_at > now:
-            self._repeat(answer, source)
+            self._repeat(digest, answer, source, now)
             return
         if not self._guard.allows(packet, source, now=now):
             cookie = self._guard.cookie_reply(packet, source, now=now)
@@ -292,12 +306,14 @@ class ServerEndpoint:
         if data is not None:
             answer = _Answer(data, now + ANSWER_LIFETIME)
             self._answers.put(digest, answer)
-            self._repeat(answer, source)
+            self._repeat(digest, answer, source, now)
 
-    def _repeat(self, answer: _Answer, source: Hashable) -> None:
-        """The same bytes to every address from which the same message came: one session."""
-        if source in answer.addresses or len(answer.addresses) < ANSWER_ADDRESSES:
-            answer.addresses.add(source)
+    def _repeat(self, digest: bytes, answer: _Answer, source: Hashable, now: float) -> None:
+        """The same bytes to every address from which the same message came: one session.
+
+        The message is seen on every link: what copies from one host get is taken from no other.
+        """
+        if self._repeats.allows((digest, self._host_of(source)), now=now):
             self._outgoing.append(Transmit(0, answer.data, source))
 
     def _answer(self, handshake: ServerHandshake, now: float) -> bytes | None:
@@ -312,7 +328,7 @@ class ServerEndpoint:
             return self._refuse(handshake, Refusal.SERVER_FULL, now)
         who = handshake.client_public + handshake.instance_id
         is_fresh = handshake.timestamp_us > self._timestamps.get(handshake.client_public, -1)
-        if not is_fresh and handshake.token not in self._challenges.valid(who, now=now):
+        if not is_fresh and not is_among(handshake.token, self._challenges.valid(who, now=now)):
             self.counters.challenged += 1
             return handshake.challenge(self._challenges.issue(who, now=now), self._randomness)
         newest = self._timestamps.get(handshake.client_public, -1)
@@ -322,7 +338,8 @@ class ServerEndpoint:
     def _accept(self, handshake: ServerHandshake, name: str, now: float) -> bytes:
         connection_id = self._ids.issue(self._randomness(8))
         token = self._ids.reset_token(connection_id)
-        data, established = handshake.accept(connection_id, token, self._parameters, self._randomness)
+        parameters = replace(self._parameters, known_session=self._known_session(handshake))
+        data, established = handshake.accept(connection_id, token, parameters, self._randomness)
         connection = Connection(
             established,
             is_client=False,
@@ -336,6 +353,11 @@ class ServerEndpoint:
         session = Session(connection, name, handshake.client_public, handshake.instance_id)
         self._embryos.put(connection_id, session)
         return data
+
+    def _known_session(self, handshake: ServerHandshake) -> int:
+        """The tag of the session that this instance has already, 0 for none: it need not give that one up."""
+        own = (s for s in self._open_sessions(handshake.client_public) if s.instance_id == handshake.instance_id)
+        return next((session_tag(session.connection.connection_id) for session in own), 0)
 
     def _has_no_room(self, handshake: ServerHandshake, others: list[Session], now: float) -> bool:
         """All sessions of this key are in use, and none of them is this instance's."""

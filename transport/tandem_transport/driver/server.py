@@ -42,6 +42,12 @@ def _host_of(source: Hashable) -> Hashable:
     return socket.inet_pton(socket.AF_INET6, host.partition("%")[0])[:8] if ":" in host else host
 
 
+def _networks_of(source: Hashable) -> tuple[Hashable, ...]:
+    """Its host, and for IPv6 the /56 and the /48 around it: what providers give to one customer."""
+    host = _host_of(source)
+    return (host, host[:7], host[:6]) if isinstance(host, bytes) else (host,)
+
+
 class ServerDriver(TurnTaker):
     """Serves all clients on all sockets."""
 
@@ -56,7 +62,14 @@ class ServerDriver(TurnTaker):
     ) -> None:
         """`accept` takes each stream that a client opens."""
         super().__init__()
-        self.endpoint = ServerEndpoint(static_private, lookup, randomness=os.urandom, now=self.now(), host_of=_host_of)
+        self.endpoint = ServerEndpoint(
+            static_private,
+            lookup,
+            randomness=os.urandom,
+            now=self.now(),
+            host_of=_host_of,
+            networks_of=_networks_of,
+        )
         self._accept = accept
         self._on_event = on_event
         self._on_started = on_started
