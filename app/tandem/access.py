@@ -1,14 +1,17 @@
 """From a request to addresses: rules, then names, then the deny list. The one way by which servers reach anything."""
 
+import logging
 from dataclasses import dataclass
 
 from tandem.address_guard import AddressGuard, is_within_denied
 from tandem.failures import Failure, Hop, rule_failure
 from tandem.patterns import Pattern, canonical_name
 from tandem.request import Kind, Request
-from tandem.resolver import Resolver
+from tandem.resolver import Resolver, is_literal
 from tandem.rules import Action, Candidates, Rule, Rules
 from tandem_socks import Reply
+
+log = logging.getLogger("tandem.server")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +71,7 @@ class Access:
         """A target that the owner has named is past the deny list."""
         if request.kind not in (Kind.DIAL, Kind.FORWARD):
             raise rule_failure(f"rule `{rule}` is for connections, not for UDP or BIND")
-        addresses = await self._resolver.resolve(rule.target_host, client)
+        addresses = await self._resolver.resolve_target(rule.target_host, client)
         return Route(addresses, request.port if rule.target_port is None else rule.target_port)
 
     async def _judge(self, client: str, request: Request, candidates: Candidates, addresses: tuple[str, ...]) -> Route:
@@ -78,7 +81,7 @@ class Access:
             rule = candidates.judge(address, request.port)
             if rule is not None and rule.action is Action.FORWARD:
                 return await self._lead(client, rule, request)
-            problem = self._problem(address, rule)
+            problem = self._problem(request.host, address, rule)
             if problem:
                 refusal = rule_failure(problem)
             else:
@@ -87,7 +90,7 @@ class Access:
             raise refusal
         return Route(tuple(allowed), request.port)
 
-    def _problem(self, address: str, rule: Rule | None) -> str:
+    def _problem(self, host: str, address: str, rule: Rule | None) -> str:
         """Why an address may not be reached; "" where it may."""
         if not self._may_dial:
             return "this server has forwards only"
@@ -96,7 +99,11 @@ class Access:
         is_named = rule is not None and names_private(rule.pattern)
         if is_named or self._guard.is_allowed(address):
             return ""
-        return f"{address} is a private address; the server's owner can allow it"
+        if is_literal(host):
+            return f"{address} is a private address, or in the server's own network; the server's owner can allow it"
+        # Which address an internal name has is no business of a client's.
+        log.debug("%s has the address %s, which is not allowed", host, address)
+        return f"{host} has a private address, or one in the server's own network; the server's owner can allow it"
 
 
 def names_private(pattern: Pattern) -> bool:

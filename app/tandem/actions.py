@@ -1,4 +1,4 @@
-"""What the command line can ask of a running client, over the admin endpoint."""
+"""What the command line can ask of a running Tandem, over the admin endpoint."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Literal, TypeVar
@@ -22,6 +22,12 @@ class ModeRequest(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     mode: Literal["duplicate", "adaptive"]
+
+
+class Nothing(BaseModel):
+    """A POST that says nothing more."""
+
+    model_config = ConfigDict(extra="forbid")
 
 
 def parse(model: type[_Model], body: bytes) -> _Model:

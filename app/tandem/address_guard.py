@@ -1,7 +1,7 @@
-"""Which addresses a server does not reach for its clients: those of its own neighbourhood."""
+"""Which addresses a server does not reach for its clients: its own, and those of its neighbourhood."""
 
 import ipaddress
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 
 from tandem.addresses import IPAddress, IPNetwork, address_forms
 
@@ -34,11 +34,16 @@ _DENIED = tuple(
 
 
 class AddressGuard:
-    """The deny list, and what its owner takes off it."""
+    """The deny list, this machine's own networks, and what its owner allows of both."""
 
-    def __init__(self, allow: Iterable[IPNetwork] = ()) -> None:
-        """`allow` takes networks off the deny list; it is never a list of all that is allowed."""
+    def __init__(self, allow: Iterable[IPNetwork] = (), own: Container[IPAddress] = ()) -> None:
+        """`allow` takes networks off the deny list; it is never a list of all that is allowed.
+
+        `own`: the machine's addresses and networks. What a firewall keeps strangers from is
+        open to whoever asks from there.
+        """
         self._allow = tuple(allow)
+        self._own = own
 
     def is_allowed(self, host: str) -> bool:
         """Whether clients may reach an address without a rule that names it."""
@@ -47,6 +52,8 @@ class AddressGuard:
     def _is_allowed(self, address: IPAddress) -> bool:
         if any(address in network for network in self._allow if network.version == address.version):
             return True
+        if address in self._own:
+            return False
         return not any(address in network for network in _DENIED if network.version == address.version)
 
 

@@ -4,15 +4,12 @@ import io
 import platform
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import click
 
-from tandem import __version__, completing, options, setup_commands, watch_commands
+from tandem import __version__, options, registry_commands, setup_commands, watch_commands
 from tandem.errors import TandemError, UsageError
-
-if TYPE_CHECKING:
-    from tandem.state import StateDirectory
 
 LogFormat = Literal["text", "json"]
 
@@ -54,6 +51,7 @@ def cli() -> None:
 @options.ADMIN
 @options.LOG_LEVEL
 @options.LOG_FORMAT
+@options.LOG_FILE
 def server(
     config_file: Path | None,
     state: Path | None,
@@ -63,6 +61,7 @@ def server(
     admin: str | None,
     log_level: str,
     log_format: LogFormat,
+    log_file: Path | None,
 ) -> None:
     """Serve clients: dial what they ask for.
 
@@ -79,91 +78,10 @@ def server(
         {"forward": [split(item, "--forward MATCH=TARGET", ("match", "target")) for item in forward]} if forward else {}
     )
     options |= {"admin": {"listen": admin}} if admin else {}
-    logs.set_up(log_level, log_format)
-    service = Server(config.load(config_file, options))
+    loaded = config.load(config_file, options)
+    logs.set_up(log_level, log_format, log_file, targets=loaded.log_targets)
+    service = Server(loaded)
     running.run(running.serve(service, reload=lambda: service.reload(config.load(config_file, options))))
-
-
-@cli.command()
-@click.argument("name")
-@options.CONFIG
-@options.STATE
-@click.option("--endpoint", multiple=True, metavar="HOST:PORT", help="Where clients reach this server.")
-@click.option("--replace", is_flag=True, help="Give a registered client a new key; its old invite ends.")
-@click.option("--qr", is_flag=True, help="Print a QR code too.")
-def invite(
-    name: str, config_file: Path | None, state: Path | None, endpoint: tuple[str, ...], replace: bool, qr: bool
-) -> None:
-    """Register a client and print its invite, which is a secret. A running server takes it at once.
-
-    \b
-    tandem invite laptop --endpoint vpn.example.org:8120 --endpoint vpn.example.org:8121
-    """
-    import os
-
-    from tandem import config
-    from tandem.addresses import parse_host_port
-    from tandem.invites import Invite
-    from tandem.state import StateDirectory, default_directory, server_public_key
-    from tandem_transport import public_key
-
-    loaded = config.load(config_file, {"server": {"state": state}} if state else {})
-    endpoints = list(endpoint) or list(loaded.server.public)
-    if not endpoints:
-        hint = "--endpoint HOST:8120 --endpoint HOST:8121, or `public` in the [server] section of the configuration"
-        raise UsageError("no endpoint: the client would not know where this server is", hint)
-    for item in endpoints:
-        parse_host_port(item, what="--endpoint")
-    directory = StateDirectory(loaded.server.state or default_directory())
-    private = os.urandom(32)
-    made = Invite(server_public_key(directory), private, tuple(endpoints), name)
-    text = made.encode()
-    directory.add_client(name, public_key(private), replace=replace)
-    click.echo(text)
-    if qr:
-        import segno
-
-        segno.make(text, error="l").terminal(compact=True)
-    for item in endpoints:
-        _warn_of_unknown_host(item)
-
-
-@cli.command()
-@options.CONFIG
-@options.STATE
-def clients(config_file: Path | None, state: Path | None) -> None:
-    """List the registered clients: name, since when, last seen (UTC, to the minute); a tab between them.
-
-    \b
-    tandem clients
-    tandem clients --state /var/lib/tandem | grep laptop
-    """
-    import time
-
-    directory = _state_directory(config_file, state)
-    registered = directory.clients()
-    if sys.stdout.isatty():
-        click.echo(f"{'name':24}\t{'registered':20}\tlast seen" if registered else f"none in {directory.path}")
-    for client in registered:
-        seen = directory.last_seen(client.name)
-        last = "never" if seen is None else time.strftime("%Y-%m-%dT%H:%MZ", time.gmtime(seen))
-        name = f"{client.name:24}" if sys.stdout.isatty() else client.name
-        click.echo(f"{name}\t{client.created}\t{last}")
-
-
-@cli.command()
-@click.argument("name", shell_complete=completing.clients)
-@options.CONFIG
-@options.STATE
-def revoke(name: str, config_file: Path | None, state: Path | None) -> None:
-    """Remove a client; its sessions end within two seconds, and its invite is worth nothing.
-
-    \b
-    tandem revoke laptop
-    tandem invite laptop --replace --endpoint SERVER:8120    instead: a new invite in place of the old one
-    """
-    _state_directory(config_file, state).remove_client(name)
-    click.echo(f"{name} is removed")
 
 
 @cli.command("client")
@@ -177,6 +95,7 @@ def revoke(name: str, config_file: Path | None, state: Path | None) -> None:
 @options.ADMIN
 @options.LOG_LEVEL
 @options.LOG_FORMAT
+@options.LOG_FILE
 def client_command(
     invite_source: str | None,
     config_file: Path | None,
@@ -188,6 +107,7 @@ def client_command(
     admin: str | None,
     log_level: str,
     log_format: LogFormat,
+    log_file: Path | None,
 ) -> None:
     """Connect to the server over all links, and offer a SOCKS port.
 
@@ -210,7 +130,7 @@ def client_command(
     from tandem_transport import TransportParameters
 
     loaded = load(config_file, link=link, socks=socks, listen=listen, mode=mode, admin=admin)
-    logs.set_up(log_level, log_format)
+    logs.set_up(log_level, log_format, log_file, targets=loaded.log_targets)
     own = read_invites(invite_source, loaded)
     parameters = TransportParameters(cipher_suite=fastest_cipher_suite())
     _, socks_port = parse_host_port(loaded.socks.listen, what="socks")
@@ -264,7 +184,7 @@ def demo(log_level: str, socks: str | None) -> None:
     running.run(running.serve(service, lambda: console.show(service.status, service.client.set_mode, text)))
 
 
-for _command in (*watch_commands.COMMANDS, *setup_commands.COMMANDS):
+for _command in (*registry_commands.COMMANDS, *watch_commands.COMMANDS, *setup_commands.COMMANDS):
     cli.add_command(_command)
 
 
@@ -286,32 +206,8 @@ def main() -> None:
 
 
 def _complain(text: str, hint: str) -> None:
-    from tandem.logs import mask
+    from tandem.logs import clean
 
-    click.echo(f"error: {mask(text)}", err=True)
+    click.echo("error: " + "\n".join(clean(line) for line in text.split("\n")), err=True)
     if hint:
-        click.echo(f"hint: {hint}", err=True)
-
-
-def _warn_of_unknown_host(endpoint: str) -> None:
-    """The invite is good all the same: the name may be known elsewhere, or later."""
-    import socket
-
-    from tandem.addresses import parse_host_port
-
-    host, port = parse_host_port(endpoint, what="--endpoint")
-    try:
-        socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)
-    except (OSError, UnicodeError) as error:
-        why = getattr(error, "strerror", None) or "it is no name"
-        text = f"warning: {host} cannot be resolved here ({why}); clients will look it up when they connect"
-        click.echo(text, err=True)
-
-
-def _state_directory(config_file: Path | None, state: Path | None) -> "StateDirectory":
-    """The server's, as the configuration says."""
-    from tandem import config
-    from tandem.state import StateDirectory, default_directory
-
-    loaded = config.load(config_file, {"server": {"state": state}} if state else {})
-    return StateDirectory(loaded.server.state or default_directory())
+        click.echo(f"hint: {clean(hint)}", err=True)

@@ -26,7 +26,16 @@ from tandem.remote import Remote
 from tandem.request import Kind, Request
 from tandem.status import ClientStatus, client_status
 from tandem.usage import UsageBook, capped
-from tandem_socks import FrontendOptions, Listener, Relay, RelayResult, SocksError, SocksFrontend, TcpConnection
+from tandem_socks import (
+    FrontendOptions,
+    Listener,
+    Relay,
+    RelayResult,
+    SocksError,
+    SocksFrontend,
+    TcpConnection,
+    admits,
+)
 from tandem_socks import Request as SocksRequest
 from tandem_transport import (
     MAX_PATHS,
@@ -133,6 +142,7 @@ class Client:
         """The present status."""
         status = client_status(self.driver, self._started_at)
         status.session.age_s, status.session.outage_s = self._journal.session_age, self._journal.outage
+        status.session.reason = self._journal.problem
         status.streams = self._connections.busiest()
         for link, configured in zip(status.links, self._link_configs, strict=True):
             usage = self._usage.usage(link.name)
@@ -201,9 +211,10 @@ class Client:
             raise _port_error("SOCKS port", host, port, error, "--socks HOST:PORT") from error
         log.info("SOCKS port at %s", format_host_port(host, port))
         for item in self._config.listen:
-            await self._listen_for(item.host, item.port, item.forward)
+            networks = item.allow_from or self._config.socks.allow_from
+            await self._listen_for(item.host, item.port, item.forward, networks)
 
-    async def _listen_for(self, host: str, port: int, forward: str) -> None:
+    async def _listen_for(self, host: str, port: int, forward: str, allow_from: Sequence[str]) -> None:
         request = Request(Kind.FORWARD, forward, port)
 
         def accept(tcp: TcpConnection) -> None:
@@ -215,7 +226,8 @@ class Client:
             self._tasks.discard(task)
             listener.release()
 
-        listener = Listener(accept)
+        networks = [ipaddress.ip_network(network) for network in allow_from]
+        listener = Listener(accept, admits=lambda peer: admits(peer, networks))
         self._listeners.append(listener)
         try:
             await listener.listen(host, port)
@@ -233,7 +245,7 @@ class Client:
         relay = Relay(tcp, opened.stream, idle_timeout=self._config.socks.idle_timeout)
         self._connections.open(str(request), relay.result)
         try:
-            _log_closed(str(request), await relay.run())
+            _log_closed(request, await relay.run())
         finally:
             self._connections.close(relay.result)
 
@@ -329,7 +341,7 @@ class Client:
 
     def _on_socks_closed(self, request: SocksRequest, result: RelayResult) -> None:
         self._connections.close(result)
-        _log_closed(str(request), result)
+        _log_closed(request, result)
 
 
 def _frontend_options(section: SocksConfig) -> FrontendOptions:
@@ -343,7 +355,7 @@ def _frontend_options(section: SocksConfig) -> FrontendOptions:
     )
 
 
-def _log_closed(target: str, result: RelayResult) -> None:
+def _log_closed(target: Request | SocksRequest, result: RelayResult) -> None:
     log.info(
         "%s: %d bytes up, %d down, ended by %s", target, result.bytes_to_stream, result.bytes_to_tcp, result.ended_by
     )

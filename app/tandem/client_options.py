@@ -55,7 +55,7 @@ def _invite_text(source: str | None, config: Config) -> str:
         text = sys.stdin.readline() if sys.stdin.isatty() else sys.stdin.read()
         if not text.strip():
             raise UsageError("no invite on standard input", "tandem client - < FILE")
-        return text
+        return text.removeprefix("\ufeff")
     if source.startswith("@"):
         return _read_invite(source)
     if not source.startswith(SCHEME) and Path(source).is_file():

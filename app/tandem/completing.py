@@ -16,7 +16,7 @@ def clients(context: click.Context, parameter: click.Parameter, word: str) -> li
     with contextlib.suppress(Exception):
         given = context.params.get("state")
         state = given or config.load(context.params.get("config_file")).server.state or default_directory()
-        names = [client.name for client in StateDirectory(state).clients()]
+        names = [client.name for client in StateDirectory(state).listing().clients]
         return [CompletionItem(name) for name in names if name.startswith(word)]
     return []
 

@@ -3,6 +3,7 @@
 All mistakes are reported at once, each with its place, the value, and what is accepted.
 """
 
+import contextlib
 import ipaddress
 import os
 import tomllib
@@ -23,10 +24,10 @@ from pydantic import (
 )
 from pydantic_settings import (
     BaseSettings,
+    InitSettingsSource,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
     SettingsError,
-    TomlConfigSettingsSource,
 )
 
 from tandem.addresses import is_loopback, parse_host_port
@@ -34,7 +35,7 @@ from tandem.config_errors import describe, with_mistakes
 from tandem.errors import UsageError
 from tandem.passwords import is_hash
 from tandem.patterns import ACCEPTED, looks_like_a_host, parse_pattern
-from tandem.private_files import is_open_to_others
+from tandem.private_files import is_open_to_others, read_text
 from tandem.units import RATES, SIZES, parse_rate, parse_size
 
 ENV_PREFIX = "TANDEM_"
@@ -66,6 +67,13 @@ def _address(text: str) -> str:
     return text
 
 
+def _directory(path: Path) -> Path:
+    with contextlib.suppress(OSError):
+        if path.exists() and not path.is_dir():
+            raise ValueError(f"{path} is no directory")
+    return path
+
+
 def _target(text: str) -> str:
     """HOST:PORT, or HOST:* for the port that was asked for."""
     _host_port(text[:-1] + "1" if text.endswith(":*") else text)
@@ -90,6 +98,22 @@ Network = Annotated[str, AfterValidator(_network)]
 Address = Annotated[str, AfterValidator(_address)]
 Match = Annotated[str, _parsed_by(parse_pattern)]
 Target = Annotated[str, AfterValidator(_target)]
+
+MIN_TOKEN = 16
+
+
+def _token(secret: SecretStr) -> SecretStr:
+    """Not an empty one, for a variable that nobody has set; nor one that can be guessed."""
+    text = secret.get_secret_value()
+    if len(text) < MIN_TOKEN or not text.isascii() or not text.isprintable() or " " in text:
+        raise ValueError(
+            f"it has {len(text)} characters; accepted are {MIN_TOKEN} or more, letters, digits and signs, such as "
+            "`openssl rand -hex 16` prints"
+        )
+    return secret
+
+
+Token = Annotated[SecretStr, AfterValidator(_token)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 
 
@@ -133,6 +157,10 @@ class ListenConfig(_Section):
     port: Port
     forward: str = Field(min_length=1)
     host: str = "127.0.0.1"
+    allow_from: list[Network] = Field(
+        default=[],
+        description="networks from which it may be used, beside this machine itself; default: those of [socks]",
+    )
 
 
 class UserConfig(_Section):
@@ -189,7 +217,12 @@ class AdminConfig(_Section):
     """The admin endpoint: status and health."""
 
     listen: HostPort | None = Field(default=None, description="default: 127.0.0.1:8119, server 127.0.0.1:8118")
-    token: SecretStr | None = Field(default=None, description="needed for an address that is not loopback")
+    token: Token | None = Field(
+        default=None, description=f"needed for an address that is not loopback; at least {MIN_TOKEN} characters"
+    )
+    names: list[str] = Field(
+        default=[], description="host names by which it may be called; by an address it always may"
+    )
 
     @model_validator(mode="after")
     def _token(self) -> "AdminConfig":
@@ -205,7 +238,9 @@ class ServerConfig(_Section):
     """The server."""
 
     listen: list[HostPort] = Field(default=["0.0.0.0:8120", "0.0.0.0:8121", "[::]:8120", "[::]:8121"], min_length=1)
-    state: Path | None = Field(default=None, description="directory with the server's key and its clients")
+    state: Annotated[Path, AfterValidator(_directory)] | None = Field(
+        default=None, description="directory with the server's key and its clients"
+    )
     public: list[HostPort] = Field(default=[], description="addresses that invites name as endpoints")
     dial: bool = Field(default=True, description="false: forwards only")
     allow: list[Network] = Field(default=[], description="private networks that clients may reach all the same")
@@ -282,6 +317,10 @@ class Config(BaseSettings):
         default=None,
         description="client: a secret, so this file must be its owner's alone; or @FILE, which must be so too",
     )
+    log_targets: bool = Field(
+        default=True,
+        description="logs tell where each connection leads; false: only that there was one, and how it ended",
+    )
     link: list[LinkConfig] = []
     listen: list[ListenConfig] = []
     socks: SocksConfig = SocksConfig()
@@ -295,7 +334,7 @@ class Config(BaseSettings):
     @classmethod
     def _distinct(cls, given: Any, validate: ModelWrapValidatorHandler["Config"]) -> "Config":
         """What is there twice is told beside all other mistakes."""
-        twice = list(_repeated(given))
+        twice = [*_repeated(given), *_open_ports(given)]
         try:
             made = validate(given)
         except ValidationError as error:
@@ -313,7 +352,8 @@ class Config(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, toml_file=_file_in_use)
+        content = {} if _file_in_use is None else tomllib.loads(read_text(_file_in_use))
+        return init_settings, env_settings, InitSettingsSource(settings_cls, init_kwargs=content)
 
 
 _DISTINCT = (("link", "name"), ("link", "bind"), ("listen", "port"), ("forward", "match"))
@@ -322,9 +362,7 @@ _DISTINCT = (("link", "name"), ("link", "bind"), ("listen", "port"), ("forward",
 def _repeated(given: Mapping[str, Any]) -> Iterator[str]:
     """What may be there only once, as it was written."""
     for section, key in _DISTINCT:
-        items = given.get(section)
-        candidates = cast("Sequence[object]", items) if isinstance(items, list) else ()
-        tables = [cast("Mapping[str, Any]", item) for item in candidates if isinstance(item, Mapping)]
+        tables = _tables(given.get(section))
         values = [str(table[key]) for table in tables if key in table]
         twice = {value for value in values if values.count(value) > 1}
         if twice:
@@ -332,14 +370,42 @@ def _repeated(given: Mapping[str, Any]) -> Iterator[str]:
             yield f"{section}: {key} {', '.join(sorted(twice))} is there twice{hint}"
 
 
+def _open_ports(given: Mapping[str, Any]) -> Iterator[str]:
+    """Ports of forwards that anybody could use who reaches them: the same rule as for the SOCKS port."""
+    everybody = any(table.get("allow_from") for table in _tables([given.get("socks")]))
+    for table in _tables(given.get("listen")):
+        host = str(table.get("host", "127.0.0.1"))
+        if not is_loopback(host) and not table.get("allow_from") and not everybody:
+            yield (
+                f"listen: {host}:{table.get('port')} would be open to everybody who reaches it; use a loopback "
+                'address, or set allow_from = ["NETWORK/BITS"] there or in the [socks] section'
+            )
+
+
+def _tables(items: object) -> list[Mapping[str, Any]]:
+    """The tables in a list, whatever else a careless person has put there."""
+    candidates = cast("Sequence[object]", items) if isinstance(items, list) else ()
+    return [cast("Mapping[str, Any]", item) for item in candidates if isinstance(item, Mapping)]
+
+
 _file_in_use: Path | None = None
 
 
 def default_file() -> Path | None:
     """The configuration file that is read when none is named, if there is one."""
-    base = os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config"
-    candidates = (Path(base) / "tandem" / "tandem.toml", Path("/etc/tandem/tandem.toml"))
-    return next((path for path in candidates if path.is_file()), None)
+    candidates = [Path("/etc/tandem/tandem.toml")]
+    with contextlib.suppress(RuntimeError):  # a user without a home directory has none there
+        base = os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config"
+        candidates.insert(0, Path(base) / "tandem" / "tandem.toml")
+    return next((path for path in candidates if _is_file(path)), None)
+
+
+def _is_file(path: Path) -> bool:
+    """Raises UsageError where that cannot be told: what is in it may matter."""
+    try:
+        return path.is_file()
+    except OSError as error:
+        raise UsageError(f"{path}: {error.strerror}", "make it readable, or name a file: --config FILE") from error
 
 
 def file_in_use() -> Path | None:
@@ -350,7 +416,7 @@ def file_in_use() -> Path | None:
 def load(file: Path | None = None, options: Mapping[str, Any] | None = None) -> Config:
     """Reads all sources. Raises UsageError with every mistake in it."""
     global _file_in_use  # pydantic-settings builds its sources in a class method
-    if file is not None and not file.is_file():
+    if file is not None and not _is_file(file):
         raise UsageError(f"{file}: no such file", "--config names a TOML file")
     _file_in_use = file or default_file()
     options = dict(options or {})
@@ -361,7 +427,10 @@ def load(file: Path | None = None, options: Mapping[str, Any] | None = None) -> 
     except SettingsError as error:
         raise _not_json(str(error)) from None
     except ValueError as error:  # tomllib
-        raise UsageError(f"{_file_in_use}: {error}", "the file must be TOML") from None
+        raise UsageError(f"{_file_in_use}: {error}", "the file must be TOML; text there stands in quotes") from None
+    except OSError as error:
+        hint = "it must be readable for this user: for a service, chgrp GROUP and chmod 640"
+        raise UsageError(f"{_file_in_use}: {error.strerror}", hint) from None
     _check_environment()
     if _file_in_use is not None:
         _check_secrets(_file_in_use)
@@ -380,7 +449,7 @@ def _check_secrets(file: Path) -> None:
     """A file that holds a secret is its owner's alone."""
     if not is_open_to_others(file):
         return
-    content = tomllib.loads(file.read_text())
+    content = tomllib.loads(read_text(file))
     held = [name for name, section in (("invite", content), ("token", content.get("admin", {}))) if name in section]
     if str(content.get("invite", "")).startswith("@"):
         held.remove("invite")

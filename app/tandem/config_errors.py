@@ -10,6 +10,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
 
 from tandem.errors import UsageError
+from tandem.private_files import read_text
 
 Location = tuple[int | str, ...]
 """Keys and indices from the outside in."""
@@ -103,8 +104,8 @@ def _option(location: Location, options: Mapping[str, Any]) -> str:
 def _content(file: Path | None) -> Mapping[str, Any]:
     """The file's tables, to tell them by their names; nothing where it cannot be read."""
     try:
-        return tomllib.loads(file.read_text()) if file is not None else {}
-    except (OSError, ValueError):
+        return tomllib.loads(read_text(file)) if file is not None else {}
+    except (OSError, ValueError, UsageError):
         return {}
 
 

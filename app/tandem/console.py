@@ -12,7 +12,7 @@ from rich.live import Live
 
 from tandem.history import History
 from tandem.keys import pressed
-from tandem.logs import mask
+from tandem.logs import message
 from tandem.screen import View, fitted, line
 from tandem.status import ClientStatus
 
@@ -22,7 +22,11 @@ FRAME_INTERVAL = 0.5
 LINE_INTERVAL = 60.0
 """Seconds between two lines where standard output is no terminal."""
 
-_LOG_LINES = 6
+_LOG_LINES = 50
+"""The last lines of the log; as many are shown as there is room for ..."""
+
+_LEFT_LINES = 10
+"""... and so many stay on the screen when the console is closed."""
 
 log = logging.getLogger("tandem.status")
 
@@ -35,7 +39,8 @@ class _LogTail(logging.Handler):
         self.lines: deque[str] = deque(maxlen=_LOG_LINES)
 
     def emit(self, record: logging.LogRecord) -> None:
-        self.lines.append(mask(record.getMessage()))
+        clock = time.strftime("%H:%M:%S", time.localtime(record.created))
+        self.lines.append(f"{clock} {message(record)}")
 
 
 async def show(status: Callable[[], ClientStatus], set_mode: Callable[[str], None], head: str = "") -> None:
@@ -45,7 +50,7 @@ async def show(status: Callable[[], ClientStatus], set_mode: Callable[[str], Non
         return
     tail = _LogTail()
     root = logging.getLogger()
-    others = list(root.handlers) if sys.stderr.isatty() else []
+    others = [handler for handler in root.handlers if _is_on_screen(handler)]
     for handler in others:
         root.removeHandler(handler)
     root.addHandler(tail)
@@ -55,6 +60,14 @@ async def show(status: Callable[[], ClientStatus], set_mode: Callable[[str], Non
         root.removeHandler(tail)
         for handler in others:
             root.addHandler(handler)
+        for text in list(tail.lines)[-_LEFT_LINES:]:
+            print(text)  # noqa: T201 (what was on the screen a moment ago)
+
+
+def _is_on_screen(handler: logging.Handler) -> bool:
+    """It would write where the console is drawn."""
+    is_stream = isinstance(handler, logging.StreamHandler) and not isinstance(handler, logging.FileHandler)
+    return is_stream and sys.stderr.isatty()
 
 
 async def live(

@@ -13,6 +13,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from tandem.logs import clean, utc
+
 log = logging.getLogger("tandem.events")
 
 MAX_SIZE = 1 << 20
@@ -42,7 +44,7 @@ class Event(BaseModel):
         parts = [f"{self.at}  {self.client}: {what}" if names_client and self.client else f"{self.at}  {what}"]
         parts += [self.state] if self.state else []
         parts += [f"after {self.duration_s:.1f} s"] if self.duration_s is not None else []
-        return " ".join(parts) + (f" ({self.cause})" if self.cause else "")
+        return clean(" ".join(parts) + (f" ({self.cause})" if self.cause else ""))
 
     def __str__(self) -> str:
         return self.told(names_client=False)
@@ -68,16 +70,16 @@ class EventLog:
         duration_s: float | None = None,
     ) -> None:
         """It happens now."""
-        at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        at = utc(time.time())
         if self._path is None:
             return
         made = Event(
             at=at,
             event=event,
             client=self.client,
-            link=link,
+            link=clean(link) if link else None,
             state=state,
-            cause=cause or None,
+            cause=clean(cause) if cause else None,
             duration_s=duration_s,
         )
         try:

@@ -47,6 +47,11 @@ class Failure(SocksError):
         super().__init__(reply, text, is_timeout=error == "ETIMEDOUT")
         self.hop, self.error, self.detail = hop, error, detail
 
+    @property
+    def without_target(self) -> str:
+        """Where it failed, and how; the words may name the target."""
+        return f"{_LABELS[self.hop]}: {self.error or super().without_target}"
+
 
 def session_failure(error: Exception | str) -> Failure:
     """The server was never asked, or never answered."""

@@ -28,6 +28,7 @@ class Journal:
         """This server has answered before."""
         self._refused: int | None = None
         """The refusal that was logged last; each link brings one."""
+        self._problem = ""
 
     @property
     def session_age(self) -> float | None:
@@ -44,6 +45,11 @@ class Journal:
         """Seconds for which a session has been looked for, None while there is one."""
         return None if self._session_since is not None else _since(self._sought_since)
 
+    @property
+    def problem(self) -> str:
+        """Why there is no session that can be used; empty while there is one."""
+        return "all links are down" if self._outage_since is not None else self._problem
+
     def note(self, event: ClientEvent) -> None:
         """An event of the client's driver."""
         match event:
@@ -51,6 +57,7 @@ class Journal:
                 self.note_session()
             case HandshakeRefused(code) if code != self._refused:
                 self._refused = code
+                self._problem = refusal_text(code)
                 log.error("refused: %s; trying on", refusal_text(code))
                 self.events.add("session", state="refused", cause=refusal_text(code))
             case HandshakeUnanswered(attempts, silence) if attempts in (2, 5) or attempts % 20 == 0:
@@ -69,7 +76,7 @@ class Journal:
 
     def note_session(self) -> None:
         """There is a session."""
-        self._refused, self._was_answered = None, True
+        self._refused, self._was_answered, self._problem = None, True, ""
         log.info("session with the server is up")
         self.events.add("session", state="up")
         self._session_since, self._outage_since = time.monotonic(), None
@@ -80,6 +87,7 @@ class Journal:
         causes = "server down, or a firewall" if self._was_answered else "wrong server key, firewall, or server down"
         said = sorted({link.system_error for link in self._links() if link.system_error})
         causes = "; ".join([*(f"{text}, says the system" for text in said), causes])
+        self._problem = f"no answer from {_asked(self._links())}: {causes}"
         log.warning("no answer from %s for %.0f s: %s; trying on", _asked(self._links()), silence, causes)
 
     def _note_outage(self, duration: float, *, is_out: bool) -> None:
@@ -94,6 +102,7 @@ class Journal:
     def _note_end(self, why: str, *, is_remote: bool) -> None:
         self._session_since = self._outage_since = None
         self._sought_since = time.monotonic()
+        self._problem = f"the last session is over: {why}"
         log.log(logging.WARNING if is_remote else logging.INFO, "session over: %s", why)
         self.events.add("session", state="over", cause=why)
 

@@ -3,19 +3,24 @@
 import asyncio
 import contextlib
 import time
+from collections import Counter
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
 from tandem.config import ClientConfig
 from tandem.failures import Failure, Hop
+from tandem.request import Kind
 from tandem_socks import Reply
 
 BURST_SECONDS = 5.0
 """A client that was quiet may open as many streams at once as it may open in this time."""
 
-MAX_UDP_PORTS = 64
-"""Of one client at the same time; each may hold half a megabyte of unfinished datagrams."""
+MAX_HELD = {Kind.UDP: 64, Kind.BIND: 64, Kind.SPEEDTEST: 2}
+"""Of one client at the same time. A UDP port may hold half a megabyte of unfinished datagrams, a port that waits for
+a connection is one of the machine's, and a speedtest takes all that there is."""
+
+_NAMES = {Kind.UDP: "UDP ports", Kind.BIND: "ports that wait for a connection", Kind.SPEEDTEST: "speedtests"}
 
 MAX_WAIT = 10.0
 """Seconds that a stream may wait for its turn; those behind are refused."""
@@ -24,7 +29,7 @@ MAX_WAIT = 10.0
 @dataclass(slots=True)
 class _Usage:
     open: int = 0
-    udp_ports: int = 0
+    held: Counter[Kind] = field(default_factory=Counter[Kind])
     due_at: float = 0.0
     """When the next stream would have its turn if the client had never been quiet."""
 
@@ -63,16 +68,16 @@ class ClientLimits:
             usage.open -= 1
 
     @contextlib.contextmanager
-    def udp_port(self, client: str) -> Generator[None]:
-        """Holds one of the client's UDP ports. Raises Failure where it has too many."""
-        usage = self._usage.setdefault(client, _Usage())
-        if usage.udp_ports >= MAX_UDP_PORTS:
-            raise _too_much(f"{client} has {usage.udp_ports} UDP ports open, as many as a client may have")
-        usage.udp_ports += 1
+    def hold(self, client: str, kind: Kind) -> Generator[None]:
+        """Holds one of the few of this kind that the client may have (`MAX_HELD`). Raises Failure beyond that."""
+        held = self._usage.setdefault(client, _Usage()).held
+        if held[kind] >= MAX_HELD[kind]:
+            raise _too_much(f"{client} has {held[kind]} {_NAMES[kind]}, as many as a client may have")
+        held[kind] += 1
         try:
             yield
         finally:
-            usage.udp_ports -= 1
+            held[kind] -= 1
 
     async def wait_turn(self, client: str) -> None:
         """Slows down a client that opens streams too fast. Raises Failure where it would have to wait too long."""

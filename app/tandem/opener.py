@@ -14,6 +14,7 @@ from typing import Literal
 
 from tandem.failures import Failure, Hop, session_failure
 from tandem.request import Answer, Request, RequestError, read_answer
+from tandem.status import refusal_text
 from tandem.streams import AnsweredStream, EagerStream
 from tandem_socks import Opened, Reply
 from tandem_transport import Connection, SessionClosed, TransportError
@@ -156,11 +157,16 @@ class Opener:
         return Asked(session.connection, stream, answer)
 
     async def _session(self) -> DrivenSession:
+        """Raises Failure at once where the server does not want this client: waiting does not help."""
+        if self._driver.session is None and self._driver.refused is not None:
+            raise session_failure(refusal_text(self._driver.refused))
         try:
             async with asyncio.timeout(_SESSION_WAIT):
                 return await self._driver.wait_connected()
         except TimeoutError as error:
-            raise session_failure("no session with the server yet") from error
+            refused = self._driver.refused
+            text = "no session with the server yet" if refused is None else refusal_text(refused)
+            raise session_failure(text) from error
 
 
 def _encoded(request: Request) -> bytes:

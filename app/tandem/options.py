@@ -20,3 +20,6 @@ LOG_LEVEL = click.option(
     "--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="info", show_default=True
 )
 LOG_FORMAT = click.option("--log-format", type=click.Choice(["text", "json"]), default="text", show_default=True)
+LOG_FILE = click.option(
+    "--log-file", type=click.Path(path_type=Path), help="Append to this file, mode 0600, instead of standard error."
+)

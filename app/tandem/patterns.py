@@ -21,6 +21,12 @@ from tandem_socks import Reply
 
 ALL_PORTS = range(65536)
 
+_DOTS = re.compile("[\u3002\uff0e\uff61]")
+"""What is a dot in other scripts (RFC 3490 section 3.1)."""
+
+_LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?")
+_LONGEST_NAME = 253
+
 _NAME = re.compile(r"[A-Za-z0-9_*]([A-Za-z0-9_*.-]*[A-Za-z0-9_*])?")
 ACCEPTED = "NAME, HOST:PORT, *.DOMAIN:PORT, [IPV6]:PORT or NETWORK/BITS; PORT is a number, FROM-TO or *"
 
@@ -51,14 +57,26 @@ class Pattern:
 
 
 def canonical_name(host: str) -> str:
-    """A host as it is looked up: what a person sees may be written in several ways (RFC 3490). Raises Failure."""
-    name = host.lower().rstrip(".")
-    if name.isascii():
-        return name
+    """A host as rules see it and as it is looked up: an address, or a name of plain letters (RFC 1123, RFC 3490).
+
+    There is one form of each name, and nothing but names and addresses gets through: what a
+    resolver would undo later, such as a backslash, must not pass a rule. Raises Failure.
+    """
+    if "%" in host:
+        raise _no_name(f"{host!r}: an interface of this server cannot be chosen")
+    is_bracketed = host.startswith("[") and host.endswith("]")
+    literal = _literal(host[1:-1] if is_bracketed else host)
+    if literal:
+        return literal
+    name = _DOTS.sub(".", host)
     try:
-        return name.encode("idna").decode("ascii").lower()
+        name = name.lower() if name.isascii() else name.encode("idna").decode("ascii").lower()
     except UnicodeError as error:
-        raise Failure(Reply.HOST_UNREACHABLE, Hop.NAME, f"{host!r} is not a host name") from error
+        raise _no_name(f"{host!r} is not a host name") from error
+    name = name.removesuffix(".")
+    if len(name) > _LONGEST_NAME or not all(_LABEL.fullmatch(label) for label in name.split(".")):
+        raise _no_name(f"{host!r} is not a host name")
+    return name
 
 
 def parse_pattern(text: str) -> Pattern:
@@ -80,6 +98,21 @@ def parse_pattern(text: str) -> Pattern:
 def looks_like_a_host(text: str) -> bool:
     """A pattern that is the name of a forward, and was probably meant as a host."""
     return bool(parse_pattern(text).forward) and "." in text
+
+
+def _literal(host: str) -> str:
+    """An address in its one canonical form, "" where it is none."""
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return ""
+    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
+        return str(address.ipv4_mapped)
+    return str(address)
+
+
+def _no_name(text: str) -> Failure:
+    return Failure(Reply.HOST_UNREACHABLE, Hop.NAME, text)
 
 
 def _network(text: str) -> IPNetwork | None:

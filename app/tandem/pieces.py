@@ -41,6 +41,8 @@ def decode_datagram(datagram: bytes) -> tuple[str, int, bytes] | None:
         host = datagram[1:end].decode()
     except UnicodeDecodeError:
         return None
+    if not host.isprintable():
+        return None
     return host, int.from_bytes(datagram[end : end + 2], "big"), datagram[end + 2 :]
 
 

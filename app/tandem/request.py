@@ -11,6 +11,7 @@ from enum import IntEnum
 
 from tandem.failures import Failure, Hop
 from tandem_socks import Reply
+from tandem_transport import printable
 from tandem_transport.driver import Stream
 
 _TEXT_SIZE = 255
@@ -60,6 +61,11 @@ class Request:
         if self.kind is Kind.WHO_AM_I:
             return "who am I"
         return _PREFIX[self.kind] + (f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}")
+
+    @property
+    def without_target(self) -> str:
+        """What is asked for, but not of whom."""
+        return self.kind.name.lower().replace("_", " ")
 
     def encode(self) -> bytes:
         """Bytes on the wire. Raises ValueError for a host of over 255 bytes."""
@@ -115,7 +121,7 @@ async def read_answer(stream: Stream) -> Answer:
         host = await _read_text(stream)
         port = int.from_bytes(await stream.read_exactly(2), "big")
         error, detail = await _read_text(stream), await _read_text(stream)
-        return Answer(Reply(code), host, port, Hop(hop), error, detail)
+        return Answer(Reply(code), printable(host), port, Hop(hop), printable(error), printable(detail))
     except (EOFError, ValueError) as error:
         raise RequestError(str(error)) from error
 

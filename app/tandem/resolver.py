@@ -1,4 +1,8 @@
-"""Names to addresses, at the server."""
+"""Names to addresses, at the server.
+
+What a client asks for is looked up as an absolute name: the search domain of this machine is its
+owner's, and leads to hosts that no rule about names has heard of.
+"""
 
 import asyncio
 import ipaddress
@@ -9,13 +13,15 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 
 from tandem.failures import Failure, Hop
+from tandem.hosts_file import HostsFile
+from tandem.shares import Shares
 from tandem_socks import Reply
 
-MAX_LOOKUPS = 64
-"""Names that are looked up at the same time; a name server that does not answer holds one for long."""
+MAX_LOOKUPS = 128
+"""Names that are looked up at the same time, each in a thread; a name server that is silent holds one for long."""
 
 MAX_LOOKUPS_OF_ONE = 16
-"""Those of one client."""
+"""Those of one client, while most are free."""
 
 MAX_CACHED = 4096
 """Names that are remembered; the oldest give way."""
@@ -31,8 +37,9 @@ class Resolver:
         """`hosts`: addresses of names that nobody is asked for."""
         self.configure(hosts or {}, cache_seconds=cache_seconds)
         self._cache: OrderedDict[str, tuple[float, tuple[str, ...]]] = OrderedDict()
-        self._shares: dict[str, asyncio.Semaphore] = {}
-        """By client: there are as many as the owner has registered."""
+        self._shares = Shares(MAX_LOOKUPS, MAX_LOOKUPS_OF_ONE)
+        """By client."""
+        self._hosts_file = HostsFile()
         self._threads = ThreadPoolExecutor(MAX_LOOKUPS, thread_name_prefix="resolver")
 
     def configure(self, hosts: Mapping[str, tuple[str, ...]], *, cache_seconds: float) -> None:
@@ -40,41 +47,47 @@ class Resolver:
         self._hosts = {name.lower(): addresses for name, addresses in hosts.items()}
         self._cache_seconds = cache_seconds
 
-    async def resolve(self, host: str, client: str) -> tuple[str, ...]:
-        """Literal addresses, at least one, in the system's order of preference. Raises Failure.
+    async def resolve(self, name: str, client: str) -> tuple[str, ...]:
+        """Literal addresses, at least one, of a canonical name, in the system's order of preference. Raises Failure.
 
         `client` is whom it is for: nobody can keep all lookups to himself.
         """
-        name = host.rstrip(".").lower()
-        if "%" in name:
-            raise Failure(Reply.HOST_UNREACHABLE, Hop.NAME, f"{name!r}: an interface of this server cannot be chosen")
-        literal = _literal(name)
-        if literal:
-            return (literal,)
-        known = self._hosts.get(name) or self._cached(name)
+        if is_literal(name):
+            return (name,)
+        known = self._hosts.get(name) or self._cached(name) or self._hosts_file.addresses(name)
         if known:
             return known
-        found = await self._look_up(name, client)
+        found = await self._look_up(f"{name}.", client)
         self._remember(name, found)
         return found
+
+    async def resolve_target(self, host: str, client: str) -> tuple[str, ...]:
+        """The same for a target that the owner has configured, which may be short for something. Raises Failure."""
+        if is_literal(host):
+            return (host,)
+        return self._hosts.get(host.lower()) or await self._look_up(host, client)
 
     def close(self) -> None:
         """Lookups that run are left to themselves."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def _look_up(self, name: str, client: str) -> tuple[str, ...]:
-        share = self._shares.setdefault(client, asyncio.Semaphore(MAX_LOOKUPS_OF_ONE))
-        await share.acquire()
+        await self._shares.take(client)
         asking = asyncio.get_running_loop().run_in_executor(self._threads, _ask_system, name)
         # A thread cannot be told to stop: who gives up waiting still holds his share until it is done.
-        asking.add_done_callback(lambda _: share.release())
+        asking.add_done_callback(lambda done: self._on_looked_up(done, client))
+        shown = name.removesuffix(".")
         try:
-            found = await asyncio.shield(asking)
+            return await asyncio.shield(asking)
         except socket.gaierror as error:
-            raise Failure(Reply.HOST_UNREACHABLE, Hop.NAME, f"cannot resolve {name}: {error.strerror}") from error
+            raise Failure(Reply.HOST_UNREACHABLE, Hop.NAME, f"cannot resolve {shown}: {error.strerror}") from error
         except (UnicodeError, ValueError) as error:
-            raise Failure(Reply.HOST_UNREACHABLE, Hop.NAME, f"{name!r} is not a host name") from error
-        return found
+            raise Failure(Reply.HOST_UNREACHABLE, Hop.NAME, f"{shown!r} is not a host name") from error
+
+    def _on_looked_up(self, asking: "asyncio.Future[tuple[str, ...]]", client: str) -> None:
+        self._shares.give_back(client)
+        if not asking.cancelled():
+            asking.exception()  # taken, in case that nobody waits for it any more
 
     def _cached(self, name: str) -> tuple[str, ...] | None:
         known_at, addresses = self._cache.get(name, (float("-inf"), ()))
@@ -88,15 +101,13 @@ class Resolver:
                 self._cache.popitem(last=False)
 
 
-def _literal(host: str) -> str:
-    """An address in its one canonical form, "" where it is a name."""
+def is_literal(host: str) -> bool:
+    """Whether it is an address, and needs no look-up."""
     try:
-        address = ipaddress.ip_address(host)
+        ipaddress.ip_address(host)
     except ValueError:
-        return ""
-    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
-        return str(address.ipv4_mapped)
-    return str(address)
+        return False
+    return True
 
 
 def _ask_system(name: str) -> tuple[str, ...]:

@@ -76,7 +76,7 @@ def render(status: ClientStatus, history: History | None = None, view: View | No
     if status.streams and view.most_streams:
         parts += [Text(), _streams(status, history, view)]
     if view.lines:
-        parts += [Text(), Text("\n".join(view.lines), style="dim", no_wrap=True, overflow="ellipsis")]
+        parts += [Text(), Text("\n".join(view.lines), style="dim", overflow="fold")]
     if view.has_keys:
         parts.append(Text(f"\nq quit   m mode   l one link's detail   s sort (by {view.sort})", style="dim"))
     return Group(*parts)
@@ -92,7 +92,18 @@ def fitted(status: ClientStatus, history: History, view: View, console: Console)
         shown = min(len(status.streams), MAX_STREAMS)
         least = shown + spare - (shown == status.session.streams_open)  # a line tells how many there are beside
         return render(status, history, replace(view, lines=(), most_streams=max(0, least)))
-    return render(status, history, replace(view, lines=view.lines[-(spare - 1) :])) if spare > 1 else drawn
+    return render(status, history, replace(view, lines=_newest(view.lines, spare - 1, console)))
+
+
+def _newest(lines: Sequence[str], rows: int, console: Console) -> Sequence[str]:
+    """As many of the last lines as there is room for; a line may be longer than a row."""
+    first = len(lines)
+    while first > 0:
+        rows -= len(console.render_lines(Text(lines[first - 1], overflow="fold"), pad=False))
+        if rows < 0:
+            break
+        first -= 1
+    return lines[first:]
 
 
 def line(status: ClientStatus) -> str:
@@ -132,7 +143,8 @@ def _banner(status: ClientStatus) -> Text | None:
         text = f"ALL LINKS ARE DOWN{since}. Connections are held for {OUTAGE_LIMIT / 60:.0f} min. Links: {tried}."
         return Text(text, style="bold red")
     if session.state == "connecting":
-        return Text(f"NO SESSION. Trying {tried}.", style="bold yellow")
+        why = f" ({session.reason})" if session.reason else ""
+        return Text(f"NO SESSION{why}. Trying {tried}.", style="bold yellow")
     return None
 
 

@@ -8,6 +8,7 @@ import time
 from itertools import count
 
 from tandem.access import Access
+from tandem.actions import Actions, Nothing, parse
 from tandem.address_guard import AddressGuard
 from tandem.addresses import expand_wildcards, format_host_port, parse_host_port
 from tandem.admin import AdminEndpoint
@@ -15,10 +16,12 @@ from tandem.config import SERVER_ADMIN_PORT, Config
 from tandem.dialer import Dialer
 from tandem.errors import TandemError, os_error_text
 from tandem.limits import ClientLimits
+from tandem.own_networks import OwnNetworks
+from tandem.registry import ClientRegistry
 from tandem.resolver import Resolver
 from tandem.rules import Rules
 from tandem.serving import StreamService
-from tandem.state import ClientRegistry, StateDirectory, default_directory
+from tandem.state import StateDirectory, default_directory
 from tandem.status import ServerStatus, server_status
 from tandem_transport import Session, error_name
 from tandem_transport.driver import ServerDriver, Stream
@@ -102,7 +105,9 @@ class Server:
 
     def status(self) -> ServerStatus:
         """The present status."""
-        return server_status(self.driver, self._started_at, len(self._registry))
+        status = server_status(self.driver, self._started_at, len(self._registry))
+        status.registry_problem = self._registry.problem
+        return status
 
     # --- starting, following ---
 
@@ -118,7 +123,8 @@ class Server:
                 raise TandemError(text, hint) from error
 
     async def _start_admin(self) -> None:
-        self._admin = AdminEndpoint.configured(self._config.admin, SERVER_ADMIN_PORT, self.status)
+        actions: Actions = {"clients": self._tell_clients}
+        self._admin = AdminEndpoint.configured(self._config.admin, SERVER_ADMIN_PORT, self.status, actions)
         try:
             await self._admin.start()
         except TandemError:
@@ -144,13 +150,18 @@ class Server:
                 self._state.note_seen(name)
 
     def _read_clients(self) -> None:
-        try:
-            gone = self._registry.reload()
-        except TandemError as error:
-            log.error("%s; the clients stay as they were", error)
-            return
-        for public in gone:
+        for public in self._registry.reload():
             self.driver.remove_client(public)
+
+    async def _tell_clients(self, body: bytes) -> dict[str, object]:
+        """Who may come, as of this moment: for whoever has just changed it."""
+        parse(Nothing, body)
+        self._read_clients()
+        return {
+            "state": str(self._state.path.resolve()),
+            "clients": self._registry.names,
+            "problem": self._registry.problem,
+        }
 
     async def _follow_addresses(self) -> None:
         wanted = expand_wildcards(self._listen)
@@ -174,7 +185,7 @@ class Server:
             {name: tuple(hosts) for name, hosts in section.hosts.items()}, cache_seconds=section.dns_cache
         )
         self._limits.configure(section.max_streams, section.max_new_streams, config.client)
-        guard = AddressGuard(ipaddress.ip_network(network) for network in section.allow)
+        guard = AddressGuard((ipaddress.ip_network(network) for network in section.allow), OwnNetworks())
         access = Access(Rules(config.rule, config.forward), self._resolver, guard, may_dial=section.dial)
         sources = tuple(section.source)
         return StreamService(access, Dialer(sources), self._limits, sources=sources, bind=section.bind)

@@ -82,8 +82,7 @@ class StreamService:
                     case Kind.UDP:
                         await self._serve_udp(session, stream)
                     case Kind.SPEEDTEST:
-                        await stream.write(Answer(Reply.SUCCEEDED).encode())
-                        await speedtest.serve(stream, request.host)
+                        await self._serve_speedtest(client, stream, request.host)
                     case Kind.WHO_AM_I:
                         await stream.write(_who(session).encode())
                         stream.finish()
@@ -105,16 +104,17 @@ class StreamService:
 
     async def _serve_bind(self, session: Session, stream: Stream, request: Request) -> None:
         toward, admits = await self._expected(session.client_name, request)
-        port = BoundPort.open(toward, self._sources, admits)
-        try:
-            await stream.write(Answer(Reply.SUCCEEDED, port.host, port.port).encode())
-            dialed = await _unless_it_ends(stream, port.accepted())
-        finally:
-            port.close()
+        with self._limits.hold(session.client_name, Kind.BIND):
+            port = BoundPort.open(toward, self._sources, admits)
+            try:
+                await stream.write(Answer(Reply.SUCCEEDED, port.host, port.port).encode())
+                dialed = await _unless_it_ends(stream, port.accepted())
+            finally:
+                port.close()
         await self._carry(session, stream, request, dialed)
 
     async def _serve_udp(self, session: Session, stream: Stream) -> None:
-        with self._limits.udp_port(session.client_name):
+        with self._limits.hold(session.client_name, Kind.UDP):
             port = UdpPort(stream, self._access, session.client_name, self._sources)
             port.start()
             try:
@@ -125,6 +125,13 @@ class StreamService:
             finally:
                 await port.close()
                 log.info("%s: udp: %s", session.client_name, port.counters)
+
+    async def _serve_speedtest(self, client: str, stream: Stream, direction: str) -> None:
+        if direction not in speedtest.DIRECTIONS:
+            raise rule_failure(f"a speedtest goes {' or '.join(speedtest.DIRECTIONS)}, not {direction!r}")
+        with self._limits.hold(client, Kind.SPEEDTEST):
+            await stream.write(Answer(Reply.SUCCEEDED).encode())
+            await speedtest.serve(stream, direction)
 
     async def _carry(self, session: Session, stream: Stream, request: Request, dialed: Dialed) -> None:
         began = time.monotonic()
@@ -174,7 +181,7 @@ class StreamService:
         try:
             await self._access.route(client, Request(Kind.BIND, host, port))
         except Failure as failure:
-            log.info("%s: %s port %d may not connect to it: %s", client, host, port, failure)
+            log.info("%s: %s may not connect to its port: %s", client, Request(Kind.DIAL, host, port), failure)
             return False
         return True
 

@@ -15,6 +15,8 @@ from tandem.request import Kind, Request
 from tandem_transport import PathUse, PathWish
 from tandem_transport.driver import Link, Stream
 
+DIRECTIONS = ("down", "up")
+
 DURATION = 4.0
 """Seconds for each direction of each test."""
 

@@ -6,19 +6,24 @@ import json
 import logging
 import os
 import re
-import tempfile
+import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from tandem.errors import TandemError, UsageError
+from tandem.private_files import create_private, write_private
 from tandem_transport import public_key
 
 log = logging.getLogger("tandem.state")
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-_RELOAD_LEAST = 0.1
-"""Seconds between two looks at the directory that an unknown key may cause."""
+_INSTANCE_SIZE = 8
+
+_RESTORE = (
+    "restore server.key from a backup of the state directory; without one, remove the clients/ in it and invite "
+    "everybody anew, for their invites name the lost key"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,14 +35,37 @@ class Client:
     created: str
 
 
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """What the directory of clients says."""
+
+    directory: Path
+    identity: tuple[int, int] | None
+    """Of the directory itself, None while there is none: another one in its place has another."""
+    stamp: tuple[tuple[str, int, int], ...]
+    """Changes whenever a client is added, replaced or removed."""
+    clients: tuple[Client, ...] = ()
+    problems: dict[str, str] = field(default_factory=dict[str, str])
+    """Files that cannot be used, by the client's name: what is wrong with each."""
+
+
 def default_directory() -> Path:
     """Where the state is when nobody says."""
     if directory := os.environ.get("STATE_DIRECTORY"):  # systemd sets it
         return Path(directory.split(":")[0])
     if os.geteuid() == 0:
         return Path("/var/lib/tandem")
-    base = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+    base = os.environ.get("XDG_STATE_HOME") or home("XDG_STATE_HOME") / ".local" / "state"
     return Path(base) / "tandem"
+
+
+def home(instead: str) -> Path:
+    """This user's home directory. Raises UsageError for a user without one, who may set the variable `instead`."""
+    try:
+        return Path.home()
+    except RuntimeError as error:  # no HOME, and no entry in the system's list of users
+        uid = f"user {os.geteuid()}" if sys.platform != "win32" else "this user"
+        raise UsageError(f"{uid} has no home directory", f"set HOME, or {instead}") from error
 
 
 class StateDirectory:
@@ -52,20 +80,40 @@ class StateDirectory:
         """The server's private key, made on first use. Raises TandemError."""
         path = self.path / "server.key"
         try:
-            if not path.exists():
-                write_private(path, base64.b64encode(os.urandom(32)) + b"\n")
+            if not path.exists() and self._may_make_key(path):
+                create_private(path, base64.b64encode(os.urandom(32)) + b"\n")
             key = base64.b64decode(path.read_bytes())
-        except (OSError, ValueError) as error:
-            raise TandemError(f"{path}: {error}", "the state directory must be readable and writable") from error
+        except OSError as error:
+            hint = "the state directory must be this user's: sudo -u USER, or --state DIRECTORY"
+            raise TandemError(f"{path}: {error.strerror}", hint) from error
+        except ValueError as error:
+            raise TandemError(f"{path}: not a key ({error})", _RESTORE) from error
         if len(key) != 32:
-            raise TandemError(f"{path}: not a key", "restore it from a backup; a new key needs new invites")
+            raise TandemError(f"{path}: not a key", _RESTORE)
         return key
 
-    def clients(self) -> list[Client]:
-        """All registered clients, by name. Raises TandemError."""
-        if not self._clients.is_dir():
-            return []
-        return [_read_client(path) for path in sorted(self._clients.glob("*.json"))]
+    def listing(self, known: Listing | None = None) -> Listing:
+        """All registered clients, by name; `known` itself where nothing has changed since then.
+
+        Raises TandemError where the directory cannot be read, or was there before and is not now.
+        """
+        try:
+            identity, stamp = self._stamp()
+        except OSError as error:
+            raise TandemError(f"{self._clients}: {error.strerror}", "it must be this user's") from error
+        if known is not None and (identity, stamp) == (known.identity, known.stamp):
+            return known
+        if identity is None and known is not None and known.identity is not None:
+            raise TandemError(f"{self._clients}: it is gone", "put it back, or start the server anew")
+        clients: list[Client] = []
+        problems: dict[str, str] = {}
+        for name, _, _ in stamp:
+            path = self._clients / name
+            try:
+                clients.append(_read_client(path))
+            except TandemError as error:
+                problems[path.stem] = str(error)
+        return Listing(self._clients, identity, stamp, tuple(clients), problems)
 
     def add_client(self, name: str, public: bytes, *, replace: bool) -> None:
         """Registers a client. Raises UsageError for a bad or taken name, TandemError where it cannot be written."""
@@ -84,16 +132,23 @@ class StateDirectory:
             (self._seen / name).unlink(missing_ok=True)  # that was another key
             write_private(path, json.dumps(record, indent=1).encode() + b"\n")
         except OSError as error:
-            raise TandemError(f"{path}: {error.strerror}") from error
+            raise TandemError(f"{path}: {error.strerror}", "the directory must be writable for this user") from error
 
     def remove_client(self, name: str) -> None:
         """Raises UsageError for a name that is not registered."""
         path = self._clients / f"{name}.json"
         if not _NAME.fullmatch(name) or not path.exists():
-            known = ", ".join(client.name for client in self.clients()) or "none"
+            known = ", ".join(client.name for client in self.listing().clients) or "none"
             raise UsageError(f"no client {name!r} in {self.path}", f"registered: {known}")
-        path.unlink()
-        (self._seen / name).unlink(missing_ok=True)
+        try:
+            path.unlink()
+        except OSError as error:
+            text = f"{name} IS STILL REGISTERED, and may come in: {path}: {error.strerror}"
+            raise TandemError(
+                text, "the directory must be writable for this user; a service's needs its user, or root"
+            ) from error
+        with contextlib.suppress(OSError):
+            (self._seen / name).unlink(missing_ok=True)
 
     def note_seen(self, name: str) -> None:
         """A client has a session now. What cannot be written is not told, and does no harm."""
@@ -110,77 +165,27 @@ class StateDirectory:
         except OSError:
             return None
 
-    def stamp(self) -> tuple[tuple[str, int, int], ...]:
-        """Changes whenever a client is added, replaced or removed."""
-        if not self._clients.is_dir():
-            return ()
-        found: list[tuple[str, int, int]] = []
-        for entry in self._clients.glob("*.json"):
-            with contextlib.suppress(FileNotFoundError):  # removed a moment ago
-                stat = entry.stat()
-                found.append((entry.name, stat.st_mtime_ns, stat.st_ino))
-        return tuple(sorted(found))
+    def _may_make_key(self, path: Path) -> bool:
+        """A first key, that is. Raises TandemError where clients know another one, which is gone."""
+        registered = self.listing()
+        count = len(registered.clients) + len(registered.problems)
+        if count:
+            raise TandemError(f"{path} is missing, but {count} clients are registered, who know its key", _RESTORE)
+        return True
 
-
-class ClientRegistry:
-    """The registered clients as a running server knows them; follows the directory."""
-
-    def __init__(self, state: StateDirectory) -> None:
-        self._state = state
-        self._names: dict[bytes, str] = {}
-        self._gone: set[bytes] = set()
-        """Keys that are gone and that `reload` has not told of yet."""
-        self._stamp: tuple[tuple[str, int, int], ...] | None = None
-        self._looked_at = 0.0
-        self.reload()
-
-    def __len__(self) -> int:
-        return len(self._names)
-
-    def reload(self) -> set[bytes]:
-        """Reads the directory where it has changed; returns the public keys that are gone since it last did so.
-
-        Raises TandemError where the directory cannot be read; the clients stay as they were.
-        """
-        self._read()
-        gone, self._gone = self._gone, set()
-        return gone
-
-    def lookup(self, public: bytes) -> str | None:
-        """A client's name; looks again where it is unknown, ten times a second at most. Never raises."""
-        if public not in self._names and time.monotonic() - self._looked_at >= _RELOAD_LEAST:
-            try:
-                self._read()
-            except TandemError as error:
-                log.error("%s; the clients stay as they were", error)
-        return self._names.get(public)
-
-    def _read(self) -> None:
-        self._looked_at = time.monotonic()
+    def _stamp(self) -> tuple[tuple[int, int] | None, tuple[tuple[str, int, int], ...]]:
+        """Raises OSError where it cannot be read."""
         try:
-            stamp = self._state.stamp()
-            if stamp == self._stamp:
-                return
-            names = {client.public_key: client.name for client in self._state.clients()}
-        except OSError as error:
-            raise TandemError(f"{self._state.path}: {error}") from error
-        self._gone |= set(self._names) - set(names)
-        self._names, self._stamp = names, stamp
-
-
-def write_private(path: Path, data: bytes) -> None:
-    """Writes a file that only its owner can read, whole or not at all. Raises OSError."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # mode 0600
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+            directory = os.stat(self._clients)
+            names = [name for name in os.listdir(self._clients) if name.endswith(".json") and not name.startswith(".")]
+        except FileNotFoundError:
+            return None, ()
+        found: list[tuple[str, int, int]] = []
+        for name in names:
+            with contextlib.suppress(FileNotFoundError):  # removed a moment ago
+                status = os.stat(self._clients / name)
+                found.append((name, status.st_mtime_ns, status.st_ino))
+        return (directory.st_dev, directory.st_ino), tuple(sorted(found))
 
 
 def instance_id(directory: Path, name: str) -> bytes | None:
@@ -190,13 +195,14 @@ def instance_id(directory: Path, name: str) -> bytes | None:
     """
     path = directory / "instances" / name
     try:
-        if not path.exists():
-            write_private(path, os.urandom(8))
-        kept = path.read_bytes()
+        kept = path.read_bytes() if path.exists() else b""
+        if len(kept) != _INSTANCE_SIZE:  # also where a crash has left it empty
+            kept = os.urandom(_INSTANCE_SIZE)
+            write_private(path, kept)
     except OSError as error:
         log.info("%s: %s; the server will take a restart for another computer", path, error.strerror)
         return None
-    return kept if len(kept) == 8 else None
+    return kept
 
 
 def events_file(socks_port: int) -> Path:
@@ -212,6 +218,8 @@ def server_public_key(state: StateDirectory) -> bytes:
 def _read_client(path: Path) -> Client:
     try:
         record = json.loads(path.read_text())
-        return Client(record["name"], base64.b64decode(record["public_key"]), record["created"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise TandemError(f"{path}: not a client file ({error})", "remove it, and invite that client again") from error
+        return Client(path.stem, base64.b64decode(record["public_key"], validate=True), str(record["created"]))
+    except OSError as error:
+        raise TandemError(f"{path}: {error.strerror}: it must be readable for the server's user") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise TandemError(f"{path}: not a client file ({error}); remove it, and invite that client again") from error

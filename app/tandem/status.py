@@ -81,6 +81,8 @@ class SessionStatus(BaseModel):
     age_s: float | None = None
     outage_s: float | None = None
     """Since when all links are down."""
+    reason: str = ""
+    """Why there is no session, or no link: what the server has said, or how it is silent."""
 
 
 class ServerSessionStatus(SessionStatus):
@@ -107,6 +109,11 @@ class ClientStatus(BaseModel):
         """Whether there is a session that can be used."""
         return self.session.state == "up"
 
+    @property
+    def problem(self) -> str:
+        """Why not, in words; empty where there is one."""
+        return "" if self.is_healthy else self.session.reason or f"session {self.session.state}"
+
 
 class ServerStatus(BaseModel):
     """A server's status."""
@@ -117,11 +124,18 @@ class ServerStatus(BaseModel):
     listen: list[str]
     clients: int
     sessions: list[ServerSessionStatus]
+    registry_problem: str = ""
+    """Why the registered clients are not, or not all, as the state directory says."""
 
     @property
     def is_healthy(self) -> bool:
         """Whether it serves."""
         return bool(self.listen)
+
+    @property
+    def problem(self) -> str:
+        """Why not, in words; empty where it does."""
+        return "" if self.is_healthy else "no address to listen on"
 
 
 Status = ClientStatus | ServerStatus

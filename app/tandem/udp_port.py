@@ -110,7 +110,7 @@ class UdpPort:
             async with asyncio.timeout(DIAL_TIMEOUT):
                 address: str | None = await self._address_of(host, port)
         except (Failure, OSError) as error:  # TimeoutError is one
-            log.info("%s: udp %s port %d: %s", self._client, host, port, error)
+            log.info("%s: udp, %s: %s", self._client, Request(Kind.DIAL, host, port), error)
             address = None
         self._peers.pop((host, port), None)
         self._peers[(host, port)] = (time.monotonic(), address)

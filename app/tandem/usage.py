@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tandem.config import LinkConfig
-from tandem.state import write_private
+from tandem.private_files import write_private
 from tandem.units import format_size
 from tandem_transport.driver import Link, LocalAddress
 

@@ -7,7 +7,7 @@ of what carries them.
 
 from tandem_socks.errors import Reply, SocksError, reply_of
 from tandem_socks.far_side import Association, Binding, ByteStream, FarReset, FarSide, Opened, Receive
-from tandem_socks.frontend import Authenticate, FrontendOptions, SocksFrontend
+from tandem_socks.frontend import Authenticate, FrontendOptions, SocksFrontend, admits
 from tandem_socks.handshake import State, Terms
 from tandem_socks.listener import Listener
 from tandem_socks.messages import Command, Request
@@ -37,5 +37,6 @@ __all__ = [
     "State",
     "TcpConnection",
     "Terms",
+    "admits",
     "reply_of",
 ]

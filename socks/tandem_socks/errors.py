@@ -31,6 +31,11 @@ class SocksError(Exception):
         self.reply = reply
         self.is_timeout = is_timeout
 
+    @property
+    def without_target(self) -> str:
+        """The same in words that do not tell which target it is about."""
+        return self.reply.name.lower().replace("_", " ") if self.reply is not None else "closed"
+
 
 _REPLY_OF_ERRNO = {
     errno.ENETUNREACH: Reply.NETWORK_UNREACHABLE,

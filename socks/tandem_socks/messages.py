@@ -52,6 +52,11 @@ class Request:
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{host}:{self.port}"
 
+    @property
+    def without_target(self) -> str:
+        """What is asked for, but not of whom."""
+        return self.command.name.lower().replace("_", " ")
+
 
 def parse_greeting(buffer: bytes) -> tuple[tuple[int, ...], int] | None:
     """The methods that a client offers. Raises SocksError where it does not speak SOCKS 5."""

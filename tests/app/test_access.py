@@ -1,8 +1,13 @@
 """What clients may reach: patterns, rules, the deny list, names, limits, dialing."""
 
 import asyncio
+import contextlib
+import gc
 import ipaddress
+import socket
 import threading
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -11,11 +16,14 @@ from tandem.address_guard import AddressGuard
 from tandem.config import ClientConfig, ForwardConfig, RuleConfig
 from tandem.dialer import Dialer
 from tandem.failures import Failure, Hop
-from tandem.limits import ClientLimits
+from tandem.hosts_file import HostsFile
+from tandem.limits import MAX_HELD, ClientLimits
+from tandem.own_networks import OwnNetworks
 from tandem.patterns import canonical_name, parse_pattern
 from tandem.request import Kind, Request
-from tandem.resolver import Resolver
+from tandem.resolver import MAX_LOOKUPS, MAX_LOOKUPS_OF_ONE, Resolver
 from tandem.rules import Rules
+from tandem.shares import Shares
 from tandem_socks import Reply
 
 HOSTS = {
@@ -71,6 +79,38 @@ def test_allow_takes_a_network_off_the_deny_list_and_nothing_else() -> None:
     assert guard.is_allowed("::ffff:10.1.2.3")
     assert not guard.is_allowed("10.2.0.1")
     assert guard.is_allowed("8.8.8.8")
+
+
+def test_the_servers_own_addresses_and_networks_are_denied_unless_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A firewall keeps strangers from them; whoever asks from the machine itself is behind it."""
+    here = SimpleNamespace(
+        lo=[("127.0.0.1", "255.0.0.0"), ("203.0.113.9", None)],
+        eth0=[
+            ("198.51.100.20", "255.255.255.0"),
+            ("2001:db8:1:2::9", "ffff:ffff:ffff:ffff::"),
+            ("fe80::1%eth0", "ffff::"),
+        ],
+        tun0=[("8.8.4.4", "0.0.0.0"), ("2600::1", "ff00::")],
+    )
+
+    def interfaces() -> dict[str, list[SimpleNamespace]]:
+        return {
+            name: [
+                SimpleNamespace(
+                    family=socket.AF_INET6 if ":" in address else socket.AF_INET, address=address, netmask=mask
+                )
+                for address, mask in addresses
+            ]
+            for name, addresses in vars(here).items()
+        }
+
+    monkeypatch.setattr("psutil.net_if_addrs", interfaces)
+    guard = AddressGuard([ipaddress.ip_network("198.51.100.7/32")], OwnNetworks())
+    for host in ("203.0.113.9", "198.51.100.20", "198.51.100.99", "2001:db8:1:2::9", "2001:db8:1:2:3::4", "8.8.4.4"):
+        assert not guard.is_allowed(host), host
+    for host in ("203.0.113.8", "198.51.101.1", "2001:db8:1:3::9", "8.8.8.8", "2600::2", "198.51.100.7"):
+        assert guard.is_allowed(host), host
+    assert not guard.is_allowed("::ffff:198.51.100.99")
 
 
 async def test_a_name_is_what_it_resolves_to() -> None:
@@ -226,7 +266,10 @@ async def test_a_name_is_denied_however_it_is_spelt() -> None:
         {"action": "deny", "match": "b\u00fccher.example:*"},
         {"action": "allow", "match": "*:*"},
     )
-    for host in ("\uff50ublic.example", "pub\u00adlic.example", "PUBLIC.example.", "public\u3002example"):
+    spellings = ["\uff50ublic.example", "pub\u00adlic.example", "PUBLIC.example.", "public\u3002example"]
+    spellings += [f"public.example{dot}" for dot in ".\u3002\uff0e\uff61"]
+    spellings += [f"PUBLIC{dot}example{dot}" for dot in "\u3002\uff0e\uff61"]
+    for host in spellings:
         assert "deny public.example" in str(await refusal(made, dial(host))), host
     for host in ("b\u00fccher.example", "xn--bcher-kva.example", "BU\u0308CHER.example"):
         assert "b\u00fccher.example" in str(await refusal(made, dial(host))), host
@@ -274,16 +317,142 @@ async def test_the_cache_remembers_for_as_long_as_it_is_told(monkeypatch: pytest
     for cache_seconds, lookups in ((0.0, 2), (60.0, 1)):
         asked.clear()
         resolver = Resolver(cache_seconds=cache_seconds)
-        assert await resolver.resolve("a.example", "x") == await resolver.resolve("A.example.", "y") == ("192.0.3.9",)
+        assert await resolver.resolve("a.example", "x") == await resolver.resolve("a.example", "y") == ("192.0.3.9",)
         assert len(asked) == lookups
         resolver.close()
 
 
-async def test_an_address_has_one_form() -> None:
+def test_an_address_has_one_form() -> None:
+    assert canonical_name("2001:DB8:0:0::1") == canonical_name("[2001:db8::1]") == "2001:db8::1"
+    assert canonical_name("::ffff:192.0.2.1") == "192.0.2.1"
+
+
+def never(name: str) -> tuple[str, ...]:
+    pytest.fail(f"asked for {name!r}")
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        *("", ".", "..", "a..b", ".a", "a b", "a/b", "a:b", "a@b", "-a", "a-", "a\n", "\0", "x" * 64 + ".example"),
+        *("\\098locked.example", "bl\\ocked.example", "a,b", "a;b", "$a", "a%20b", "*.example", "a\u2028b", "a." * 130),
+        *("\u2024\u2024", "1.2.3.4/8", "[::1", "::1]x", "\ud800"),
+    ],
+)
+async def test_what_is_no_host_name_is_refused_before_anybody_is_asked(
+    host: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tandem.resolver._ask_system", never)
+    failure = await refusal(access(), dial(host))
+    assert (failure.reply, failure.hop) == (Reply.HOST_UNREACHABLE, Hop.NAME)
+
+
+async def test_names_are_asked_for_absolutely_but_the_owner_may_be_short(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The search domain of the server leads to hosts that a rule about names has not heard of."""
+    asked: list[str] = []
+
+    def look_up(name: str) -> tuple[str, ...]:
+        asked.append(name)
+        return ("192.0.3.9",)
+
+    monkeypatch.setattr("tandem.resolver._ask_system", look_up)
+    made = access(forwards={"web": "backend:80"})
+    for host in ("www", "www.corp.example", "WWW.corp.example."):
+        await made.route("x", dial(host))
+    await made.route("x", Request(Kind.FORWARD, "web", 80))
+    assert asked == ["www.", "www.corp.example.", "www.corp.example.", "backend"]
+
+
+async def test_the_machines_own_table_of_names_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    table = tmp_path / "hosts"
+    table.write_text("# a comment\n192.0.3.4 printer Printer.example.  # this too\nnonsense x\n2001:db8::4 printer\n")
+    monkeypatch.setattr("tandem.resolver._ask_system", never)
+    known = HostsFile(table)
+    assert known.addresses("printer") == ("192.0.3.4", "2001:db8::4")
+    assert known.addresses("printer.example") == ("192.0.3.4",)
+    assert known.addresses("x") == ()
+    table.write_text("192.0.3.5 other")
+    assert known.addresses("printer") == ()
+    assert known.addresses("other") == ("192.0.3.5",)
+    table.unlink()
+    assert known.addresses("other") == ()
+
+
+async def test_addresses_of_internal_names_are_not_told(caplog: pytest.LogCaptureFixture) -> None:
+    failure = await refusal(access(), dial("private.example"))
+    assert "10.0.0.5" not in str(failure)
+    assert "private.example has a private address" in str(failure)
+    assert "10.0.0.5 is a private address" in str(await refusal(access(), dial("10.0.0.5")))
+
+
+def join_threads(prefix: str) -> None:
+    for thread in threading.enumerate():
+        if thread.name.startswith(prefix):
+            thread.join(60)
+
+
+async def test_look_ups_that_nobody_waits_for_any_more_leave_no_traceback(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    release = threading.Event()
+
+    def look_up(name: str) -> tuple[str, ...]:
+        release.wait(60)
+        raise socket.gaierror(-2, "Name or service not known")
+
+    monkeypatch.setattr("tandem.resolver._ask_system", look_up)
     resolver = Resolver()
-    assert await resolver.resolve("2001:DB8:0:0::1", "x") == ("2001:db8::1",)
-    assert await resolver.resolve("::ffff:192.0.2.1", "x") == ("192.0.2.1",)
+    tasks = [asyncio.create_task(resolver.resolve(f"a{i}.example", "x")) for i in range(3)]
+    await asyncio.sleep(0.05)
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    release.set()
     resolver.close()
+    await asyncio.to_thread(join_threads, "resolver")
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    del tasks
+    gc.collect()
+    assert "never retrieved" not in caplog.text
+
+
+async def test_four_slow_clients_do_not_starve_a_fifth_nor_a_tenth() -> None:
+    """Each asks for a hundred names that nobody answers."""
+    shares = Shares(MAX_LOOKUPS, MAX_LOOKUPS_OF_ONE)
+    greedy = [asyncio.create_task(shares.take(f"greedy {i % 9}")) for i in range(900)]
+    await asyncio.sleep(0)
+    held = sum(task.done() for task in greedy)
+    assert MAX_LOOKUPS / 2 < held < MAX_LOOKUPS
+    async with asyncio.timeout(5):
+        await shares.take("honest")
+    for task in greedy:
+        task.cancel()
+    await asyncio.gather(*greedy, return_exceptions=True)
+
+
+async def test_a_place_goes_to_whoever_holds_least() -> None:
+    shares = Shares(8, 4)
+    for _ in range(3):
+        await shares.take("a")
+    order: list[str] = []
+
+    async def take(owner: str) -> None:
+        await shares.take(owner)
+        order.append(owner)
+
+    tasks = [asyncio.create_task(take(owner)) for owner in ("a", "a", "b", "b", "c")]
+    for _ in range(3):
+        await asyncio.sleep(0)
+    assert order == ["b", "b", "c"], "half of what is left at most"
+    given_up = asyncio.create_task(take("a"))
+    await asyncio.sleep(0)
+    given_up.cancel()
+    for owner in ("a", "a", "a", "b", "b", "c"):
+        shares.give_back(owner)
+    async with asyncio.timeout(5):
+        await asyncio.gather(*tasks)
+    assert order == ["b", "b", "c", "a", "a"]
 
 
 # --- limits ---
@@ -297,6 +466,20 @@ async def test_a_client_has_so_many_streams_and_others_have_theirs() -> None:
         with made.stream("b"):
             pass
     with made.stream("a"):
+        pass
+
+
+@pytest.mark.parametrize("kind", [Kind.UDP, Kind.BIND, Kind.SPEEDTEST])
+def test_a_client_holds_a_few_of_what_costs_the_machine_more(kind: Kind) -> None:
+    made = ClientLimits(max_streams=10_000, max_new_streams=1000)
+    with contextlib.ExitStack() as stack:
+        for _ in range(MAX_HELD[kind]):
+            stack.enter_context(made.hold("a", kind))
+        with pytest.raises(Failure, match="as many as a client may have"), made.hold("a", kind):
+            pass
+        with made.hold("b", kind):
+            pass
+    with made.hold("a", kind):
         pass
 
 

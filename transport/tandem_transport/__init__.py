@@ -28,6 +28,7 @@ from tandem_transport.parameters import MAX_PATHS, CipherSuite, TransportParamet
 from tandem_transport.server_endpoint import ServerEndpoint, ServerEvent, Session, SessionEvent, SessionStarted
 from tandem_transport.stats import ConnectionStats, PathStats
 from tandem_transport.status import PathStatus
+from tandem_transport.text import printable
 
 __all__ = [
     "MAX_PATHS",
@@ -57,5 +58,6 @@ __all__ = [
     "TransportError",
     "TransportParameters",
     "error_name",
+    "printable",
     "public_key",
 ]

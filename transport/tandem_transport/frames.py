@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from tandem_transport.errors import DecodeError
 from tandem_transport.parameters import MAX_ACK_RANGES, MAX_PATHS, MAX_REASON_SIZE, MAX_VARINT
+from tandem_transport.text import printable
 from tandem_transport.varint import Reader, encode_varint
 
 
@@ -364,7 +365,7 @@ def _connection_close(reader: Reader) -> Frame:
     code, size = reader.varint(), reader.varint()
     if size > MAX_REASON_SIZE:
         raise DecodeError(f"a reason of {size} bytes")
-    return ConnectionCloseFrame(code, reader.take(size).decode(errors="replace"))
+    return ConnectionCloseFrame(code, printable(reader.take(size).decode(errors="replace")))
 
 
 def _path_policy(reader: Reader) -> Frame:

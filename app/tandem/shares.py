@@ -1,0 +1,59 @@
+"""Places of which there are few, and many who want them: who holds least is served first."""
+
+import asyncio
+from collections import Counter, deque
+
+
+class Shares:
+    """Gives out places; each owner has at most a few, and ever fewer the fewer are left.
+
+    So some places stay free for whoever comes next, however many greedy ones are there already
+    (dynamic thresholds, as switches share their buffers).
+    """
+
+    def __init__(self, places: int, each: int) -> None:
+        """`places` in all, `each` for one owner while most are free."""
+        self._free = places
+        self._each = each
+        self._held: Counter[str] = Counter()
+        self._waiting: dict[str, deque[asyncio.Future[None]]] = {}
+
+    async def take(self, owner: str) -> None:
+        """Waits for a place. Whoever is cancelled while waiting has none."""
+        if owner not in self._waiting and self._may_have(owner):
+            self._give(owner)
+            return
+        turn = asyncio.get_running_loop().create_future()
+        self._waiting.setdefault(owner, deque()).append(turn)
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled():
+                self.give_back(owner)
+            raise
+
+    def give_back(self, owner: str) -> None:
+        """A place is free again."""
+        self._free += 1
+        self._held[owner] -= 1
+        if not self._held[owner]:
+            del self._held[owner]
+        self._serve_waiting()
+
+    def _may_have(self, owner: str) -> bool:
+        return self._free > 0 and self._held[owner] < max(1, min(self._each, self._free // 2))
+
+    def _give(self, owner: str) -> None:
+        self._free -= 1
+        self._held[owner] += 1
+
+    def _serve_waiting(self) -> None:
+        for owner in sorted(self._waiting, key=lambda name: self._held[name]):
+            queue = self._waiting[owner]
+            while queue and self._may_have(owner):
+                turn = queue.popleft()
+                if not turn.done():
+                    self._give(owner)
+                    turn.set_result(None)
+            if not queue:
+                del self._waiting[owner]
