@@ -1,5 +1,6 @@
 """The command line. Modules are imported where they are needed: `tandem connect` must start fast."""
 
+import errno
 import io
 import platform
 import sys
@@ -195,6 +196,16 @@ def main() -> None:
             stream.reconfigure(errors="replace")  # a terminal without arrows is no reason to end
     try:
         cli.main(prog_name="tandem", standalone_mode=False)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _abandon_output()
+        sys.exit(1)
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        _abandon_output()
+        _complain(f"standard output: {error.strerror}", "")
+        sys.exit(1)
     except TandemError as error:
         _complain(str(error), error.hint)
         sys.exit(error.exit_code)
@@ -203,6 +214,11 @@ def main() -> None:
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt):
         sys.exit(130)
+
+
+def _abandon_output() -> None:
+    """Nobody takes it: Python must not try again as it ends."""
+    sys.stdout = io.StringIO()
 
 
 def _complain(text: str, hint: str) -> None:

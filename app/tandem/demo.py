@@ -12,7 +12,7 @@ from tandem.errors import TandemError
 from tandem.impairment import Impairment
 from tandem.invites import Invite
 from tandem.server import Server
-from tandem.state import StateDirectory
+from tandem.state import StateDirectory, server_public_key
 from tandem.status import ClientStatus
 from tandem_transport import TransportParameters, public_key
 
@@ -69,9 +69,10 @@ class Demo:
     @staticmethod
     def _invite(state: StateDirectory) -> Invite:
         private = os.urandom(32)
-        state.add_client("demo", public_key(private), replace=False)
         endpoints = tuple(f"{_HOST}:{port}" for port in _PORTS)
-        return Invite(public_key(state.server_key()), private, endpoints, "demo")
+        invite = Invite(server_public_key(state), private, endpoints, "demo")
+        state.add_client("demo", public_key(private), replace=False)
+        return invite
 
     @staticmethod
     def _server_config(config: Config, state: Path) -> Config:

@@ -78,12 +78,13 @@ class Opener:
         self._driver = driver
         self._known = KnownTargets()
 
-    async def open(self, request: Request, first: bytes = b"") -> Opened:
+    async def open(self, request: Request, first: bytes = b"", *, may_guess: bool = True) -> Opened:
         """A connection for SOCKS; `first` is what the near side has sent already.
 
+        Not `may_guess`: the near side is told nothing before the answer, so that nothing is won by guessing it.
         Raises Failure with the server's reply, or with GENERAL_FAILURE where it was never asked.
         """
-        expected = self._expected(request)
+        expected = self._expected(request) if may_guess else None
         if expected is not None:
             return await self.open_at_once(request, first, expected)
         asked = await self.ask(request, first)

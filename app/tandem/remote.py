@@ -16,12 +16,19 @@ class Remote:
     def __init__(self, opener: Opener) -> None:
         self._opener = opener
 
-    async def connect(self, request: SocksRequest, first: bytes) -> Opened:
+    async def connect(self, request: SocksRequest, first: bytes, *, is_told: bool) -> Opened:
         """Raises Failure."""
         host = request.host.rstrip(".")
+        asked = Request(Kind.DIAL, request.host, request.port)
         if host.lower().endswith(SUFFIX):
-            return await self._opener.open(Request(Kind.FORWARD, host[: -len(SUFFIX)], request.port), first)
-        return await self._opener.open(Request(Kind.DIAL, request.host, request.port), first)
+            asked = Request(Kind.FORWARD, host[: -len(SUFFIX)], request.port)
+        return await self._opener.open(asked, first, may_guess=is_told)
+
+    async def resolve(self, request: SocksRequest) -> str:
+        """Raises Failure."""
+        asked = await self._opener.ask(Request(Kind.RESOLVE, request.host, 0))
+        asked.stream.finish()
+        return asked.answer.bound_host
 
     async def bind(self, request: SocksRequest) -> Binding:
         """Raises Failure."""

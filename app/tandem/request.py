@@ -31,6 +31,8 @@ class Kind(IntEnum):
     """Zeros from the server (host `down`), or counts of what it gets (`up`)."""
     WHO_AM_I = 6
     """The client's address as the server sees it, and the server's version and clock."""
+    RESOLVE = 7
+    """An address of the host that the client may reach; the port says nothing."""
 
 
 SUFFIX = ".forward"
@@ -41,7 +43,7 @@ class RequestError(Exception):
     """The head of a stream is malformed."""
 
 
-_PREFIX = {Kind.DIAL: "", Kind.FORWARD: "forward ", Kind.BIND: "bind for "}
+_PREFIX = {Kind.DIAL: "", Kind.FORWARD: "forward ", Kind.BIND: "bind for ", Kind.RESOLVE: "the address of "}
 
 
 @dataclass(frozen=True, slots=True)

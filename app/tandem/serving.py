@@ -6,7 +6,7 @@ import json
 import logging
 import time
 from collections.abc import Awaitable, Coroutine
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 from tandem import __version__, speedtest
 from tandem.access import Access
@@ -22,6 +22,8 @@ from tandem_transport import Session, TransportError
 from tandem_transport.driver import Source, Stream
 
 log = logging.getLogger("tandem.server")
+
+T = TypeVar("T")
 
 _REQUEST_TIMEOUT = 10.0
 
@@ -83,6 +85,10 @@ class StreamService:
                         await self._serve_udp(session, stream)
                     case Kind.SPEEDTEST:
                         await self._serve_speedtest(client, stream, request.host)
+                    case Kind.RESOLVE:
+                        route = await self._within_limit(request, self._access.route(client, request))
+                        await stream.write(Answer(Reply.SUCCEEDED, route.addresses[0]).encode())
+                        stream.finish()
                     case Kind.WHO_AM_I:
                         await stream.write(_who(session).encode())
                         stream.finish()
@@ -157,7 +163,7 @@ class StreamService:
         route = await self._access.route(client, request)
         return await self._dialer.dial(route.addresses, route.port)
 
-    async def _within_limit(self, request: Request, dialing: Awaitable[Dialed]) -> Dialed:
+    async def _within_limit(self, request: Request, dialing: Awaitable[T]) -> T:
         try:
             async with asyncio.timeout(DIAL_TIMEOUT):
                 return await dialing

@@ -93,8 +93,15 @@ class Association(Protocol):
 class FarSide(Protocol):
     """Where requests are served. All raise SocksError with the reply that tells why not."""
 
-    async def connect(self, request: Request, first: bytes) -> Opened:
-        """Connects, and sends what the client has sent already."""
+    async def connect(self, request: Request, first: bytes, *, is_told: bool) -> Opened:
+        """Connects, and sends what the client has sent already.
+
+        `is_told`: the client waits to be told that it is connected, and may be told so early.
+        """
+        ...
+
+    async def resolve(self, request: Request) -> str:
+        """A literal address of the request's host."""
         ...
 
     async def bind(self, request: Request) -> Binding:

@@ -11,13 +11,14 @@ from typing import Any, TypeVar
 
 from tandem_socks.datagrams import DatagramPort
 from tandem_socks.errors import Reply, SocksError, reply_of
-from tandem_socks.far_side import Binding, FarSide, Opened
+from tandem_socks.far_side import Binding, ByteStream, FarSide, Opened
 from tandem_socks.handshake import State, Terms
-from tandem_socks.http_body import BodyMeter
+from tandem_socks.http import Forwarded
+from tandem_socks.http_exchange import HttpExchange
 from tandem_socks.listener import MAX_CONNECTIONS, Listener
 from tandem_socks.messages import Command, Request
 from tandem_socks.protocol import ServerConnection
-from tandem_socks.relay import Read, Relay, RelayResult
+from tandem_socks.relay import Relay, RelayResult
 from tandem_socks.tcp import TcpConnection
 
 log = logging.getLogger("tandem.socks")
@@ -26,6 +27,9 @@ T = TypeVar("T")
 
 HANDSHAKE_TIMEOUT = 10.0
 """Seconds that a client may take for its greeting and request."""
+
+KEEPALIVE_TIMEOUT = 60.0
+"""Seconds that an HTTP client may take for its next request on the same connection."""
 
 MAX_HANDSHAKES = 1024
 """Clients that have not said yet what they want; beyond that the oldest go, once they have had their chance."""
@@ -84,6 +88,8 @@ class SocksFrontend:
         """When each came, in that order."""
         self._crowd_timer: asyncio.TimerHandle | None = None
         self._complained_at = float("-inf")
+        self._endings: set[asyncio.Task[None]] = set()
+        """Streams of answers that have passed."""
 
     @property
     def port(self) -> int:
@@ -105,9 +111,9 @@ class SocksFrontend:
         await self._listener.close()
         if self._crowd_timer is not None:
             self._crowd_timer.cancel()
-        for task in self._tasks:
+        for task in (*self._tasks, *self._endings):
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*self._tasks, *self._endings, return_exceptions=True)
 
     # --- clients ---
 
@@ -129,28 +135,36 @@ class SocksFrontend:
             await tcp.close()
 
     async def _serve(self, tcp: TcpConnection) -> None:
-        handshake = ServerConnection(self._terms(tcp))
+        behind: bytes | None = await self._serve_one(ServerConnection(self._terms(tcp)), tcp, HANDSHAKE_TIMEOUT)
+        while behind is not None:
+            handshake = ServerConnection(self._terms(tcp), is_further=True)
+            handshake.receive_data(behind)
+            behind = await self._serve_one(handshake, tcp, KEEPALIVE_TIMEOUT)
+
+    async def _serve_one(self, handshake: ServerConnection, tcp: TcpConnection, patience: float) -> bytes | None:
+        """One request; returns what has come after it where another may follow, None where the connection is over."""
         self._handshakes[tcp] = time.monotonic()
         self._make_room()
         try:
-            async with asyncio.timeout(HANDSHAKE_TIMEOUT):
+            async with asyncio.timeout(patience):
                 request = await self._read_request(handshake, tcp)
         except TimeoutError:
-            log.debug("a client took over %.0f s for its handshake", HANDSHAKE_TIMEOUT)
-            return
+            log.debug("a client took over %.0f s for its request", patience)
+            return None
         finally:
             self._handshakes.pop(tcp, None)
         if request is None:
             self._tell(handshake)
             await _close_politely(tcp)
-            return
+            return None
         try:
-            await self._fulfil(handshake, request, tcp)
+            return await self._fulfil(handshake, request, tcp)
         except SocksError as error:
             log.info("%s: %s", request, error)
             handshake.fail(error if error.reply else SocksError(Reply.GENERAL_FAILURE, str(error)))
             await tcp.write(handshake.data_to_send())
             await _close_politely(tcp)
+            return None
 
     def _make_room(self) -> None:
         """Resets the oldest of a crowd that says nothing, now or as soon as they have had their chance."""
@@ -174,11 +188,7 @@ class SocksFrontend:
 
     async def _read_request(self, handshake: ServerConnection, tcp: TcpConnection) -> Request | None:
         """None where none has come; what the client is to hear of that is sent."""
-        while handshake.state is State.READING:
-            data = await tcp.read(4096)
-            if not data:
-                return None
-            handshake.receive_data(data)
+        while True:
             await tcp.write(handshake.data_to_send())
             if handshake.credentials is not None:
                 name, host = handshake.credentials[0], tcp.peer_address[0]
@@ -186,8 +196,13 @@ class SocksFrontend:
                 if not is_right:
                     log.info("%s: wrong password, or no such user: %.40r", host, name)
                 handshake.decide(is_accepted=is_right)
-                await tcp.write(handshake.data_to_send())
-        return handshake.request if handshake.state is State.PENDING else None
+                continue
+            if handshake.state is not State.READING:
+                return handshake.request if handshake.state is State.PENDING else None
+            data = await tcp.read(4096)
+            if not data:
+                return None
+            handshake.receive_data(data)
 
     async def _is_right(self, name: str, password: str, host: str) -> bool:
         authenticate = self._options.authenticate
@@ -204,19 +219,49 @@ class SocksFrontend:
 
     # --- commands ---
 
-    async def _fulfil(self, handshake: ServerConnection, request: Request, tcp: TcpConnection) -> None:
+    async def _fulfil(self, handshake: ServerConnection, request: Request, tcp: TcpConnection) -> bytes | None:
+        """Returns what has come after the request where another may follow."""
         match request.command:
+            case Command.CONNECT if handshake.forwarded is not None:
+                return await self._forward(handshake, handshake.forwarded, request, tcp)
             case Command.CONNECT:
                 await self._connect(handshake, request, tcp)
             case Command.BIND:
                 await self._bind(handshake, request, tcp)
             case Command.UDP_ASSOCIATE:
                 await self._associate(handshake, request, tcp)
+            case Command.RESOLVE:
+                address = await _unless_reset(tcp, self._far.resolve(request))
+                handshake.succeed(address, 0)
+                await tcp.write(handshake.data_to_send())
+                await _close_politely(tcp)
+        return None
 
     async def _connect(self, handshake: ServerConnection, request: Request, tcp: TcpConnection) -> None:
         first = handshake.trailing_data()
-        opened = await _unless_reset(tcp, self._far.connect(request, first))
+        opened = await _unless_reset(tcp, self._far.connect(request, first, is_told=True))
         await self._carry(handshake, request, tcp, opened, already_sent=len(first))
+
+    async def _forward(
+        self, handshake: ServerConnection, forwarded: Forwarded, request: Request, tcp: TcpConnection
+    ) -> bytes | None:
+        """One HTTP request and its answer, over a stream of its own."""
+        first = handshake.trailing_data()
+        opened = await _unless_reset(tcp, self._far.connect(request, first, is_told=False))
+        handshake.succeed(opened.bound_host, opened.bound_port)
+        exchange = HttpExchange(tcp, forwarded, opened.stream, handshake.behind)
+        relay = Relay(
+            tcp,
+            exchange.stream,
+            read=exchange.read,
+            idle_timeout=self._options.idle_timeout,
+            keeps_open=lambda: exchange.keeps_alive,
+        )
+        await self._run_relay(relay, request, already_sent=len(first))
+        if not exchange.keeps_alive or tcp.is_lost:
+            return None
+        self._let_go(opened.stream)
+        return exchange.behind
 
     async def _carry(
         self, handshake: ServerConnection, request: Request, tcp: TcpConnection, opened: Opened, *, already_sent: int
@@ -228,13 +273,22 @@ class SocksFrontend:
         except OSError:
             opened.stream.reset()
             raise
-        read = _one_request(tcp, handshake.body) if handshake.body is not None else None
-        relay = Relay(tcp, opened.stream, read=read, idle_timeout=self._options.idle_timeout)
+        relay = Relay(tcp, opened.stream, idle_timeout=self._options.idle_timeout)
+        await self._run_relay(relay, request, already_sent=already_sent)
+
+    async def _run_relay(self, relay: Relay, request: Request, *, already_sent: int) -> None:
         if self._on_opened is not None:
             self._on_opened(request, relay.result)
         result = await relay.run(already_sent=already_sent)
         if self._on_closed is not None:
             self._on_closed(request, result)
+
+    def _let_go(self, stream: ByteStream) -> None:
+        """The origin closes its side by itself, as it was asked to; it is not waited for."""
+        stream.finish()
+        task = asyncio.get_running_loop().create_task(_until_the_end(stream))
+        self._endings.add(task)
+        task.add_done_callback(self._endings.discard)
 
     async def _bind(self, handshake: ServerConnection, request: Request, tcp: TcpConnection) -> None:
         binding = await self._far.bind(request)
@@ -251,7 +305,9 @@ class SocksFrontend:
         local_host, _ = tcp.local_address
         client_host, _ = tcp.peer_address
         try:
-            port = await DatagramPort.open(local_host, client_host, request.port)
+            # Some clients say here where they want to send to; RFC 1928 wants where they will send from.
+            is_own = request.host in ("0.0.0.0", "::", client_host)
+            port = await DatagramPort.open(local_host, client_host, request.port if is_own else 0)
         except OSError as error:
             raise SocksError(reply_of(error), f"local: no UDP port: {error.strerror}") from error
         try:
@@ -329,19 +385,14 @@ async def _drained(tcp: TcpConnection) -> None:
             pass
 
 
-def _one_request(tcp: TcpConnection, body: BodyMeter) -> Read:
-    """Reads the rest of a forwarded request, and refuses what follows: it may be meant for another host."""
-
-    async def read(limit: int) -> bytes:
-        while data := await tcp.read(limit):
-            size = body.take(data)
-            if size:
-                return data[:size]
-            if data.strip(b"\r\n"):
-                raise ConnectionAbortedError("a second request on one connection")
-        return b""
-
-    return read
+async def _until_the_end(stream: ByteStream) -> None:
+    """What comes after an answer is nobody's; a stream that does not end by itself is given up."""
+    try:
+        async with asyncio.timeout(_CLOSE_TIMEOUT):
+            while await stream.read():
+                pass
+    except (TimeoutError, ConnectionError):
+        stream.reset()
 
 
 async def _close_politely(tcp: TcpConnection) -> None:

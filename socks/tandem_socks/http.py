@@ -2,12 +2,14 @@
 
 Web pages can make browsers send requests here. So an origin-form request is never routed by
 its Host; a CONNECT that a page caused is refused; after an answer of ours nothing more is read;
-and whoever rebinds a name of theirs to this address learns nothing.
+and whoever rebinds a name of theirs to this address learns nothing. A connection carries further
+requests only after an absolute-form one whose body and answer were followed to their ends.
 """
 
 import base64
 import ipaddress
 import re
+from dataclasses import dataclass
 
 from tandem_socks import http_pages
 from tandem_socks.errors import SocksError
@@ -18,7 +20,8 @@ from tandem_socks.messages import Command, Request
 
 PAC_PATH = "/proxy.pac"
 
-_ABSOLUTE = re.compile(r"http://([^/?#]*)([^#]*)", re.IGNORECASE)
+_ABSOLUTE = re.compile(r"(?:http|ws)://([^/?#]*)([^#]*)", re.IGNORECASE)
+_SCHEME = re.compile(r"([a-z][a-z0-9+.-]*)://", re.IGNORECASE)
 _FROM_A_PAGE = ("origin", "sec-fetch-site", "sec-fetch-mode", "sec-fetch-dest")
 
 
@@ -30,6 +33,19 @@ class _Answered(SocksError):
         self.page = page
 
 
+@dataclass(frozen=True, slots=True)
+class Forwarded:
+    """A request that goes to an origin server."""
+
+    method: str
+    body: BodyMeter
+    """Follows the request's body."""
+    keeps_alive: bool
+    """The client may send another one after it."""
+    is_upgrade: bool
+    """The client wants to go on in another protocol."""
+
+
 class HttpHandshake(Handshake):
     """One request."""
 
@@ -37,8 +53,10 @@ class HttpHandshake(Handshake):
         super().__init__(terms)
         self._head: Head | None = None
         self._is_trusted = not terms.needs_password
-        self.body: BodyMeter | None = None
-        """Follows the body of a forwarded request; None in a tunnel."""
+        self.forwarded: Forwarded | None = None
+        """None in a tunnel."""
+        self.behind = b""
+        """What has come after a forwarded request: the next one, perhaps."""
 
     def advance(self) -> bool:
         if self._head is None:
@@ -63,7 +81,7 @@ class HttpHandshake(Handshake):
         self._is_trusted = True
 
     def answer_success(self, host: str, port: int) -> None:
-        if self.body is None:
+        if self.forwarded is None:
             self.to_send += b"HTTP/1.1 200 Connection established\r\n\r\n"
 
     def answer_error(self, error: SocksError) -> None:
@@ -84,11 +102,14 @@ class HttpHandshake(Handshake):
         """Puts the request as its origin server wants it before the body that has come already."""
         match = _ABSOLUTE.fullmatch(head.target)
         if match is None:
-            raise MalformedRequest("the target must be http://HOST/PATH; for https a proxy is asked with CONNECT")
+            raise _not_served(head.target)
         authority, path = match.groups()
-        host, port = split_authority(authority, default_port=80)
-        self.body = BodyMeter(head.body_size())
-        belonging = self.body.take(bytes(self.received))
+        # A user and a password are for the server, which is told them in a field (RFC 9110 section 4.2.4).
+        host, port, authority = _plain(authority.rpartition("@")[2])
+        body = BodyMeter(head.body_size())
+        self.forwarded = Forwarded(head.method, body, head.keeps_alive, head.is_upgrade)
+        belonging = body.take(bytes(self.received))
+        self.behind = bytes(self.received[belonging:])
         del self.received[belonging:]
         path = path if path.startswith("/") else "/" + path
         self.received[:0] = head.forwarded(path, authority)
@@ -100,10 +121,11 @@ class HttpHandshake(Handshake):
         if not self._is_for_us(head):
             text = "This is the proxy port of Tandem; it does not serve that name.\n"
             raise _Answered(http_pages.page(421, text), "a request for another host, sent to this port")
-        if head.method != "GET" or head.has("origin"):
+        if head.method not in ("GET", "HEAD") or head.has("origin"):
             raise _Answered(http_pages.welcome(400, terms.host, terms.port), "a request for a web server")
         if head.target == PAC_PATH:
-            raise _Answered(http_pages.pac(terms.host, terms.port), "the PAC file was given out")
+            page = http_pages.pac(terms.host, terms.port, has_body=head.method == "GET")
+            raise _Answered(page, "the PAC file was given out")
         self.is_puzzled = True
         raise _Answered(http_pages.welcome(400, terms.host, terms.port), "a browser takes this port for a web site")
 
@@ -114,7 +136,8 @@ class HttpHandshake(Handshake):
             host, _ = split_authority(hosts[0] if len(hosts) == 1 else "", default_port=80)
         except MalformedRequest:
             return False
-        return _is_loopback(host) or host.lower() in self.terms.names | {self.terms.host.lower()}
+        # No page can bind `localhost` to an address of its choice: browsers do not ask anybody for it.
+        return _is_loopback(host) or host.lower() in self.terms.names | {self.terms.host.lower(), "localhost"}
 
     # --- passwords ---
 
@@ -128,6 +151,24 @@ class HttpHandshake(Handshake):
     def _password_needed(self, text: str) -> SocksError:
         field = 'Proxy-Authenticate: Basic realm="Tandem", charset="UTF-8"'
         return _Answered(http_pages.page(407, http_pages.PASSWORD, field), text)
+
+
+def _plain(authority: str) -> tuple[str, int, str]:
+    """Host, port, and the authority as its server is told it: names of other scripts are written out (RFC 3490)."""
+    try:
+        readable = authority.encode("latin-1").decode()
+        host, port = split_authority(readable, default_port=80)
+        return host, port, readable.replace(host, host if host.isascii() else host.encode("idna").decode("ascii"))
+    except UnicodeError as error:
+        raise MalformedRequest("the target's host is no name") from error
+
+
+def _not_served(target: str) -> MalformedRequest:
+    scheme = _SCHEME.match(target)
+    if scheme is None or scheme[1].lower() in ("http", "https", "wss"):
+        return MalformedRequest("the target must be http://HOST/PATH; for https a proxy is asked with CONNECT")
+    text = f"this proxy does not speak {scheme[1].lower()} itself; set the program to SOCKS, or to CONNECT (curl: -p)"
+    return MalformedRequest(text, 501)
 
 
 def tls_error() -> SocksError:

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 
 from tandem_socks.errors import SocksError
 
-MAX_HEAD = 16 << 10
+MAX_HEAD = 64 << 10
 """Bytes of a request line and its fields together."""
 
-_LINE = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+) ([\x21-\x7e]+) HTTP/1\.[01]")
+_LINE = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+) ([\x21-\x7e\x80-\xff]+) HTTP/1\.([01])")
 _NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _VALUE = re.compile(rb"[\t\x20-\x7e\x80-\xff]*")
 _HOST = re.compile(r"\[([0-9A-Fa-f:.]+)\]|([^\[\]:@/?#\s]+)")
@@ -29,10 +29,11 @@ _FRAMING = frozenset(("content-length", "transfer-encoding"))
 
 
 class MalformedRequest(SocksError):
-    """What came is not a request that a proxy can serve."""
+    """What came is not a request that a proxy can serve; `status` tells the client."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, status: int = 400) -> None:
         super().__init__(None, text)
+        self.status = status
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,19 @@ class Head:
     method: str
     target: str
     fields: tuple[tuple[str, str], ...]
+    minor_version: int = 1
+    """1 for HTTP/1.1, 0 for HTTP/1.0."""
+
+    @property
+    def keeps_alive(self) -> bool:
+        """The client may send another request on the same connection (RFC 9112 section 9.3)."""
+        wishes = self._own_fields() | {value.strip().lower() for value in self.values("proxy-connection")}
+        return self.minor_version == 1 and "close" not in wishes
+
+    @property
+    def is_upgrade(self) -> bool:
+        """The client wants to go on in another protocol (RFC 9110 section 7.8)."""
+        return self.minor_version == 1 and "upgrade" in self._own_fields() and self.has("upgrade")
 
     def values(self, name: str) -> list[str]:
         """All values of a field; `name` in lower case."""
@@ -66,12 +80,13 @@ class Head:
         return int(sizes.pop()) if sizes else 0
 
     def forwarded(self, path: str, authority: str) -> bytes:
-        """The head for the origin server: one request, then the connection ends."""
-        dropped = _HOP_BY_HOP | self._own_fields() | {"host"}
+        """The head for the origin server: one request, then the connection ends, or is another protocol's."""
+        dropped = (_HOP_BY_HOP | self._own_fields() | {"host"}) - ({"upgrade"} if self.is_upgrade else set())
         kept = [item for item in self.fields if item[0].lower() not in dropped]
-        lines = [f"{self.method} {path} HTTP/1.1", f"Host: {authority}"]
+        lines = [f"{self.method} {path} HTTP/1.{self.minor_version}", f"Host: {authority}"]
         lines += [f"{name}: {value}" for name, value in kept]
-        return "\r\n".join([*lines, "Connection: close", "", ""]).encode("latin-1")
+        connection = "Connection: Upgrade" if self.is_upgrade else "Connection: close"
+        return "\r\n".join([*lines, connection, "", ""]).encode("latin-1")
 
     def _own_fields(self) -> set[str]:
         """Names that the client has made a matter between it and the proxy."""
@@ -79,18 +94,24 @@ class Head:
 
 
 def parse_head(buffer: bytes) -> tuple[Head, int] | None:
-    """A head and its size, None where more bytes are needed. Raises MalformedRequest."""
-    size = buffer.find(b"\r\n\r\n") + 4
-    if size < 4:
-        if len(buffer) > MAX_HEAD:
-            raise MalformedRequest(f"a head of over {MAX_HEAD} bytes")
+    """A head and its size, None where more bytes are needed; empty lines may come before it (RFC 9112 section 2.2).
+
+    Raises MalformedRequest.
+    """
+    begin = len(buffer) - len(buffer.lstrip(b"\r\n"))
+    end = buffer.find(b"\r\n\r\n", begin)
+    if (len(buffer) if end < 0 else end) > MAX_HEAD:
+        raise MalformedRequest(f"a head of over {MAX_HEAD} bytes", 431)
+    if end < 0:
+        if b"\n\n" in buffer[begin:]:
+            raise MalformedRequest("a line ends in LF alone; HTTP wants CR LF")
         return None
-    first, *lines = buffer[: size - 4].split(b"\r\n")
+    first, *lines = buffer[begin:end].split(b"\r\n")
     line = _LINE.fullmatch(first)
     if line is None:
         raise MalformedRequest("not a request of HTTP/1.1")
-    method, target = (part.decode("ascii") for part in line.groups())
-    return Head(method, target, tuple(_fields(lines))), size
+    method, target, minor_version = (part.decode("latin-1") for part in line.groups())
+    return Head(method, target, tuple(_fields(lines)), int(minor_version)), end + 4
 
 
 def split_authority(text: str, default_port: int | None = None) -> tuple[str, int]:

@@ -4,6 +4,7 @@ Nothing of a request is repeated in an answer, and no other origin may read one.
 """
 
 from tandem_socks.errors import Reply, SocksError
+from tandem_socks.http_head import MalformedRequest
 
 _REASONS = {
     200: "OK",
@@ -12,6 +13,7 @@ _REASONS = {
     404: "Not Found",
     407: "Proxy Authentication Required",
     421: "Misdirected Request",
+    431: "Request Header Fields Too Large",
     501: "Not Implemented",
     502: "Bad Gateway",
     503: "Service Unavailable",
@@ -38,8 +40,14 @@ _PAC = """function FindProxyForURL(url, host) {{
 """
 
 
-def page(status: int, text: str, *extra: str, media_type: str = "text/plain; charset=utf-8") -> bytes:
-    """A whole answer, the last on its connection; `extra` are further fields."""
+def page(
+    status: int,
+    text: str,
+    *extra: str,
+    media_type: str = "text/plain; charset=utf-8",
+    has_body: bool = True,
+) -> bytes:
+    """A whole answer, the last on its connection; `extra` are further fields. Without a body for HEAD."""
     body = text.encode()
     head = (
         f"HTTP/1.1 {status} {_REASONS[status]}",
@@ -51,13 +59,13 @@ def page(status: int, text: str, *extra: str, media_type: str = "text/plain; cha
         *extra,
         "Connection: close",
     )
-    return "\r\n".join([*head, "", ""]).encode("latin-1") + body
+    return "\r\n".join([*head, "", ""]).encode("latin-1") + (body if has_body else b"")
 
 
-def pac(host: str, port: int) -> bytes:
+def pac(host: str, port: int, *, has_body: bool = True) -> bytes:
     """The PAC file: everything through this listener, and nothing past it."""
     text = _PAC.format(place=place(host, port))
-    return page(200, text, media_type="application/x-ns-proxy-autoconfig")
+    return page(200, text, media_type="application/x-ns-proxy-autoconfig", has_body=has_body)
 
 
 def welcome(status: int, host: str, port: int) -> bytes:
@@ -69,6 +77,8 @@ def failure(error: SocksError) -> bytes:
     """A destination that cannot be reached, in the words of whoever tried."""
     if error.is_timeout:
         return page(504, f"{error}\n")
+    if isinstance(error, MalformedRequest):
+        return page(error.status, f"{error}\n")
     match error.reply:
         case Reply.CONNECTION_NOT_ALLOWED_BY_RULESET:
             return page(403, f"{error}\n")

@@ -29,6 +29,8 @@ class Command(IntEnum):
     CONNECT = 1
     BIND = 2
     UDP_ASSOCIATE = 3
+    RESOLVE = 0xF0
+    """The address of a name, and no connection: Tor's extension, which torsocks uses."""
 
 
 class AddressType(IntEnum):

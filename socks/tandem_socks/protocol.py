@@ -6,8 +6,7 @@ SOCKS 5, SOCKS 4 and HTTP share one port; the first byte tells which it is.
 from tandem_socks import messages, socks4
 from tandem_socks.errors import SocksError
 from tandem_socks.handshake import Handshake, State, Terms
-from tandem_socks.http import HttpHandshake, not_understood, tls_error
-from tandem_socks.http_body import BodyMeter
+from tandem_socks.http import Forwarded, HttpHandshake, not_understood, tls_error
 from tandem_socks.messages import Request
 from tandem_socks.socks4 import Socks4Handshake
 from tandem_socks.socks5 import Socks5Handshake
@@ -23,10 +22,11 @@ class ServerConnection:
     and close.
     """
 
-    def __init__(self, terms: Terms | None = None) -> None:
+    def __init__(self, terms: Terms | None = None, *, is_further: bool = False) -> None:
+        """`is_further`: the connection has carried an HTTP request already, and can only carry another."""
         self._terms = terms or Terms()
-        self._handshake: Handshake = Socks5Handshake(self._terms)
-        self._has_begun = False
+        self._handshake: Handshake = HttpHandshake(self._terms) if is_further else Socks5Handshake(self._terms)
+        self._has_begun = is_further
 
     @property
     def state(self) -> State:
@@ -54,9 +54,14 @@ class ServerConnection:
         return self._handshake.is_puzzled
 
     @property
-    def body(self) -> BodyMeter | None:
-        """Where one HTTP request is forwarded: what measures it."""
-        return self._handshake.body if isinstance(self._handshake, HttpHandshake) else None
+    def forwarded(self) -> Forwarded | None:
+        """The HTTP request that is forwarded; None for all that opens a tunnel."""
+        return self._handshake.forwarded if isinstance(self._handshake, HttpHandshake) else None
+
+    @property
+    def behind(self) -> bytes:
+        """What has come after a forwarded request."""
+        return self._handshake.behind if isinstance(self._handshake, HttpHandshake) else b""
 
     def receive_data(self, data: bytes) -> None:
         """Bytes of the client, in any segmentation; never raises."""
@@ -98,7 +103,7 @@ class ServerConnection:
             self._handshake = HttpHandshake(self._terms)
             self._handshake.close(tls_error())
             self._handshake.is_puzzled = True
-        elif chr(first).isascii() and chr(first).isalpha():
+        elif chr(first).isascii() and (chr(first).isalpha() or chr(first) in "\r\n"):
             self._handshake = HttpHandshake(self._terms)
         elif first != messages.VERSION:
             self._handshake.close(not_understood(first))

@@ -35,12 +35,22 @@ class Relay:
     """One TCP connection and its far stream."""
 
     def __init__(
-        self, tcp: TcpConnection, stream: ByteStream, *, read: Read | None = None, idle_timeout: float = 0.0
+        self,
+        tcp: TcpConnection,
+        stream: ByteStream,
+        *,
+        read: Read | None = None,
+        idle_timeout: float = 0.0,
+        keeps_open: Callable[[], bool] = lambda: False,
     ) -> None:
-        """`read` takes the place of the connection's own; a silence of `idle_timeout` seconds ends it, 0 for never."""
+        """`read` takes the place of the connection's own; a silence of `idle_timeout` seconds ends it, 0 for never.
+
+        `keeps_open`: whether the connection goes on to something else when the stream has ended.
+        """
         self._tcp, self._stream = tcp, stream
         self._read = read or tcp.read
         self._idle_timeout = idle_timeout
+        self._keeps_open = keeps_open
         self._result = RelayResult()
         self._is_over = False
 
@@ -50,7 +60,7 @@ class Relay:
         return self._result
 
     async def run(self, *, already_sent: int = 0) -> RelayResult:
-        """`already_sent` bytes of the TCP side went ahead. Returns when both directions are over."""
+        """`already_sent` bytes of the TCP side went ahead. Returns when both directions are over, and it is closed."""
         self._result.bytes_to_stream = already_sent
         self._stream.watch_reset(lambda: self._abort("far side: reset"))
         self._tcp.on_lost = lambda: self._abort("near side: reset")
@@ -58,9 +68,9 @@ class Relay:
         downlink = asyncio.create_task(self._stream_to_tcp())
         try:
             await self._wait_for_an_end(uplink, downlink)
-            if not self._is_over and downlink.done():
+            if not self._is_over and downlink.done() and not self._keeps_open():
                 await self._linger(uplink)
-            elif not self._is_over:
+            elif not self._is_over and not downlink.done():
                 # What was sent may still be under way or unread for minutes. Only the far end can tell when its
                 # reader has the whole of it; that end gives up, and we hear of it as a reset.
                 await asyncio.wait({downlink})
@@ -71,7 +81,10 @@ class Relay:
             for task in (uplink, downlink):
                 task.cancel()
             await asyncio.gather(uplink, downlink, return_exceptions=True)
-            await self._tcp.close()
+            self._tcp.on_lost = None
+            goes_on, self._is_over = not self._is_over and self._keeps_open(), True
+            if not goes_on:
+                await self._tcp.close()
         return self._result
 
     async def _tcp_to_stream(self) -> None:
@@ -90,7 +103,8 @@ class Relay:
             while data := await self._stream.read():
                 await self._tcp.write(data)
                 self._result.bytes_to_tcp += len(data)
-            self._tcp.write_eof()
+            if not self._keeps_open():
+                self._tcp.write_eof()
         except OSError as error:
             self._abort(_who(error))
 

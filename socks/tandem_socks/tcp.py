@@ -66,8 +66,13 @@ class TcpConnection(asyncio.BufferedProtocol):
         self._limit = min(limit, READ_LIMIT)
         self._reading = asyncio.get_running_loop().create_future()
         self._transport.resume_reading()
+        reading = self._reading
         try:
-            return await self._reading
+            return await reading
+        except asyncio.CancelledError:
+            if reading.done() and not reading.cancelled() and reading.exception() is None:
+                self._early = reading.result() + self._early  # it came at the moment at which nobody wanted it
+            raise
         finally:
             self._reading, self._limit = None, _EARLY_LIMIT
             self._pause()

@@ -1,13 +1,22 @@
 """The command line as its users meet it: help, messages, exit codes."""
 
+import os
+import pwd
+import re
 import socket
+import stat
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
 import pytest
 
 from loopback import free_port, run_tandem
+from tandem import config
+from tandem.errors import UsageError
 from tandem.passwords import verify
+from tandem.state import default_directory
 
 
 @pytest.fixture
@@ -36,9 +45,6 @@ def test_the_version_says_how_the_core_runs() -> None:
 
 def test_connect_starts_without_the_transport() -> None:
     """ssh waits for it at every login."""
-    import subprocess
-    import sys
-
     code = "import sys, tandem.cli, tandem.connect; print([n in sys.modules for n in ('tandem_transport', 'pydantic')])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout.strip() == "[False, False]"
@@ -101,8 +107,6 @@ def test_a_server_address_that_this_machine_does_not_have(tmp_path: Path, enviro
 
 
 def test_a_server_port_in_use(tmp_path: Path, environment: dict[str, str]) -> None:
-    import socket
-
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         sock.bind(("127.0.0.1", 0))
         place = f"127.0.0.1:{sock.getsockname()[1]}"
@@ -241,3 +245,128 @@ def test_shells_complete_names_and_files(tmp_path: Path, environment: dict[str, 
     assert complete(f"tandem client @{tmp_path}/my") == [f"@{tmp_path}/my.invite"]
     assert complete("tandem drill wifi l") == ["loss=20%"]
     assert complete("tandem drill w") == [], "no client runs, and nothing is said of that"
+
+
+# --- who may come ---
+
+
+def test_an_invite_goes_to_a_private_file_and_never_empties_a_good_one(
+    tmp_path: Path, environment: dict[str, str]
+) -> None:
+    file = tmp_path / "laptop.invite"
+    arguments = ("invite", "laptop", "--state", str(tmp_path / "s"), "--endpoint", "127.0.0.1:9", "-o", str(file))
+    done = run_tandem(*arguments, environment=environment)
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    good = file.read_text()
+    assert good.startswith("tandem://1/")
+    again = run_tandem(*arguments, environment=environment)
+    assert again.returncode == 2
+    assert "registered already" in again.stderr
+    assert file.read_text() == good
+    nowhere = run_tandem(*arguments[:-1], str(tmp_path / "no" / "x"), "--replace", environment=environment)
+    assert nowhere.returncode == 2
+    assert "No such file or directory" in nowhere.stderr
+    listed = run_tandem("clients", "--state", str(tmp_path / "s"), environment=environment)
+    assert listed.stdout.startswith("laptop\t"), "it has its old key"
+
+
+def test_a_bad_file_of_a_client_is_told_and_the_others_are_listed(tmp_path: Path, environment: dict[str, str]) -> None:
+    state = tmp_path / "s"
+    run_tandem("invite", "laptop", "--state", str(state), "--endpoint", "127.0.0.1:9", environment=environment)
+    (state / "clients" / "bad.json").write_text("{")
+    done = run_tandem("clients", "--state", str(state), environment=environment)
+    assert done.returncode == 0
+    assert done.stdout.startswith("laptop\t")
+    assert "warning: " in done.stderr
+    assert "bad.json" in done.stderr
+
+
+def test_revoke_says_that_no_server_was_asked(tmp_path: Path, environment: dict[str, str]) -> None:
+    state = tmp_path / "s"
+    run_tandem("invite", "laptop", "--state", str(state), "--endpoint", "127.0.0.1:9", environment=environment)
+    place = ("--state", str(state), "--admin", f"127.0.0.1:{free_port()}")
+    done = run_tandem("revoke", "laptop", *place, environment=environment)
+    assert (done.returncode, done.stdout) == (0, "laptop is removed\n")
+    assert "note: no running server was asked" in done.stderr
+
+
+def test_the_qr_code_has_colours_of_its_own(tmp_path: Path, environment: dict[str, str]) -> None:
+    """Dark on light in a dark terminal and in a light one: an inverted code is read by few."""
+    place = ("--state", str(tmp_path / "s"), "--endpoint", "127.0.0.1:9")
+    made = run_tandem("invite", "laptop", *place, "--qr", environment=environment)
+    rows = made.stdout.splitlines()[1:]
+    assert len(rows) > 40
+    assert all(row.startswith("\x1b[107m  ") and row.endswith("\x1b[0m") for row in rows), "a light border"
+    assert set(re.sub("\x1b\\[(107|40|0)m", "", "".join(rows))) == {" "}
+
+
+# --- no tracebacks ---
+
+
+def no_such_user(uid: int) -> None:
+    raise KeyError(uid)
+
+
+def test_a_user_without_a_home_gets_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A container's user that is in no list, or cron without HOME."""
+    for name in ("HOME", "XDG_STATE_HOME", "XDG_CONFIG_HOME", "STATE_DIRECTORY", "XDG_RUNTIME_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(os, "geteuid", lambda: 54321)
+    monkeypatch.setattr(pwd, "getpwuid", no_such_user)
+    assert config.default_file() in (None, Path("/etc/tandem/tandem.toml"))
+    with pytest.raises(UsageError, match="user 54321 has no home directory") as caught:
+        default_directory()
+    assert caught.value.hint == "set HOME, or XDG_STATE_HOME"
+
+
+def test_a_configuration_that_cannot_be_looked_for_gets_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`~/.config`, once made by root."""
+
+    def refuse(self: Path) -> bool:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "is_file", refuse)
+    with pytest.raises(UsageError, match=r"tandem\.toml: Permission denied") as caught:
+        config.default_file()
+    assert "--config FILE" in caught.value.hint
+
+
+def test_what_cannot_be_read_gets_words(tmp_path: Path, environment: dict[str, str]) -> None:
+    """A file as Windows writes it is read; a directory in a file's place is told."""
+    (tmp_path / "state").write_text("not a directory")
+    done = run_tandem("server", "--state", str(tmp_path / "state"), environment=environment)
+    assert done.returncode == 2
+    assert "is no directory" in done.stderr
+    for encoding in ("utf-16", "utf-8-sig"):
+        file = tmp_path / "tandem.toml"
+        file.write_bytes('mode = "duplicate"\r\n'.encode(encoding))
+        done = run_tandem("config", "check", "--config", str(file), environment=environment)
+        assert (done.returncode, 'mode = "duplicate"' in done.stdout) == (0, True), done.stderr
+        invite = tmp_path / "invite"
+        place = ("--state", str(tmp_path / encoding), "--endpoint", "127.0.0.1:9")
+        made = run_tandem("invite", "laptop", *place, environment=environment)
+        invite.write_bytes((made.stdout.strip() + "\r\n").encode(encoding))
+        invite.chmod(0o600)
+        taken = run_tandem("client", f"@{invite}", "--link", "broken", environment=environment)
+        assert "--link: 'broken'" in taken.stderr, "the invite was read"
+    (tmp_path / "tandem.toml").write_bytes(b"\x80\x81\x82")
+    done = run_tandem("config", "check", "--config", str(tmp_path / "tandem.toml"), environment=environment)
+    assert (done.returncode, "it is no text in UTF-8" in done.stderr) == (2, True)
+
+
+def test_a_port_for_everybody_needs_networks_for_a_forward_too(environment: dict[str, str]) -> None:
+    done = run_tandem("client", "--listen", "0.0.0.0:8128=web", environment=environment)
+    assert done.returncode == 2
+    assert "0.0.0.0:8128 would be open to everybody who reaches it" in done.stderr
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
+def test_a_full_disk_gets_words(environment: dict[str, str]) -> None:
+    command = [sys.executable, "-m", "tandem", "config", "reference"]
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(
+            command, env=os.environ | environment, stdout=full, stderr=subprocess.PIPE, timeout=60, check=False
+        )
+    assert done.returncode == 1
+    assert done.stderr == b"error: standard output: No space left on device\n"

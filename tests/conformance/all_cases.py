@@ -1,9 +1,9 @@
 """The whole list, in the order of the table."""
 
-from conformance import cases_closing, cases_handshake, cases_other, cases_udp
+from conformance import cases_closing, cases_handshake, cases_http, cases_other, cases_udp
 from conformance.catalog import CASES, Case
 
-_MODULES = (cases_handshake, cases_closing, cases_other, cases_udp)
+_MODULES = (cases_handshake, cases_closing, cases_other, cases_http, cases_udp)
 
 
 def all_cases() -> list[Case]:

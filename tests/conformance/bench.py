@@ -104,18 +104,20 @@ class Bench:
         self.setup = setup
         self._random = random.Random(setup.name)
         self._peers: list[Peer] = []
-        self._servers: list[asyncio.Server] = []
+        self.servers: list[asyncio.Server] = []
+        """Of targets."""
         self._tasks: set[asyncio.Task[None]] = set()
         self._sockets: list[socket.socket] = []
         self._frontends: list[SocksFrontend] = []
         self.cut: set[str] = set()
         """Links that carry nothing."""
         state = StateDirectory(directory)
+        server_public = public_key(state.server_key())
         private = os.urandom(32)
         state.add_client("bench", public_key(private), replace=False)
         ports = [free_port(socket.SOCK_DGRAM), free_port(socket.SOCK_DGRAM)]
         places = [f"127.0.0.1:{port}" for port in ports]
-        invite = Invite(public_key(state.server_key()), private, tuple(places), "bench")
+        invite = Invite(server_public, private, tuple(places), "bench")
         self.server = Server(_server_config(places, directory))
         config = _client_config(setup)
         self.client = Client(config, [invite], TransportParameters())
@@ -134,7 +136,7 @@ class Bench:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        for server in self._servers:
+        for server in self.servers:
             server.close()
         for sock in self._sockets:
             sock.close()
@@ -166,7 +168,7 @@ class Bench:
                 await handler(peer)
 
         server = await asyncio.start_server(run, host, 0, backlog=1024)
-        self._servers.append(server)
+        self.servers.append(server)
         return int(server.sockets[0].getsockname()[1])
 
     async def echo(self, host: str = "127.0.0.1") -> int:

@@ -141,6 +141,26 @@ async def unknown_command(bench: Bench) -> None:
     assert await bench.refusal(GREETING + request("127.0.0.1", 80, command=9)) == failed(7)
 
 
+@case(REQUESTS, "RESOLVE (torsocks): the address of a name that may be reached")
+async def resolve(bench: Bench) -> None:
+    peer = await bench.dial(GREETING + request("local.test", 0, command=0xF0))
+    await peer.read(2)
+    assert await reply(peer) == (0, "127.0.0.1", 0)
+    assert await peer.read_all() == b""
+    for host, code in (("nowhere.invalid", 4), ("10.1.2.3", 2), ("denied.example", 2)):
+        assert await bench.refusal(GREETING + request(host, 0, command=0xF0)) == failed(code)
+    assert await bench.refusal(GREETING + request("127.0.0.1", 0, command=0xF1)) == failed(7), "RESOLVE_PTR"
+
+
+@case(REQUESTS, "an IPv6 address in brackets, as a name")
+async def bracketed(bench: Bench) -> None:
+    port = await bench.echo("::1")
+    peer = await bench.dial(GREETING + b"\x05\x01\x00\x03\x05[::1]" + port.to_bytes(2, "big") + b"hello")
+    await peer.read(2)
+    assert (await reply(peer))[0] == 0
+    assert await peer.read(5) == b"hello"
+
+
 @case(REQUESTS, "unknown address type: 8, a whole reply")
 async def unknown_address_type(bench: Bench) -> None:
     assert await bench.refusal(GREETING + b"\x05\x01\x00\x02\x7f\x00\x00\x01\x00\x50") == failed(8)

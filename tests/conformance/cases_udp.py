@@ -150,6 +150,13 @@ async def named_port(bench: Bench) -> None:
     assert await association.ask(b"mine", target.address) == (target.address, b"mine")
 
 
+@case(UDP, "a client that names its target in the request is served all the same")
+async def names_its_target(bench: Bench) -> None:
+    target = await echo(bench)
+    association = await associate(bench, named=("8.8.8.8", 53))
+    assert await association.ask(b"hello", target.address) == (target.address, b"hello")
+
+
 @case(UDP, "from a host that was sent nothing: dropped")
 async def uninvited(bench: Bench) -> None:
     association, target = await associate(bench), Socket(bench)

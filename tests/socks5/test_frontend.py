@@ -85,7 +85,7 @@ class Bench:
         self.closed: asyncio.Queue[RelayResult] = asyncio.Queue()
         self.frontend = SocksFrontend(self, on_closed=lambda _, result: self.closed.put_nowait(result))
 
-    async def connect(self, request: Request, first: bytes) -> Opened:
+    async def connect(self, request: Request, first: bytes, *, is_told: bool) -> Opened:
         self.connecting.set()
         try:
             await self.may_connect.wait()
@@ -97,6 +97,9 @@ class Bench:
         if self.error is not None:
             raise self.error
         return Opened(self.far, "192.0.2.9", 999)
+
+    async def resolve(self, request: Request) -> str:
+        return "192.0.2.9"
 
     async def bind(self, request: Request) -> Binding:
         raise SocksError(Reply.CONNECTION_NOT_ALLOWED_BY_RULESET, f"no {request}")

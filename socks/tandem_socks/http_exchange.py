@@ -1,0 +1,90 @@
+"""One forwarded request and its answer, between a client's connection and a far stream."""
+
+import asyncio
+
+from tandem_socks.far_side import ByteStream
+from tandem_socks.http import Forwarded
+from tandem_socks.http_answer import AnswerFilter
+from tandem_socks.tcp import TcpConnection
+
+MAX_PIPELINED = 64 << 10
+"""Bytes of further requests that are held while an answer is under way."""
+
+
+class HttpExchange:
+    """Stands in both directions of a relay: lets one request up, and one answer down.
+
+    Nothing behind the request reaches its server: it is kept for whoever reads the next request.
+    """
+
+    def __init__(self, tcp: TcpConnection, forwarded: Forwarded, stream: ByteStream, behind: bytes) -> None:
+        """`behind`: what has come after the request already."""
+        self._tcp = tcp
+        self._request = forwarded
+        self._stream = stream
+        self._answer = AnswerFilter(
+            forwarded.method, keeps_alive=forwarded.keeps_alive, may_upgrade=forwarded.is_upgrade
+        )
+        self._behind = bytearray(behind)
+        self._upgraded = asyncio.Event()
+
+    @property
+    def stream(self) -> "FilteredStream":
+        """The far stream as the client should see it."""
+        return FilteredStream(self._stream, self._answer, self._upgraded)
+
+    @property
+    def keeps_alive(self) -> bool:
+        """The answer is over, and another request may follow."""
+        return self._answer.is_over and self._answer.keeps_alive and self._request.body.is_over
+
+    @property
+    def behind(self) -> bytes:
+        """What the client has sent after this request."""
+        return bytes(self._behind)
+
+    async def read(self, limit: int) -> bytes:
+        """The next part of the request; b"" where the client has ended. Raises OSError."""
+        while not self._upgraded.is_set():
+            if len(self._behind) > MAX_PIPELINED:
+                await self._upgraded.wait()
+                break
+            data = await self._tcp.read(limit)
+            size = self._request.body.take(data)
+            self._behind += data[size:]
+            if size or not data:
+                return data[:size]
+        if self._behind:
+            data = bytes(self._behind)
+            self._behind.clear()
+            return data
+        return await self._tcp.read(limit)
+
+
+class FilteredStream:
+    """A far stream whose answers pass a filter, and end where the answer ends."""
+
+    def __init__(self, stream: ByteStream, answer: AnswerFilter, upgraded: asyncio.Event) -> None:
+        self._stream = stream
+        self._answer = answer
+        self._upgraded = upgraded
+        self.write, self.room, self.finish = stream.write, stream.room, stream.finish
+        self.reset, self.watch_reset = stream.reset, stream.watch_reset
+
+    @property
+    def is_held(self) -> bool:
+        """The far side is out of reach for a while."""
+        return self._stream.is_held
+
+    async def read(self) -> bytes:
+        """Some bytes for the client; b"" at the end of the answer. Raises what the stream raises."""
+        while not self._answer.is_over:
+            data = await self._stream.read()
+            if not data:
+                return self._answer.end()
+            out = self._answer.take(data)
+            if self._answer.is_upgraded:
+                self._upgraded.set()
+            if out:
+                return out
+        return b""
