@@ -65,19 +65,7 @@ sweep: $(VENV)/installed-dev
 
 fuzz: $(VENV)/installed-dev
 	$(BIN)/pip install --quiet --constraint constraints.txt --group fuzz
-	@for target in wire session; do \
-	  $(BIN)/python tests/fuzz/run.py $$target --seconds $$(($(FUZZ_SECONDS) / 2)) || exit 1; done
-
-$(VENV)/created:
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-	  { echo "Tandem needs Python 3.11 or newer; set it with: make PYTHON=/path/to/python3.11"; exit 1; }
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --upgrade "pip>=25.1"
-	@touch $@
-
-$(VENV)/installed: $(VENV)/created pyproject.toml constraints.txt
-	TANDEM_PURE=1 $(BIN)/pip install --quiet --constraint constraints.txt --editable .
-	@touch $@
+	$(BIN)/python tests/fuzz/run.py --seconds $(FUZZ_SECONDS)
 
 $(VENV)/installed-dev: $(VENV)/installed
 	$(BIN)/pip install --quiet --constraint constraints.txt --group dev

@@ -33,7 +33,7 @@ FRAME: st.SearchStrategy[Frame] = st.one_of(
     st.builds(frames.MaxStreamsFrame, INTEGER),
     st.builds(frames.PathChallengeFrame, EIGHT_BYTES),
     st.builds(frames.PathResponseFrame, EIGHT_BYTES),
-    st.builds(frames.ConnectionCloseFrame, INTEGER, st.text(max_size=60)),
+    st.builds(frames.ConnectionCloseFrame, INTEGER, st.text(st.characters(exclude_categories=["C", "Z"]), max_size=60)),
     st.builds(frames.PathPolicyFrame, INTEGER, INTEGER, st.lists(WISH, max_size=32).map(tuple)),
     st.builds(frames.StatsFrame, INTEGER, INTEGER, INTEGER, st.lists(COUNT, max_size=32).map(tuple)),
     st.builds(frames.DatagramFrame, INTEGER, INTEGER, st.binary(max_size=100)),

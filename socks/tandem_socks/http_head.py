@@ -100,11 +100,12 @@ def parse_head(buffer: bytes) -> tuple[Head, int] | None:
     """
     begin = len(buffer) - len(buffer.lstrip(b"\r\n"))
     end = buffer.find(b"\r\n\r\n", begin)
-    if (len(buffer) if end < 0 else end) > MAX_HEAD:
+    size = len(buffer) if end < 0 else end
+    if buffer.find(b"\n\n", begin, min(size, MAX_HEAD)) >= 0:
+        raise MalformedRequest("a line ends in LF alone; HTTP wants CR LF")
+    if size > MAX_HEAD:
         raise MalformedRequest(f"a head of over {MAX_HEAD} bytes", 431)
     if end < 0:
-        if b"\n\n" in buffer[begin:]:
-            raise MalformedRequest("a line ends in LF alone; HTTP wants CR LF")
         return None
     first, *lines = buffer[begin:end].split(b"\r\n")
     line = _LINE.fullmatch(first)

@@ -4,11 +4,22 @@
 `tests/transport/test_fuzz.py` with the inputs that are checked in.
 """
 
-from collections.abc import Callable, Iterator
+import base64
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import suppress
+from hashlib import blake2s
 from random import Random
+from typing import Any, TypeVar
 
 from simnet import SERVER_KEY, Victim
+from tandem.errors import UsageError
+from tandem.failures import Failure
+from tandem.invites import PREFIX, Invite
+from tandem.patterns import canonical_name, parse_pattern
+from tandem.pieces import MAX_DATAGRAM, MAX_UNFINISHED_SIZE, Joiner, decode_datagram
+from tandem.request import RequestError, read_answer, read_request
+from tandem_socks import ServerConnection, State
+from tandem_socks.http_answer import AnswerFilter
 from tandem_transport import LocalProtocolError, TransportParameters
 from tandem_transport.errors import DecodeError
 from tandem_transport.events import Event, StreamDataReceived
@@ -37,6 +48,8 @@ from tandem_transport.packets import PacketType, split_datagram
 from tandem_transport.parameters import AMPLIFICATION_LIMIT, MAX_STREAMS
 
 _MAX_OPERATIONS = 200
+
+T = TypeVar("T")
 
 
 def wire(data: bytes) -> None:
@@ -265,4 +278,97 @@ _FRAMES: list[Callable[[_Input], Frame]] = [
     lambda given: ConnectionCloseFrame(given.integer(), "fuzz") if given.byte() == 255 else PingFrame(),
 ]
 
-TARGETS: dict[str, Callable[[bytes], None]] = {"wire": wire, "session": session}
+# --- what comes from strangers and neighbours above the transport ---
+
+
+class _Said:
+    """A stream that says some bytes and ends."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+
+    async def read_exactly(self, size: int) -> bytes:
+        if len(self._data) < size:
+            raise EOFError
+        data, self._data = self._data[:size], self._data[size:]
+        return data
+
+
+def _run(reading: Coroutine[Any, Any, T]) -> T:
+    """A coroutine that never waits."""
+    try:
+        reading.send(None)
+    except StopIteration as stop:
+        value: T = stop.value
+        return value
+    raise AssertionError("it waits for something")
+
+
+def heads(data: bytes) -> None:
+    """What stands at the head of a stream, and datagrams in pieces: whatever gets through is printable."""
+    said: Any = _Said(data)
+    with suppress(RequestError):
+        request = _run(read_request(said))
+        assert request.host.isprintable()
+        with suppress(Failure):
+            name = canonical_name(request.host)
+            assert canonical_name(name) == name, "one form"
+            assert name.isascii()
+            assert name == name.strip(".") or ":" in name
+    said = _Said(data)
+    with suppress(RequestError):
+        answer = _run(read_answer(said))
+        assert (answer.bound_host + answer.error + answer.detail).isprintable()
+        assert str(answer.failure()).isprintable()
+    joiner = Joiner()
+    given = _Input(data)
+    while not given.is_empty:
+        whole = joiner.join(given.blob())
+        decoded = decode_datagram(whole) if whole is not None else None
+        assert decoded is None or decoded[0].isprintable()
+        assert joiner.held <= MAX_UNFINISHED_SIZE + MAX_DATAGRAM
+
+
+def http(data: bytes) -> None:
+    """A client of the SOCKS port, an origin server behind it: any bytes, in any segmentation, with the same result."""
+    step = 1 + data[0] % 16 if data else 1
+    whole, parts = ServerConnection(), ServerConnection()
+    whole.receive_data(data)
+    for begin in range(0, len(data), step):
+        parts.receive_data(data[begin : begin + step])
+        if parts.state is not State.READING:
+            break
+    assert whole.state is parts.state
+    assert whole.request == parts.request
+    assert whole.data_to_send() == parts.data_to_send()
+    at_once, slowly = (AnswerFilter("GET", keeps_alive=True) for _ in range(2))
+    out = at_once.take(data) + at_once.end()
+    assert out == b"".join(slowly.take(data[at : at + step]) for at in range(0, len(data), step)) + slowly.end()
+    assert (at_once.is_over, at_once.keeps_alive) == (slowly.is_over, slowly.keeps_alive)
+
+
+def words(data: bytes) -> None:
+    """What people type or paste: invites, patterns of rules."""
+    text = data.decode(errors="replace")
+    with suppress(UsageError):
+        invite = Invite.decode(text)
+        assert Invite.decode(invite.encode()) == invite
+    body = PREFIX + base64.urlsafe_b64encode(data + blake2s(data, digest_size=4).digest()).decode().rstrip("=")
+    with suppress(UsageError):
+        invite = Invite.decode(body)
+        assert Invite.decode(invite.encode()) == invite
+    with suppress(ValueError):
+        pattern = parse_pattern(text)
+        assert sum(map(bool, (pattern.forward, pattern.host, pattern.network is not None))) == 1
+
+
+TARGETS: dict[str, Callable[[bytes], None]] = {
+    "wire": wire,
+    "session": session,
+    "heads": heads,
+    "http": http,
+    "words": words,
+}
+
+SHARES = {"wire": 1, "session": 4, "heads": 1, "http": 2, "words": 1}
+"""Of the time that `make fuzz` has: a session is played a few hundred times slower than a head is parsed."""

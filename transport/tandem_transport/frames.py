@@ -365,7 +365,8 @@ def _connection_close(reader: Reader) -> Frame:
     code, size = reader.varint(), reader.varint()
     if size > MAX_REASON_SIZE:
         raise DecodeError(f"a reason of {size} bytes")
-    return ConnectionCloseFrame(code, printable(reader.take(size).decode(errors="replace")))
+    text = printable(reader.take(size).decode(errors="replace"))  # which may be longer now
+    return ConnectionCloseFrame(code, text.encode()[:MAX_REASON_SIZE].decode(errors="ignore"))
 
 
 def _path_policy(reader: Reader) -> Frame:
