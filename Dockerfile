@@ -1,5 +1,8 @@
 # The server as an image: `docker compose up -d` (compose.yaml says how it is meant to be run).
-FROM python:3.13-slim AS build
+# The tag, not a digest: a digest keeps an old system with its holes, and this file has no release that would move it. To pin
+# one, build with --build-arg PYTHON_IMAGE=python:3.13-slim@sha256:...
+ARG PYTHON_IMAGE=python:3.13-slim
+FROM ${PYTHON_IMAGE} AS build
 WORKDIR /src
 # With a C compiler the protocol core is compiled; where none can be fetched, it runs as it is.
 RUN apt-get update && apt-get install --yes --no-install-recommends gcc libc6-dev || echo "no compiler"
@@ -9,10 +12,12 @@ COPY hatch_build.py pyproject.toml README.md LICENSE ./
 COPY app ./app
 COPY socks ./socks
 COPY transport ./transport
+# What builds the package is pinned too.
+ENV PIP_CONSTRAINT=/src/constraints.txt
 RUN /opt/tandem/bin/pip install --no-cache-dir --constraint constraints.txt . \
  && /opt/tandem/bin/pip uninstall --yes --quiet pip
 
-FROM python:3.13-slim
+FROM ${PYTHON_IMAGE}
 COPY --from=build /opt/tandem /opt/tandem
 # A named volume takes its owner from the image.
 RUN install -d -o 10001 -g 10001 -m 0700 /var/lib/tandem

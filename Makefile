@@ -13,6 +13,9 @@ VIRTUAL := tests/transport tests/socks5
 SEEDS := 2000
 FUZZ_SECONDS := 60
 
+# Also for what builds the package, which is fetched into a place of its own.
+export PIP_CONSTRAINT := constraints.txt
+
 RUNS := 3
 BENCHMARK := loopback
 
@@ -66,6 +69,18 @@ sweep: $(VENV)/installed-dev
 fuzz: $(VENV)/installed-dev
 	$(BIN)/pip install --quiet --constraint constraints.txt --group fuzz
 	$(BIN)/python tests/fuzz/run.py --seconds $(FUZZ_SECONDS)
+
+$(VENV)/created:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Tandem needs Python 3.11 or newer; set it with: make PYTHON=/path/to/python3.11"; exit 1; }
+	@echo "Installing into $(VENV): about a minute, once."
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --upgrade "pip>=25.1"
+	@touch $@
+
+$(VENV)/installed: $(VENV)/created pyproject.toml constraints.txt
+	TANDEM_PURE=1 $(BIN)/pip install --disable-pip-version-check --constraint constraints.txt --editable .
+	@touch $@
 
 $(VENV)/installed-dev: $(VENV)/installed
 	$(BIN)/pip install --quiet --constraint constraints.txt --group dev

@@ -1,12 +1,13 @@
 """`tandem client`: SOCKS and local ports in, a session over all links out."""
 
 import asyncio
+import contextlib
 import ipaddress
 import logging
 import time
 from collections.abc import Sequence
 
-from tandem import __version__, speedtest
+from tandem import __version__, link_names, speedtest
 from tandem.actions import Actions, ModeRequest, parse
 from tandem.addresses import format_host_port, parse_host_port
 from tandem.admin import AdminEndpoint
@@ -39,6 +40,8 @@ from tandem_socks import (
 from tandem_socks import Request as SocksRequest
 from tandem_transport import (
     MAX_PATHS,
+    ClientEvent,
+    Connected,
     Mode,
     TransportError,
     TransportParameters,
@@ -143,12 +146,15 @@ class Client:
         status = client_status(self.driver, self._started_at)
         status.session.age_s, status.session.outage_s = self._journal.session_age, self._journal.outage
         status.session.reason = self._journal.problem
+        status.socks = self._config.socks.listen
         status.streams = self._connections.busiest()
+        status.failures, status.failovers = self.opener.tally.counts, self._failover.count
         for link, configured in zip(status.links, self._link_configs, strict=True):
             usage = self._usage.usage(link.name)
             link.cost = configured.cost
             link.drill = self._drills.on(link.name) or None
             link.day_bytes, link.month_bytes = usage.day_bytes, usage.month_bytes
+            link.day_cap_bytes, link.month_cap_bytes = configured.daily_bytes, configured.monthly_bytes
         hidden = self._dead_links()[:-MAX_DEAD_LINKS]
         status.links = [link for link in status.links if link.path_id not in hidden]
         return status
@@ -261,10 +267,28 @@ class Client:
             parameters=self._parameters,
             instance_id=self._instance_id,
             mode=self.driver.endpoint.mode if links is None else Mode[self._config.mode.upper()],
-            on_event=lambda event: self._journal.note(event) if self.driver is driver else None,
+            on_event=lambda event: self._on_event(driver, event),
         )
         driver.set_wishes(wishes(self._link_configs))
         return driver
+
+    def _on_event(self, driver: ClientDriver, event: ClientEvent) -> None:
+        if self.driver is driver:
+            self._journal.note(event)
+            if isinstance(event, Connected):
+                self._begin_telling_names()
+
+    def _begin_telling_names(self) -> None:
+        task = asyncio.get_running_loop().create_task(self._tell_names())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _tell_names(self) -> None:
+        """So that whoever watches the server knows the links by their names; it works without."""
+        names = link_names.encode([link.name for link in self.links])
+        with contextlib.suppress(Failure):
+            asked = await self.opener.ask(Request(Kind.LINKS, "", 0), names)
+            asked.stream.finish()
 
     def _is_unanswered(self) -> bool:
         """There has been no session, or an outage, for so long that another server may be better."""
@@ -336,6 +360,7 @@ class Client:
             self._link_configs[dead[0]] = found
             self._replace_link(dead[0], found)
         self._tell_wishes()
+        self._begin_telling_names()
 
     # --- logs ---
 

@@ -31,6 +31,8 @@ class Failover:
         self._invites = list(invites)
         self._make = make
         self._present = 0
+        self.count = 0
+        """How often another server has taken the present one's place."""
 
     @property
     def present(self) -> Invite:
@@ -60,6 +62,7 @@ class Failover:
                     await driver.wait_connected()
             if driver.session is not None and is_unanswered():
                 self._present = index
+                self.count += 1
                 adopt(driver)
         finally:
             if self._present != index:

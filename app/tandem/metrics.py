@@ -3,9 +3,9 @@
 Counters begin anew with a session or a process; Prometheus sees that by itself.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
-from prometheus_client import CollectorRegistry, Metric, generate_latest
+from prometheus_client import CollectorRegistry, Metric, ProcessCollector, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
@@ -26,6 +26,7 @@ def render(status: Status) -> bytes:
     """The text that Prometheus reads."""
     registry = CollectorRegistry(auto_describe=False)
     registry.register(_StatusCollector(status))
+    ProcessCollector(registry=registry)
     return generate_latest(registry)
 
 
@@ -40,7 +41,12 @@ class _StatusCollector(Collector):
         yield _gauge("tandem_uptime_seconds", "Since the process was started.", [([], status.uptime_s)])
         healthy = 1.0 if status.is_healthy else 0.0
         yield _gauge("tandem_healthy", "1 where /healthz says so.", [([], healthy)])
+        yield _failures(status)
+        if status.udp_drops is not None:
+            text = "Datagrams that the kernel dropped because they were not read in time."
+            yield _counter("tandem_udp_dropped", text, [([], status.udp_drops)], [])
         if isinstance(status, ServerStatus):
+            yield from _server_metrics(status)
             yield _gauge("tandem_registered_clients", "Clients that have an invite.", [([], status.clients)])
             yield _gauge("tandem_sessions", "Sessions that are open.", [([], len(status.sessions))])
             yield from _session_metrics([(session.client, session) for session in status.sessions])
@@ -48,7 +54,36 @@ class _StatusCollector(Collector):
         else:
             yield from _session_metrics([("", status.session)])
             yield from _link_metrics([("", link) for link in status.links])
+            yield from _usage(status.links)
+            yield _counter("tandem_failovers", "Times that another server took over.", [([], status.failovers)], [])
             yield _mode(status)
+
+
+def _failures(status: Status) -> Metric:
+    samples = [([reason], float(count)) for reason, count in sorted(status.failures.items())]
+    return _counter("tandem_failures", "Requests that could not be served.", samples, ["reason"])
+
+
+def _server_metrics(status: ServerStatus) -> Iterator[Metric]:
+    """What is left of the server, and who has knocked."""
+    yield _gauge("tandem_sessions_limit", "Sessions that there may be.", [([], status.max_sessions)])
+    yield _gauge("tandem_memory_bytes", "What sessions hold, or have been promised.", [([], status.memory_bytes)])
+    yield _gauge("tandem_memory_limit_bytes", "The most that they may.", [([], status.max_memory_bytes)])
+    yield _gauge("tandem_registry_ok", "0 where a client's file cannot be used.", [([], not status.registry_problem)])
+    samples = [([outcome], float(count)) for outcome, count in status.handshakes.items()]
+    yield _counter("tandem_strangers", "Datagrams that belong to no session, by what became.", samples, ["outcome"])
+
+
+def _usage(links: Sequence[LinkStatus]) -> Iterator[Metric]:
+    used = [("day", link.name, link.day_bytes) for link in links] + [("month", i.name, i.month_bytes) for i in links]
+    caps = [("day", link.name, link.day_cap_bytes) for link in links]
+    caps += [("month", link.name, link.month_cap_bytes) for link in links]
+    for name, text, values in (
+        ("tandem_link_used_bytes", "Carried today and this month, headers included.", used),
+        ("tandem_link_cap_bytes", "What a link may carry in a day and in a month.", caps),
+    ):
+        samples = [([link, period], float(value)) for period, link, value in values if value is not None]
+        yield _gauge(name, text, samples, ["link", "period"])
 
 
 def _mode(status: ClientStatus) -> Metric:

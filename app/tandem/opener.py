@@ -16,6 +16,7 @@ from tandem.failures import Failure, Hop, session_failure
 from tandem.request import Answer, Request, RequestError, read_answer
 from tandem.status import refusal_text
 from tandem.streams import AnsweredStream, EagerStream
+from tandem.tally import Tally
 from tandem_socks import Opened, Reply
 from tandem_transport import Connection, SessionClosed, TransportError
 from tandem_transport.driver import ClientDriver, DrivenSession, Stream
@@ -70,6 +71,8 @@ class Opener:
 
     def __init__(self, driver: ClientDriver, fast_open: FastOpen) -> None:
         self._driver = driver
+        self.tally = Tally()
+        """Requests that the server, or the way there, did not serve."""
         self._fast_open = fast_open
         self._known = KnownTargets()
 
@@ -94,6 +97,13 @@ class Opener:
     async def ask(self, request: Request, first: bytes = b"") -> Asked:
         """Opens a stream and waits for the answer. Raises Failure like `open`."""
         try:
+            return await self._ask_twice(request, first)
+        except Failure as failure:
+            self.tally.add(failure)
+            raise
+
+    async def _ask_twice(self, request: Request, first: bytes) -> Asked:
+        try:
             return await self._ask(request, first)
         except SessionClosed as error:
             if first:
@@ -112,6 +122,7 @@ class Opener:
         def on_answer(answer: Answer) -> None:
             self._known.learn(request, answer, now=time.monotonic())
             if answer.reply is not Reply.SUCCEEDED:
+                self.tally.add(answer.failure())
                 log.info("%s: %s; it was expected to work, and is reset", request, answer.failure())
 
         async def ask_again() -> tuple[Connection, Stream]:

@@ -33,6 +33,8 @@ class Kind(IntEnum):
     """The client's address as the server sees it, and the server's version and clock."""
     RESOLVE = 7
     """An address of the host that the client may reach; the port says nothing."""
+    LINKS = 8
+    """How the client calls its links, in the order of their paths: a line of JSON follows."""
 
 
 SUFFIX = ".forward"
@@ -43,6 +45,7 @@ class RequestError(Exception):
     """The head of a stream is malformed."""
 
 
+_WITHOUT_HOST = {Kind.UDP: "udp", Kind.WHO_AM_I: "who am I", Kind.LINKS: "names of links"}
 _PREFIX = {Kind.DIAL: "", Kind.FORWARD: "forward ", Kind.BIND: "bind for ", Kind.RESOLVE: "the address of "}
 
 
@@ -56,12 +59,10 @@ class Request:
     port: int
 
     def __str__(self) -> str:
-        if self.kind is Kind.UDP:
-            return "udp"
         if self.kind is Kind.SPEEDTEST:
             return f"speedtest {self.host}"
-        if self.kind is Kind.WHO_AM_I:
-            return "who am I"
+        if self.kind in _WITHOUT_HOST:
+            return _WITHOUT_HOST[self.kind]
         return _PREFIX[self.kind] + (f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}")
 
     @property

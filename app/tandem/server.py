@@ -16,6 +16,7 @@ from tandem.config import SERVER_ADMIN_PORT, Config
 from tandem.dialer import Dialer
 from tandem.errors import TandemError, os_error_text
 from tandem.limits import ClientLimits
+from tandem.link_names import LinkNames
 from tandem.own_networks import OwnNetworks
 from tandem.registry import ClientRegistry
 from tandem.resolver import Resolver
@@ -23,6 +24,7 @@ from tandem.rules import Rules
 from tandem.serving import StreamService
 from tandem.state import StateDirectory, default_directory
 from tandem.status import ServerStatus, server_status
+from tandem.tally import Tally
 from tandem_transport import Session, error_name
 from tandem_transport.driver import ServerDriver, Stream
 from tandem_transport.events import ConnectionTerminated, Event, PathStatusChanged
@@ -50,6 +52,7 @@ class Server:
         self._listen = [parse_host_port(text, what="listen") for text in section.listen]
         self._resolver = Resolver()
         self._limits = ClientLimits(section.max_streams, section.max_new_streams)
+        self._tally, self._names = Tally(), LinkNames()
         self._streams = self._stream_service(config)
         self._is_draining = False
         self._drain_limit = section.drain
@@ -105,7 +108,8 @@ class Server:
 
     def status(self) -> ServerStatus:
         """The present status."""
-        status = server_status(self.driver, self._started_at, len(self._registry))
+        status = server_status(self.driver, self._started_at, len(self._registry), self._names.of)
+        status.failures = self._tally.counts
         status.registry_problem = self._registry.problem
         return status
 
@@ -188,7 +192,15 @@ class Server:
         guard = AddressGuard((ipaddress.ip_network(network) for network in section.allow), OwnNetworks())
         access = Access(Rules(config.rule, config.forward), self._resolver, guard, may_dial=section.dial)
         sources = tuple(section.source)
-        return StreamService(access, Dialer(sources), self._limits, sources=sources, bind=section.bind)
+        return StreamService(
+            access,
+            Dialer(sources),
+            self._limits,
+            tally=self._tally,
+            names=self._names,
+            sources=sources,
+            bind=section.bind,
+        )
 
     # --- logs ---
 
@@ -204,6 +216,7 @@ class Server:
                 who = "the client" if is_remote else "us"
                 log.info("%s: session closed by %s: %s", session.client_name, who, reason or error_name(code))
                 self._state.note_seen(session.client_name)
+                self._names.forget(session)
             case _:
                 pass
 

@@ -14,8 +14,10 @@ from tandem.bound_port import Admits, BoundPort
 from tandem.dialer import DIAL_TIMEOUT, Dialed, Dialer
 from tandem.failures import Failure, Hop, rule_failure
 from tandem.limits import ClientLimits
+from tandem.link_names import LinkNames
 from tandem.request import Answer, Kind, Request, RequestError, failed, read_request
 from tandem.streams import AnsweredStream
+from tandem.tally import Tally
 from tandem.udp_port import UdpPort
 from tandem_socks import Relay, Reply
 from tandem_transport import Session, TransportError
@@ -40,10 +42,17 @@ class StreamService:
         dialer: Dialer,
         limits: ClientLimits,
         *,
+        tally: Tally,
+        names: LinkNames,
         sources: tuple[str, ...] = (),
         bind: str = "named",
     ) -> None:
-        """`bind`: `off`, `named` (a port waits for the host that the client has named), or `anyone`."""
+        """`bind`: `off`, `named` (a port waits for the host that the client has named), or `anyone`.
+
+        `tally` counts what was not served; `names` learns how clients call their links.
+        """
+        self._tally = tally
+        self._names = names
         self._access = access
         self._dialer = dialer
         self._limits = limits
@@ -85,6 +94,8 @@ class StreamService:
                         await self._serve_udp(session, stream)
                     case Kind.SPEEDTEST:
                         await self._serve_speedtest(client, stream, request.host)
+                    case Kind.LINKS:
+                        await self._names.take(session, stream)
                     case Kind.RESOLVE:
                         route = await self._within_limit(request, self._access.route(client, request))
                         await stream.write(Answer(Reply.SUCCEEDED, route.addresses[0]).encode())
@@ -93,6 +104,7 @@ class StreamService:
                         await stream.write(_who(session).encode())
                         stream.finish()
         except Failure as failure:
+            self._tally.add(failure)
             log.info("%s: %s: %s", client, request, failure)
             await self._say(stream, failure)
 

@@ -4,14 +4,17 @@ null stands for "no sample yet", never 0.
 """
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from typing import Literal
 
 from pydantic import BaseModel
 
 from tandem import __version__
-from tandem_transport import ConnectionStats, PathStats, PathStatus
+from tandem.udp_drops import udp_drops
+from tandem_transport import ConnectionStats, PathStats, PathStatus, Session
 from tandem_transport.driver import ClientDriver, Link, ServerDriver, Source, format_address
+from tandem_transport.parameters import MAX_SESSIONS
 
 
 class RttStatus(BaseModel):
@@ -54,6 +57,9 @@ class LinkStatus(BaseModel):
     """What is done to the link on purpose."""
     limited_by: Literal["queue", "drops"] | None = None
     """How the link shows that this end gives it more than it carries: a queue grows, or what is more is dropped."""
+    day_cap_bytes: int | None = None
+    """What it may carry in a day; None for as much as it likes."""
+    month_cap_bytes: int | None = None
 
 
 class StreamStatus(BaseModel):
@@ -103,6 +109,14 @@ class ClientStatus(BaseModel):
     links: list[LinkStatus]
     streams: list[StreamStatus] = []
     """The connections that have carried most."""
+    failures: dict[str, int] = {}
+    """Requests that could not be served, by reason."""
+    socks: str = ""
+    """Where the SOCKS port is; the event log is named after its port."""
+    failovers: int = 0
+    """How often another server has taken the present one's place."""
+    udp_drops: int | None = None
+    """Datagrams that the kernel dropped because this process did not read them in time."""
 
     @property
     def is_healthy(self) -> bool:
@@ -124,6 +138,16 @@ class ServerStatus(BaseModel):
     listen: list[str]
     clients: int
     sessions: list[ServerSessionStatus]
+    failures: dict[str, int] = {}
+    """Requests that could not be served, by reason."""
+    handshakes: dict[str, int] = {}
+    """Datagrams of strangers and newcomers, by what became of them."""
+    max_sessions: int = MAX_SESSIONS
+    memory_bytes: int = 0
+    """What sessions hold, or have been promised, of `max_memory_bytes`."""
+    max_memory_bytes: int = 0
+    udp_drops: int | None = None
+    """Datagrams that the kernel dropped because this process did not read them in time."""
     registry_problem: str = ""
     """Why the registered clients are not, or not all, as the state directory says."""
 
@@ -182,20 +206,38 @@ def client_status(driver: ClientDriver, started_at: float) -> ClientStatus:
         mode=driver.endpoint.mode.name.lower(),
         session=SessionStatus.model_validate(_session(stats, is_up=True, server=server)),
         links=links,
+        udp_drops=udp_drops([link.sock.inode for link in driver.links if link.sock is not None]),
     )
 
 
-def server_status(driver: ServerDriver, started_at: float, clients: int) -> ServerStatus:
-    """The present status of a server; up and down are the client's."""
+def server_status(
+    driver: ServerDriver, started_at: float, clients: int, names_of: Callable[[Session], Sequence[str]]
+) -> ServerStatus:
+    """The present status of a server; up and down are the client's.
+
+    `names_of`: how a session's client calls its links, by path id.
+    """
     now = time.monotonic()
     sessions: list[ServerSessionStatus] = []
     for session in driver.sessions:
         stats = session.connection.stats(now=now)
-        links = [_server_link(path) for path in shown_paths(stats.paths, driver.down_since(session), now=now)]
+        names = names_of(session)
+        shown = shown_paths(stats.paths, driver.down_since(session), now=now)
+        links = [_server_link(path, names) for path in shown]
         fields = _session(stats, is_up=False, server=None) | {"client": session.client_name, "links": links}
         sessions.append(ServerSessionStatus.model_validate(fields))
     listen = [format_address(address) for address in driver.addresses]
-    return ServerStatus(uptime_s=round(now - started_at, 1), listen=listen, clients=clients, sessions=sessions)
+    memory, max_memory = driver.endpoint.memory
+    return ServerStatus(
+        uptime_s=round(now - started_at, 1),
+        listen=listen,
+        clients=clients,
+        sessions=sessions,
+        handshakes=asdict(driver.endpoint.counters),
+        memory_bytes=memory,
+        max_memory_bytes=max_memory,
+        udp_drops=udp_drops(driver.inodes),
+    )
 
 
 def shown_paths(paths: Sequence[PathStats], down_since: Mapping[int, float], *, now: float) -> Sequence[PathStats]:
@@ -246,11 +288,12 @@ def _client_link(path_id: int, link: Link, path: PathStats | None, waiting: str)
     return found
 
 
-def _server_link(path: PathStats) -> LinkStatus:
+def _server_link(path: PathStats, names: Sequence[str]) -> LinkStatus:
     source = path.address if isinstance(path.address, Source) else None
     local = format_address(source.local) if source else None
     remote = format_address(source.remote) if source else None
-    return _link(path, f"path {path.path_id}", local, remote, is_client=False)
+    name = names[path.path_id] if path.path_id < len(names) else f"path {path.path_id}"
+    return _link(path, name, local, remote, is_client=False)
 
 
 def _link(path: PathStats, name: str, local: str | None, remote: str | None, *, is_client: bool) -> LinkStatus:

@@ -1,6 +1,8 @@
 """Commands that look at a running Tandem, or tell it something."""
 
+import contextlib
 import sys
+from collections.abc import Generator
 
 import click
 
@@ -68,11 +70,14 @@ def drill(link: str, what: tuple[str, ...], admin: str | None) -> None:
 
 
 @click.command()
-@click.option("--socks", metavar="HOST:PORT", help="SOCKS port of the client, where it is not 127.0.0.1:1080.")
+@options.ADMIN
+@click.option(
+    "--socks", metavar="HOST:PORT", help="SOCKS port of a client that does not run; default: of the one that does."
+)
 @click.option("--client", metavar="NAME", help="Only of the client whose invite has this name.")
 @click.option("--last", default=50, show_default=True, type=click.IntRange(min=1), help="How many.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line, for programs.")
-def events(socks: str | None, client: str | None, last: int, as_json: bool) -> None:
+def events(admin: str | None, socks: str | None, client: str | None, last: int, as_json: bool) -> None:
     """What happened to this machine's client: links that came and went, and why. It need not run.
 
     Clients with the same SOCKS port, of one user, share a log: then each line says whose it is.
@@ -83,7 +88,7 @@ def events(socks: str | None, client: str | None, last: int, as_json: bool) -> N
     from tandem.events import read
     from tandem.state import events_file
 
-    _, port = parse_host_port(socks or "127.0.0.1:1080", what="--socks")
+    _, port = parse_host_port(socks or _running_socks(admin) or "127.0.0.1:1080", what="--socks")
     path = events_file(port)
     try:
         kept = list(read(path))
@@ -98,9 +103,21 @@ def events(socks: str | None, client: str | None, last: int, as_json: bool) -> N
         click.echo(event.model_dump_json(exclude_none=True) if as_json else told)
 
 
+def _running_socks(admin: str | None) -> str:
+    """The SOCKS port of the client that runs; "" where none does. Raises TandemError where one was named."""
+    from tandem import admin_client
+
+    try:
+        return str(admin_client.ask(admin_client.places(admin)[:1], "/status").get("socks", ""))
+    except TandemError:
+        if admin:
+            raise
+        return ""
+
+
 def _events_hint(names: set[str]) -> str:
     known = f"; there are some of {', '.join(sorted(names))}" if names else ""
-    return f"--socks HOST:PORT names the client by its SOCKS port{known}"
+    return f"--admin HOST:PORT names a client that runs, --socks HOST:PORT one by its SOCKS port{known}"
 
 
 @click.command()
@@ -120,7 +137,8 @@ def speedtest(as_json: bool, admin: str | None) -> None:
     from tandem import admin_client
 
     places = admin_client.places(admin)[:1]
-    found = admin_client.ask(places, "/speedtest", {}, timeout=_SPEEDTEST_LIMIT)["speeds"]
+    with _patience(len(admin_client.ask(places, "/status").get("links", []))):
+        found = admin_client.ask(places, "/speedtest", {}, timeout=_SPEEDTEST_LIMIT)["speeds"]
     if as_json:
         click.echo(json.dumps(found))
         return
@@ -128,6 +146,21 @@ def speedtest(as_json: bool, admin: str | None) -> None:
     for speed in found:
         down, up = (f"{bps / 1e6:.1f}" if bps is not None else "-" for bps in (speed["down_bps"], speed["up_bps"]))
         click.echo(f"{speed['link']:20} {down:>12} {up:>12}  {speed['note']}".rstrip())
+
+
+@contextlib.contextmanager
+def _patience(links: int) -> Generator[None]:
+    """Says on standard error how long it will take, and on a terminal that it goes on."""
+    from rich.console import Console
+
+    text = f"measuring {links} links, each alone, then together: about {10 * (links + 1)} s"
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        click.echo(text, err=True)
+        yield
+        return
+    with console.status(text):
+        yield
 
 
 COMMANDS = (status, mode, drill, events, speedtest)

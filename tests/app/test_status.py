@@ -33,7 +33,10 @@ def test_the_status_in_one_line() -> None:
 def test_the_status_keeps_its_names() -> None:
     """Monitoring relies on them; new ones come last."""
     status = client_status().model_dump()
-    assert list(status) == ["version", "role", "uptime_s", "mode", "session", "links", "streams"]
+    assert list(status) == [
+        "version", "role", "uptime_s", "mode", "session", "links", "streams", "failures", "socks", "failovers",
+        "udp_drops",
+    ]  # fmt: skip
     assert list(status["session"]) == [
         "state", "server", "streams_open", "streams_total", "bytes_up", "bytes_down", "copy_bytes", "rescued",
         "spurious", "age_s", "outage_s", "reason",
@@ -42,6 +45,6 @@ def test_the_status_keeps_its_names() -> None:
         "name", "path_id", "local", "remote", "state", "reason", "rtt_ms", "loss_up", "loss_down",
         "rate_up_bps", "rate_down_bps", "bytes_up", "bytes_down", "won",
         "queue_ms", "datagram_size", "spurious", "cost", "day_bytes", "month_bytes", "drill",
-        "limited_by",
+        "limited_by", "day_cap_bytes", "month_cap_bytes",
     ]  # fmt: skip
     assert list(status["links"][0]["rtt_ms"]) == ["latest", "smoothed", "min", "p95"]

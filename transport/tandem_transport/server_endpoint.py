@@ -139,6 +139,12 @@ class ServerEndpoint:
         """Confirmed sessions."""
         return list(self._sessions.values())
 
+    @property
+    def memory(self) -> tuple[int, int]:
+        """Bytes that all sessions hold or have been promised, and the most there may be."""
+        budgets = (self._send_budget, self._receive_budget)
+        return sum(budget.used for budget in budgets), sum(budget.limit for budget in budgets)
+
     # --- input ---
 
     def receive_datagram(self, data: bytes, *, source: Hashable, now: float) -> None:

@@ -89,6 +89,11 @@ class ServerDriver(TurnTaker):
         return driven.down_since if driven is not None else {}
 
     @property
+    def inodes(self) -> list[int]:
+        """What the system's tables call its sockets."""
+        return [sock.inode for sock, _ in self._sockets.values()]
+
+    @property
     def addresses(self) -> list[tuple[str, int]]:
         """Where it listens."""
         return list(self._sockets)

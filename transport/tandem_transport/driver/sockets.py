@@ -12,6 +12,7 @@ import asyncio
 import contextlib
 import errno
 import logging
+import os
 import socket
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -126,6 +127,11 @@ class UdpSocket:
         """Waits for the end of reading, while the loop tells when something is there."""
         self._segments = _enable_offload(udp)
         """Whether the kernel cuts datagrams out of larger pieces (UDP_SEGMENT)."""
+
+    @property
+    def inode(self) -> int:
+        """What the system's tables call it; 0 once it is closed."""
+        return 0 if self._is_closed else os.fstat(self._udp.fileno()).st_ino
 
     @property
     def error(self) -> str:
