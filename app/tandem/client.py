@@ -84,6 +84,8 @@ class Client:
         self._drills = Drills(lambda: self.links)
         self._connections = ConnectionTable()
         self._is_testing = self._is_started = False
+        self._told_names = 0
+        """Streams of this session that told the links' names: they are nobody's connection."""
         self._parameters = parameters
         self._instance_id = instance_id
         self._started_at = time.monotonic()
@@ -146,6 +148,7 @@ class Client:
         status = client_status(self.driver, self._started_at)
         status.session.age_s, status.session.outage_s = self._journal.session_age, self._journal.outage
         status.session.reason = self._journal.problem
+        status.session.streams_total -= self._told_names
         status.socks = self._config.socks.listen
         status.streams = self._connections.busiest()
         status.failures, status.failovers = self.opener.tally.counts, self._failover.count
@@ -276,6 +279,7 @@ class Client:
         if self.driver is driver:
             self._journal.note(event)
             if isinstance(event, Connected):
+                self._told_names = 0
                 self._begin_telling_names()
 
     def _begin_telling_names(self) -> None:
@@ -287,6 +291,7 @@ class Client:
         """So that whoever watches the server knows the links by their names; it works without."""
         names = link_names.encode([link.name for link in self.links])
         with contextlib.suppress(Failure):
+            self._told_names += 1
             asked = await self.opener.ask(Request(Kind.LINKS, "", 0), names)
             asked.stream.finish()
 

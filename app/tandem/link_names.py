@@ -1,6 +1,7 @@
 """How clients call their links: told to the server, for whoever watches it knows a link by its name."""
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,14 +20,21 @@ class LinkNames:
     def __init__(self) -> None:
         self._names: dict[bytes, tuple[str, ...]] = {}
         """By connection id."""
+        self._told: Counter[bytes] = Counter()
+        """How often, by connection id."""
 
     def of(self, session: Session) -> Sequence[str]:
         """By path id; shorter than there are paths where the client has not told them."""
         return self._names.get(session.connection.connection_id, ())
 
+    def told(self, session: Session) -> int:
+        """Streams of a session that carried names: they are nobody's connection."""
+        return self._told[session.connection.connection_id]
+
     def forget(self, session: Session) -> None:
         """It is over."""
         self._names.pop(session.connection.connection_id, None)
+        self._told.pop(session.connection.connection_id, None)
 
     async def take(self, session: Session, stream: Stream) -> None:
         """Reads what a client says, and answers. Raises RequestError, and what `Stream.read` raises."""
@@ -36,6 +44,7 @@ class LinkNames:
         names = _decode(line)
         if session.connection.is_open:
             self._names[session.connection.connection_id] = names
+            self._told[session.connection.connection_id] += 1
         await stream.write(Answer(Reply.SUCCEEDED).encode())
         stream.finish()
 

@@ -101,7 +101,7 @@ def _reload(reload: Callable[[], None]) -> None:
     try:
         reload()
     except TandemError as error:
-        log.error("nothing was reloaded: %s", error)
+        log.error("nothing was reloaded: %s", "; ".join(line.strip() for line in str(error).splitlines()))
     systemd.notify("READY=1")
 
 

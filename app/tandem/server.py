@@ -108,7 +108,7 @@ class Server:
 
     def status(self) -> ServerStatus:
         """The present status."""
-        status = server_status(self.driver, self._started_at, len(self._registry), self._names.of)
+        status = server_status(self.driver, self._started_at, len(self._registry), self._names)
         status.failures = self._tally.counts
         status.registry_problem = self._registry.problem
         return status

@@ -4,15 +4,16 @@ null stands for "no sample yet", never 0.
 """
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Literal
 
 from pydantic import BaseModel
 
 from tandem import __version__
+from tandem.link_names import LinkNames
 from tandem.udp_drops import udp_drops
-from tandem_transport import ConnectionStats, PathStats, PathStatus, Session
+from tandem_transport import ConnectionStats, PathStats, PathStatus
 from tandem_transport.driver import ClientDriver, Link, ServerDriver, Source, format_address
 from tandem_transport.parameters import MAX_SESSIONS
 
@@ -210,22 +211,19 @@ def client_status(driver: ClientDriver, started_at: float) -> ClientStatus:
     )
 
 
-def server_status(
-    driver: ServerDriver, started_at: float, clients: int, names_of: Callable[[Session], Sequence[str]]
-) -> ServerStatus:
-    """The present status of a server; up and down are the client's.
-
-    `names_of`: how a session's client calls its links, by path id.
-    """
+def server_status(driver: ServerDriver, started_at: float, clients: int, link_names: LinkNames) -> ServerStatus:
+    """The present status of a server; up and down are the client's."""
     now = time.monotonic()
     sessions: list[ServerSessionStatus] = []
     for session in driver.sessions:
         stats = session.connection.stats(now=now)
-        names = names_of(session)
+        names = link_names.of(session)
         shown = shown_paths(stats.paths, driver.down_since(session), now=now)
         links = [_server_link(path, names) for path in shown]
         fields = _session(stats, is_up=False, server=None) | {"client": session.client_name, "links": links}
-        sessions.append(ServerSessionStatus.model_validate(fields))
+        made = ServerSessionStatus.model_validate(fields)
+        made.streams_total -= link_names.told(session)
+        sessions.append(made)
     listen = [format_address(address) for address in driver.addresses]
     memory, max_memory = driver.endpoint.memory
     return ServerStatus(

@@ -14,6 +14,7 @@ from tandem.client import Client
 from tandem.config import Config, load
 from tandem.events import EventLog, read
 from tandem.invites import Invite
+from tandem.link_names import LinkNames
 from tandem.links import MAX_DEAD_LINKS
 from tandem.metrics import render
 from tandem.status import server_status
@@ -116,7 +117,7 @@ async def test_a_modem_that_is_plugged_in_forty_times_leaves_few_rows_and_the_se
         assert sorted(made.names()[1:]) == ["usb36", "usb37", "usb38", "usb39"], "the last ones that are gone"
         assert render(made.client.status()).count(b"tandem_link_queue_seconds{") <= 1 + MAX_DEAD_LINKS
         assert [event.state for event in read(made.events) if event.event == "session"] == ["up"]
-        (session,) = server_status(made.server, time.monotonic(), 1, lambda _: ()).sessions
+        (session,) = server_status(made.server, time.monotonic(), 1, LinkNames()).sessions
         assert len(session.links) <= 2 + MAX_DEAD_LINKS
         machine.interfaces["usb39"] = ["127.0.0.4"]
         await made.until(lambda: made.works("usb39"))

@@ -44,10 +44,10 @@ def test_a_transfer_outlives_an_outage_of_both_links_with_one_link_dead_from_the
     invite = pair.invite()
     pair.start_server()
     pair.start_client(invite, *link_options(gates))
-    size = 20_000_000
+    size = 45_000_000  # more than windows and buffers hold, however late we look
     result: list[subprocess.CompletedProcess[bytes]] = []
     limited = threading.Thread(
-        target=lambda: result.append(pair.curl(target.url(f"bytes/{size}"), "--limit-rate", "2M"))
+        target=lambda: result.append(pair.curl(target.url(f"bytes/{size}"), "--limit-rate", "4M"))
     )
     limited.start()
     pair.wait(lambda: pair.client_status()["session"]["bytes_down"] > 1_000_000, "data")

@@ -96,7 +96,7 @@ def test_sighup_reloads_rules_and_touches_no_session(pair: Pair, target: Target,
         # The target is known: the first attempt is answered at once, and reset.
         assert code in (pair.curl(target.url("bytes/10")).returncode, pair.curl(target.url("bytes/10")).returncode)
     assert "needs a restart" not in pair.log("server")
-    config.write_text('[admin]\ntoken = "another"\n')
+    config.write_text('[admin]\ntoken = "another-another-another"\n')
     config.chmod(0o600)
     pair.server.send_signal(signal.SIGHUP)
     pair.wait(lambda: "admin is as it was: a change of it needs a restart" in pair.log("server"), "a warning")
