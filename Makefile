@@ -7,8 +7,9 @@ BIN := $(VENV)/bin
 COMPILED := .venv-compiled
 SOURCES := hatch_build.py pyproject.toml constraints.txt $(shell find app transport socks -name '*.py')
 
-# Tests that are virtual time, but for a few, stand side by side; those with real processes and sockets have the machine to themselves.
+# Tests that are virtual time, or need little of the machine, stand side by side; those with real processes have it to themselves.
 VIRTUAL := tests/transport tests/socks5
+SIDE_BY_SIDE := $(VIRTUAL) tests/app tests/conformance
 
 SEEDS := 2000
 FUZZ_SECONDS := 60
@@ -38,8 +39,8 @@ demo: $(VENV)/installed
 	@$(BIN)/tandem demo
 
 test: $(VENV)/installed-dev
-	$(BIN)/python -m pytest -q -n 2 $(VIRTUAL)
-	$(BIN)/python -m pytest -q $(addprefix --ignore=,$(VIRTUAL))
+	$(BIN)/python -m pytest -q -n 2 $(SIDE_BY_SIDE)
+	$(BIN)/python -m pytest -q $(addprefix --ignore=,$(SIDE_BY_SIDE))
 
 test-long: $(COMPILED)/installed-dev
 	$(COMPILED)/bin/python -m pytest -q -n 2 -m "" -o pythonpath=tests $(VIRTUAL)

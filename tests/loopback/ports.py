@@ -1,12 +1,25 @@
 """Ports that nobody else takes: from below the range out of which the system gives ports to connections."""
 
 import contextlib
+import os
 import random
 import socket
 import time
 from collections import deque
 
-_RANGE = range(20_000, 32_000)
+_WORKERS = ("gw0", "gw1")
+"""Processes of pytest-xdist that play tests side by side: each has ports of its own."""
+
+
+def _range() -> range:
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "")
+    if worker not in _WORKERS:
+        return range(20_000, 32_000)
+    first = 20_000 + 6_000 * _WORKERS.index(worker)
+    return range(first, first + 6_000)
+
+
+_RANGE = _range()
 _random = random.Random()
 _given = deque[int](maxlen=1000)
 """Ports that were given out lately: whoever asked for one may not listen on it yet."""
