@@ -196,7 +196,7 @@ def main() -> None:
             stream.reconfigure(errors="replace")  # a terminal without arrows is no reason to end
     try:
         cli.main(prog_name="tandem", standalone_mode=False)
-        sys.stdout.flush()
+        _flush_output()
     except BrokenPipeError:
         _abandon_output()
         sys.exit(1)
@@ -214,6 +214,13 @@ def main() -> None:
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt):
         sys.exit(130)
+
+
+def _flush_output() -> None:
+    """Here, where what goes wrong still has words; whoever has closed it wants nothing."""
+    flush = getattr(sys.stdout, "flush", None)
+    if flush is not None:
+        flush()
 
 
 def _abandon_output() -> None:

@@ -17,7 +17,7 @@ from tandem.errors import TandemError, UsageError
 from tandem.private_files import read_private
 
 _CHUNK = 64 << 10
-_INPUT, _OUTPUT = 0, 1
+_INPUT, _OUTPUT, _ERRORS = 0, 1, 2
 _MAX_ANSWER = 64 << 10
 _TIMEOUT = 60.0
 """Seconds for the port's answer: it holds a connection for a while where there is no session."""
@@ -41,6 +41,7 @@ class Login:
 
 def connect(host: str, port: int, proxy_host: str, proxy_port: int, login: Login | None = None) -> None:
     """Returns when the far side has finished. Raises TandemError where it cannot be reached."""
+    _occupy_standard_streams()
     sock, first = _dial(host, port, proxy_host, proxy_port, login)
     threading.Thread(target=_copy_input, args=(sock,), daemon=True).start()
     try:
@@ -54,6 +55,15 @@ def connect(host: str, port: int, proxy_host: str, proxy_port: int, login: Login
         pass  # whoever read our output has gone
     except OSError as error:
         raise TandemError(f"standard output: {error.strerror}", "it must be open for writing") from error
+
+
+def _occupy_standard_streams() -> None:
+    """Where one is closed, the connection would take its number, and be copied into itself."""
+    for descriptor in (_INPUT, _OUTPUT, _ERRORS):
+        try:
+            os.fstat(descriptor)
+        except OSError:  # the lowest free number is this one; reading it ends at once, writing to it fails
+            os.open(os.devnull, os.O_RDONLY)
 
 
 def _dial(host: str, port: int, proxy_host: str, proxy_port: int, login: Login | None) -> tuple[socket.socket, bytes]:
