@@ -4,17 +4,14 @@ All mistakes are reported at once, each with its place, the value, and what is a
 """
 
 import contextlib
-import ipaddress
 import os
 import tomllib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, cast
 
 from pydantic import (
-    AfterValidator,
     BaseModel,
-    BeforeValidator,
     ConfigDict,
     Field,
     ModelWrapValidatorHandler,
@@ -32,89 +29,28 @@ from pydantic_settings import (
 
 from tandem.addresses import is_loopback, parse_host_port
 from tandem.config_errors import describe, with_mistakes
+from tandem.config_values import (
+    MIN_TOKEN,
+    Address,
+    Directory,
+    HostPort,
+    Match,
+    Network,
+    Port,
+    Rate,
+    Size,
+    Target,
+    Token,
+)
 from tandem.errors import UsageError
 from tandem.passwords import is_hash
-from tandem.patterns import ACCEPTED, looks_like_a_host, parse_pattern
+from tandem.patterns import ACCEPTED, looks_like_a_host
 from tandem.private_files import is_open_to_others, read_text
-from tandem.units import RATES, SIZES, parse_rate, parse_size
+from tandem.units import RATES, SIZES, parse_size
 
 ENV_PREFIX = "TANDEM_"
 CLIENT_ADMIN_PORT = 8119
 SERVER_ADMIN_PORT = 8118
-
-
-def _host_port(text: str) -> str:
-    try:
-        parse_host_port(text, what="address")
-    except UsageError as error:
-        raise ValueError(f"{error}; {error.hint}") from error
-    return text
-
-
-def _network(text: str) -> str:
-    try:
-        ipaddress.ip_network(text)
-    except ValueError as error:
-        raise ValueError(f"{error}; accepted is ADDRESS/BITS, such as 192.168.1.0/24") from error
-    return text
-
-
-def _address(text: str) -> str:
-    try:
-        ipaddress.ip_address(text)
-    except ValueError as error:
-        raise ValueError(f"{error}; accepted is an address such as 192.0.2.1 or 2001:db8::1") from error
-    return text
-
-
-def _directory(path: Path) -> Path:
-    with contextlib.suppress(OSError):
-        if path.exists() and not path.is_dir():
-            raise ValueError(f"{path} is no directory")
-    return path
-
-
-def _target(text: str) -> str:
-    """HOST:PORT, or HOST:* for the port that was asked for."""
-    _host_port(text[:-1] + "1" if text.endswith(":*") else text)
-    return text
-
-
-def _parsed_by(parse: Callable[[str], object]) -> BeforeValidator:
-    """Text that `parse` takes; it stays as it was written. A number is told what a text would be told."""
-
-    def check(given: object) -> object:
-        if isinstance(given, str | int | float):
-            parse(str(given))
-        return given
-
-    return BeforeValidator(check)
-
-
-Size = Annotated[str, _parsed_by(parse_size)]
-Rate = Annotated[str, _parsed_by(parse_rate)]
-HostPort = Annotated[str, AfterValidator(_host_port)]
-Network = Annotated[str, AfterValidator(_network)]
-Address = Annotated[str, AfterValidator(_address)]
-Match = Annotated[str, _parsed_by(parse_pattern)]
-Target = Annotated[str, AfterValidator(_target)]
-
-MIN_TOKEN = 16
-
-
-def _token(secret: SecretStr) -> SecretStr:
-    """Not an empty one, for a variable that nobody has set; nor one that can be guessed."""
-    text = secret.get_secret_value()
-    if len(text) < MIN_TOKEN or not text.isascii() or not text.isprintable() or " " in text:
-        raise ValueError(
-            f"it has {len(text)} characters; accepted are {MIN_TOKEN} or more, letters, digits and signs, such as "
-            "`openssl rand -hex 16` prints"
-        )
-    return secret
-
-
-Token = Annotated[SecretStr, AfterValidator(_token)]
-Port = Annotated[int, Field(ge=1, le=65535)]
 
 
 class _Section(BaseModel):
@@ -238,9 +174,7 @@ class ServerConfig(_Section):
     """The server."""
 
     listen: list[HostPort] = Field(default=["0.0.0.0:8120", "0.0.0.0:8121", "[::]:8120", "[::]:8121"], min_length=1)
-    state: Annotated[Path, AfterValidator(_directory)] | None = Field(
-        default=None, description="directory with the server's key and its clients"
-    )
+    state: Directory | None = Field(default=None, description="directory with the server's key and its clients")
     public: list[HostPort] = Field(default=[], description="addresses that invites name as endpoints")
     dial: bool = Field(default=True, description="false: forwards only")
     allow: list[Network] = Field(default=[], description="private networks that clients may reach all the same")
