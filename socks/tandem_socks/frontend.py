@@ -88,6 +88,9 @@ class SocksFrontend:
         """When each came, in that order."""
         self._crowd_timer: asyncio.TimerHandle | None = None
         self._complained_at = float("-inf")
+        self._is_draining = False
+        self._idle: set[TcpConnection] = set()
+        """Connections between two HTTP requests."""
         self._endings: set[asyncio.Task[None]] = set()
         """Streams of answers that have passed."""
 
@@ -103,6 +106,9 @@ class SocksFrontend:
     async def drain(self, limit: float) -> None:
         """Stops accepting, and waits `limit` seconds at most for the connections that are open."""
         await self._listener.close()
+        self._is_draining = True
+        for tcp in self._idle:
+            tcp.write_eof()  # it has had its answer; a further request would come too late
         if self._tasks:
             await asyncio.wait(set(self._tasks), timeout=limit)
 
@@ -139,6 +145,7 @@ class SocksFrontend:
         while behind is not None:
             handshake = ServerConnection(self._terms(tcp), is_further=True)
             handshake.receive_data(behind)
+            self._idle.add(tcp)
             behind = await self._serve_one(handshake, tcp, KEEPALIVE_TIMEOUT)
 
     async def _serve_one(self, handshake: ServerConnection, tcp: TcpConnection, patience: float) -> bytes | None:
@@ -153,6 +160,7 @@ class SocksFrontend:
             return None
         finally:
             self._handshakes.pop(tcp, None)
+            self._idle.discard(tcp)
         if request is None:
             self._tell(handshake)
             await _close_politely(tcp)
@@ -257,11 +265,11 @@ class SocksFrontend:
             idle_timeout=self._options.idle_timeout,
             keeps_open=lambda: exchange.keeps_alive,
         )
-        await self._run_relay(relay, request, already_sent=len(first))
-        if not exchange.keeps_alive or tcp.is_lost:
-            return None
-        self._let_go(opened.stream)
-        return exchange.behind
+        try:
+            await self._run_relay(relay, request, already_sent=len(first))
+        finally:
+            self._let_go(opened.stream)
+        return exchange.behind if relay.goes_on and not tcp.is_lost and not self._is_draining else None
 
     async def _carry(
         self, handshake: ServerConnection, request: Request, tcp: TcpConnection, opened: Opened, *, already_sent: int
@@ -284,7 +292,7 @@ class SocksFrontend:
             self._on_closed(request, result)
 
     def _let_go(self, stream: ByteStream) -> None:
-        """The origin closes its side by itself, as it was asked to; it is not waited for."""
+        """The origin closes its side by itself, as it was asked to; it is not waited for, nor kept for ever."""
         stream.finish()
         task = asyncio.get_running_loop().create_task(_until_the_end(stream))
         self._endings.add(task)

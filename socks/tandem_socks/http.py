@@ -107,8 +107,11 @@ class HttpHandshake(Handshake):
         # A user and a password are for the server, which is told them in a field (RFC 9110 section 4.2.4).
         host, port, authority = _plain(authority.rpartition("@")[2])
         body = BodyMeter(head.body_size())
-        self.forwarded = Forwarded(head.method, body, head.keeps_alive, head.is_upgrade)
+        # What follows an upgrade may be the other protocol, also where the server declines.
+        self.forwarded = Forwarded(head.method, body, head.keeps_alive and not head.is_upgrade, head.is_upgrade)
         belonging = body.take(bytes(self.received))
+        if body.is_malformed:
+            raise MalformedRequest("a body whose end cannot be told")
         self.behind = bytes(self.received[belonging:])
         del self.received[belonging:]
         path = path if path.startswith("/") else "/" + path

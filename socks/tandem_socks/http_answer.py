@@ -10,9 +10,15 @@ from enum import Enum
 from tandem_socks.http_body import BodyMeter
 from tandem_socks.http_head import MAX_HEAD
 
-_LINE = re.compile(rb"HTTP/1\.[01] ([1-9][0-9]{2})(?: [^\r\n]*)?")
+_LINE = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9]{2})(?: [^\r\n]*)?")
+_FIELD = re.compile(rb"[^\s:]+:[^\r\n]*")
 _OURS = frozenset((b"connection", b"keep-alive", b"proxy-connection"))
 _SWITCHING = 101
+_RESET_CONTENT = 205
+_INTERIM = frozenset((100, 102, 103))
+_MAX_INTERIM = 32
+"""Heads that may come before the final one."""
+
 _WITHOUT_BODY = frozenset((204, 304))
 
 
@@ -37,6 +43,9 @@ class AnswerFilter:
         """The connection can carry another request, once this answer is over."""
         self.is_over = False
         """All of the answer has passed; what may still come belongs to nobody."""
+        self.is_raw = False
+        """It is no answer of HTTP/1, or cannot be followed: the client may see another end of it than we do."""
+        self._interim = 0
         self.is_upgraded = False
         """From now on both directions are somebody else's protocol."""
 
@@ -54,6 +63,9 @@ class AnswerFilter:
                     out += data[:size]
                     data = data[size:]
                     self.is_over = self._body.is_over
+                    if self._body.is_malformed:
+                        self.is_over = False
+                        self._pass_all()
                 case _Part.REST:
                     out += data
                     data = b""
@@ -72,42 +84,48 @@ class AnswerFilter:
         """What passes, and what comes after the head."""
         known = len(self._head)
         self._head += data
-        end = self._head.find(b"\r\n\r\n", max(0, known - 3)) + 4
-        if end < 4:
-            if len(self._head) > MAX_HEAD or not _may_begin(self._head):
-                return self._pass_all(), b""
+        end = self._head.find(b"\r\n\r\n", max(0, known - 3))
+        size = len(self._head) if end < 0 else end
+        is_odd = self._head.find(b"\n\n", max(0, known - 1), size) >= 0 or not _may_begin(self._head)
+        if is_odd or size > MAX_HEAD or self._interim > _MAX_INTERIM:
+            return self._pass_all(), b""
+        if end < 0:
             return b"", b""
-        head, rest = bytes(self._head[:end]), bytes(self._head[end:])
-        first, *lines = head[:-4].split(b"\r\n")
+        first, *lines = bytes(self._head[:end]).split(b"\r\n")
         line = _LINE.fullmatch(first)
-        if line is None or any(b":" not in field or field[:1] in b" \t" for field in lines):
+        if line is None or not all(_FIELD.fullmatch(field) for field in lines):
             return self._pass_all(), b""
         self._head.clear()
-        return self._on_head(int(line[1]), first, lines), rest
+        rest = data[len(data) - (known + len(data) - end - 4) :] if known + len(data) > end + 4 else b""
+        return self._on_head(int(line[2]), first, lines, is_old=line[1] == b"0"), rest
 
-    def _on_head(self, status: int, first: bytes, lines: list[bytes]) -> bytes:
+    def _on_head(self, status: int, first: bytes, lines: list[bytes], *, is_old: bool) -> bytes:
         if status == _SWITCHING and self._may_upgrade:
             self.is_upgraded, self.keeps_alive = True, False
             self._part = _Part.REST
             return b"\r\n".join([first, *lines, b"", b""])
-        if 100 <= status < 200:
+        if status in _INTERIM:
+            self._interim += 1
             return b"\r\n".join([first, *lines, b"", b""])  # the final one is still to come
-        self._measure(status, lines)
-        kept = [field for field in lines if _name(field) not in _OURS | _named(lines)]
+        # Readers differ on what belongs to these.
+        self.keeps_alive = self.keeps_alive and not is_old and status >= 200 and status != _RESET_CONTENT
+        self._measure(status, lines, is_old=is_old)
+        dropped = _OURS | _named(lines)
+        kept = [field for field in lines if _name(field) not in dropped]
         if not self.keeps_alive:
             kept.append(b"Connection: close")
         return b"\r\n".join([first, *kept, b"", b""])
 
-    def _measure(self, status: int, lines: list[bytes]) -> None:
+    def _measure(self, status: int, lines: list[bytes], *, is_old: bool) -> None:
         """Where the body ends (RFC 9112 section 6.3)."""
         codings = [_value(field).lower() for field in lines if _name(field) == b"transfer-encoding"]
         sizes = {_value(field) for field in lines if _name(field) == b"content-length"}
         self._part = _Part.BODY
         if not self._has_body or status in _WITHOUT_BODY:
             self.is_over = True
-        elif codings == [b"chunked"] and not sizes:
+        elif codings == [b"chunked"] and not sizes and not is_old:
             self._body = BodyMeter(None)
-        elif not codings and len(sizes) == 1 and (size := sizes.pop()).isdigit() and len(size) < 19:
+        elif not codings and status >= 200 and len(sizes) == 1 and (size := sizes.pop()).isdigit() and len(size) < 19:
             self._body = BodyMeter(int(size))
             self.is_over = self._body.is_over
         else:
@@ -115,7 +133,7 @@ class AnswerFilter:
 
     def _pass_all(self) -> bytes:
         """It is no answer of HTTP/1: passed on as it is, and nothing after it."""
-        self._part, self.keeps_alive = _Part.REST, False
+        self._part, self.keeps_alive, self.is_raw = _Part.REST, False, True
         out, self._head = bytes(self._head), bytearray()
         return out
 

@@ -23,6 +23,8 @@ class BodyMeter:
         self._part = _Part.SIZE
         self._line = bytearray()
         self.is_over = size == 0
+        self.is_malformed = False
+        """It is over because it cannot be followed any further: nobody knows where it ends."""
 
     def take(self, data: bytes) -> int:
         """How many bytes of `data` are the request's; the others come after it. Malformed chunks end it."""
@@ -49,7 +51,7 @@ class BodyMeter:
             line, self._line = bytes(self._line).strip(), bytearray()
             self._on_line(line)
         elif len(self._line) > _MAX_LINE:
-            self.is_over = True
+            self._give_up()
         return end - position
 
     def _on_line(self, line: bytes) -> None:
@@ -60,12 +62,16 @@ class BodyMeter:
                 self.is_over = not line
             case _:
                 self._part = _Part.SIZE
-                self.is_over = bool(line)  # data where only its end may stand
+                if line:  # data where only its end may stand
+                    self._give_up()
 
     def _on_size(self, text: bytes) -> None:
         digits = b"0123456789abcdefABCDEF"
         if not text or len(text) > 15 or text.strip(digits):
-            self.is_over = True
+            self._give_up()
             return
         self._left = int(text, 16)
         self._part = _Part.DATA if self._left else _Part.TRAILER
+
+    def _give_up(self) -> None:
+        self.is_over = self.is_malformed = True

@@ -80,7 +80,7 @@ class Head:
         return int(sizes.pop()) if sizes else 0
 
     def forwarded(self, path: str, authority: str) -> bytes:
-        """The head for the origin server: one request, then the connection ends, or is another protocol's."""
+        """The head for the origin server, which is to close after this request, or to go on in another protocol."""
         dropped = (_HOP_BY_HOP | self._own_fields() | {"host"}) - ({"upgrade"} if self.is_upgrade else set())
         kept = [item for item in self.fields if item[0].lower() not in dropped]
         lines = [f"{self.method} {path} HTTP/1.{self.minor_version}", f"Host: {authority}"]

@@ -53,14 +53,25 @@ class Relay:
         self._keeps_open = keeps_open
         self._result = RelayResult()
         self._is_over = False
+        self._goes_on = False
+        """The stream has ended, and the connection has not: decided once, when the last of the stream has passed."""
 
     @property
     def result(self) -> RelayResult:
         """What it has carried until now; kept up to date."""
         return self._result
 
+    @property
+    def goes_on(self) -> bool:
+        """Whether the connection is still open after `run`, for something else."""
+        return self._goes_on
+
     async def run(self, *, already_sent: int = 0) -> RelayResult:
-        """`already_sent` bytes of the TCP side went ahead. Returns when both directions are over, and it is closed."""
+        """`already_sent` bytes of the TCP side went ahead.
+
+        Returns when both directions are over and the connection is closed, or, where it goes on to something
+        else, when the stream has ended.
+        """
         self._result.bytes_to_stream = already_sent
         self._stream.watch_reset(lambda: self._abort("far side: reset"))
         self._tcp.on_lost = lambda: self._abort("near side: reset")
@@ -68,7 +79,7 @@ class Relay:
         downlink = asyncio.create_task(self._stream_to_tcp())
         try:
             await self._wait_for_an_end(uplink, downlink)
-            if not self._is_over and downlink.done() and not self._keeps_open():
+            if not self._is_over and downlink.done() and not self._goes_on:
                 await self._linger(uplink)
             elif not self._is_over and not downlink.done():
                 # What was sent may still be under way or unread for minutes. Only the far end can tell when its
@@ -82,9 +93,9 @@ class Relay:
                 task.cancel()
             await asyncio.gather(uplink, downlink, return_exceptions=True)
             self._tcp.on_lost = None
-            goes_on, self._is_over = not self._is_over and self._keeps_open(), True
-            if not goes_on:
+            if self._is_over or not self._goes_on:
                 await self._tcp.close()
+            self._is_over = True
         return self._result
 
     async def _tcp_to_stream(self) -> None:
@@ -103,7 +114,8 @@ class Relay:
             while data := await self._stream.read():
                 await self._tcp.write(data)
                 self._result.bytes_to_tcp += len(data)
-            if not self._keeps_open():
+            self._goes_on = self._keeps_open()
+            if not self._goes_on:
                 self._tcp.write_eof()
         except OSError as error:
             self._abort(_who(error))

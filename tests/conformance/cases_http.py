@@ -124,6 +124,23 @@ async def http_second(bench: Bench) -> None:
         assert _status(await peer.read_all()) == 502, "the second one is asked of its own server"
 
 
+@case(HTTP, "a request behind an answer that readers may end differently is not sent on: a reset")
+async def http_ambiguous(bench: Bench) -> None:
+    """Else the first server could answer for the second one."""
+
+    async def handler(peer: Peer) -> None:
+        await peer.reader.readuntil(b"\r\n\r\n")
+        await peer.send(_head("HTTP/1.1 200 OK", "X: a", " folded", "Content-Length: 2") + b"ok")
+        await asyncio.sleep(60)
+
+    port = await bench.serve(handler)
+    peer = await bench.dial(_head(f"GET http://local.test:{port}/ HTTP/1.1"))
+    assert (await peer.reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200 OK")
+    assert await peer.read(2) == b"ok"
+    await peer.send(_head("GET http://local.test:1/ HTTP/1.1"))
+    assert await peer.ended_by_reset()
+
+
 @case(HTTP, "an answer without a size ends the connection, and says so")
 async def http_without_size(bench: Bench) -> None:
     async def handler(peer: Peer) -> None:
@@ -166,8 +183,9 @@ async def http_upgrade(bench: Bench) -> None:
         line = f"GET {scheme}://local.test:{port}/chat HTTP/1.1"
         peer = await bench.dial(_head(line, "Connection: Upgrade", "Upgrade: websocket") + b"early ")
         assert (await peer.reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 101 ")
+        assert await peer.read(6) == b"EARLY ", "also where nothing follows it"
         await peer.send(b"bird")
-        assert await peer.read(10) == b"EARLY BIRD"
+        assert await peer.read(4) == b"BIRD"
         peer.finish()
         assert await peer.read_all() == b""
 

@@ -246,6 +246,37 @@ async def test_a_client_that_resets_while_the_far_side_is_asked_is_given_up(benc
     assert len(bench.asked) == 1
 
 
+GET = b"GET http://host/ HTTP/1.1\r\n\r\n"
+ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+
+
+async def test_an_answer_that_has_passed_lets_its_stream_go(bench: Bench) -> None:
+    """Whatever the origin still says, and whether or not the connection goes on."""
+    for wish in (b"", b"Connection: close\r\n"):
+        bench.far = Far()
+        reader, writer = await bench.dial(GET[:-2] + wish + b"\r\n")
+        bench.far.to_near.put_nowait(ANSWER + b"and on")
+        head = await reader.readuntil(b"\r\n\r\n")
+        assert (b"Connection: close" in head) == bool(wish)
+        assert await reader.readexactly(2) == b"ok"
+        writer.close()
+        await writer.wait_closed()
+        await bench.far.is_finished.wait()
+        async with asyncio.timeout(60):
+            await bench.far.is_reset.wait()
+
+
+async def test_a_port_that_drains_does_not_wait_for_those_between_two_requests(bench: Bench) -> None:
+    reader, writer = await bench.dial(GET)
+    bench.far.to_near.put_nowait(ANSWER)
+    await reader.readuntil(b"ok")
+    draining = asyncio.create_task(bench.frontend.drain(60))
+    assert await reader.read() == b""
+    writer.close()
+    async with asyncio.timeout(30):
+        await draining
+
+
 async def test_who_may_not_come_is_reset() -> None:
     served: asyncio.Queue[TcpConnection] = asyncio.Queue()
     listener = Listener(served.put_nowait, admits=lambda host: host == "127.0.0.1")

@@ -352,6 +352,60 @@ def test_another_protocol_follows_only_where_it_was_asked_for() -> None:
     assert not made.is_upgraded
 
 
+@pytest.mark.parametrize(
+    "data",
+    [
+        head("HTTP/1.1 200 OK", "X: a", " b", "Content-Length: 2") + b"ok",
+        head("HTTP/1.1 200 OK", "no colon", "Content-Length: 2") + b"ok",
+        head("HTTP/1.1  200 OK", "Content-Length: 2") + b"ok",
+        head("HTTP/1.1 200 OK", "Content-Length : 100", "Content-Length: 2") + b"ok",
+        head("HTTP/1.1 200 OK", "X: a\nContent-Length: 2") + b"ok",
+        b"HTTP/1.1 200 OK\nContent-Length: 2\n\nok",
+        head("HTTP/1.1 200 OK", "X: " + "y" * MAX_HEAD, "Content-Length: 2") + b"ok",
+        head("HTTP/1.1 103 Early Hints") * 50 + head("HTTP/1.1 200 OK", "Content-Length: 2") + b"ok",
+        head("HTTP/1.1 200 OK", "Transfer-Encoding: chunked") + b"5\r\nhelloX\r\nmore",
+    ],
+)
+@pytest.mark.parametrize("step", [0, 7])
+def test_an_answer_that_two_readers_may_end_at_different_places_is_the_last(data: bytes, step: int) -> None:
+    out, made = filtered(data, step=step)
+    assert out + made.end() == data
+    assert (made.is_raw, made.is_over, made.keeps_alive) == (True, False, False)
+
+
+@pytest.mark.parametrize(
+    ("line", "field"),
+    [
+        ("HTTP/1.1 205 Reset Content", "Content-Length: 9"),
+        ("HTTP/1.1 101 Switching Protocols", "Upgrade: x"),
+        ("HTTP/1.1 199 X", "Content-Length: 0"),
+        ("HTTP/1.0 200 OK", "Content-Length: 4"),
+        ("HTTP/1.0 200 OK", "Transfer-Encoding: chunked"),
+    ],
+)
+def test_what_readers_take_for_an_end_or_not_ends_the_connection_and_says_so(line: str, field: str) -> None:
+    out, made = filtered(head(line, field) + b"rest")
+    assert out.startswith(head(line, field, "Connection: close"))
+    assert not made.keeps_alive
+
+
+def test_a_head_of_many_fields_takes_no_longer_than_it_is() -> None:
+    lines = ["a:"] * 15_000
+    out, made = filtered(head("HTTP/1.1 200 OK", *lines, "Content-Length: 0"))
+    assert made.is_over
+    assert out.count(b"a:") == 15_000
+
+
+def test_a_body_that_cannot_be_followed_is_refused_at_once_or_ends_the_connection() -> None:
+    data = head("POST http://a.example/ HTTP/1.1", "Transfer-Encoding: chunked")
+    chunk = b"5\r\nhelloX\r\n" + head("GET http://b.example/ HTTP/1.1")
+    assert answer(feed(data + chunk))[0] == 400
+    connection = feed(data)
+    assert connection.forwarded is not None
+    connection.forwarded.body.take(chunk)
+    assert connection.forwarded.body.is_malformed
+
+
 @given(st.binary(max_size=300), st.integers(1, 50))
 def test_what_is_no_answer_passes_as_it_is(data: bytes, step: int) -> None:
     made = AnswerFilter("GET", keeps_alive=True)

@@ -26,6 +26,7 @@ from tandem_transport.handshake import (
 )
 from tandem_transport.packets import PacketType, PacketView, Transmit, split_datagram
 from tandem_transport.parameters import (
+    EMBRYO_LIFETIME,
     HANDSHAKE_PATIENCE,
     HANDSHAKE_REPEAT,
     HANDSHAKE_RETRY,
@@ -299,6 +300,7 @@ class ClientEndpoint:
         )
 
     def _repeat(self, now: float) -> None:
+        self._handshakes[-1].paths_with_cookie.clear()
         data = self._handshakes[-1].first_message()
         self._outgoing.extend(Transmit(path_id, data, None) for path_id in self._path_ids)
         self._repeats_left -= 1
@@ -334,6 +336,9 @@ class ClientEndpoint:
         if self._connection is None:
             return True
         known = established.peer_parameters.known_session
+        is_unheard = self._connection.last_received_at <= self._connected_at
+        if is_unheard and now < self._connected_at + EMBRYO_LIFETIME:
+            return False  # the server may know it, and not have heard from it yet
         if not self._is_looking or known is None or known == session_tag(self._connection.connection_id):
             return False
         self._connection.on_forgotten(now=now)
@@ -368,6 +373,7 @@ class ClientEndpoint:
                     self._instance_id = self._randomness(8)
                 self._outgoing.extend(connection.datagrams_to_send(now=now))
                 self._connection = None
+                self._stop_looking()
                 # One session after another that ends as it begins must not make a loop at RTT speed.
                 is_short = now - self._connected_at < HANDSHAKE_RETRY
                 self._short_sessions = self._short_sessions + 1 if is_short else 0
