@@ -13,7 +13,7 @@ COPY app ./app
 COPY socks ./socks
 COPY transport ./transport
 # What builds the package is pinned too.
-ENV PIP_CONSTRAINT=/src/constraints.txt
+ENV PIP_CONSTRAINT=/src/constraints.txt PIP_BUILD_CONSTRAINT=/src/constraints.txt
 RUN /opt/tandem/bin/pip install --no-cache-dir --constraint constraints.txt . \
  && /opt/tandem/bin/pip uninstall --yes --quiet pip
 

@@ -16,6 +16,7 @@ FUZZ_SECONDS := 60
 
 # Also for what builds the package, which is fetched into a place of its own.
 export PIP_CONSTRAINT := constraints.txt
+export PIP_BUILD_CONSTRAINT := constraints.txt
 
 RUNS := 3
 BENCHMARK := loopback

@@ -24,20 +24,31 @@ def places(admin: str | None) -> list[Place]:
 
 
 def ask(
-    tried: list[Place], path: str, body: dict[str, Any] | None = None, *, timeout: float = _TIMEOUT
+    tried: list[Place],
+    path: str,
+    body: dict[str, Any] | None = None,
+    *,
+    timeout: float = _TIMEOUT,
+    token: str | None = None,
 ) -> dict[str, Any]:
-    """The JSON answer of the first place that answers: GET, or POST where there is a body. Raises TandemError."""
+    """The JSON answer of the first place that answers: GET, or POST where there is a body. Raises TandemError.
+
+    `token`: a configured one; else the one that the running Tandem has left for its command line.
+    """
     for place in tried:
-        answer = _ask(place, path, body, timeout)
+        answer = _ask(place, path, body, timeout, token)
         if answer is not None:
             return answer
     where = " or ".join(format_host_port(*place) for place in tried)
     raise TandemError(f"no Tandem answers at {where}", "is it running? --admin HOST:PORT names its admin endpoint")
 
 
-def _ask(place: Place, path: str, body: dict[str, Any] | None, timeout: float) -> dict[str, Any] | None:
+def _ask(
+    place: Place, path: str, body: dict[str, Any] | None, timeout: float, token: str | None
+) -> dict[str, Any] | None:
     """None where nothing listens there."""
-    headers = {"Authorization": f"Bearer {runtime.find_token(place[1]) or ''}", "Content-Type": "application/json"}
+    known = token or runtime.find_token(place[1]) or ""
+    headers = {"Authorization": f"Bearer {known}", "Content-Type": "application/json"}
     data = None if body is None else json.dumps(body).encode()
     request = urllib.request.Request(f"http://{format_host_port(*place)}{path}", data, headers)
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))

@@ -148,7 +148,7 @@ class Client:
         status = client_status(self.driver, self._started_at)
         status.session.age_s, status.session.outage_s = self._journal.session_age, self._journal.outage
         status.session.reason = self._journal.problem
-        status.session.streams_total -= self._told_names
+        status.session.streams_total = max(0, status.session.streams_total - self._told_names)
         status.socks = self._config.socks.listen
         status.streams = self._connections.busiest()
         status.failures, status.failovers = self.opener.tally.counts, self._failover.count
@@ -291,9 +291,9 @@ class Client:
         """So that whoever watches the server knows the links by their names; it works without."""
         names = link_names.encode([link.name for link in self.links])
         with contextlib.suppress(Failure):
-            self._told_names += 1
             asked = await self.opener.ask(Request(Kind.LINKS, "", 0), names)
-            asked.stream.finish()
+            self._told_names += 1
+            asked.stream.reset()  # it has said everything; nobody reads it to its end
 
     def _is_unanswered(self) -> bool:
         """There has been no session, or an outage, for so long that another server may be better."""
@@ -311,6 +311,8 @@ class Client:
         self._tasks.add(closing)
         closing.add_done_callback(self._tasks.discard)
         self._journal.note_session()
+        self._told_names = 0
+        self._begin_telling_names()
 
     # --- links ---
 

@@ -110,6 +110,14 @@ def _handler(file: Path | None) -> logging.Handler:
 
 
 class _PrivateFileHandler(logging.handlers.WatchedFileHandler):
+    """A file that cannot be opened again costs lines of the log, and nothing else."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            super().emit(record)
+        except OSError:
+            self.handleError(record)
+
     def _open(self) -> TextIOWrapper:
         return open(self.baseFilename, "a", encoding="utf-8", opener=_private)
 

@@ -24,8 +24,8 @@ class OwnNetworks:
 
     def __contains__(self, address: object) -> bool:
         if time.monotonic() - self._looked_at > _REFRESH:
-            self._looked_at = time.monotonic()
             self._networks = tuple(dict.fromkeys(_look()))
+            self._looked_at = time.monotonic()
         return any(address in network for network in self._networks)
 
 

@@ -2,6 +2,7 @@
 start fast.
 """
 
+import errno
 import os
 import sys
 import tempfile
@@ -19,7 +20,7 @@ def is_open_to_others(path: Path) -> bool:
     if sys.platform == "win32":
         return False
     status = path.stat()
-    strangers = 0o037 if status.st_uid == 0 and os.geteuid() != 0 else 0o077
+    strangers = 0o037 if status.st_uid == 0 else 0o077
     return bool(status.st_mode & strangers)
 
 
@@ -67,6 +68,8 @@ def create_private(path: Path, data: bytes) -> bool:
 def _write(path: Path, data: bytes, put: Callable[[Path], object]) -> None:
     owner = _owner(path.parent)
     _make_directory(path.parent, owner)
+    if owner is not None and (path.parent.is_symlink() or path.parent.stat().st_uid != owner[0]):
+        raise PermissionError(errno.EPERM, "it leads elsewhere, or belongs to somebody else than what it is in")
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # mode 0600
     temporary = Path(name)
     try:
@@ -83,12 +86,15 @@ def _write(path: Path, data: bytes, put: Callable[[Path], object]) -> None:
 
 
 def _owner(directory: Path) -> tuple[int, int] | None:
-    """Whose a new file there should be, where that is somebody else than its writer."""
+    """Whose a new file there should be, where that is somebody else than its writer.
+
+    The owner may have put a link there: what counts is who owns the link.
+    """
     if sys.platform == "win32" or os.geteuid() != 0:
         return None
     while not directory.exists():
         directory = directory.parent
-    status = directory.stat()
+    status = directory.lstat()
     return (status.st_uid, status.st_gid) if status.st_uid != 0 else None
 
 

@@ -59,24 +59,32 @@ class ClientRegistry:
             return
         if listing is self._listing:
             return
-        if self._is_another_and_empty(listing):
-            self._tell(f"{listing.directory}: all files are gone, with the directory; the clients stay as they were")
+        missing = self._missing_from_another_directory(listing)
+        if missing:
+            text = f"{listing.directory}: it is another directory, without {', '.join(missing)}; they stay as they were"
+            self._tell(f"{text} until the server is started anew, or their files are back")
+            self._add(listing)
             return
         self._take(listing)
         self._tell("; ".join(f"{text}; all other clients are as they should be" for text in listing.problems.values()))
 
-    def _is_another_and_empty(self, listing: Listing) -> bool:
-        """What an unmounted disk leaves behind."""
-        known = self._listing
-        if not self._names or known is None or listing.clients or listing.problems:
-            return False
-        return listing.identity != known.identity
+    def _missing_from_another_directory(self, listing: Listing) -> list[str]:
+        """Clients that a disk which is not mounted, or a backup that is being restored, does not have yet."""
+        if self._listing is None or listing.identity == self._listing.identity:
+            return []
+        there = {client.name for client in listing.clients} | set(listing.problems)
+        return sorted(name for name in self._names.values() if name not in there)
+
+    def _add(self, listing: Listing) -> None:
+        """Who is new may come; nobody goes."""
+        known = set(self._names.values())
+        self._names |= {client.public_key: client.name for client in listing.clients if client.name not in known}
 
     def _take(self, listing: Listing) -> None:
         names = {client.public_key: client.name for client in listing.clients}
         kept = {public: name for public, name in self._names.items() if name in listing.problems}
         names = kept | names
-        self._gone |= set(self._names) - set(names)
+        self._gone = (self._gone | set(self._names)) - set(names)
         self._names, self._listing = names, listing
 
     def _tell(self, problem: str) -> None:

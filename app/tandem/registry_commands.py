@@ -34,7 +34,8 @@ def invite(
 ) -> None:
     """Register a client and print its invite, which is a secret. A running server takes it at once.
 
-    With -o the invite goes to a file that only you can read; one that is there is kept where anything is wrong.
+    With -o the invite goes to a file that only the owner of its directory can read; one that is there is kept
+    where anything is wrong.
 
     \b
     tandem invite laptop --endpoint vpn.example.org:8120 --endpoint vpn.example.org:8121 -o laptop.invite
@@ -105,7 +106,8 @@ def revoke(name: str, config_file: Path | None, state: Path | None, admin: str |
     loaded, directory = _server_state(config_file, state)
     directory.remove_client(name)
     click.echo(f"{name} is removed")
-    _confirm_removal(name, directory, admin or loaded.admin.listen)
+    token = loaded.admin.token.get_secret_value() if loaded.admin.token is not None else None
+    _confirm_removal(name, directory, admin or loaded.admin.listen, token)
 
 
 # --- inside ---
@@ -136,8 +138,8 @@ def _check_writable(file: Path) -> None:
     import tempfile
 
     try:
-        if file.is_dir():
-            raise UsageError(f"--output: {file} is a directory", "name the file, such as laptop.invite")
+        if file.exists() and not file.is_file():
+            raise UsageError(f"--output: {file} is no file", "name a file, such as laptop.invite")
         with tempfile.TemporaryFile(dir=file.parent):
             pass
     except OSError as error:
@@ -165,7 +167,7 @@ def _show_qr(text: str) -> None:
         click.echo("".join(black if is_dark else white for is_dark in row) + "\x1b[0m", color=True)
 
 
-def _confirm_removal(name: str, directory: "StateDirectory", admin: str | None) -> None:
+def _confirm_removal(name: str, directory: "StateDirectory", admin: str | None, token: str | None) -> None:
     """Raises TandemError where the running server still lets the client in."""
     from tandem import admin_client
     from tandem.addresses import format_host_port
@@ -174,7 +176,7 @@ def _confirm_removal(name: str, directory: "StateDirectory", admin: str | None) 
     place = admin_client.places(admin)[0] if admin else ("127.0.0.1", SERVER_ADMIN_PORT)
     where = format_host_port(*place)
     try:
-        said = admin_client.ask([place], "/clients", {})
+        said = admin_client.ask([place], "/clients", {}, token=token)
     except TandemError as error:
         click.echo(f"note: no running server was asked ({error}); one with this state follows by itself", err=True)
         return

@@ -73,7 +73,11 @@ class Resolver:
 
     async def _look_up(self, name: str, client: str) -> tuple[str, ...]:
         await self._shares.take(client)
-        asking = asyncio.get_running_loop().run_in_executor(self._threads, _ask_system, name)
+        try:
+            asking = asyncio.get_running_loop().run_in_executor(self._threads, _ask_system, name)
+        except RuntimeError as error:  # no more threads
+            self._shares.give_back(client)
+            raise Failure(Reply.GENERAL_FAILURE, Hop.NAME, f"cannot look up names now: {error}") from error
         # A thread cannot be told to stop: who gives up waiting still holds his share until it is done.
         asking.add_done_callback(lambda done: self._on_looked_up(done, client))
         shown = name.removesuffix(".")

@@ -16,6 +16,7 @@ from pathlib import Path
 from tandem.errors import TandemError
 from tandem.private_files import write_private
 
+_OF_ROOT = Path("/run/tandem")
 _OF_SERVICES = (Path("/run/tandem/server"), Path("/run/tandem/client"))
 """Where the units in deploy/systemd leave theirs."""
 
@@ -31,7 +32,7 @@ def directory() -> Path:
     if sys.platform == "win32":
         return Path(tempfile.gettempdir()) / "tandem"
     if os.geteuid() == 0:
-        return Path("/run/tandem")
+        return _OF_ROOT
     return Path(tempfile.gettempdir()) / f"tandem-{os.geteuid()}"
 
 
@@ -41,6 +42,8 @@ def publish_token(port: int) -> str:
     path = _token_file(port)
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if path.parent == _OF_ROOT:
+            path.parent.chmod(0o755)  # services have theirs below it; a token is 0600 anyway
         if not _is_ours(path.parent):
             raise TandemError(
                 f"{path.parent}: it is not this user's alone", "XDG_RUNTIME_DIR names a directory of yours"

@@ -142,10 +142,13 @@ class Server:
         """
         for turn in count(1):
             await asyncio.sleep(_POLL_INTERVAL)
-            self._read_clients()
-            self._note_seen()
-            if turn % _SCAN_POLLS == 0:
-                await self._follow_addresses()
+            try:
+                self._read_clients()
+                self._note_seen()
+                if turn % _SCAN_POLLS == 0:
+                    await self._follow_addresses()
+            except Exception:  # whatever it is, the next look must come: revoking hangs on it
+                log.exception("looking around has failed")
 
     def _note_seen(self) -> None:
         if time.monotonic() - self._seen_at >= _SEEN_INTERVAL:

@@ -2,6 +2,7 @@
 
 import base64
 import contextlib
+import errno
 import json
 import logging
 import os
@@ -19,6 +20,7 @@ log = logging.getLogger("tandem.state")
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _INSTANCE_SIZE = 8
+_KEY_SIZE = 32
 
 _RESTORE = (
     "restore server.key from a backup of the state directory; without one, remove the clients/ in it and invite "
@@ -101,7 +103,7 @@ class StateDirectory:
             identity, stamp = self._stamp()
         except OSError as error:
             raise TandemError(f"{self._clients}: {error.strerror}", "it must be this user's") from error
-        if known is not None and (identity, stamp) == (known.identity, known.stamp):
+        if known is not None and not known.problems and (identity, stamp) == (known.identity, known.stamp):
             return known
         if identity is None and known is not None and known.identity is not None:
             raise TandemError(f"{self._clients}: it is gone", "put it back, or start the server anew")
@@ -121,7 +123,8 @@ class StateDirectory:
             hint = "letters, digits, dots, dashes and underscores, at most 64"
             raise UsageError(f"client name {name!r} is not allowed", hint)
         path = self._clients / f"{name}.json"
-        if path.exists() and not replace:
+        self._check_directories()
+        if _exists(path) and not replace:
             raise UsageError(f"client {name!r} is registered already", "--replace gives it a new key")
         record = {
             "name": name,
@@ -137,7 +140,8 @@ class StateDirectory:
     def remove_client(self, name: str) -> None:
         """Raises UsageError for a name that is not registered."""
         path = self._clients / f"{name}.json"
-        if not _NAME.fullmatch(name) or not path.exists():
+        self._check_directories()
+        if not _NAME.fullmatch(name) or not _exists(path):
             known = ", ".join(client.name for client in self.listing().clients) or "none"
             raise UsageError(f"no client {name!r} in {self.path}", f"registered: {known}")
         try:
@@ -150,11 +154,17 @@ class StateDirectory:
         with contextlib.suppress(OSError):
             (self._seen / name).unlink(missing_ok=True)
 
+    def _check_directories(self) -> None:
+        """Raises TandemError for links: root must not write where the owner of the state directory has pointed."""
+        for place in (self._clients, self._seen):
+            if place.is_symlink():
+                raise TandemError(f"{place}: it is a link", "put the directory itself there")
+
     def note_seen(self, name: str) -> None:
         """A client has a session now. What cannot be written is not told, and does no harm."""
-        if not (self._clients / f"{name}.json").exists():
-            return  # revoked a moment ago
         with contextlib.suppress(OSError):
+            if not (self._clients / f"{name}.json").exists():
+                return  # revoked a moment ago
             self._seen.mkdir(mode=0o700, parents=True, exist_ok=True)
             (self._seen / name).touch(mode=0o600)
 
@@ -185,6 +195,9 @@ class StateDirectory:
             with contextlib.suppress(FileNotFoundError):  # removed a moment ago
                 status = os.stat(self._clients / name)
                 found.append((name, status.st_mtime_ns, status.st_ino))
+        again = os.stat(self._clients)
+        if (again.st_dev, again.st_ino) != (directory.st_dev, directory.st_ino):
+            raise OSError(errno.EAGAIN, "another directory has taken its place just now")
         return (directory.st_dev, directory.st_ino), tuple(sorted(found))
 
 
@@ -215,11 +228,22 @@ def server_public_key(state: StateDirectory) -> bytes:
     return public_key(state.server_key())
 
 
+def _exists(path: Path) -> bool:
+    """Raises TandemError where that cannot be told."""
+    try:
+        return path.exists()
+    except OSError as error:
+        raise TandemError(f"{path}: {error.strerror}", "it must be this user's: sudo -u USER, or as root") from error
+
+
 def _read_client(path: Path) -> Client:
     try:
         record = json.loads(path.read_text())
-        return Client(path.stem, base64.b64decode(record["public_key"], validate=True), str(record["created"]))
+        public = base64.b64decode(record["public_key"], validate=True)
+        if len(public) != _KEY_SIZE:
+            raise ValueError(f"a key of {len(public)} bytes")
+        return Client(path.stem, public, str(record["created"]))
     except OSError as error:
         raise TandemError(f"{path}: {error.strerror}: it must be readable for the server's user") from error
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise TandemError(f"{path}: not a client file ({error}); remove it, and invite that client again") from error

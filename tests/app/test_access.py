@@ -431,6 +431,14 @@ async def test_four_slow_clients_do_not_starve_a_fifth_nor_a_tenth() -> None:
     await asyncio.gather(*greedy, return_exceptions=True)
 
 
+async def test_a_look_up_that_cannot_begin_takes_no_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    resolver = Resolver()
+    resolver.close()  # as where the system gives no more threads
+    for _ in range(2 * MAX_LOOKUPS):
+        with pytest.raises(Failure, match="cannot look up names now"):
+            await resolver.resolve("a.example", "x")
+
+
 async def test_a_place_goes_to_whoever_holds_least() -> None:
     shares = Shares(8, 4)
     for _ in range(3):

@@ -100,6 +100,21 @@ def test_a_log_file_is_private_and_made_anew_when_it_was_moved_away(root: loggin
         logs.set_up("info", "text", tmp_path / "nowhere" / "tandem.log")
 
 
+def test_a_log_that_cannot_be_opened_again_costs_its_lines_alone(
+    root: logging.Logger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    directory = tmp_path / "log"
+    directory.mkdir()
+    logs.set_up("info", "text", directory / "tandem.log")
+    monkeypatch.setattr(logging, "raiseExceptions", False)
+    directory.rename(tmp_path / "away")
+    for _ in range(3):
+        logging.getLogger("x").info("lost")
+    (tmp_path / "away").rename(directory)
+    logging.getLogger("x").info("back")
+    assert "back" in (directory / "tandem.log").read_text()
+
+
 def test_logs_need_not_tell_where_connections_lead(root: logging.Logger, tmp_path: Path) -> None:
     path = tmp_path / "tandem.log"
     target = "secret.example"

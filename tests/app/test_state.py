@@ -129,7 +129,19 @@ def registered(tmp_path: Path, *names: str) -> tuple[StateDirectory, ClientRegis
     return state, ClientRegistry(state)
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", '{"name": "bad"}', '{"public_key": "???", "created": ""}', "\0\1"])
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "{",
+        "[]",
+        '{"name": "bad"}',
+        '{"public_key": "???", "created": ""}',
+        "\0\1",
+        '{"public_key": "AAAA", "created": ""}',
+        "[" * 9999,
+    ],
+)
 def test_a_bad_file_is_told_once_and_all_others_count(
     content: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -168,7 +180,7 @@ def test_a_file_that_cannot_be_read_any_more_revokes_nobody(tmp_path: Path) -> N
 def test_a_directory_that_is_gone_for_a_moment_revokes_nobody(
     part: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Moved away, unmounted, or restored file by file."""
+    """Moved away, or unmounted."""
     state, registry = registered(tmp_path, "laptop", "phone")
     place, away = state.path / part, tmp_path / "away"
     place.rename(away)
@@ -179,7 +191,7 @@ def test_a_directory_that_is_gone_for_a_moment_revokes_nobody(
     (state.path / "clients").mkdir(exist_ok=True)
     assert registry.reload() == set()
     assert registry.names == ["laptop", "phone"]
-    assert "the clients stay as they were" in registry.problem
+    assert "they stay as they were" in registry.problem
     assert len(caplog.records) <= 2, "aloud, but not each second"
     for path in sorted(place.rglob("*"), reverse=True):
         path.rmdir()
@@ -188,6 +200,62 @@ def test_a_directory_that_is_gone_for_a_moment_revokes_nobody(
     state.remove_client("phone")
     assert registry.reload() == {b"\1" * 32}
     assert registry.problem == ""
+
+
+def test_a_restore_file_by_file_revokes_nobody_and_lets_others_in(tmp_path: Path) -> None:
+    state, registry = registered(tmp_path, "laptop", "phone")
+    place, away = state.path / "clients", tmp_path / "away"
+    place.rename(away)
+    assert registry.reload() == set()
+    state.add_client("new", b"n" * 32, replace=False)
+    assert registry.reload() == set()
+    assert registry.names == ["laptop", "new", "phone"]
+    assert "without laptop, phone" in registry.problem
+    for name in ("phone", "laptop"):
+        (place / f"{name}.json").write_bytes((away / f"{name}.json").read_bytes())
+        assert registry.reload() == set()
+    assert registry.problem == ""
+    state.remove_client("phone")
+    assert registry.reload() == {b"\1" * 32}
+
+
+def test_a_file_that_was_mended_without_being_written_is_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """chmod and chown change no content; and the system may have failed for a moment only."""
+    state, registry = registered(tmp_path, "laptop")
+    state.add_client("rooted", b"r" * 32, replace=False)
+    read_text = Path.read_text
+
+    def refuse(self: Path, *arguments: str) -> str:
+        if self.name == "rooted.json":
+            raise PermissionError(13, "Permission denied")
+        return read_text(self, *arguments)
+
+    monkeypatch.setattr(Path, "read_text", refuse)
+    registry.reload()
+    assert "rooted.json" in registry.problem
+    monkeypatch.undo()
+    registry.reload()
+    assert (registry.names, registry.problem) == (["laptop", "rooted"], "")
+
+
+@needs_root
+@pytest.mark.parametrize("part", ["clients", "seen"])
+def test_root_does_not_follow_links_of_the_states_owner(part: str, tmp_path: Path) -> None:
+    state = StateDirectory(tmp_path / "state")
+    state.path.mkdir(mode=0o700)
+    os.chown(state.path, 4242, 4343)
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "laptop").write_text("precious")
+    (elsewhere / "laptop.json").write_text("precious")
+    (state.path / part).symlink_to(elsewhere)
+    with pytest.raises(TandemError, match="it is a link"):
+        state.add_client("laptop", b"1" * 32, replace=True)
+    with pytest.raises(TandemError, match="it is a link"):
+        state.remove_client("laptop")
+    assert {path.read_text() for path in elsewhere.iterdir()} == {"precious"}
 
 
 @needs_root
