@@ -21,7 +21,7 @@ from tandem_transport.frames import (
     StopSendingFrame,
     StreamFrame,
 )
-from tandem_transport.parameters import MAX_OUTSTANDING
+from tandem_transport.parameters import MAX_OUTSTANDING, MAX_STREAMS
 from tandem_transport.streams import Streams
 
 
@@ -59,7 +59,7 @@ def test_arbitrary_datagrams_reach_no_application(datagram: bytes) -> None:
     ("frame", "code"),
     [
         (StreamFrame(0, 1 << 40, b"x", False), ErrorCode.FLOW_CONTROL_ERROR),
-        (StreamFrame(4000, 0, b"x", False), ErrorCode.STREAM_LIMIT_ERROR),
+        (StreamFrame(2 * MAX_STREAMS, 0, b"x", False), ErrorCode.STREAM_LIMIT_ERROR),
         (StreamFrame(1, 0, b"x", False), ErrorCode.STREAM_STATE_ERROR),
         (MaxStreamDataFrame(7, 1, 1), ErrorCode.STREAM_STATE_ERROR),
         (StopSendingFrame(9, 1), ErrorCode.STREAM_STATE_ERROR),

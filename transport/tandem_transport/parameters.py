@@ -202,8 +202,8 @@ SEEN_SHARE = 4
 MAX_STREAM_WINDOW = SESSION_BUFFER
 """Largest receive window of one stream."""
 
-MAX_STREAMS = 2000
-"""Streams that a peer may have open at once."""
+MAX_STREAMS = 2048
+"""Streams that a peer may have open at once: two thousand connections, and what a client asks beside them."""
 
 MAX_SEGMENT_OVERHEAD = 2
 """A receiver holds at most this many times the window in overlapping out-of-order segments."""
