@@ -385,8 +385,8 @@ class Connection:
             return
         try:
             payload = self._protection.open(packet, number, now=self._now)
-        except PeerError as error:
-            self._on_violation(error)
+        except PeerError as violation:  # a name of its own: the compiled core gives each name one type
+            self._on_violation(violation)
             return
         if payload is None:
             self.packets_dropped += 1
