@@ -4,10 +4,11 @@ import logging
 from dataclasses import dataclass
 
 from tandem.address_guard import AddressGuard, is_within_denied
+from tandem.addresses import literal_address
 from tandem.failures import Failure, Hop, rule_failure
 from tandem.patterns import Pattern, canonical_name
 from tandem.request import Kind, Request
-from tandem.resolver import Resolver, is_literal
+from tandem.resolver import Resolver
 from tandem.rules import Action, Candidates, Rule, Rules
 from tandem_socks import Reply
 
@@ -99,11 +100,10 @@ class Access:
         is_named = rule is not None and names_private(rule.pattern)
         if is_named or self._guard.is_allowed(address):
             return ""
-        if is_literal(host):
-            return f"{address} is a private address, or in the server's own network; the server's owner can allow it"
         # Which address an internal name has is no business of a client's.
-        log.debug("%s has the address %s, which is not allowed", host, address)
-        return f"{host} has a private address, or one in the server's own network; the server's owner can allow it"
+        log.debug("%s: the address %s is not allowed", host, address)
+        what = f"{address} is" if literal_address(host) else f"{host} has"
+        return f"{what} a private address, or one in the server's own network; the server's owner can allow it"
 
 
 def names_private(pattern: Pattern) -> bool:

@@ -45,6 +45,17 @@ def address_forms(text: str) -> tuple[IPAddress, ...]:
     return (address,)
 
 
+def literal_address(host: str) -> str:
+    """An address in its one canonical form, "" where it is none and has to be looked up."""
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return ""
+    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
+        return str(address.ipv4_mapped)
+    return str(address)
+
+
 def is_loopback(host: str) -> bool:
     """Whether only this machine can reach it."""
     if host == "localhost":

@@ -291,9 +291,8 @@ class Client:
         """So that whoever watches the server knows the links by their names; it works without."""
         names = link_names.encode([link.name for link in self.links])
         with contextlib.suppress(Failure):
-            asked = await self.opener.ask(Request(Kind.LINKS, "", 0), names)
+            await self.opener.ask_once(Request(Kind.LINKS, "", 0), names)
             self._told_names += 1
-            asked.stream.reset()  # it has said everything; nobody reads it to its end
 
     def _is_unanswered(self) -> bool:
         """There has been no session, or an outage, for so long that another server may be better."""

@@ -132,7 +132,7 @@ class Visit:
 
     async def _ask_who_am_i(self, driver: ClientDriver) -> None:
         try:
-            self.answer = (await Opener(driver, "off").ask(Request(Kind.WHO_AM_I, "", 0))).answer
+            self.answer = await Opener(driver, "off").ask_once(Request(Kind.WHO_AM_I, "", 0))
         except Failure as failure:
             self._note(self.endpoint, "warning", f"the server does not tell what it sees: {failure}")
             return

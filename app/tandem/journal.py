@@ -58,8 +58,8 @@ class Journal:
             case HandshakeRefused(code) if code != self._refused:
                 self._refused = code
                 self._problem = refusal_text(code)
-                log.error("refused: %s; trying on", refusal_text(code))
-                self.events.add("session", state="refused", cause=refusal_text(code))
+                log.error("refused: %s; trying on", self._problem)
+                self.events.add("session", state="refused", cause=self._problem)
             case HandshakeUnanswered(attempts, silence) if attempts in (2, 5) or attempts % 20 == 0:
                 self._note_unanswered(silence)
             case PathStatusChanged(path_id, status, reason):
@@ -87,8 +87,9 @@ class Journal:
         causes = "server down, or a firewall" if self._was_answered else "wrong server key, firewall, or server down"
         said = sorted({link.system_error for link in self._links() if link.system_error})
         causes = "; ".join([*(f"{text}, says the system" for text in said), causes])
-        self._problem = f"no answer from {_asked(self._links())}: {causes}"
-        log.warning("no answer from %s for %.0f s: %s; trying on", _asked(self._links()), silence, causes)
+        asked = _asked(self._links())
+        self._problem = f"no answer from {asked}: {causes}"
+        log.warning("no answer from %s for %.0f s: %s; trying on", asked, silence, causes)
 
     def _note_outage(self, duration: float, *, is_out: bool) -> None:
         self._outage_since = time.monotonic() if is_out else None

@@ -5,8 +5,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from tandem.request import Answer, RequestError
-from tandem_socks import Reply
+from tandem.request import RequestError
 from tandem_transport import MAX_PATHS, Session, printable
 from tandem_transport.driver import Stream
 
@@ -37,7 +36,7 @@ class LinkNames:
         self._told.pop(session.connection.connection_id, None)
 
     async def take(self, session: Session, stream: Stream) -> None:
-        """Reads what a client says, and answers. Raises RequestError, and what `Stream.read` raises."""
+        """Reads what a client says. Raises RequestError, and what `Stream.read` raises."""
         line = b""
         while not line.endswith(b"\n") and len(line) <= _MAX_LINE and (data := await stream.read()):
             line += data
@@ -45,8 +44,6 @@ class LinkNames:
         if session.connection.is_open:
             self._names[session.connection.connection_id] = names
             self._told[session.connection.connection_id] += 1
-        await stream.write(Answer(Reply.SUCCEEDED).encode())
-        stream.finish()
 
 
 def encode(names: Sequence[str]) -> bytes:

@@ -102,6 +102,15 @@ class Opener:
             self.tally.add(failure)
             raise
 
+    async def ask_once(self, request: Request, first: bytes = b"") -> Answer:
+        """The answer of a stream that says nothing after it, and is given up: nobody reads it to its end.
+
+        Raises Failure like `open`.
+        """
+        asked = await self.ask(request, first)
+        asked.stream.reset()
+        return asked.answer
+
     async def _ask_twice(self, request: Request, first: bytes) -> Asked:
         try:
             return await self._ask(request, first)
@@ -169,16 +178,18 @@ class Opener:
         return Asked(session.connection, stream, answer)
 
     async def _session(self) -> DrivenSession:
-        """Raises Failure at once where the server does not want this client: waiting does not help."""
+        """Raises Failure, at once where the server does not want this client: waiting does not help."""
         if self._driver.session is None and self._driver.refused is not None:
-            raise session_failure(refusal_text(self._driver.refused))
+            raise self._no_session()
         try:
             async with asyncio.timeout(_SESSION_WAIT):
                 return await self._driver.wait_connected()
         except TimeoutError as error:
-            refused = self._driver.refused
-            text = "no session with the server yet" if refused is None else refusal_text(refused)
-            raise session_failure(text) from error
+            raise self._no_session() from error
+
+    def _no_session(self) -> Failure:
+        refused = self._driver.refused
+        return session_failure("no session with the server yet" if refused is None else refusal_text(refused))
 
 
 def _encoded(request: Request) -> bytes:

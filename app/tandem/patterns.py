@@ -14,7 +14,7 @@ import re
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
-from tandem.addresses import IPNetwork, address_forms
+from tandem.addresses import IPNetwork, address_forms, literal_address
 from tandem.failures import Failure, Hop
 from tandem.request import Kind, Request
 from tandem_socks import Reply
@@ -65,7 +65,7 @@ def canonical_name(host: str) -> str:
     if "%" in host:
         raise _no_name(f"{host!r}: an interface of this server cannot be chosen")
     is_bracketed = host.startswith("[") and host.endswith("]")
-    literal = _literal(host[1:-1] if is_bracketed else host)
+    literal = literal_address(host[1:-1] if is_bracketed else host)
     if literal:
         return literal
     name = _DOTS.sub(".", host)
@@ -98,17 +98,6 @@ def parse_pattern(text: str) -> Pattern:
 def looks_like_a_host(text: str) -> bool:
     """A pattern that is the name of a forward, and was probably meant as a host."""
     return bool(parse_pattern(text).forward) and "." in text
-
-
-def _literal(host: str) -> str:
-    """An address in its one canonical form, "" where it is none."""
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        return ""
-    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
-        return str(address.ipv4_mapped)
-    return str(address)
 
 
 def _no_name(text: str) -> Failure:

@@ -2,6 +2,7 @@
 start fast.
 """
 
+import contextlib
 import errno
 import os
 import sys
@@ -56,13 +57,10 @@ def write_private(path: Path, data: bytes) -> None:
     _write(path, data, lambda temporary: temporary.replace(path))
 
 
-def create_private(path: Path, data: bytes) -> bool:
-    """The same for a file that must be written once only: False where it exists, and stays. Raises OSError."""
-    try:
+def create_private(path: Path, data: bytes) -> None:
+    """The same for a file that must be written once only: one that is there stays. Raises OSError."""
+    with contextlib.suppress(FileExistsError):
         _write(path, data, lambda temporary: os.link(temporary, path))
-    except FileExistsError:
-        return False
-    return True
 
 
 def _write(path: Path, data: bytes, put: Callable[[Path], object]) -> None:

@@ -26,9 +26,7 @@ class Remote:
 
     async def resolve(self, request: SocksRequest) -> str:
         """Raises Failure."""
-        asked = await self._opener.ask(Request(Kind.RESOLVE, request.host, 0))
-        asked.stream.reset()  # it has said everything; nobody reads it to its end
-        return asked.answer.bound_host
+        return (await self._opener.ask_once(Request(Kind.RESOLVE, request.host, 0))).bound_host
 
     async def bind(self, request: SocksRequest) -> Binding:
         """Raises Failure."""

@@ -5,13 +5,13 @@ owner's, and leads to hosts that no rule about names has heard of.
 """
 
 import asyncio
-import ipaddress
 import socket
 import time
 from collections import OrderedDict
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 
+from tandem.addresses import literal_address
 from tandem.failures import Failure, Hop
 from tandem.hosts_file import HostsFile
 from tandem.shares import Shares
@@ -52,7 +52,7 @@ class Resolver:
 
         `client` is whom it is for: nobody can keep all lookups to himself.
         """
-        if is_literal(name):
+        if literal_address(name):
             return (name,)
         known = self._hosts.get(name) or self._cached(name) or self._hosts_file.addresses(name)
         if known:
@@ -63,7 +63,7 @@ class Resolver:
 
     async def resolve_target(self, host: str, client: str) -> tuple[str, ...]:
         """The same for a target that the owner has configured, which may be short for something. Raises Failure."""
-        if is_literal(host):
+        if literal_address(host):
             return (host,)
         return self._hosts.get(host.lower()) or await self._look_up(host, client)
 
@@ -103,15 +103,6 @@ class Resolver:
             self._cache[name] = (time.monotonic(), addresses)
             if len(self._cache) > MAX_CACHED:
                 self._cache.popitem(last=False)
-
-
-def is_literal(host: str) -> bool:
-    """Whether it is an address, and needs no look-up."""
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return True
 
 
 def _ask_system(name: str) -> tuple[str, ...]:

@@ -96,21 +96,19 @@ class StreamService:
                         await self._serve_speedtest(client, stream, request.host)
                     case Kind.LINKS:
                         await self._names.take(session, stream)
+                        await _end_with(stream, Answer(Reply.SUCCEEDED))
                     case Kind.RESOLVE:
                         route = await self._within_limit(request, self._access.route(client, request))
-                        await stream.write(Answer(Reply.SUCCEEDED, route.addresses[0]).encode())
-                        stream.finish()
+                        await _end_with(stream, Answer(Reply.SUCCEEDED, route.addresses[0]))
                     case Kind.WHO_AM_I:
-                        await stream.write(_who(session).encode())
-                        stream.finish()
+                        await _end_with(stream, _who(session))
         except Failure as failure:
             self._tally.add(failure)
             log.info("%s: %s: %s", client, request, failure)
             await self._say(stream, failure)
 
     async def _say(self, stream: Stream, failure: Failure) -> None:
-        await stream.write(failed(failure).encode())
-        stream.finish()
+        await _end_with(stream, failed(failure))
         while await stream.read():
             pass
 
@@ -202,6 +200,12 @@ class StreamService:
             log.info("%s: %s may not connect to its port: %s", client, Request(Kind.DIAL, host, port), failure)
             return False
         return True
+
+
+async def _end_with(stream: Stream, answer: Answer) -> None:
+    """The last that the server says on a stream."""
+    await stream.write(answer.encode())
+    stream.finish()
 
 
 def _who(session: Session) -> Answer:

@@ -12,7 +12,6 @@ from pydantic import BaseModel
 
 from tandem import __version__
 from tandem.link_names import LinkNames
-from tandem.udp_drops import udp_drops
 from tandem_transport import ConnectionStats, PathStats, PathStatus
 from tandem_transport.driver import ClientDriver, Link, ServerDriver, Source, format_address
 from tandem_transport.parameters import MAX_SESSIONS
@@ -207,7 +206,7 @@ def client_status(driver: ClientDriver, started_at: float) -> ClientStatus:
         mode=driver.endpoint.mode.name.lower(),
         session=SessionStatus.model_validate(_session(stats, is_up=True, server=server)),
         links=links,
-        udp_drops=udp_drops([link.sock.inode for link in driver.links if link.sock is not None]),
+        udp_drops=driver.unread,
     )
 
 
@@ -234,7 +233,7 @@ def server_status(driver: ServerDriver, started_at: float, clients: int, link_na
         handshakes=asdict(driver.endpoint.counters),
         memory_bytes=memory,
         max_memory_bytes=max_memory,
-        udp_drops=udp_drops(driver.inodes),
+        udp_drops=driver.unread,
     )
 
 

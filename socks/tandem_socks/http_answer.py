@@ -96,8 +96,7 @@ class AnswerFilter:
         if line is None or not all(_FIELD.fullmatch(field) for field in lines):
             return self._pass_all(), b""
         self._head.clear()
-        rest = data[len(data) - (known + len(data) - end - 4) :] if known + len(data) > end + 4 else b""
-        return self._on_head(int(line[2]), first, lines, is_old=line[1] == b"0"), rest
+        return self._on_head(int(line[2]), first, lines, is_old=line[1] == b"0"), data[end + 4 - known :]
 
     def _on_head(self, status: int, first: bytes, lines: list[bytes], *, is_old: bool) -> bytes:
         if status == _SWITCHING and self._may_upgrade:

@@ -10,7 +10,6 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tandem import metrics
 from tandem.status import ClientStatus, LinkStatus, RttStatus, ServerSessionStatus, ServerStatus, SessionStatus
-from tandem.udp_drops import udp_drops
 from tandem_transport.parameters import MAX_SESSIONS
 
 ROOT = Path(__file__).parent.parent.parent
@@ -89,14 +88,6 @@ def test_what_was_refused_and_what_is_left_is_counted() -> None:
     if sys.platform == "linux":
         assert found[("process_open_fds",)] > 0
         assert found[("process_resident_memory_bytes",)] > 0
-
-
-def test_drops_of_the_kernel_are_those_of_our_sockets(tmp_path: Path) -> None:
-    table = tmp_path / "udp"
-    row = "  1: 0100007F:1F98 00000000:0000 07 00000000:00000000 00:00000000 00000000  0 0 {} 2 0000000000000000 {}"
-    table.write_text("\n".join(["  sl  local_address", row.format(77, 5), row.format(78, 6), row.format(79, 1)]))
-    assert udp_drops([77, 79], [table]) == 6
-    assert udp_drops([77], [tmp_path / "nothing"]) is None
 
 
 FULL_LINK = LINK.model_copy(update={"queue_ms": 1.0, "day_bytes": 1, "day_cap_bytes": 2})

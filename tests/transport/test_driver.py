@@ -10,7 +10,7 @@ from tandem_transport.driver import sleep as sleep_module
 from tandem_transport.driver.names import Names
 from tandem_transport.driver.search import Step
 from tandem_transport.driver.sleep import SleepWatch
-from tandem_transport.driver.sockets import UdpAddress, UdpSocket, equal_runs
+from tandem_transport.driver.sockets import UdpAddress, UdpSocket, all_unread, equal_runs
 from tandem_transport.driver.turns import batches
 from tandem_transport.packets import Transmit
 
@@ -187,6 +187,36 @@ async def test_a_batch_arrives_whole_and_in_order(
         far.close()
         await asyncio.gather(task, return_exceptions=True)
     assert bytes(received) == b"".join(sent)
+
+
+async def test_what_the_kernel_dropped_unread_is_counted() -> None:
+    first, second = await UdpSocket.open("127.0.0.1", 0), await UdpSocket.open("127.0.0.1", 0)
+    if first.unread is None:
+        pytest.skip("this kernel does not tell")
+    assert all_unread([first, second]) == 0
+    sent, received, is_read = 20_000, 0, asyncio.Event()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+        for _ in range(sent):
+            sender.sendto(bytes(1000), first.local)
+
+    def count(data: bytes, address: UdpAddress) -> None:
+        nonlocal received
+        received += 1
+        if received == sent - dropped:
+            is_read.set()
+
+    dropped = first.unread
+    assert dropped > 0
+    reading = asyncio.create_task(first.receive(count))
+    async with asyncio.timeout(60):
+        await is_read.wait()
+    assert all_unread([first, second]) == dropped
+    assert second.unread == 0
+    reading.cancel()
+    await asyncio.gather(reading, return_exceptions=True)
+    for sock in (first, second):
+        sock.close()
+    assert all_unread([first]) == 0, "a closed socket counts no more"
 
 
 async def test_a_datagram_that_is_too_large_costs_no_other() -> None:

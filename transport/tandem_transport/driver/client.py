@@ -18,7 +18,7 @@ from tandem_transport.driver.link import Change, Link, Receive
 from tandem_transport.driver.search import Step
 from tandem_transport.driver.session import DrivenSession
 from tandem_transport.driver.sleep import SleepWatch
-from tandem_transport.driver.sockets import UdpAddress
+from tandem_transport.driver.sockets import UdpAddress, all_unread
 from tandem_transport.driver.turns import TurnTaker, batches
 from tandem_transport.events import ConnectionTerminated
 from tandem_transport.frames import Mode, PathWish
@@ -84,6 +84,11 @@ class ClientDriver(TurnTaker):
     def session(self) -> DrivenSession | None:
         """The present session, None while there is none."""
         return self._session
+
+    @property
+    def unread(self) -> int | None:
+        """Datagrams that the kernel dropped, for they were not read in time; None where it does not tell."""
+        return all_unread(link.sock for link in self.links if link.sock is not None)
 
     def start(self) -> None:
         """Opens the links; the session comes by itself."""

@@ -12,7 +12,7 @@ from collections.abc import Callable, Hashable, Mapping
 from typing import NamedTuple
 
 from tandem_transport.driver.session import DrivenSession
-from tandem_transport.driver.sockets import UdpAddress, UdpSocket, format_address
+from tandem_transport.driver.sockets import UdpAddress, UdpSocket, all_unread, format_address
 from tandem_transport.driver.stream import Stream
 from tandem_transport.driver.turns import TurnTaker, batches
 from tandem_transport.events import ConnectionTerminated, Event
@@ -89,9 +89,9 @@ class ServerDriver(TurnTaker):
         return driven.down_since if driven is not None else {}
 
     @property
-    def inodes(self) -> list[int]:
-        """What the system's tables call its sockets."""
-        return [sock.inode for sock, _ in self._sockets.values()]
+    def unread(self) -> int | None:
+        """Datagrams that the kernel dropped, for they were not read in time; None where it does not tell."""
+        return all_unread(sock for sock, _ in self._sockets.values())
 
     @property
     def addresses(self) -> list[tuple[str, int]]:

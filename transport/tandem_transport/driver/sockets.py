@@ -12,10 +12,9 @@ import asyncio
 import contextlib
 import errno
 import logging
-import os
 import socket
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from struct import Struct
 from typing import cast
 
@@ -50,6 +49,11 @@ _MAX_RUN_BYTES = 65_000
 """A piece must fit in one IP packet as long as it is whole."""
 
 _UINT16 = Struct("=H")
+
+_SO_MEMINFO = 55
+"""<asm-generic/socket.h>: nine counters of a socket, the last of them its drops."""
+
+_MEMINFO = Struct("=9I")
 
 UdpAddress = tuple[str, int] | tuple[str, int, int, int]
 """As the socket module has them, for IPv4 and IPv6."""
@@ -129,9 +133,17 @@ class UdpSocket:
         """Whether the kernel cuts datagrams out of larger pieces (UDP_SEGMENT)."""
 
     @property
-    def inode(self) -> int:
-        """What the system's tables call it; 0 once it is closed."""
-        return 0 if self._is_closed else os.fstat(self._udp.fileno()).st_ino
+    def unread(self) -> int | None:
+        """Datagrams that the kernel dropped, for nobody read them in time; None where it does not tell (Linux does)."""
+        if not sys.platform.startswith("linux"):
+            return None
+        if self._is_closed:
+            return 0
+        try:
+            counters = self._udp.getsockopt(socket.SOL_SOCKET, _SO_MEMINFO, _MEMINFO.size)
+        except OSError:  # a kernel before 4.12
+            return None
+        return int(_MEMINFO.unpack(counters)[-1]) if len(counters) == _MEMINFO.size else None
 
     @property
     def error(self) -> str:
@@ -249,6 +261,12 @@ class UdpSocket:
         self._is_closed = True
         self._stop_reading()  # before the descriptor is somebody else's
         (self._stream or self._udp).close()
+
+
+def all_unread(sockets: Iterable[UdpSocket]) -> int | None:
+    """Datagrams that the kernel dropped at any of them, since it was opened; None where it does not tell."""
+    counts = [sock.unread for sock in sockets]
+    return None if None in counts else sum(count for count in counts if count is not None)
 
 
 def _forbid_fragments(udp: socket.socket) -> None:
