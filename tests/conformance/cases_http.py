@@ -269,12 +269,7 @@ async def nonsense(bench: Bench) -> None:
 
 @case(ATTACKS, "a POST whose body says CONNECT opens nothing")
 async def post_with_connect(bench: Bench) -> None:
-    touched = asyncio.Event()
-
-    async def handler(peer: Peer) -> None:
-        touched.set()
-
-    port = await bench.serve(handler)
+    port, touched = await _trap(bench)
     inner = _head(f"CONNECT 127.0.0.1:{port} HTTP/1.1") + GREETING + request("127.0.0.1", port)
     head = _head("POST / HTTP/1.1", "Host: 127.0.0.1", "Origin: http://evil.example", f"Content-Length: {len(inner)}")
     for pause in (0.0, 0.2):
@@ -287,12 +282,7 @@ async def post_with_connect(bench: Bench) -> None:
 
 @case(ATTACKS, "an origin-form request with a foreign Host is not routed: 421")
 async def foreign_host(bench: Bench) -> None:
-    touched = asyncio.Event()
-
-    async def handler(peer: Peer) -> None:
-        touched.set()
-
-    port = await bench.serve(handler)
+    port, touched = await _trap(bench)
     assert _status(await bench.refusal(_head("GET / HTTP/1.1", f"Host: local.test:{port}"))) == 421
     assert not touched.is_set()
 
@@ -310,6 +300,16 @@ async def page_connect(bench: Bench) -> None:
     port = await bench.echo()
     for field in ("Origin: http://evil.example", "Sec-Fetch-Site: cross-site"):
         assert _status(await bench.refusal(_head(f"CONNECT 127.0.0.1:{port} HTTP/1.1", field))) == 403
+
+
+async def _trap(bench: Bench) -> tuple[int, asyncio.Event]:
+    """A port that nobody is to reach, and whether somebody has."""
+    touched = asyncio.Event()
+
+    async def handler(peer: Peer) -> None:
+        touched.set()
+
+    return await bench.serve(handler), touched
 
 
 def _head(*lines: str) -> bytes:

@@ -5,7 +5,7 @@ from random import Random
 from simnet.network import CLIENT_KEY, SERVER_KEY, Network
 from tandem_transport import TransportParameters, public_key
 from tandem_transport.frames import Frame, PingFrame
-from tandem_transport.handshake import ClientHandshake, Established
+from tandem_transport.handshake import Answer, ClientHandshake, CookieReceived, Established
 from tandem_transport.packets import split_datagram
 from tandem_transport.server_endpoint import ServerEndpoint
 
@@ -29,6 +29,29 @@ def first_message(
 def sent_to(endpoint: ServerEndpoint, address: str, *, now: float) -> list[bytes]:
     """What the server has to send to an address; the rest is dropped."""
     return [transmit.data for transmit in endpoint.datagrams_to_send(now=now) if transmit.address == address]
+
+
+def endpoint_of_hosts(network: Network) -> ServerEndpoint:
+    """A server for sources that are written HOST:PORT."""
+    return ServerEndpoint(
+        SERVER_KEY,
+        network.known_clients.get,
+        randomness=network.random.randbytes,
+        now=0.0,
+        host_of=lambda address: str(address).split(":")[0],
+        networks_of=lambda address: (str(address).split(":")[0],),
+    )
+
+
+def gets_in_by_cookie(endpoint: ServerEndpoint, handshake: ClientHandshake, source: str) -> bool:
+    """Whether the server asks for a cookie, and answers the first message that brings it."""
+
+    def answers(cookie: bytes | None) -> list[Answer | None]:
+        endpoint.receive_datagram(handshake.first_message(cookie), source=source, now=0.0)
+        return [handshake.read_answer(split_datagram(data)[0]) for data in sent_to(endpoint, source, now=0.0)]
+
+    cookies = [answer.cookie for answer in answers(None) if isinstance(answer, CookieReceived)]
+    return any(isinstance(answer, Established) for cookie in cookies for answer in answers(cookie))
 
 
 class HostileClient:
