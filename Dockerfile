@@ -6,15 +6,17 @@ FROM ${PYTHON_IMAGE} AS build
 WORKDIR /src
 # With a C compiler the protocol core is compiled; where none can be fetched, it runs as it is.
 RUN apt-get update && apt-get install --yes --no-install-recommends gcc libc6-dev || echo "no compiler"
-RUN python3 -m venv /opt/tandem
-COPY constraints.txt ./
+# What is fetched is what the lists say, by version and hash; what builds the package stays here.
+COPY requirements ./requirements
+RUN python3 -m venv /opt/build && python3 -m venv /opt/tandem \
+ && /opt/build/bin/pip install --no-cache-dir --require-hashes -r requirements/run.txt -r requirements/build.txt \
+ && /opt/tandem/bin/pip install --no-cache-dir --require-hashes -r requirements/run.txt
 COPY hatch_build.py pyproject.toml README.md LICENSE ./
 COPY app ./app
 COPY socks ./socks
 COPY transport ./transport
-# What builds the package is pinned too.
-ENV PIP_CONSTRAINT=/src/constraints.txt PIP_BUILD_CONSTRAINT=/src/constraints.txt
-RUN /opt/tandem/bin/pip install --no-cache-dir --constraint constraints.txt . \
+RUN /opt/build/bin/pip wheel --no-deps --no-build-isolation --wheel-dir /opt/wheels . \
+ && /opt/tandem/bin/pip install --no-deps /opt/wheels/*.whl \
  && /opt/tandem/bin/pip uninstall --yes --quiet pip
 
 FROM ${PYTHON_IMAGE}

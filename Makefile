@@ -5,7 +5,8 @@ BIN := $(VENV)/bin
 
 # A second environment, with Tandem as its users install it: the protocol core compiled where there is a C compiler.
 COMPILED := .venv-compiled
-SOURCES := hatch_build.py pyproject.toml constraints.txt $(shell find app transport socks -name '*.py')
+LISTS := $(wildcard requirements/*.txt)
+SOURCES := hatch_build.py pyproject.toml $(LISTS) $(shell find app transport socks -name '*.py')
 
 # Tests that are virtual time, or need little of the machine, stand side by side; those with real processes have it to themselves.
 VIRTUAL := tests/transport tests/socks5
@@ -14,14 +15,16 @@ SIDE_BY_SIDE := $(VIRTUAL) tests/app tests/conformance
 SEEDS := 2000
 FUZZ_SECONDS := 60
 
-# Also for what builds the package, which is fetched into a place of its own.
-export PIP_CONSTRAINT := constraints.txt
-export PIP_BUILD_CONSTRAINT := constraints.txt
+# What is fetched is what the lists in requirements/ say, by version and hash, also what builds the package.
+INSTALL := install --disable-pip-version-check
+LISTED := $(INSTALL) --require-hashes
+OURS := $(INSTALL) --quiet --no-deps --no-build-isolation
+LOCK := $(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-annotate --no-header $(UPGRADE)
 
 RUNS := 3
 BENCHMARK := loopback
 
-.PHONY: demo test test-long check bench bench-compare matrix conformance sweep fuzz clean help
+.PHONY: demo test test-long check bench bench-compare matrix conformance sweep fuzz lock clean help
 
 help:
 	@echo "make demo   client and server over two bad links on this machine, with the live console"
@@ -34,6 +37,7 @@ help:
 	@echo "make bench-compare REV=...  the same figures of another commit and of this one, in turn (RUNS=5, BENCHMARK=connections)"
 	@echo "make matrix write tests/transport/matrix.txt anew: what two links do together, loss by RTT by mode"
 	@echo "make conformance  play what clients expect of the SOCKS port, and write docs/socks-conformance.md anew"
+	@echo "make lock   write the lists in requirements/ anew from pyproject.toml (UPGRADE=--upgrade for newer versions)"
 	@echo "make clean  remove the environment and caches"
 
 demo: $(VENV)/installed
@@ -69,33 +73,40 @@ sweep: $(VENV)/installed-dev
 	$(BIN)/python tests/sweep.py --seeds $(SEEDS)
 
 fuzz: $(VENV)/installed-dev
-	$(BIN)/pip install --quiet --constraint constraints.txt --group fuzz
+	$(BIN)/pip $(LISTED) --quiet --requirement requirements/fuzz.txt
 	$(BIN)/python tests/fuzz/run.py --seconds $(FUZZ_SECONDS)
+
+lock: $(VENV)/installed-dev
+	$(BIN)/pip $(LISTED) --quiet --requirement requirements/lock.txt
+	$(LOCK) --output-file requirements/run.txt pyproject.toml
+	$(LOCK) --output-file requirements/build.txt --constraint requirements/run.txt --group build
+	$(LOCK) --output-file requirements/dev.txt --constraint requirements/run.txt --constraint requirements/build.txt --group dev
+	$(LOCK) --output-file requirements/fuzz.txt --group fuzz
+	$(LOCK) --output-file requirements/lock.txt --group lock
 
 $(VENV)/created:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "Tandem needs Python 3.11 or newer; set it with: make PYTHON=/path/to/python3.11"; exit 1; }
 	@echo "Installing into $(VENV): about a minute, once."
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --upgrade "pip>=25.1"
 	@touch $@
 
-$(VENV)/installed: $(VENV)/created pyproject.toml constraints.txt
-	TANDEM_PURE=1 $(BIN)/pip install --disable-pip-version-check --constraint constraints.txt --editable .
+$(VENV)/installed: $(VENV)/created pyproject.toml $(LISTS)
+	$(BIN)/pip $(LISTED) --requirement requirements/run.txt --requirement requirements/build.txt
+	TANDEM_PURE=1 $(BIN)/pip $(OURS) --editable .
 	@touch $@
 
 $(VENV)/installed-dev: $(VENV)/installed
-	$(BIN)/pip install --quiet --constraint constraints.txt --group dev
+	$(BIN)/pip $(LISTED) --quiet --requirement requirements/dev.txt
 	@touch $@
 
 $(COMPILED)/created:
 	$(PYTHON) -m venv $(COMPILED)
-	$(COMPILED)/bin/pip install --quiet --upgrade "pip>=25.1"
 	@touch $@
 
 $(COMPILED)/installed-dev: $(COMPILED)/created $(SOURCES)
-	$(COMPILED)/bin/pip install --quiet --constraint constraints.txt --force-reinstall --no-deps .
-	$(COMPILED)/bin/pip install --quiet --constraint constraints.txt --group dev "tandem-proxy"
+	$(COMPILED)/bin/pip $(LISTED) --quiet $(addprefix --requirement requirements/,run.txt build.txt dev.txt)
+	$(COMPILED)/bin/pip $(OURS) --force-reinstall .
 	$(COMPILED)/bin/tandem --version
 	@touch $@
 
