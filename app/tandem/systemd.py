@@ -7,12 +7,17 @@ import socket
 import time
 
 
-def notify(*assignments: str) -> None:
-    """Such as "READY=1"; does nothing where nobody listens."""
+_STATE_TIMEOUT = 1.0
+"""Seconds for which a change of state waits for a supervisor whose queue is full."""
+
+
+def notify(*assignments: str, timeout: float = _STATE_TIMEOUT) -> None:
+    """Such as "READY=1". Does nothing where nobody listens, and gives up after `timeout` seconds where nobody reads."""
     address = os.environ.get("NOTIFY_SOCKET", "")
     if not address or not hasattr(socket, "AF_UNIX"):
         return
     with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+        sock.settimeout(timeout)
         sock.sendto("\n".join(assignments).encode(), "\0" + address[1:] if address.startswith("@") else address)
 
 
@@ -27,5 +32,5 @@ async def watchdog() -> None:
     if os.environ.get("WATCHDOG_PID", str(os.getpid())) != str(os.getpid()) or interval <= 0:
         return
     while True:
-        notify("WATCHDOG=1")
+        notify("WATCHDOG=1", timeout=0)
         await asyncio.sleep(interval)
