@@ -66,6 +66,11 @@ def _may_compile() -> bool:
     return shutil.which(compiler) is not None and Path(sysconfig.get_path("include"), "Python.h").exists()
 
 
+def _is_compiled(path: Path) -> bool:
+    """Whether a file of the package is; the driver is not, for asyncio has its time."""
+    return path.stem not in INTERPRETED and "driver" not in path.parts
+
+
 def _compile(source: Path, work: Path) -> list[Path]:
     """The extension modules of the package in the directory `source`."""
     from mypyc.build import mypycify
@@ -78,7 +83,7 @@ def _compile(source: Path, work: Path) -> list[Path]:
             super().build_extensions()
 
     with chdir(source):
-        files = sorted(str(path) for path in Path(PACKAGE).glob("*.py") if path.stem not in INTERPRETED)
+        files = sorted(str(path) for path in Path(PACKAGE).rglob("*.py") if _is_compiled(path))
         options = ["--explicit-package-bases", "--cache-dir", str(work / "types"), *files]
         extensions = mypycify(options, opt_level="2", multi_file=True, target_dir=str(work / "c"))
         for extension in extensions:

@@ -6,9 +6,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from tandem.history import SAMPLE_INTERVAL, History
-from tandem.screen import View, render
-from tandem.status import (
+from tandem.admin.status import (
     ClientStatus,
     LinkStatus,
     RttStatus,
@@ -17,7 +15,9 @@ from tandem.status import (
     SessionStatus,
     StreamStatus,
 )
-from tandem.status_command import render_server
+from tandem.console.history import SAMPLE_INTERVAL, History
+from tandem.console.screen import View, render
+from tandem.console.status_command import render_server
 
 HERE = Path(__file__).parent / "app"
 

@@ -2,8 +2,8 @@
 
 from hypothesis import strategies as st
 
-from tandem_transport import frames
-from tandem_transport.frames import Frame
+from tandem_transport.wire import frames
+from tandem_transport.wire.frames import Frame
 
 INTEGER = st.integers(0, (1 << 62) - 1)
 PATH_ID = st.integers(0, 31)

@@ -1,39 +1,163 @@
-"""The arrows between the three components, and the trap that PySocks sets (see pyproject.toml)."""
+"""The house: which room may use which, what stands outside all rooms, and the trap that PySocks sets."""
 
 import ast
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import socks
 
 ROOT = Path(__file__).parent.parent
-MAY_IMPORT = {
-    "app/tandem": {"tandem", "tandem_transport", "tandem_socks"},
-    "socks/tandem_socks": {"tandem_socks"},
-    "transport/tandem_transport": {"tandem_transport"},
-}
-OURS = {"tandem", "tandem_transport", "tandem_socks"}
-MODULES = [(package, path) for package in MAY_IMPORT for path in sorted((ROOT / package).rglob("*.py"))]
 
 
-def imported_packages(path: Path) -> set[str]:
+@dataclass(frozen=True)
+class Package:
+    """An import package, and its rooms from the ground up."""
+
+    root: str
+    rooms: dict[str, set[str]]
+    """The other rooms that each may import; every room may import the ground."""
+    ground: set[str]
+    """Modules that stand outside all rooms, which import none of them."""
+    other_packages: set[str]
+
+    @property
+    def name(self) -> str:
+        return Path(self.root).name
+
+
+TRANSPORT = Package(
+    root="transport/tandem_transport",
+    ground={"errors", "events", "parameters", "text"},
+    rooms={
+        "wire": set(),
+        "crypto": {"wire"},
+        "recovery": {"wire"},
+        "congestion": {"recovery"},
+        "streams": {"recovery", "wire"},
+        "path": {"congestion", "crypto", "recovery", "wire"},
+        "sending": {"path", "streams", "recovery", "crypto", "wire"},
+        "session": {"sending", "path", "streams", "congestion", "recovery", "crypto", "wire"},
+        "endpoint": {"session", "path", "streams", "crypto", "wire"},
+        "driver": {"endpoint", "session", "path", "wire"},
+    },
+    other_packages=set(),
+)
+SOCKS = Package(
+    root="socks/tandem_socks",
+    ground={"errors", "far_side", "request"},
+    rooms={"dialects": set(), "tcp": set(), "frontend": {"dialects", "tcp"}},
+    other_packages=set(),
+)
+BASICS = {"base", "exchange", "config", "process", "admin"}
+APP = Package(
+    root="app/tandem",
+    ground={"__main__"},
+    rooms={
+        "base": set(),
+        "impair": set(),
+        "exchange": {"base"},
+        "process": {"base"},
+        "config": {"base", "exchange"},
+        "admin": {"base", "config", "exchange", "process"},
+        "client": BASICS | {"impair"},
+        "server": BASICS,
+        "console": {"base", "admin"},
+        "doctor": {"base", "config", "exchange", "admin", "client"},
+        "cli": BASICS | {"impair", "client", "server", "console", "doctor"},
+    },
+    other_packages={"tandem_socks", "tandem_transport"},
+)
+PACKAGES = [TRANSPORT, SOCKS, APP]
+OURS = {package.name for package in PACKAGES}
+
+
+def modules(package: Package) -> Iterator[Path]:
+    """Every file of a package but its own `__init__`, which says what it offers to others."""
+    root = ROOT / package.root
+    return (path for path in sorted(root.rglob("*.py")) if path != root / "__init__.py")
+
+
+def imported_modules(source: str) -> set[str]:
+    """Dotted names, also of what is imported within functions or for types only."""
     names: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
             names.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
-            names.add(node.module)
-    return {name.partition(".")[0] for name in names}
+            names.update(f"{node.module}.{alias.name}" for alias in node.names)
+    return names
 
 
-@pytest.mark.parametrize(("package", "path"), MODULES, ids=lambda value: str(value).rpartition("/")[2])
-def test_imports_follow_the_arrows(package: str, path: Path) -> None:
-    assert imported_packages(path) & OURS <= MAY_IMPORT[package]
+def wrong_imports(package: Package, place: Path, source: str) -> list[str]:
+    """What a file at `place` (relative to its package) must not import, and what is wrong with the place itself."""
+    room = place.parts[0].removesuffix(".py")
+    if len(place.parts) == 1 and room not in package.ground:
+        return [f"{place} stands in no room: see the table in {Path(__file__).name}"]
+    if len(place.parts) > 1 and room not in package.rooms:
+        return [f"{place} stands in a room that no table names"]
+    is_ground = len(place.parts) == 1
+    may = package.ground | ({room} | package.rooms[room] if not is_ground else set())
+    wrong: list[str] = []
+    for name in sorted(imported_modules(source)):
+        owner, _, rest = name.partition(".")
+        used = rest.partition(".")[0]
+        if owner == package.name:
+            is_allowed = used in may or used == "__version__" or place == Path("__main__.py")
+        else:
+            is_allowed = owner not in OURS or owner in package.other_packages
+        if not is_allowed:
+            wrong.append(f"{place} imports {name}")
+    return wrong
+
+
+@pytest.mark.parametrize("package", PACKAGES, ids=lambda package: package.name)
+def test_rooms_import_only_what_stands_below_them(package: Package) -> None:
+    root = ROOT / package.root
+    wrong = [
+        text for path in modules(package) for text in wrong_imports(package, path.relative_to(root), path.read_text())
+    ]
+    assert wrong == []
+
+
+@pytest.mark.parametrize("package", PACKAGES, ids=lambda package: package.name)
+def test_arrows_point_one_way(package: Package) -> None:
+    above: set[str] = set(package.rooms)
+    for room, uses in package.rooms.items():
+        above.discard(room)
+        assert not uses & above, f"{room} uses rooms that stand above it"
+
+
+@pytest.mark.parametrize(
+    ("place", "source"),
+    [
+        ("wire/varint.py", "from tandem_transport.session.connection import Connection"),
+        ("wire/varint.py", "def lazy() -> None:\n    from tandem_transport.path import mtu"),
+        ("path/mtu.py", "if TYPE_CHECKING:\n    from tandem_transport.sending.sender import Sender"),
+        ("errors.py", "import tandem_transport.wire.frames"),
+        ("streams/send.py", "from tandem.base import units"),
+        ("streams/send.py", "from tandem_transport import Connection"),
+        ("helpers.py", ""),
+        ("utils/helpers.py", ""),
+    ],
+)
+def test_a_file_in_the_wrong_place_is_found(place: str, source: str) -> None:
+    assert len(wrong_imports(TRANSPORT, Path(place), source)) == 1
+
+
+@pytest.mark.parametrize("package", PACKAGES, ids=lambda package: package.name)
+def test_every_room_says_what_lives_there(package: Package) -> None:
+    for room in package.rooms:
+        tree = ast.parse((ROOT / package.root / room / "__init__.py").read_text())
+        assert len(ast.get_docstring(tree) or "") > 40, room
 
 
 def test_the_core_does_no_io() -> None:
-    for path in (ROOT / "transport/tandem_transport").glob("*.py"):
-        assert not imported_packages(path) & {"asyncio", "socket", "time", "random", "secrets", "os"}, path
+    for path in modules(TRANSPORT):
+        if "driver" not in path.parts:
+            imported = {name.partition(".")[0] for name in imported_modules(path.read_text())}
+            assert not imported & {"asyncio", "socket", "time", "random", "secrets", "os"}, path
 
 
 def test_socks_is_pysocks() -> None:

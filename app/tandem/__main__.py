@@ -1,5 +1,5 @@
 """`python -m tandem`."""
 
-from tandem.cli import main
+from tandem.cli.main import main
 
 main()

@@ -5,15 +5,15 @@ listens, and asks its owner, a `FarSide`, for streams, listening ports and datag
 of what carries them.
 """
 
+from tandem_socks.dialects.negotiation import State, Terms
+from tandem_socks.dialects.protocol import ServerConnection
 from tandem_socks.errors import Reply, SocksError, reply_of
 from tandem_socks.far_side import Association, Binding, ByteStream, FarReset, FarSide, Opened, Receive
-from tandem_socks.frontend import Authenticate, FrontendOptions, SocksFrontend, admits
-from tandem_socks.handshake import State, Terms
-from tandem_socks.listener import Listener
-from tandem_socks.messages import Command, Request
-from tandem_socks.protocol import ServerConnection
-from tandem_socks.relay import Relay, RelayResult
-from tandem_socks.tcp import TcpConnection
+from tandem_socks.frontend.frontend import Authenticate, FrontendOptions, SocksFrontend, admits
+from tandem_socks.request import Command, Request
+from tandem_socks.tcp.connection import TcpConnection
+from tandem_socks.tcp.listener import Listener
+from tandem_socks.tcp.relay import Relay, RelayResult
 
 __all__ = [
     "Association",

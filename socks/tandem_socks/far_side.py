@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from tandem_socks.messages import Request
+from tandem_socks.request import Request
 
 
 class FarReset(ConnectionResetError):

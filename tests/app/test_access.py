@@ -9,18 +9,18 @@ from types import SimpleNamespace
 
 import pytest
 
-from tandem.access import Access, Route
-from tandem.address_guard import AddressGuard
-from tandem.config import ClientConfig, ForwardConfig, RuleConfig
-from tandem.dialer import Dialer
-from tandem.failures import Failure, Hop
-from tandem.hosts_file import HostsFile
-from tandem.limits import MAX_HELD, ClientLimits
-from tandem.own_networks import OwnNetworks
-from tandem.patterns import canonical_name, parse_pattern
-from tandem.request import Kind, Request
-from tandem.resolver import Resolver
-from tandem.rules import Rules
+from tandem.config.config import ClientConfig, ForwardConfig, RuleConfig
+from tandem.config.patterns import canonical_name, parse_pattern
+from tandem.exchange.failures import Failure, Hop
+from tandem.exchange.request import Kind, Request
+from tandem.server.access import Access, Route
+from tandem.server.address_guard import AddressGuard
+from tandem.server.dialer import Dialer
+from tandem.server.hosts_file import HostsFile
+from tandem.server.own_networks import OwnNetworks
+from tandem.server.quotas import MAX_HELD, ClientLimits
+from tandem.server.resolver import Resolver
+from tandem.server.rules import Rules
 from tandem_socks import Reply
 
 HOSTS = {
@@ -301,7 +301,7 @@ def never(name: str) -> tuple[str, ...]:
 async def test_what_is_no_host_name_is_refused_before_anybody_is_asked(
     host: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tandem.resolver._ask_system", never)
+    monkeypatch.setattr("tandem.server.resolver._ask_system", never)
     failure = await refusal(access(), dial(host))
     assert (failure.reply, failure.hop) == (Reply.HOST_UNREACHABLE, Hop.NAME)
 
@@ -314,7 +314,7 @@ async def test_names_are_asked_for_absolutely_but_the_owner_may_be_short(monkeyp
         asked.append(name)
         return ("192.0.3.9",)
 
-    monkeypatch.setattr("tandem.resolver._ask_system", look_up)
+    monkeypatch.setattr("tandem.server.resolver._ask_system", look_up)
     made = access(forwards={"web": "backend:80"})
     for host in ("www", "www.corp.example", "WWW.corp.example."):
         await made.route("x", dial(host))
@@ -325,7 +325,7 @@ async def test_names_are_asked_for_absolutely_but_the_owner_may_be_short(monkeyp
 async def test_the_machines_own_table_of_names_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     table = tmp_path / "hosts"
     table.write_text("# a comment\n192.0.3.4 printer Printer.example.  # this too\nnonsense x\n2001:db8::4 printer\n")
-    monkeypatch.setattr("tandem.resolver._ask_system", never)
+    monkeypatch.setattr("tandem.server.resolver._ask_system", never)
     known = HostsFile(table)
     assert known.addresses("printer") == ("192.0.3.4", "2001:db8::4")
     assert known.addresses("printer.example") == ("192.0.3.4",)
@@ -378,8 +378,8 @@ async def test_a_client_that_opens_too_fast_waits_and_is_refused_in_the_end(monk
     async def sleep(seconds: float) -> None:
         waits.append(seconds)
 
-    monkeypatch.setattr("tandem.limits.asyncio.sleep", sleep)
-    monkeypatch.setattr("tandem.limits.time.monotonic", lambda: 100.0)
+    monkeypatch.setattr("tandem.server.quotas.asyncio.sleep", sleep)
+    monkeypatch.setattr("tandem.server.quotas.time.monotonic", lambda: 100.0)
     made = ClientLimits(max_streams=100, max_new_streams=2)
     for _ in range(11):
         await made.wait_turn("a")

@@ -9,11 +9,12 @@ import aiohttp
 import pytest
 
 from loopback import free_port
-from tandem import admin, runtime
-from tandem.admin import AdminEndpoint
-from tandem.config import AdminConfig, Config
-from tandem.errors import TandemError
-from tandem.status import ClientStatus
+from tandem.admin import endpoint as admin
+from tandem.admin.endpoint import AdminEndpoint
+from tandem.admin.status import ClientStatus
+from tandem.base.errors import TandemError
+from tandem.config.config import AdminConfig, Config
+from tandem.process import runtime
 
 TOKEN = "0123456789abcdef"
 

@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 
 from loopback import free_port, run_tandem
-from tandem import config
-from tandem.errors import UsageError
-from tandem.passwords import verify
-from tandem.state import default_directory
+from tandem.base.directories import default_directory
+from tandem.base.errors import UsageError
+from tandem.config import config
+from tandem.config.passwords import verify
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ def test_the_version_says_how_the_core_runs() -> None:
 
 def test_connect_starts_without_the_transport() -> None:
     """ssh waits for it at every login."""
-    code = "import sys, tandem.cli, tandem.connect; print([n in sys.modules for n in ('tandem_transport', 'pydantic')])"
+    code = "import sys, tandem.cli.main, tandem.cli.connect; print([n in sys.modules for n in ('tandem_transport', 'pydantic')])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout.strip() == "[False, False]"
 

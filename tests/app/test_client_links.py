@@ -10,14 +10,14 @@ from pathlib import Path
 import pytest
 
 from loopback import free_port
-from tandem.client import Client
-from tandem.config import Config, load
-from tandem.events import EventLog, read
-from tandem.invites import Invite
-from tandem.link_names import LinkNames
-from tandem.links import MAX_DEAD_LINKS
-from tandem.metrics import render
-from tandem.status import server_status
+from tandem.admin.metrics import render
+from tandem.admin.status import server_status
+from tandem.client.client import Client
+from tandem.client.events import EventLog, read
+from tandem.client.links import MAX_DEAD_LINKS
+from tandem.config.config import Config, load
+from tandem.config.invites import Invite
+from tandem.exchange.link_names import LinkNames
 from tandem_transport import TransportParameters, public_key
 from tandem_transport.driver import ServerDriver
 from tandem_transport.driver import client as driver_module
@@ -32,9 +32,9 @@ class Machine:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.interfaces: dict[str, list[str]] = {}
-        monkeypatch.setattr("tandem.interfaces.interface_addresses", lambda: self.interfaces)
-        monkeypatch.setattr("tandem.links.interface_addresses", lambda: self.interfaces)
-        monkeypatch.setattr("tandem.interfaces.leading_out", lambda: list(self.interfaces))
+        monkeypatch.setattr("tandem.client.interfaces.interface_addresses", lambda: self.interfaces)
+        monkeypatch.setattr("tandem.client.links.interface_addresses", lambda: self.interfaces)
+        monkeypatch.setattr("tandem.client.interfaces.leading_out", lambda: list(self.interfaces))
 
 
 @pytest.fixture

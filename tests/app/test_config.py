@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tandem import config
-from tandem.errors import UsageError
-from tandem.invites import PREFIX, Invite
-from tandem.logs import mask
-from tandem.passwords import hash_password
+from tandem.base.errors import UsageError
+from tandem.base.logs import mask
+from tandem.config import config
+from tandem.config.invites import PREFIX, Invite
+from tandem.config.passwords import hash_password
 
 INVITE = Invite(b"s" * 32, b"c" * 32, ("vpn.example.org:8120", "[2001:db8::1]:8121"), "laptop")
 

@@ -6,8 +6,8 @@ import pytest
 from rich.console import Console
 
 import pictures
-from tandem.history import History, sparkline
-from tandem.screen import View, duration, fitted, rate, render
+from tandem.console.history import History, sparkline
+from tandem.console.screen import View, duration, fitted, rate, render
 
 
 @pytest.mark.parametrize("width", [80, 120])

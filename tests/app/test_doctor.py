@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from tandem import doctor_machine
-from tandem.config import Config, LinkConfig
-from tandem.doctor_findings import Finding
-from tandem.doctor_link import Asked, half_dead, silence_advice
-from tandem.doctor_machine import (
+from tandem.admin.status import ClientStatus, LinkStatus, RttStatus, SessionStatus
+from tandem.config.config import Config, LinkConfig
+from tandem.doctor import machine as doctor_machine
+from tandem.doctor.findings import Finding
+from tandem.doctor.link import Asked, half_dead, silence_advice
+from tandem.doctor.machine import (
     bind_error,
     filtered_packets,
     is_strict,
@@ -18,12 +19,11 @@ from tandem.doctor_machine import (
     missing_route,
     send_error,
 )
-from tandem.doctor_nat import shared_fate
-from tandem.doctor_pings import Count
-from tandem.doctor_routes import Route, default_route_command, read_routes
-from tandem.doctor_running import Heard, compare
-from tandem.doctor_session import size_text
-from tandem.status import ClientStatus, LinkStatus, RttStatus, SessionStatus
+from tandem.doctor.nat import shared_fate
+from tandem.doctor.pings import Count
+from tandem.doctor.routes import Route, default_route_command, read_routes
+from tandem.doctor.running import Heard, compare
+from tandem.doctor.session import size_text
 from tandem_transport.driver import LocalAddress
 
 WIFI = Route("wlan0", ip_network("0.0.0.0/0"), None, 600)
@@ -67,15 +67,15 @@ def test_a_default_route_is_proposed_with_what_is_known(tmp_path: Path, monkeypa
         "",
     )
     (tmp_path / "7").write_text("ADDRESS=198.51.100.7\nROUTER=198.51.100.5\n")
-    monkeypatch.setattr("tandem.doctor_routes._LEASES", tmp_path)
-    monkeypatch.setattr("tandem.doctor_routes.socket.if_nametoindex", {"usb0": 7}.get)
+    monkeypatch.setattr("tandem.doctor.routes._LEASES", tmp_path)
+    monkeypatch.setattr("tandem.doctor.routes.socket.if_nametoindex", {"usb0": 7}.get)
     command, hint = default_route_command([WIFI, LTE_NET], "usb0", "198.51.100.7")
     assert (command, hint) == ("ip route add default via 198.51.100.5 dev usb0 metric 700", "")
     command, hint = default_route_command([WIFI], "usb0", "2001:db8::7")
     assert command == "ip -6 route add default via GATEWAY dev usb0"
     (tmp_path / "ppp0").mkdir()
     (tmp_path / "ppp0" / "flags").write_text("0x10d1\n")
-    monkeypatch.setattr("tandem.doctor_routes._CLASS", tmp_path)
+    monkeypatch.setattr("tandem.doctor.routes._CLASS", tmp_path)
     assert default_route_command([WIFI], "ppp0", "198.51.100.7") == ("ip route add default dev ppp0 metric 700", "")
 
 
@@ -94,7 +94,7 @@ INTERFACES = {"lo": ["127.0.0.1"], "wlan0": ["192.0.2.7"], "usb0": ["198.51.100.
 
 
 def lost(config: Config, known: set[str], monkeypatch: pytest.MonkeyPatch) -> list[Finding]:
-    monkeypatch.setattr("tandem.doctor_routes.interface_addresses", lambda: INTERFACES)
+    monkeypatch.setattr("tandem.doctor.routes.interface_addresses", lambda: INTERFACES)
     monkeypatch.setattr(doctor_machine, "is_virtual", "docker0".__eq__)
     return list(links_without_route(config, [WIFI, WIFI_NET, LTE_NET], {"wlan0"}, known))
 
@@ -257,11 +257,11 @@ def test_no_client_that_runs() -> None:
 
 def test_a_link_that_works_one_way(monkeypatch: pytest.MonkeyPatch) -> None:
     one_way = link_status(state="degraded", reason="what is sent arrives, nothing comes back")
-    monkeypatch.setattr("tandem.doctor_running.interface_of", {"192.0.2.7": "wlan0"}.get)
-    monkeypatch.setattr("tandem.doctor_running.is_strict", "wlan0".__ne__)
+    monkeypatch.setattr("tandem.doctor.running.interface_of", {"192.0.2.7": "wlan0"}.get)
+    monkeypatch.setattr("tandem.doctor.running.is_strict", "wlan0".__ne__)
     (finding,) = told(one_way, one_way)
     assert "rp_filter" in finding.advice
     assert "`iptables -S INPUT`" in finding.advice
-    monkeypatch.setattr("tandem.doctor_running.is_strict", "wlan0".__eq__)
+    monkeypatch.setattr("tandem.doctor.running.is_strict", "wlan0".__eq__)
     (finding,) = told(one_way, one_way)
     assert finding.advice.startswith("Reverse path filtering is strict on wlan0. `sysctl -w")

@@ -4,12 +4,12 @@ import asyncio
 
 import pytest
 
-from tandem.bad_link import BadLink
-from tandem.drill import Drill, Drills, parse_drill
-from tandem.errors import UsageError
-from tandem.impairment import Impairment
+from tandem.base.errors import UsageError
+from tandem.client.drill import Drill, Drills, parse_drill
+from tandem.impair.bad_link import BadLink
+from tandem.impair.impairment import Impairment
 from tandem_transport.driver import Link
-from tandem_transport.packets import OVERHEAD, transport_header
+from tandem_transport.wire.packets import OVERHEAD, transport_header
 
 PACKET = transport_header(0, bytes(16), 0, 10, 1) + bytes(10 + OVERHEAD - len(transport_header(0, bytes(16), 0, 10, 1)))
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from tandem import events
-from tandem.cli import cli
-from tandem.errors import TandemError
-from tandem.events import EventLog, read
+from tandem.base.errors import TandemError
+from tandem.cli.main import cli
+from tandem.client import events
+from tandem.client.events import EventLog, read
 
 
 def test_events_are_kept_and_told_in_words(tmp_path: Path) -> None:
@@ -57,7 +57,7 @@ def test_a_log_of_several_clients_says_whose_each_event_is(tmp_path: Path, monke
     def events_file(port: int) -> Path:
         return path
 
-    monkeypatch.setattr("tandem.state.events_file", events_file)
+    monkeypatch.setattr("tandem.client.files.events_file", events_file)
     write(path, None, "laptop")  # an older version names nobody
     told = CliRunner().invoke(cli, ["events"]).output
     assert [line.partition("  ")[2] for line in told.splitlines()] == ["link wifi of None", "link wifi of laptop"]

@@ -5,10 +5,10 @@ from typing import cast
 
 import pytest
 
-from tandem.failures import Hop
-from tandem.opener import KNOWN_LIFETIME, MAX_KNOWN, KnownTargets
-from tandem.request import Answer, Kind, Request
-from tandem.streams import KEPT, EagerStream
+from tandem.client.opener import KNOWN_LIFETIME, MAX_KNOWN, KnownTargets
+from tandem.exchange.failures import Hop
+from tandem.exchange.request import Answer, Kind, Request
+from tandem.exchange.streams import KEPT, EagerStream
 from tandem_socks import FarReset, Reply
 from tandem_transport import Connection, ErrorCode, SessionClosed
 from tandem_transport.driver import Stream

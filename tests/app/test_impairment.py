@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from tandem.impairment import ImpairedLink, Impairment
+from tandem.impair.impairment import ImpairedLink, Impairment
 
 
 def arrivals(impairment: Impairment, count: int = 2000, gap: float = 0.001, size: int = 1000) -> list[list[float]]:

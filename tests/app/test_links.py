@@ -4,17 +4,17 @@ from pathlib import Path
 
 import pytest
 
-from tandem import interfaces
-from tandem.config import LinkConfig
-from tandem.links import follows_interfaces, planned_links
+from tandem.client import interfaces
+from tandem.client.links import follows_interfaces, planned_links
+from tandem.config.config import LinkConfig
 
 INTERFACES = {"lo": ["127.0.0.1"], "wlan0": ["192.0.2.1"], "usb0": ["192.0.2.2"], "usb1": ["192.0.2.3"], "usb2": []}
 
 
 @pytest.fixture(autouse=True)
 def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("tandem.interfaces.interface_addresses", lambda: INTERFACES)
-    monkeypatch.setattr("tandem.interfaces.leading_out", lambda: ["wlan0", "usb0"])
+    monkeypatch.setattr("tandem.client.interfaces.interface_addresses", lambda: INTERFACES)
+    monkeypatch.setattr("tandem.client.interfaces.leading_out", lambda: ["wlan0", "usb0"])
 
 
 def link(name: str, bind: str) -> LinkConfig:
@@ -43,7 +43,7 @@ def test_a_pattern_stands_for_all_that_match_now_and_later(monkeypatch: pytest.M
     planned = planned_links(configured)
     assert names(planned) == [("wifi", "wlan0"), ("phone", "usb0"), ("phone-2", "usb1")]
     assert [item.cost for item in planned] == ["normal", "metered", "metered"]
-    monkeypatch.setattr("tandem.interfaces.interface_addresses", lambda: INTERFACES | {"usb2": ["192.0.2.4"]})
+    monkeypatch.setattr("tandem.client.interfaces.interface_addresses", lambda: INTERFACES | {"usb2": ["192.0.2.4"]})
     assert names(planned_links(configured, planned)) == [("phone-3", "usb2")]
     assert follows_interfaces(configured)
 
@@ -76,9 +76,9 @@ def test_tunnels_and_bridges_are_told_from_links(files: dict[str, str], is_virtu
 
 def test_a_tunnel_is_better_than_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.undo()
-    monkeypatch.setattr("tandem.interfaces.sys.platform", "linux")
-    monkeypatch.setattr("tandem.interfaces._with_default_route", lambda: ["tun0", "eth0"])
-    monkeypatch.setattr("tandem.interfaces.is_virtual", "tun0".__eq__)
+    monkeypatch.setattr("tandem.client.interfaces.sys.platform", "linux")
+    monkeypatch.setattr("tandem.client.interfaces._with_default_route", lambda: ["tun0", "eth0"])
+    monkeypatch.setattr("tandem.client.interfaces.is_virtual", "tun0".__eq__)
     assert interfaces.leading_out() == ["eth0"]
-    monkeypatch.setattr("tandem.interfaces._with_default_route", lambda: ["tun0"])
+    monkeypatch.setattr("tandem.client.interfaces._with_default_route", lambda: ["tun0"])
     assert interfaces.leading_out() == ["tun0"]

@@ -11,16 +11,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tandem import logs
-from tandem.errors import UsageError
-from tandem.events import EventLog, read
-from tandem.failures import Failure, Hop
-from tandem.pieces import decode_datagram, encode_datagram
-from tandem.request import Answer, Kind, Request
+from tandem.base import logs
+from tandem.base.errors import UsageError
+from tandem.client.events import EventLog, read
+from tandem.exchange.failures import Failure, Hop
+from tandem.exchange.pieces import decode_datagram, encode_datagram
+from tandem.exchange.request import Answer, Kind, Request
 from tandem_socks import Command, Reply
 from tandem_socks import Request as SocksRequest
 from tandem_transport import printable
-from tandem_transport.frames import ConnectionCloseFrame, decode_frames
+from tandem_transport.wire.frames import ConnectionCloseFrame, decode_frames
 
 ATTACK = "x\x1b[2J\x1b]0;pwned\x07\n12:00:00 error tandem.server: admin: \u202egnihton\x9b31m"
 """Clears the screen, sets the title, forges a line, turns writing around, and an 8-bit CSI."""
@@ -159,7 +159,7 @@ class Sent:
 async def test_the_answer_of_a_server_is_made_printable_as_it_is_decoded() -> None:
     from typing import Any
 
-    from tandem.request import read_answer
+    from tandem.exchange.request import read_answer
 
     said: Any = Sent(Answer(Reply.GENERAL_FAILURE, ATTACK, 5, Hop.DIAL, ATTACK, ATTACK).encode())
     answer = await read_answer(said)

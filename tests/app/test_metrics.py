@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tandem import metrics
-from tandem.status import ClientStatus, LinkStatus, RttStatus, ServerSessionStatus, ServerStatus, SessionStatus
+from tandem.admin import metrics
+from tandem.admin.status import ClientStatus, LinkStatus, RttStatus, ServerSessionStatus, ServerStatus, SessionStatus
 from tandem_transport.parameters import MAX_SESSIONS
 
 ROOT = Path(__file__).parent.parent.parent

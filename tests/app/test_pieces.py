@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tandem import pieces
-from tandem.passwords import PasswordBook, hash_password, is_hash
-from tandem.pieces import Cutter, Joiner, decode_datagram, encode_datagram
+from tandem.config.passwords import PasswordBook, hash_password, is_hash
+from tandem.exchange import pieces
+from tandem.exchange.pieces import Cutter, Joiner, decode_datagram, encode_datagram
 
 
 @given(st.binary(max_size=70_000), st.integers(300, 1300), st.randoms(use_true_random=False))
@@ -37,7 +37,7 @@ def test_a_lost_piece_costs_its_datagram_and_no_other() -> None:
 
 def test_a_piece_of_a_datagram_long_ago_is_not_mixed_into_a_new_one(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [0.0]
-    monkeypatch.setattr("tandem.pieces.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("tandem.exchange.pieces.time.monotonic", lambda: now[0])
     joiner = Joiner()
     joiner.join(Cutter().cut(b"a" * 2000, 1004)[0])
     now[0] = pieces.PIECE_LIFETIME + 1
@@ -48,7 +48,7 @@ def test_a_piece_of_a_datagram_long_ago_is_not_mixed_into_a_new_one(monkeypatch:
 
 def test_what_is_never_finished_takes_little_and_goes(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [0.0]
-    monkeypatch.setattr("tandem.pieces.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("tandem.exchange.pieces.time.monotonic", lambda: now[0])
     joiner = Joiner()
     pieces_of_all = [Cutter().cut(bytes(60_000), 1300) for _ in range(2000)]
     for number, cut in enumerate(pieces_of_all):

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from tandem.events import EventLog, read
-from tandem.journal import Journal
-from tandem.status import HIDE_DOWN_AFTER, full_reason, shown_paths
+from tandem.admin.status import HIDE_DOWN_AFTER, full_reason, shown_paths
+from tandem.client.events import EventLog, read
+from tandem.client.journal import Journal
 from tandem_transport import HandshakeUnanswered, PathStats, PathStatus
 from tandem_transport.driver import Link, LocalAddress, Names, UdpAddress
 from tandem_transport.driver.link import Change

@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from tandem.errors import TandemError, UsageError
-from tandem.private_files import write_private
-from tandem.registry import ClientRegistry
-from tandem.state import StateDirectory, instance_id
+from tandem.base.errors import TandemError, UsageError
+from tandem.base.private_files import write_private
+from tandem.client.files import instance_id
+from tandem.server.registry import ClientRegistry
+from tandem.server.state import StateDirectory
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root writes for others")
 

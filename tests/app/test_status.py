@@ -1,7 +1,7 @@
 """The status: names that monitoring relies on, and its one line."""
 
-from tandem.screen import line
-from tandem.status import ClientStatus
+from tandem.admin.status import ClientStatus
+from tandem.console.screen import line
 
 
 def client_status(state: str = "up") -> ClientStatus:

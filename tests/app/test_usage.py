@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from tandem.config import LinkConfig
-from tandem.links import wishes
-from tandem.units import format_size, parse_rate, parse_size
-from tandem.usage import UsageBook, capped
+from tandem.base.units import format_size, parse_rate, parse_size
+from tandem.client.links import wishes
+from tandem.client.usage import UsageBook, capped
+from tandem.config.config import LinkConfig
 from tandem_transport import PathUse, PathWish
 from tandem_transport.driver import Link
 
@@ -123,7 +123,7 @@ def test_a_full_disk_leaves_the_old_file_whole(tmp_path: Path, monkeypatch: pyte
     def no_space(_: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("tandem.state.os.fsync", no_space)
+    monkeypatch.setattr("tandem.base.private_files.os.fsync", no_space)
     book.count("lte", 2000)
     book.save()
     assert path.read_text() == before

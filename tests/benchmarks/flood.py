@@ -19,9 +19,9 @@ import psutil
 import uvloop
 
 from tandem_transport import SessionClosed, TransportParameters, public_key
+from tandem_transport.crypto.handshake import ClientHandshake, mac1_key
 from tandem_transport.driver import ClientDriver, Link, LocalAddress, ServerDriver, Source, Stream, UdpAddress
-from tandem_transport.handshake import ClientHandshake, mac1_key
-from tandem_transport.server_endpoint import Session
+from tandem_transport.endpoint.server import Session
 
 SERVER_KEY, CLIENT_KEY = bytes(range(32)), bytes(range(32, 64))
 DELAY = 0.030

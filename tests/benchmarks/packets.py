@@ -13,9 +13,9 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from simnet import Network
-from tandem.impairment import Impairment
+from tandem.impair.impairment import Impairment
 from tandem_transport import Mode
-from tandem_transport.congestion import AckSummary, CongestionController
+from tandem_transport.congestion.controller import AckSummary, CongestionController
 from tandem_transport.events import StreamDataReceived
 
 _PIECE = 60_000

@@ -10,7 +10,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from simnet import Network
-from tandem.impairment import Impairment
+from tandem.impair.impairment import Impairment
 
 SIZE = 20_000_000
 

@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from loopback.ports import free_port
-from tandem.client import Client
-from tandem.config import Config, LinkConfig
-from tandem.invites import Invite
-from tandem.remote import Remote
-from tandem.server import Server
-from tandem.state import StateDirectory
+from tandem.client.client import Client
+from tandem.client.remote import Remote
+from tandem.config.config import Config, LinkConfig
+from tandem.config.invites import Invite
+from tandem.server.server import Server
+from tandem.server.state import StateDirectory
 from tandem_socks import FrontendOptions, SocksFrontend
 from tandem_transport import TransportParameters, public_key
 from tandem_transport.driver import Source, UdpAddress

@@ -6,7 +6,7 @@ import socket
 from conformance.bench import GREETING, Bench, Peer, reply, request
 from conformance.catalog import case
 from tandem_socks import FrontendOptions
-from tandem_socks.messages import encode_datagram, parse_datagram
+from tandem_socks.dialects.messages import encode_datagram, parse_datagram
 
 UDP = "UDP ASSOCIATE"
 

@@ -6,8 +6,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-import tandem_socks.frontend
-import tandem_socks.relay
+import tandem_socks.frontend.frontend
+import tandem_socks.tcp.relay
 from conformance.all_cases import all_cases
 from conformance.bench import SETUPS, Setup, bench
 from conformance.catalog import Case
@@ -31,8 +31,8 @@ and three kept a client that stalled after one byte.
 
 def shorten_waits() -> None:
     """What takes long is shown in a second."""
-    tandem_socks.relay.HALF_CLOSE_LINGER = 1.0
-    tandem_socks.frontend.HANDSHAKE_TIMEOUT = 1.0
+    tandem_socks.tcp.relay.HALF_CLOSE_LINGER = 1.0
+    tandem_socks.frontend.frontend.HANDSHAKE_TIMEOUT = 1.0
 
 
 async def outcome(case: Case, setup: Setup) -> str:

@@ -15,9 +15,9 @@ TABLE = Path(__file__).parent.parent.parent / "docs" / "socks-conformance.md"
 @pytest.mark.parametrize("setup", SETUPS, ids=str)
 @pytest.mark.parametrize("case", all_cases(), ids=str)
 async def test_case(case: Case, setup: Setup, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tandem_socks.relay.HALF_CLOSE_LINGER", 1.0)
+    monkeypatch.setattr("tandem_socks.tcp.relay.HALF_CLOSE_LINGER", 1.0)
     if "stalled" in case.name:  # a slow machine may need more than a second for the others
-        monkeypatch.setattr("tandem_socks.frontend.HANDSHAKE_TIMEOUT", 1.0)
+        monkeypatch.setattr("tandem_socks.frontend.frontend.HANDSHAKE_TIMEOUT", 1.0)
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
     async with bench(setup, tmp_path / "state") as made:
         await case.play(made)

@@ -12,18 +12,20 @@ from random import Random
 from typing import Any, TypeVar
 
 from simnet import SERVER_KEY, Victim
-from tandem.errors import UsageError
-from tandem.failures import Failure
-from tandem.invites import PREFIX, Invite
-from tandem.patterns import canonical_name, parse_pattern
-from tandem.pieces import MAX_DATAGRAM, MAX_UNFINISHED_SIZE, Joiner, decode_datagram
-from tandem.request import RequestError, read_answer, read_request
+from tandem.base.errors import UsageError
+from tandem.config.invites import PREFIX, Invite
+from tandem.config.patterns import canonical_name, parse_pattern
+from tandem.exchange.failures import Failure
+from tandem.exchange.pieces import MAX_DATAGRAM, MAX_UNFINISHED_SIZE, Joiner, decode_datagram
+from tandem.exchange.request import RequestError, read_answer, read_request
 from tandem_socks import ServerConnection, State
-from tandem_socks.http_answer import AnswerFilter
+from tandem_socks.dialects.http_answer import AnswerFilter
 from tandem_transport import LocalProtocolError, TransportParameters
+from tandem_transport.crypto.handshake import ServerHandshake
 from tandem_transport.errors import DecodeError
 from tandem_transport.events import Event, StreamDataReceived
-from tandem_transport.frames import (
+from tandem_transport.parameters import AMPLIFICATION_LIMIT, MAX_STREAMS
+from tandem_transport.wire.frames import (
     AckFrame,
     ConnectionCloseFrame,
     DatagramFrame,
@@ -43,9 +45,7 @@ from tandem_transport.frames import (
     StreamFrame,
     decode_frames,
 )
-from tandem_transport.handshake import ServerHandshake
-from tandem_transport.packets import PacketType, split_datagram
-from tandem_transport.parameters import AMPLIFICATION_LIMIT, MAX_STREAMS
+from tandem_transport.wire.packets import PacketType, split_datagram
 
 _MAX_OPERATIONS = 200
 

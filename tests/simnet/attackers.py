@@ -4,10 +4,10 @@ from random import Random
 
 from simnet.network import CLIENT_KEY, SERVER_KEY, Network
 from tandem_transport import TransportParameters, public_key
-from tandem_transport.frames import Frame, PingFrame
-from tandem_transport.handshake import Answer, ClientHandshake, CookieReceived, Established
-from tandem_transport.packets import split_datagram
-from tandem_transport.server_endpoint import ServerEndpoint
+from tandem_transport.crypto.handshake import Answer, ClientHandshake, CookieReceived, Established
+from tandem_transport.endpoint.server import ServerEndpoint
+from tandem_transport.wire.frames import Frame, PingFrame
+from tandem_transport.wire.packets import split_datagram
 
 SERVER_PUBLIC = public_key(SERVER_KEY)
 

@@ -12,7 +12,7 @@ from random import Random
 from simnet.memory import size_of
 from simnet.network import Network, mbit
 from simnet.peer import Peer
-from tandem.impairment import Impairment
+from tandem.impair.impairment import Impairment
 from tandem_transport import LocalProtocolError
 
 LIVENESS = 240.0

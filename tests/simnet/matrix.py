@@ -12,8 +12,8 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from simnet.network import Network, mbit
 from simnet.traffic import Traffic
-from tandem.impairment import Impairment
-from tandem_transport.frames import Mode
+from tandem.impair.impairment import Impairment
+from tandem_transport.wire.frames import Mode
 
 FILE = Path(__file__).parent.parent / "transport" / "matrix.txt"
 LOSSES = (0.0, 0.05, 0.10, 0.20, 0.30)

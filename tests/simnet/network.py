@@ -8,12 +8,12 @@ from random import Random
 from typing import Any
 
 from simnet.peer import Peer
-from tandem.impairment import ImpairedLink, Impairment
-from tandem_transport.client_endpoint import ClientEndpoint, ClientEvent, Connected
-from tandem_transport.frames import Mode
-from tandem_transport.noise import public_key
+from tandem.impair.impairment import ImpairedLink, Impairment
+from tandem_transport.crypto.noise import public_key
+from tandem_transport.endpoint.client import ClientEndpoint, ClientEvent, Connected
+from tandem_transport.endpoint.server import ServerEndpoint, ServerEvent, SessionEvent, SessionStarted
 from tandem_transport.parameters import PACER_QUANTUM
-from tandem_transport.server_endpoint import ServerEndpoint, ServerEvent, SessionEvent, SessionStarted
+from tandem_transport.wire.frames import Mode
 
 SERVER_KEY = bytes(range(32))
 CLIENT_KEY = bytes(range(32, 64))

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 
-from tandem_transport.connection import Connection
 from tandem_transport.events import (
     ConnectionTerminated,
     DatagramReceived,
@@ -15,6 +14,7 @@ from tandem_transport.events import (
     StreamReset,
     StreamWritable,
 )
+from tandem_transport.session.connection import Connection
 
 
 class Peer:

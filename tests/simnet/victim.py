@@ -6,9 +6,9 @@ from random import Random
 
 from simnet.network import CLIENT_KEY, SERVER_KEY
 from tandem_transport import Connection, TransportParameters, public_key
+from tandem_transport.crypto.handshake import ClientHandshake, Established, ServerHandshake
 from tandem_transport.events import ConnectionTerminated, Event
-from tandem_transport.handshake import ClientHandshake, Established, ServerHandshake
-from tandem_transport.packets import split_datagram
+from tandem_transport.wire.packets import split_datagram
 
 
 def established() -> tuple[Established, Established]:

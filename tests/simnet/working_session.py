@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from simnet.network import Network, mbit
-from tandem.impairment import Impairment
+from tandem.impair.impairment import Impairment
 
 LINK = Impairment(delay=0.030, rate=mbit(50))
 

@@ -22,7 +22,7 @@ from tandem_socks import (
     SocksFrontend,
     TcpConnection,
 )
-from tandem_socks.frontend import admits
+from tandem_socks.frontend.frontend import admits
 
 GREETING = b"\x05\x01\x00"
 REQUEST = b"\x05\x01\x00\x03\x04host\x00\x50"

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tandem_socks import Command, Reply, Request, ServerConnection, SocksError, State, Terms
-from tandem_socks.http_answer import AnswerFilter
-from tandem_socks.http_body import BodyMeter
-from tandem_socks.http_head import MAX_HEAD, MalformedRequest, parse_head, split_authority
+from tandem_socks.dialects.http_answer import AnswerFilter
+from tandem_socks.dialects.http_body import BodyMeter
+from tandem_socks.dialects.http_head import MAX_HEAD, MalformedRequest, parse_head, split_authority
 
 TERMS = Terms(host="127.0.0.1", port=1080)
 

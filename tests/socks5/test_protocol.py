@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tandem_socks import Command, Reply, Request, ServerConnection, SocksError, State, Terms, reply_of
-from tandem_socks.messages import (
+from tandem_socks.dialects.messages import (
     encode_datagram,
     encode_reply,
     parse_credentials,

@@ -21,7 +21,7 @@ from python_socks import ProxyError
 from python_socks.sync import Proxy
 
 from loopback import Gate, Pair, Sshd, Target, free_port, link_options, tandem_command
-from tandem.passwords import hash_password
+from tandem.config.passwords import hash_password
 
 SSHD = shutil.which("sshd") or "/usr/sbin/sshd"
 SIZE = 200_000

@@ -10,8 +10,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from loopback import Gate, Pair, run_tandem
-from tandem import portal
-from tandem.doctor_nat import Mapping, nat
+from tandem.doctor import portal
+from tandem.doctor.nat import Mapping, nat
 from tandem_transport.driver import LocalAddress
 
 

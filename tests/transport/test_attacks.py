@@ -14,9 +14,20 @@ import pytest
 from simnet import CLIENT_KEY, Network, size_of
 from simnet.attackers import SERVER_PUBLIC, HostileClient, endpoint_of_hosts, first_message, sent_to
 from simnet.working_session import LINK, busy_network, echo_times, record, works
-from tandem_transport.client_endpoint import ClientEndpoint, HandshakeRefused
+from tandem_transport.crypto.handshake import Challenged, ClientHandshake, Established, Refusal
+from tandem_transport.crypto.noise import public_key
+from tandem_transport.endpoint.client import ClientEndpoint, HandshakeRefused
 from tandem_transport.errors import ErrorCode
-from tandem_transport.frames import (
+from tandem_transport.parameters import (
+    ANSWERS_PER_HOST,
+    EMBRYO_LIFETIME,
+    HANDSHAKES_PER_SECOND,
+    MAX_CONTROL_QUEUE,
+    MAX_SESSIONS,
+    MAX_STREAMS,
+    SESSION_BUFFER,
+)
+from tandem_transport.wire.frames import (
     AckFrame,
     ConnectionCloseFrame,
     Frame,
@@ -29,19 +40,8 @@ from tandem_transport.frames import (
     StopSendingFrame,
     StreamFrame,
 )
-from tandem_transport.handshake import Challenged, ClientHandshake, Established, Refusal
-from tandem_transport.noise import public_key
-from tandem_transport.packets import PacketType, message, split_datagram
-from tandem_transport.parameters import (
-    ANSWERS_PER_HOST,
-    EMBRYO_LIFETIME,
-    HANDSHAKES_PER_SECOND,
-    MAX_CONTROL_QUEUE,
-    MAX_SESSIONS,
-    MAX_STREAMS,
-    SESSION_BUFFER,
-    TransportParameters,
-)
+from tandem_transport.wire.packets import PacketType, message, split_datagram
+from tandem_transport.wire.transport_parameters import TransportParameters
 
 # --- forged, truncated, bit-flipped ---
 

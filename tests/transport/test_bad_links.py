@@ -9,8 +9,8 @@ from dataclasses import replace
 import pytest
 
 from simnet import Download, Network, Traffic, mbit
-from tandem.impairment import Impairment
-from tandem_transport.frames import Mode
+from tandem.impair.impairment import Impairment
+from tandem_transport.wire.frames import Mode
 
 EFFICIENCY = 1434 / 1472
 LINK = Impairment(delay=0.030, rate=mbit(50))

@@ -6,16 +6,10 @@ import psutil
 import pytest
 
 from simnet import Network, mbit, size_of
-from tandem.impairment import Impairment
-from tandem_transport.client_endpoint import ClientEndpoint
-from tandem_transport.noise import public_key
-from tandem_transport.parameters import (
-    MAX_SESSIONS,
-    MAX_STREAMS,
-    OUTAGE_LIMIT,
-    SERVER_BUFFER,
-    SESSION_BUFFER,
-)
+from tandem.impair.impairment import Impairment
+from tandem_transport.crypto.noise import public_key
+from tandem_transport.endpoint.client import ClientEndpoint
+from tandem_transport.parameters import MAX_SESSIONS, MAX_STREAMS, OUTAGE_LIMIT, SERVER_BUFFER, SESSION_BUFFER
 
 LINK = Impairment(delay=0.020, rate=mbit(100), queue=0.1)
 MB = 1 << 20

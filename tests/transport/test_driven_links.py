@@ -15,7 +15,7 @@ from tandem_transport import public_key
 from tandem_transport.driver import ClientDriver, Link, LocalAddress, ServerDriver, Source, UdpAddress, search
 from tandem_transport.driver import client as client_module
 from tandem_transport.driver.names import Names
-from tandem_transport.status import PathStatus
+from tandem_transport.events import PathStatus
 
 CLIENT_KEY, SERVER_KEY = bytes(range(32)), bytes(range(1, 33))
 LIMIT = 60.0

@@ -12,7 +12,7 @@ from tandem_transport.driver.search import Step
 from tandem_transport.driver.sleep import SleepWatch
 from tandem_transport.driver.sockets import UdpAddress, UdpSocket, all_unread, equal_runs
 from tandem_transport.driver.turns import batches
-from tandem_transport.packets import Transmit
+from tandem_transport.wire.packets import Transmit
 
 A, B, V6 = LocalAddress("127.0.0.2", None), LocalAddress("127.0.0.3", None), LocalAddress("::1", None)
 

@@ -6,12 +6,12 @@ from itertools import pairwise
 import pytest
 
 from simnet import CLIENT_KEY, Network
-from tandem.impairment import Impairment
-from tandem_transport.client_endpoint import ClientEndpoint, HandshakeRefused, HandshakeUnanswered
-from tandem_transport.handshake import Refusal
-from tandem_transport.noise import public_key
-from tandem_transport.packets import PacketType, message, split_datagram
+from tandem.impair.impairment import Impairment
+from tandem_transport.crypto.handshake import Refusal
+from tandem_transport.crypto.noise import public_key
+from tandem_transport.endpoint.client import ClientEndpoint, HandshakeRefused, HandshakeUnanswered
 from tandem_transport.parameters import HANDSHAKE_RETRY, HANDSHAKE_RETRY_MAX, HANDSHAKES_PER_SECOND
+from tandem_transport.wire.packets import PacketType, message, split_datagram
 
 LINK = Impairment(delay=0.030)
 

@@ -10,10 +10,10 @@ import pytest
 from simnet import CLIENT_KEY, SERVER_KEY, Network, size_of
 from simnet.attackers import SERVER_PUBLIC, endpoint_of_hosts, first_message, gets_in_by_cookie, sent_to
 from simnet.working_session import busy_network, echo_times, works
-from tandem_transport.connection_id import ConnectionIdIssuer
-from tandem_transport.handshake import mac1_key
-from tandem_transport.noise import public_key
-from tandem_transport.packets import PacketType, transport_header
+from tandem_transport.crypto.connection_id import ConnectionIdIssuer
+from tandem_transport.crypto.handshake import mac1_key
+from tandem_transport.crypto.noise import public_key
+from tandem_transport.endpoint.server import ServerEndpoint
 from tandem_transport.parameters import (
     COOKIE_HOLDERS_PER_SECOND,
     COOKIES_PER_SECOND,
@@ -28,7 +28,7 @@ from tandem_transport.parameters import (
     RESETS_PER_ID,
     RESETS_PER_SECOND,
 )
-from tandem_transport.server_endpoint import ServerEndpoint
+from tandem_transport.wire.packets import PacketType, transport_header
 
 FLOOD = 50_000
 

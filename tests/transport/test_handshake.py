@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 from noise.connection import Keypair, NoiseConnection
 
 from simnet import CLIENT_KEY, SERVER_KEY
-from tandem_transport.errors import DecodeError
-from tandem_transport.handshake import (
+from tandem_transport.crypto.handshake import (
     Challenged,
     ClientHandshake,
     CookieReceived,
@@ -24,9 +23,11 @@ from tandem_transport.handshake import (
     has_valid_mac2,
     mac1_key,
 )
-from tandem_transport.noise import Initiator, NoiseError, Responder, public_key
-from tandem_transport.packets import PacketView, split_datagram
-from tandem_transport.parameters import PROLOGUE, CipherSuite, TransportParameters
+from tandem_transport.crypto.noise import Initiator, NoiseError, Responder, public_key
+from tandem_transport.errors import DecodeError
+from tandem_transport.parameters import PROLOGUE
+from tandem_transport.wire.packets import PacketView, split_datagram
+from tandem_transport.wire.transport_parameters import CipherSuite, TransportParameters
 
 # Noise_IK_25519_ChaChaPoly_BLAKE2s of the cacophony test vectors.
 VECTOR = {
@@ -202,7 +203,7 @@ def test_points_of_low_order_are_refused() -> None:
 
 @given(st.binary(max_size=400))
 def test_arbitrary_first_messages_are_refused(body: bytes) -> None:
-    from tandem_transport.packets import PacketType, message
+    from tandem_transport.wire.packets import PacketType, message
 
     with pytest.raises(DecodeError):
         ServerHandshake(SERVER_KEY, view(message(PacketType.INITIATION, bytes(16), body)))

@@ -8,7 +8,9 @@ from simnet import Victim
 from strategies import FRAME
 from tandem_transport import ErrorCode, TransportParameters
 from tandem_transport.events import Event, StreamDataReceived
-from tandem_transport.frames import (
+from tandem_transport.parameters import MAX_OUTSTANDING, MAX_STREAMS
+from tandem_transport.streams.table import Streams
+from tandem_transport.wire.frames import (
     AckFrame,
     Frame,
     MaxDataFrame,
@@ -21,8 +23,6 @@ from tandem_transport.frames import (
     StopSendingFrame,
     StreamFrame,
 )
-from tandem_transport.parameters import MAX_OUTSTANDING, MAX_STREAMS
-from tandem_transport.streams import Streams
 
 
 @settings(max_examples=150, deadline=None)

@@ -8,7 +8,7 @@ import pytest
 
 from simnet import Network, hours, mbit, size_of
 from simnet.victim import Victim
-from tandem.impairment import Impairment
+from tandem.impair.impairment import Impairment
 from tandem_transport import LocalProtocolError
 from tandem_transport.errors import ErrorCode
 from tandem_transport.parameters import KEEPALIVE_IDLE, KEY_UPDATE_PERIOD, PREVIOUS_KEYS_LIFETIME
@@ -35,7 +35,7 @@ def both_ways(network: Network, size: int, *, limit: float) -> None:
 
 @pytest.mark.parametrize("updater", ["client", "server"])
 def test_after_so_many_packets(updater: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tandem_transport.protection.KEY_UPDATE_PACKETS", 2000)
+    monkeypatch.setattr("tandem_transport.crypto.protection.KEY_UPDATE_PACKETS", 2000)
     network = Network(LATE, LATE, seed=3).connect()
     data = network.random.randbytes(8_000_000)
     sender, receiver = (network.client, network.server) if updater == "client" else (network.server, network.client)

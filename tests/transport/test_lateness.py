@@ -3,9 +3,9 @@
 import pytest
 
 from simnet import Network, Traffic, mbit
-from tandem.impairment import Impairment
-from tandem_transport.frames import Mode
-from tandem_transport.status import DEAF, MUTE
+from tandem.impair.impairment import Impairment
+from tandem_transport.path.status import DEAF, MUTE
+from tandem_transport.wire.frames import Mode
 
 FAST = Impairment(delay=0.015, rate=mbit(20))
 SLOW = Impairment(delay=0.040, rate=mbit(20))

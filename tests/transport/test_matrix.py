@@ -3,7 +3,7 @@
 import pytest
 
 from simnet import matrix
-from tandem_transport.frames import Mode
+from tandem_transport.wire.frames import Mode
 
 
 @pytest.mark.long

@@ -7,11 +7,11 @@ from itertools import pairwise
 import pytest
 
 from simnet import Network, Traffic, mbit
-from tandem.impairment import Impairment
-from tandem_transport.frames import Mode
-from tandem_transport.mtu import MtuDiscovery
+from tandem.impair.impairment import Impairment
 from tandem_transport.parameters import BASE_DATAGRAM_SIZE, DATAGRAM_SIZES, MTU_PROBES, MTU_RETRY
-from tandem_transport.sent_packet import SentPacket
+from tandem_transport.path.mtu import MtuDiscovery
+from tandem_transport.recovery.sent_packet import SentPacket
+from tandem_transport.wire.frames import Mode
 
 LINK = Impairment(delay=0.020, rate=mbit(50), mtu=1472)
 

@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 
 from simnet import Network, Traffic, mbit
-from tandem.impairment import Impairment
-from tandem_transport.frames import Mode, PathUse, PathWish
-from tandem_transport.stats import PathStats
+from tandem.impair.impairment import Impairment
+from tandem_transport.session.stats import PathStats
+from tandem_transport.wire.frames import Mode, PathUse, PathWish
 
 FAST = Impairment(delay=0.015, rate=mbit(50))
 SLOW = Impairment(delay=0.040, rate=mbit(20))

@@ -7,7 +7,7 @@ from random import Random
 import pytest
 
 from simnet import Network, mbit
-from tandem.impairment import Impairment
+from tandem.impair.impairment import Impairment
 from tandem_transport import LocalProtocolError
 from tandem_transport.parameters import MAX_DATAGRAM_QUEUE
 

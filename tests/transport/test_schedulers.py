@@ -6,12 +6,8 @@ from typing import Any
 import pytest
 
 from simnet import Network, Traffic, mbit
-from tandem.impairment import Impairment
-from tandem_transport.acknowledgement import ReceivedPackets
-from tandem_transport.copies import CopyPlanner
-from tandem_transport.frames import AckFrame, Mode, PathUse, PathWish
-from tandem_transport.lc2 import Lc2
-from tandem_transport.outbox import Outbox
+from tandem.impair.impairment import Impairment
+from tandem_transport.congestion.lc2 import Lc2
 from tandem_transport.parameters import (
     COPY_BUDGET,
     COPY_SPACING,
@@ -22,12 +18,17 @@ from tandem_transport.parameters import (
     MAX_COPIES,
     PACKET_THRESHOLD,
 )
-from tandem_transport.path_addresses import PathAddresses
-from tandem_transport.paths import Path
-from tandem_transport.reordering import Reordering
-from tandem_transport.rtt import RttEstimator
-from tandem_transport.send_stream import SendStream
-from tandem_transport.sent_packet import Chunk, SentPacket
+from tandem_transport.path.addresses import PathAddresses
+from tandem_transport.path.path import Path
+from tandem_transport.recovery.acknowledgement import ReceivedPackets
+from tandem_transport.recovery.chunk import Chunk
+from tandem_transport.recovery.reordering import Reordering
+from tandem_transport.recovery.rtt import RttEstimator
+from tandem_transport.recovery.sent_packet import SentPacket
+from tandem_transport.sending.copies import CopyPlanner
+from tandem_transport.sending.outbox import Outbox
+from tandem_transport.streams.send import SendStream
+from tandem_transport.wire.frames import AckFrame, Mode, PathUse, PathWish
 
 LINK = Impairment(delay=0.020, rate=mbit(50))
 

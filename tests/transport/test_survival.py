@@ -8,15 +8,15 @@ from random import Random
 import pytest
 
 from simnet import SERVER_KEY, Network, hours, mbit
-from tandem.impairment import Impairment
-from tandem_transport.client_endpoint import HandshakeRefused
-from tandem_transport.connection_id import ConnectionIdIssuer
+from tandem.impair.impairment import Impairment
+from tandem_transport.crypto.connection_id import ConnectionIdIssuer
+from tandem_transport.crypto.noise import public_key
+from tandem_transport.endpoint.client import HandshakeRefused
 from tandem_transport.errors import ErrorCode
-from tandem_transport.frames import Mode, PathUse, PathWish
-from tandem_transport.noise import public_key
-from tandem_transport.packets import transport_header
+from tandem_transport.events import PathStatus
 from tandem_transport.parameters import DEGRADED_HOLD, MAX_SESSIONS, MAX_SESSIONS_PER_KEY, OUTAGE_LIMIT
-from tandem_transport.status import PathStatus
+from tandem_transport.wire.frames import Mode, PathUse, PathWish
+from tandem_transport.wire.packets import transport_header
 
 MODES = list(Mode)
 LINK = Impairment(delay=0.030, rate=mbit(20), queue=0.1)

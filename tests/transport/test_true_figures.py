@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 
 from simnet import Network, Traffic, mbit
-from tandem.impairment import Impairment
-from tandem_transport.frames import Mode
-from tandem_transport.status import PathSigns, judge
+from tandem.impair.impairment import Impairment
+from tandem_transport.path.status import PathSigns, judge
+from tandem_transport.wire.frames import Mode
 
 FAST = Impairment(delay=0.015, rate=mbit(50))
 SLOW = Impairment(delay=0.040, rate=mbit(20))

@@ -7,18 +7,17 @@ from typing import Any
 
 import pytest
 
-from tandem_transport.acknowledgement import ReceivedPackets
-from tandem_transport.capacity import CapacityFilter
-from tandem_transport.congestion import AckSummary
-from tandem_transport.counters import PathCounters
-from tandem_transport.delivery_rate import DeliverySample
+from tandem_transport.congestion.capacity import CapacityFilter
+from tandem_transport.congestion.controller import AckSummary
+from tandem_transport.congestion.delivery_rate import DeliverySample
+from tandem_transport.congestion.lc2 import Lc2, Phase
+from tandem_transport.congestion.pacing import Pacer
+from tandem_transport.congestion.queue_delay import QueueDelayEstimator
+from tandem_transport.congestion.random_loss import RandomLoss
 from tandem_transport.driver.turns import TURN_GAP
+from tandem_transport.endpoint.limits import BoundedTable, RateLimiter, TokenIssuer
 from tandem_transport.errors import LocalProtocolError, PeerError
-from tandem_transport.flow_control import Budget, ReceiveWindow
-from tandem_transport.frames import AckFrame, StreamFrame
-from tandem_transport.lc2 import Lc2, Phase
-from tandem_transport.limits import BoundedTable, RateLimiter, TokenIssuer
-from tandem_transport.pacing import Pacer
+from tandem_transport.events import PathStatus
 from tandem_transport.parameters import (
     ACK_EVERY,
     COOKIE_LIFETIME,
@@ -27,20 +26,22 @@ from tandem_transport.parameters import (
     MAX_TRACKED_RANGES,
     PACER_QUANTUM,
     SESSION_BUFFER,
-    TransportParameters,
 )
-from tandem_transport.path_addresses import PathAddresses
-from tandem_transport.paths import Path
-from tandem_transport.queue_delay import QueueDelayEstimator
-from tandem_transport.random_loss import RandomLoss
-from tandem_transport.receive_stream import ReceiveStream
-from tandem_transport.recovery import Recovery
-from tandem_transport.rtt import RttEstimator
-from tandem_transport.send_stream import SendStream
-from tandem_transport.sent_packet import SentPacket
-from tandem_transport.status import PathSigns, PathStatus, judge
-from tandem_transport.streams import Streams
-from tandem_transport.twins import TwinFilter
+from tandem_transport.path.addresses import PathAddresses
+from tandem_transport.path.counters import PathCounters
+from tandem_transport.path.path import Path
+from tandem_transport.path.status import PathSigns, judge
+from tandem_transport.recovery.acknowledgement import ReceivedPackets
+from tandem_transport.recovery.recovery import Recovery
+from tandem_transport.recovery.rtt import RttEstimator
+from tandem_transport.recovery.sent_packet import SentPacket
+from tandem_transport.session.twins import TwinFilter
+from tandem_transport.streams.flow_control import Budget, ReceiveWindow
+from tandem_transport.streams.receive import ReceiveStream
+from tandem_transport.streams.send import SendStream
+from tandem_transport.streams.table import Streams
+from tandem_transport.wire.frames import AckFrame, StreamFrame
+from tandem_transport.wire.transport_parameters import TransportParameters
 
 # --- rtt, queue delay ---
 

@@ -9,11 +9,11 @@ import pytest
 from simnet import SERVER_KEY, Network
 from simnet.attackers import SERVER_PUBLIC, endpoint_of_hosts
 from simnet.working_session import LINK, busy_network, works, works_alone
-from tandem_transport.connection_id import ConnectionIdIssuer
+from tandem_transport.crypto.connection_id import ConnectionIdIssuer
+from tandem_transport.crypto.handshake import cookie_key, cookie_reply
 from tandem_transport.errors import ErrorCode
-from tandem_transport.handshake import cookie_key, cookie_reply
-from tandem_transport.packets import PacketType, split_datagram, transport_header
 from tandem_transport.parameters import HANDSHAKE_REPEAT, HANDSHAKE_RETRY
+from tandem_transport.wire.packets import PacketType, split_datagram, transport_header
 
 
 def test_first_messages_seen_on_one_link_and_sent_on_from_many_ports_keep_no_other_link_out() -> None:

@@ -8,8 +8,8 @@ from random import Random
 import pytest
 
 from simnet import Network, Traffic, mbit
-from tandem.impairment import Impairment
-from tandem_transport.frames import Mode
+from tandem.impair.impairment import Impairment
+from tandem_transport.wire.frames import Mode
 
 EFFICIENCY = 1434 / 1472
 NEAR = Impairment(delay=0.020, rate=mbit(20), queue=0.2)

@@ -7,21 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from strategies import FRAME, INTEGER
-from tandem_transport import frames
-from tandem_transport.connection_id import ConnectionIdIssuer
+from tandem_transport.crypto.connection_id import ConnectionIdIssuer
 from tandem_transport.errors import DecodeError
-from tandem_transport.frames import Frame, decode_frames
-from tandem_transport.packets import (
-    OVERHEAD,
-    PREFIX_SIZE,
-    PacketType,
-    message,
-    split_datagram,
-    transport_header,
-)
-from tandem_transport.parameters import CipherSuite, TransportParameters
-from tandem_transport.ranges import RangeSet
-from tandem_transport.varint import Reader, encode_varint
+from tandem_transport.wire import frames
+from tandem_transport.wire.frames import Frame, decode_frames
+from tandem_transport.wire.packets import OVERHEAD, PREFIX_SIZE, PacketType, message, split_datagram, transport_header
+from tandem_transport.wire.ranges import RangeSet
+from tandem_transport.wire.transport_parameters import CipherSuite, TransportParameters
+from tandem_transport.wire.varint import Reader, encode_varint
 
 
 @given(INTEGER)

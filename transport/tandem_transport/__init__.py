@@ -5,14 +5,15 @@ times and asked for datagrams and times. `tandem_transport.driver` alone has soc
 clock. Read `events`, then the docstring of `Connection`, then PROTOCOL.md beside `frames`.
 """
 
-from tandem_transport.client_endpoint import (
+from tandem_transport.crypto.noise import public_key
+from tandem_transport.endpoint.client import (
     ClientEndpoint,
     ClientEvent,
     Connected,
     HandshakeRefused,
     HandshakeUnanswered,
 )
-from tandem_transport.connection import Connection
+from tandem_transport.endpoint.server import ServerEndpoint, ServerEvent, Session, SessionEvent, SessionStarted
 from tandem_transport.errors import (
     ErrorCode,
     LocalProtocolError,
@@ -21,14 +22,14 @@ from tandem_transport.errors import (
     TransportError,
     error_name,
 )
-from tandem_transport.frames import Mode, PathUse, PathWish
-from tandem_transport.noise import public_key
-from tandem_transport.packets import Transmit
-from tandem_transport.parameters import MAX_PATHS, CipherSuite, TransportParameters
-from tandem_transport.server_endpoint import ServerEndpoint, ServerEvent, Session, SessionEvent, SessionStarted
-from tandem_transport.stats import ConnectionStats, PathStats
-from tandem_transport.status import PathStatus
+from tandem_transport.events import PathStatus
+from tandem_transport.parameters import MAX_PATHS
+from tandem_transport.session.connection import Connection
+from tandem_transport.session.stats import ConnectionStats, PathStats
 from tandem_transport.text import printable
+from tandem_transport.wire.frames import Mode, PathUse, PathWish
+from tandem_transport.wire.packets import Transmit
+from tandem_transport.wire.transport_parameters import CipherSuite, TransportParameters
 
 __all__ = [
     "MAX_PATHS",

@@ -1,8 +1,16 @@
 """What the owner of a connection can learn, as facts in the past tense."""
 
 from dataclasses import dataclass
+from enum import StrEnum
 
-from tandem_transport.status import PathStatus
+
+class PathStatus(StrEnum):
+    """The words of the status JSON and the console."""
+
+    PROBING = "probing"
+    USABLE = "usable"
+    DEGRADED = "degraded"
+    DOWN = "down"
 
 
 @dataclass(frozen=True, slots=True)

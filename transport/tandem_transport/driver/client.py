@@ -7,23 +7,22 @@ import os
 import time
 from collections.abc import Callable
 
-from tandem_transport.client_endpoint import (
-    ClientEndpoint,
-    ClientEvent,
-    Connected,
-    HandshakeRefused,
-    HandshakeUnanswered,
-)
 from tandem_transport.driver.link import Change, Link, Receive
 from tandem_transport.driver.search import Step
 from tandem_transport.driver.session import DrivenSession
 from tandem_transport.driver.sleep import SleepWatch
 from tandem_transport.driver.sockets import UdpAddress, all_unread
 from tandem_transport.driver.turns import TurnTaker, batches
-from tandem_transport.events import ConnectionTerminated
-from tandem_transport.frames import Mode, PathWish
-from tandem_transport.parameters import TransportParameters
-from tandem_transport.status import PathStatus
+from tandem_transport.endpoint.client import (
+    ClientEndpoint,
+    ClientEvent,
+    Connected,
+    HandshakeRefused,
+    HandshakeUnanswered,
+)
+from tandem_transport.events import ConnectionTerminated, PathStatus
+from tandem_transport.wire.frames import Mode, PathWish
+from tandem_transport.wire.transport_parameters import TransportParameters
 
 log = logging.getLogger("tandem.client")
 

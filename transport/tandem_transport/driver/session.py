@@ -4,13 +4,13 @@ import asyncio
 import time
 from collections.abc import Callable
 
-from tandem_transport.connection import Connection
 from tandem_transport.driver.stream import Stream
 from tandem_transport.errors import SessionClosed
 from tandem_transport.events import (
     ConnectionTerminated,
     DatagramReceived,
     Event,
+    PathStatus,
     PathStatusChanged,
     StopSendingReceived,
     StreamDataReceived,
@@ -18,7 +18,7 @@ from tandem_transport.events import (
     StreamReset,
     StreamWritable,
 )
-from tandem_transport.status import PathStatus
+from tandem_transport.session.connection import Connection
 
 
 class DrivenSession:

@@ -5,8 +5,8 @@ import contextlib
 import logging
 from collections.abc import Callable
 
-from tandem_transport.connection import Connection
 from tandem_transport.errors import ErrorCode, LocalProtocolError, SessionClosed, StreamReset, TransportError
+from tandem_transport.session.connection import Connection
 
 log = logging.getLogger("tandem.transport")
 

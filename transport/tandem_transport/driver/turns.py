@@ -11,8 +11,8 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 
-from tandem_transport.packets import Transmit
 from tandem_transport.parameters import GRANULARITY, MAX_PACER_QUANTUM, PACER_QUANTUM
+from tandem_transport.wire.packets import Transmit
 
 TURN_GAP = 0.002
 """Seconds between two turns of a busy endpoint, ..."""

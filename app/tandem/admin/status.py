@@ -1,0 +1,337 @@
+"""The status: what `/status`, `tandem status --json` and the console show. A contract; names stay.
+
+null stands for "no sample yet", never 0.
+"""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Literal
+
+from pydantic import BaseModel
+
+from tandem import __version__
+from tandem.exchange.link_names import LinkNames
+from tandem_transport import ConnectionStats, PathStats, PathStatus
+from tandem_transport.driver import ClientDriver, Link, ServerDriver, Source, format_address
+from tandem_transport.parameters import MAX_SESSIONS
+
+
+class RttStatus(BaseModel):
+    """Milliseconds."""
+
+    latest: float | None
+    smoothed: float | None
+    min: float | None
+    p95: float | None
+
+
+class LinkStatus(BaseModel):
+    """One link; on the server, one path of a session."""
+
+    name: str
+    path_id: int
+    local: str | None
+    remote: str | None
+    state: Literal["probing", "usable", "degraded", "down"]
+    reason: str
+    rtt_ms: RttStatus
+    loss_up: float | None
+    loss_down: float | None
+    rate_up_bps: float
+    rate_down_bps: float
+    bytes_up: int
+    bytes_down: int
+    won: float | None
+    queue_ms: float | None = None
+    """How long this end's packets wait in the link's queue; the other end's status has the other direction."""
+    datagram_size: int | None = None
+    """Bytes of UDP payload that the link is known to carry."""
+    spurious: int = 0
+    """Packets of this end that were declared lost and arrived all the same."""
+    cost: str = "normal"
+    day_bytes: int | None = None
+    """Carried today, headers included, also before a restart; the client's alone, like `month_bytes`."""
+    month_bytes: int | None = None
+    drill: str | None = None
+    """What is done to the link on purpose."""
+    limited_by: Literal["queue", "drops"] | None = None
+    """How the link shows that this end gives it more than it carries: a queue grows, or what is more is dropped."""
+    day_cap_bytes: int | None = None
+    """What it may carry in a day; None for as much as it likes."""
+    month_cap_bytes: int | None = None
+
+
+class StreamStatus(BaseModel):
+    """One connection that a client carries."""
+
+    target: str
+    age_s: float
+    bytes_up: int
+    bytes_down: int
+
+
+class SessionStatus(BaseModel):
+    """The client's session with its server."""
+
+    state: Literal["connecting", "up", "outage"]
+    server: str | None
+    streams_open: int
+    streams_total: int
+    bytes_up: int
+    bytes_down: int
+    copy_bytes: int
+    rescued: int
+    spurious: int = 0
+    """Packets of this end that were sent again for nothing."""
+    age_s: float | None = None
+    outage_s: float | None = None
+    """Since when all links are down."""
+    reason: str = ""
+    """Why there is no session, or no link: what the server has said, or how it is silent."""
+
+
+class ServerSessionStatus(SessionStatus):
+    """A session on the server."""
+
+    client: str
+    links: list[LinkStatus]
+
+
+class ClientStatus(BaseModel):
+    """A client's status."""
+
+    version: str = __version__
+    role: Literal["client"] = "client"
+    uptime_s: float
+    mode: str
+    session: SessionStatus
+    links: list[LinkStatus]
+    streams: list[StreamStatus] = []
+    """The connections that have carried most."""
+    failures: dict[str, int] = {}
+    """Requests that could not be served, by reason."""
+    socks: str = ""
+    """Where the SOCKS port is; the event log is named after its port."""
+    failovers: int = 0
+    """How often another server has taken the present one's place."""
+    udp_drops: int | None = None
+    """Datagrams that the kernel dropped because this process did not read them in time."""
+
+    @property
+    def is_healthy(self) -> bool:
+        """Whether there is a session that can be used."""
+        return self.session.state == "up"
+
+    @property
+    def problem(self) -> str:
+        """Why not, in words; empty where there is one."""
+        return "" if self.is_healthy else self.session.reason or f"session {self.session.state}"
+
+
+class ServerStatus(BaseModel):
+    """A server's status."""
+
+    version: str = __version__
+    role: Literal["server"] = "server"
+    uptime_s: float
+    listen: list[str]
+    clients: int
+    sessions: list[ServerSessionStatus]
+    failures: dict[str, int] = {}
+    """Requests that could not be served, by reason."""
+    handshakes: dict[str, int] = {}
+    """Datagrams of strangers and newcomers, by what became of them."""
+    max_sessions: int = MAX_SESSIONS
+    memory_bytes: int = 0
+    """What sessions hold, or have been promised, of `max_memory_bytes`."""
+    max_memory_bytes: int = 0
+    udp_drops: int | None = None
+    """Datagrams that the kernel dropped because this process did not read them in time."""
+    registry_problem: str = ""
+    """Why the registered clients are not, or not all, as the state directory says."""
+
+    @property
+    def is_healthy(self) -> bool:
+        """Whether it serves."""
+        return bool(self.listen)
+
+    @property
+    def problem(self) -> str:
+        """Why not, in words; empty where it does."""
+        return "" if self.is_healthy else "no address to listen on"
+
+
+Status = ClientStatus | ServerStatus
+
+
+_REFUSALS = {
+    1: "the server does not know this client's key; ask for a new invite",
+    2: "too many computers use this client's key; ask for another invite",
+    3: "the server is full",
+}
+
+
+def refusal_text(code: int) -> str:
+    """Why a server turns a client down, in words."""
+    return _REFUSALS.get(code, f"the server refuses this client (code {code})")
+
+
+MAX_DOWN_SHOWN = 4
+"""Paths of a session that are shown at the server however long they have been down."""
+
+HIDE_DOWN_AFTER = 180.0
+"""Seconds after which other paths that are down are no longer shown, as long as the client has one that works."""
+
+
+def full_reason(link: Link, state: str, reason: str) -> str:
+    """Why a link is as it is: first what the system says of its packets, for a console may cut the rest."""
+    if state not in ("down", "probing") or link.error or not link.system_error:
+        return reason
+    said = f"{link.system_error}, says the system"
+    return f"{said}; {reason}" if reason else said
+
+
+def client_status(driver: ClientDriver, started_at: float) -> ClientStatus:
+    """The present status of a client."""
+    now = time.monotonic()
+    connection = driver.endpoint.connection
+    stats = connection.stats(now=now) if connection is not None else None
+    paths = {path.path_id: path for path in stats.paths} if stats else {}
+    waiting = refusal_text(driver.refused) if driver.refused is not None else "no session yet"
+    links = [_client_link(i, link, paths.get(i), waiting) for i, link in enumerate(driver.links)]
+    server = next((link.remote for link in links if link.remote), None)
+    return ClientStatus(
+        uptime_s=round(now - started_at, 1),
+        mode=driver.endpoint.mode.name.lower(),
+        session=SessionStatus.model_validate(_session(stats, is_up=True, server=server)),
+        links=links,
+        udp_drops=driver.unread,
+    )
+
+
+def server_status(driver: ServerDriver, started_at: float, clients: int, link_names: LinkNames) -> ServerStatus:
+    """The present status of a server; up and down are the client's."""
+    now = time.monotonic()
+    sessions: list[ServerSessionStatus] = []
+    for session in driver.sessions:
+        stats = session.connection.stats(now=now)
+        names = link_names.of(session)
+        shown = shown_paths(stats.paths, driver.down_since(session), now=now)
+        links = [_server_link(path, names) for path in shown]
+        fields = _session(stats, is_up=False, server=None) | {"client": session.client_name, "links": links}
+        made = ServerSessionStatus.model_validate(fields)
+        made.streams_total -= link_names.told(session)
+        sessions.append(made)
+    listen = [format_address(address) for address in driver.addresses]
+    memory, max_memory = driver.endpoint.memory
+    return ServerStatus(
+        uptime_s=round(now - started_at, 1),
+        listen=listen,
+        clients=clients,
+        sessions=sessions,
+        handshakes=asdict(driver.endpoint.counters),
+        memory_bytes=memory,
+        max_memory_bytes=max_memory,
+        udp_drops=driver.unread,
+    )
+
+
+def shown_paths(paths: Sequence[PathStats], down_since: Mapping[int, float], *, now: float) -> Sequence[PathStats]:
+    """All paths of a session but those that went down long ago, while many others are down, and one is not.
+
+    `down_since`: when each path that is down went down, in seconds of the clock of `now`.
+    """
+    down = [path for path in paths if path.status is PathStatus.DOWN]
+    if len(down) == len(paths):
+        return paths
+    down.sort(key=lambda path: down_since.get(path.path_id, now), reverse=True)
+    older = down[MAX_DOWN_SHOWN:]
+    hidden = {path.path_id for path in older if now - down_since.get(path.path_id, now) >= HIDE_DOWN_AFTER}
+    return [path for path in paths if path.path_id not in hidden]
+
+
+def _session(stats: ConnectionStats | None, *, is_up: bool, server: str | None) -> dict[str, object]:
+    """Fields of SessionStatus. `is_up`: our sending direction is the client's upload."""
+    if stats is None:
+        counts = {"streams_open": 0, "streams_total": 0, "bytes_up": 0, "bytes_down": 0, "copy_bytes": 0, "rescued": 0}
+        return {"state": "connecting", "server": server, **counts}
+    sent, received = stats.stream_bytes_sent, stats.stream_bytes_received
+    return {
+        "state": "outage" if stats.is_out else "up",
+        "server": server,
+        "streams_open": stats.streams_open,
+        "streams_total": stats.streams_total,
+        "bytes_up": sent if is_up else received,
+        "bytes_down": received if is_up else sent,
+        "copy_bytes": stats.copy_bytes,
+        "rescued": stats.rescued,
+        "spurious": stats.spurious,
+    }
+
+
+def _client_link(path_id: int, link: Link, path: PathStats | None, waiting: str) -> LinkStatus:
+    local = format_address(link.sock.local) if link.sock is not None else None
+    remote = format_address(link.remote) if link.remote is not None and not link.error else None
+    if path is None:
+        state, reason = ("down", link.error) if link.error else ("probing", full_reason(link, "probing", waiting))
+        return LinkStatus.model_validate(
+            {"name": link.name, "path_id": path_id, "local": local, "remote": remote, "state": state, "reason": reason}
+            | {"rtt_ms": {"latest": None, "smoothed": None, "min": None, "p95": None}, "won": None}
+            | {"loss_up": None, "loss_down": None, "rate_up_bps": 0, "rate_down_bps": 0, "bytes_up": 0, "bytes_down": 0}
+        )
+    found = _link(path, link.name, local, remote, is_client=True)
+    found.reason = full_reason(link, found.state, found.reason)
+    return found
+
+
+def _server_link(path: PathStats, names: Sequence[str]) -> LinkStatus:
+    source = path.address if isinstance(path.address, Source) else None
+    local = format_address(source.local) if source else None
+    remote = format_address(source.remote) if source else None
+    name = names[path.path_id] if path.path_id < len(names) else f"path {path.path_id}"
+    return _link(path, name, local, remote, is_client=False)
+
+
+def _link(path: PathStats, name: str, local: str | None, remote: str | None, *, is_client: bool) -> LinkStatus:
+    """Up and down are the client's, on both ends: what a server sends is down."""
+    sent = (path.loss_sent, path.rate_sent, path.bytes_sent)
+    received = (path.loss_received, path.rate_received, path.bytes_received)
+    up, down = (sent, received) if is_client else (received, sent)
+    return LinkStatus(
+        name=name,
+        path_id=path.path_id,
+        local=local,
+        remote=remote,
+        state=path.status.value,
+        reason=path.reason,
+        rtt_ms=_rtt(path),
+        loss_up=_round(up[0]),
+        loss_down=_round(down[0]),
+        rate_up_bps=up[1] * 8,
+        rate_down_bps=down[1] * 8,
+        bytes_up=up[2],
+        bytes_down=down[2],
+        won=_round(path.won),
+        queue_ms=_milliseconds(path.queue_delay) if path.rtt_smoothed is not None else None,
+        limited_by=path.limited_by,
+        datagram_size=path.datagram_size,
+        spurious=path.spurious,
+    )
+
+
+def _rtt(path: PathStats) -> RttStatus:
+    return RttStatus(
+        latest=_milliseconds(path.rtt_latest),
+        smoothed=_milliseconds(path.rtt_smoothed),
+        min=_milliseconds(path.rtt_min),
+        p95=_milliseconds(path.rtt_p95),
+    )
+
+
+def _milliseconds(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds * 1000, 2)
+
+
+def _round(share: float | None) -> float | None:
+    return None if share is None else round(share, 4)

@@ -1,0 +1,26 @@
+"""Where this user's files are."""
+
+import os
+import sys
+from pathlib import Path
+
+from tandem.base.errors import UsageError
+
+
+def default_directory() -> Path:
+    """Where the state is when nobody says."""
+    if directory := os.environ.get("STATE_DIRECTORY"):  # systemd sets it
+        return Path(directory.split(":")[0])
+    if os.geteuid() == 0:
+        return Path("/var/lib/tandem")
+    base = os.environ.get("XDG_STATE_HOME") or home("XDG_STATE_HOME") / ".local" / "state"
+    return Path(base) / "tandem"
+
+
+def home(instead: str) -> Path:
+    """This user's home directory. Raises UsageError for a user without one, who may set the variable `instead`."""
+    try:
+        return Path.home()
+    except RuntimeError as error:  # no HOME, and no entry in the system's list of users
+        uid = f"user {os.geteuid()}" if sys.platform != "win32" else "this user"
+        raise UsageError(f"{uid} has no home directory", f"set HOME, or {instead}") from error

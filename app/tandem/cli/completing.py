@@ -1,0 +1,52 @@
+"""What a shell may offer for a word that is being typed. Nothing is offered where something is wrong."""
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+from click.shell_completion import CompletionItem
+
+
+def clients(context: click.Context, parameter: click.Parameter, word: str) -> list[CompletionItem]:
+    """Names of registered clients."""
+    from tandem.base.directories import default_directory
+    from tandem.config import config
+    from tandem.server.state import StateDirectory
+
+    with contextlib.suppress(Exception):
+        given = context.params.get("state")
+        state = given or config.load(context.params.get("config_file")).server.state or default_directory()
+        names = [client.name for client in StateDirectory(state).listing().clients]
+        return [CompletionItem(name) for name in names if name.startswith(word)]
+    return []
+
+
+def links(context: click.Context, parameter: click.Parameter, word: str) -> list[CompletionItem]:
+    """Names of a running client's links."""
+    from tandem.admin import admin_client
+
+    with contextlib.suppress(Exception):
+        places = admin_client.places(context.params.get("admin"))[:1]
+        found = admin_client.ask(places, "/status", timeout=1.0)["links"]
+        return [CompletionItem(link["name"]) for link in found if link["name"].startswith(word)]
+    return []
+
+
+def drills(context: click.Context, parameter: click.Parameter, word: str) -> list[CompletionItem]:
+    """What can be done to a link."""
+    words = ("down", "off", "loss=20%", "delay=80ms", "jitter=10ms", "rate=5Mbit/s", "for=60s")
+    return [CompletionItem(item) for item in words if item.startswith(word)]
+
+
+def invites(context: click.Context, parameter: click.Parameter, word: str) -> list[CompletionItem]:
+    """Files after an @."""
+    return [CompletionItem(f"@{path}") for path in _files(word[1:])] if word.startswith("@") else []
+
+
+def _files(beginning: str) -> Iterator[str]:
+    head, slash, tail = beginning.rpartition("/")
+    with contextlib.suppress(OSError):
+        for path in sorted(Path(f"{head}{slash}" or ".").expanduser().iterdir()):
+            if path.name.startswith(tail) and (tail or not path.name.startswith(".")):
+                yield f"{head}{slash}{path.name}" + ("/" if path.is_dir() else "")

@@ -1,0 +1,132 @@
+"""Commands that help to set Tandem up."""
+
+import sys
+from pathlib import Path
+
+import click
+
+from tandem.base.errors import UsageError
+from tandem.cli import options
+
+
+@click.command()
+def password() -> None:
+    """Ask for a password and print its hash, for [[socks.user]] in the client's configuration.
+
+    Without a terminal, the first line of standard input is the password.
+
+    \b
+    [[socks.user]]
+    name = "anna"
+    password = "scrypt$16384$..."
+    """
+    from tandem.config.passwords import hash_password
+
+    if sys.stdin.isatty():
+        given = click.prompt("Password", hide_input=True, confirmation_prompt=True, err=True)
+    else:
+        given = sys.stdin.readline().rstrip("\r\n")
+    if not given:
+        raise UsageError("no password", "type one, or give it by standard input: tandem password < FILE")
+    click.echo(hash_password(given))
+
+
+@click.group("config")
+def config_group() -> None:
+    """Check a configuration, or read what can be set."""
+
+
+@config_group.command()
+@options.CONFIG
+def check(config_file: Path | None) -> None:
+    """Say what is wrong with the configuration, all of it at once, or what it means; secrets are masked.
+
+    \b
+    tandem config check --config tandem.toml
+    """
+    from tandem.client.options import read_invites
+    from tandem.config import config
+    from tandem.config.reference import as_toml
+
+    loaded = config.load(config_file)
+    if loaded.invite is not None:
+        read_invites(None, loaded)
+    click.echo(f"# {config.file_in_use() or 'no file: defaults and environment'}: in order")
+    click.echo(as_toml(loaded))
+
+
+@config_group.command()
+def reference() -> None:
+    """All keys with their types, defaults and meanings."""
+    from tandem.config.reference import markdown
+
+    click.echo(markdown())
+
+
+@click.command()
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def completion(shell: str) -> None:
+    """Print the completion of a shell.
+
+    \b
+    tandem completion bash > ~/.local/share/bash-completion/completions/tandem
+    tandem completion zsh  > a file named _tandem in a directory of $fpath
+    tandem completion fish > ~/.config/fish/completions/tandem.fish
+    """
+    from click.shell_completion import get_completion_class
+
+    from tandem.cli.main import cli
+
+    kind = get_completion_class(shell)
+    assert kind is not None
+    click.echo(kind(cli, {}, "tandem", "_TANDEM_COMPLETE").source())
+
+
+@click.command()
+@options.INVITE
+@options.CONFIG
+@click.option("--link", multiple=True, metavar="NAME=BIND[@HOST:PORT]", help="As for `tandem client`.")
+@click.option("--socks", metavar="HOST:PORT", help="The SOCKS port that is meant to be used.")
+@click.option("--admin", metavar="HOST:PORT", help="Admin endpoint of a client that runs (127.0.0.1:8119).")
+@click.option("--json", "as_json", is_flag=True, help="For programs: one object for each finding.")
+def doctor(
+    invite_source: str | None,
+    config_file: Path | None,
+    link: tuple[str, ...],
+    socks: str | None,
+    admin: str | None,
+    as_json: bool,
+) -> None:
+    """Look at each link, the server, the clock and the local port; say what is wrong and what to do.
+
+    Exit code 1 where there is a problem. A running client may go on.
+
+    \b
+    tandem doctor @invite --link wifi=wlan0 --link mobile=usb0
+    """
+    import json
+
+    from tandem.base import logs
+    from tandem.client.options import load, read_invites
+    from tandem.doctor.doctor import examine
+    from tandem.doctor.findings import Finding
+    from tandem.process import running
+
+    loaded = load(config_file, link=link, socks=socks, admin=admin)
+    own = read_invites(invite_source, loaded)
+    logs.set_up("error", "text")
+    found: list[Finding] = []
+
+    async def look() -> None:
+        for one in own:
+            found.extend(await examine(loaded, one))
+
+    running.run(look())
+    if as_json:
+        click.echo(json.dumps([finding.model_dump() for finding in found], indent=1))
+    else:
+        click.echo("\n".join(map(str, found)))
+    sys.exit(any(finding.verdict == "problem" for finding in found))
+
+
+COMMANDS = (password, config_group, completion, doctor)

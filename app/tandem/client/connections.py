@@ -1,0 +1,50 @@
+"""The connections that a client carries now, for whoever looks."""
+
+import time
+from dataclasses import dataclass
+
+from tandem.admin.status import StreamStatus
+from tandem_socks import RelayResult
+
+MAX_SHOWN = 100
+"""Connections that the status tells of, the busiest first."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    target: str
+    began_at: float
+    result: RelayResult
+
+
+class ConnectionTable:
+    """Knows each from its beginning to its end."""
+
+    def __init__(self) -> None:
+        self._entries: dict[int, _Entry] = {}
+
+    def open(self, target: str, result: RelayResult) -> None:
+        """It begins; `result` is kept up to date by its relay."""
+        self._entries[id(result)] = _Entry(target, time.monotonic(), result)
+
+    def close(self, result: RelayResult) -> None:
+        """It is over."""
+        self._entries.pop(id(result), None)
+
+    def busiest(self) -> list[StreamStatus]:
+        """At most MAX_SHOWN, those that have carried most first."""
+        now = time.monotonic()
+        entries = sorted(self._entries.values(), key=_weight, reverse=True)[:MAX_SHOWN]
+        return [
+            StreamStatus(
+                target=entry.target,
+                age_s=round(now - entry.began_at, 1),
+                bytes_up=entry.result.bytes_to_stream,
+                bytes_down=entry.result.bytes_to_tcp,
+            )
+            for entry in entries
+        ]
+
+
+def _weight(entry: _Entry) -> int:
+    return entry.result.bytes_to_stream + entry.result.bytes_to_tcp

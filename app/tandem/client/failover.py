@@ -1,0 +1,69 @@
+"""Several servers: while the present one does not answer, the others are tried, one after the other.
+
+The present one is not let go for that: links that are down are down for every server. Only another
+server that answers takes its place.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable, Sequence
+
+from tandem.config.invites import Invite
+from tandem_transport.driver import ClientDriver
+
+log = logging.getLogger("tandem.client")
+
+PATIENCE = 10.0
+"""Seconds without an answer after which the next server is tried."""
+
+_TRY_LIMIT = 10.0
+"""Seconds that it has to answer."""
+
+_LOOK_INTERVAL = 1.0
+
+
+class Failover:
+    """Knows all servers, and which one is in use."""
+
+    def __init__(self, invites: Sequence[Invite], make: Callable[[Invite], ClientDriver]) -> None:
+        """`invites`: one of each server, the preferred first. `make` makes a driver that was not started."""
+        self._invites = list(invites)
+        self._make = make
+        self._present = 0
+        self.count = 0
+        """How often another server has taken the present one's place."""
+
+    @property
+    def present(self) -> Invite:
+        """The server in use."""
+        return self._invites[self._present]
+
+    async def run(self, is_unanswered: Callable[[], bool], adopt: Callable[[ClientDriver], None]) -> None:
+        """For ever. `adopt` takes a driver that has a session, in place of the present one."""
+        following = self._present
+        while len(self._invites) > 1:
+            await asyncio.sleep(_LOOK_INTERVAL)
+            if not is_unanswered():
+                following = self._present
+                continue
+            following = (following + 1) % len(self._invites)
+            if following != self._present:
+                await self._try(following, is_unanswered, adopt)
+
+    async def _try(self, index: int, is_unanswered: Callable[[], bool], adopt: Callable[[ClientDriver], None]) -> None:
+        invite = self._invites[index]
+        log.info("the server does not answer; trying %s", invite.endpoints[0])
+        driver = self._make(invite)
+        driver.start()
+        try:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_TRY_LIMIT):
+                    await driver.wait_connected()
+            if driver.session is not None and is_unanswered():
+                self._present = index
+                self.count += 1
+                adopt(driver)
+        finally:
+            if self._present != index:
+                await driver.close()

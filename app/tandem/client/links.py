@@ -1,0 +1,149 @@
+"""The client's links: what BIND means, and which interfaces are links when none are named."""
+
+import errno
+import ipaddress
+import socket
+from collections.abc import Container, Sequence
+from itertools import chain, count
+
+from tandem.base.addresses import interface_addresses, interface_of, parse_host_port
+from tandem.base.errors import UsageError
+from tandem.base.units import parse_rate
+from tandem.client.interfaces import matching
+from tandem.config.config import LinkConfig
+from tandem.config.invites import Invite
+from tandem_transport import PathUse, PathWish
+from tandem_transport.driver import Link, LocalAddress, Names, Resolve
+
+MAX_DEAD_LINKS = 4
+"""Links that were found, and whose interface is gone, that are kept and shown: it may come back."""
+
+
+def is_pattern(bind: str) -> bool:
+    """Whether it stands for all interfaces that match, those that come later too."""
+    return "*" in bind
+
+
+def follows_interfaces(configured: Sequence[LinkConfig]) -> bool:
+    """Whether an interface that comes can become a link."""
+    return not configured or any(is_pattern(link.bind) for link in configured)
+
+
+def planned_links(configured: Sequence[LinkConfig], present: Sequence[LinkConfig] = ()) -> list[LinkConfig]:
+    """Links that are wanted now, and not among those that are `present` already.
+
+    Those that are configured; of a pattern, each interface that matches; where nothing is configured,
+    each interface that leads out, named after itself.
+    """
+    known = {link.bind for link in [*configured, *present]}
+    names = {link.name for link in present}
+    planned: list[LinkConfig] = []
+    for template in configured or [LinkConfig(name="*", bind="*")]:
+        wanted = matching(template.bind) if is_pattern(template.bind) else [template.bind]
+        for bind in wanted:
+            is_taken = bind in known if bind != template.bind else template.name in names
+            if not is_taken:
+                name = _free_name(bind if template.name == "*" else template.name, names)
+                planned.append(template.model_copy(update={"name": name, "bind": bind}))
+                known.add(bind)
+                names.add(name)
+    return planned
+
+
+def _free_name(name: str, taken: Container[str]) -> str:
+    """The second interface of a pattern is NAME-2, and so on."""
+    candidates = chain([name], (f"{name}-{number}" for number in count(2)))
+    return next(candidate for candidate in candidates if candidate not in taken)
+
+
+def is_found(link: LinkConfig, configured: Sequence[LinkConfig]) -> bool:
+    """Whether nobody has named it: it stands for an interface that was found."""
+    return link.bind not in {named.bind for named in configured}
+
+
+def dead_links(links: Sequence[Link], planned: Sequence[LinkConfig], configured: Sequence[LinkConfig]) -> list[int]:
+    """Indices of links that were found and whose interface is gone, the one that is gone for longest first.
+
+    Args:
+        links: All links of a client.
+        planned: What each of them was made for, in the same order.
+        configured: What the configuration names.
+    """
+    gone = [
+        (link.gone_since, index)
+        for index, (link, plan) in enumerate(zip(links, planned, strict=False))
+        if link.gone_since is not None and is_found(plan, configured)
+    ]
+    return [index for _, index in sorted(gone)]
+
+
+def resolver(bind: str) -> Resolve:
+    """Finds the local addresses of a link that is bound to an address or to an interface, IPv4 before IPv6."""
+
+    def resolve() -> list[LocalAddress]:
+        return _resolve(bind)
+
+    return resolve
+
+
+def make_link(index: int, link: LinkConfig, invite: Invite, names: Names | None = None) -> Link:
+    """Link number `index`. It begins with another endpoint than its neighbours. Raises UsageError.
+
+    `names`: where the server's names are looked up; the links of a client share it.
+    """
+    endpoints = [parse_host_port(endpoint, what="invite: endpoint") for endpoint in invite.endpoints]
+    if link.endpoint is not None:
+        own = [parse_host_port(link.endpoint, what=f"link {link.name}: endpoint")]
+    else:
+        fitting = [endpoint for endpoint in endpoints if _same_family(link.bind, endpoint[0])]
+        start = index % len(fitting) if fitting else 0
+        own = fitting[start:] + fitting[:start]
+    if not own:
+        raise UsageError(f"link {link.name}: no endpoint of the invite fits {link.bind}", "--link NAME=BIND@HOST:PORT")
+    return Link(link.name, resolver(link.bind), own, names=names or Names())
+
+
+def wishes(links: list[LinkConfig]) -> tuple[PathWish, ...]:
+    """What the configuration wants of the links, in their order."""
+    uses = {"normal": PathUse.AVAILABLE, "metered": PathUse.METERED, "backup": PathUse.BACKUP}
+    rates = [parse_rate(link.max_rate) if link.max_rate is not None else 0 for link in links]
+    return tuple(PathWish(i, uses[link.cost], rate) for i, (link, rate) in enumerate(zip(links, rates, strict=True)))
+
+
+def _same_family(bind: str, host: str) -> bool:
+    """Names fit every link; an IPv6 address fits a link that is not bound to an IPv4 one, and so on."""
+    bind_is_v6, host_is_v6 = ":" in bind, ":" in host
+    bind_is_v4, host_is_v4 = _looks_like_v4(bind), _looks_like_v4(host)
+    return not (bind_is_v6 and host_is_v4) and not (bind_is_v4 and host_is_v6)
+
+
+def _looks_like_v4(text: str) -> bool:
+    return text.replace(".", "").isdigit()
+
+
+def _resolve(bind: str) -> list[LocalAddress]:
+    try:
+        address = ipaddress.ip_address(bind)
+    except ValueError:
+        return _resolve_interface(bind)
+    if address.is_loopback:
+        return [LocalAddress(bind, None)]
+    device = interface_of(bind)
+    if device is None:
+        raise OSError(errno.EADDRNOTAVAIL, f"this machine has no address {bind} now")
+    return [_on_device(bind, device)]
+
+
+def _resolve_interface(name: str) -> list[LocalAddress]:
+    hosts = interface_addresses().get(name)
+    if hosts is None:
+        raise OSError(errno.ENODEV, f"there is no interface {name} now, or it is down")
+    if not hosts:
+        raise OSError(errno.EADDRNOTAVAIL, f"interface {name} has no address now")
+    return [_on_device(host, name) for host in sorted(hosts, key=lambda host: ":" in host)]
+
+
+def _on_device(host: str, device: str) -> LocalAddress:
+    if ipaddress.ip_address(host).is_loopback:
+        return LocalAddress(host, None)
+    return LocalAddress(host, device, socket.if_nametoindex(device))

@@ -1,0 +1,95 @@
+"""The far side of the SOCKS port: everything is served at the other end of the session."""
+
+from tandem.client.opener import Asked, Opener
+from tandem.exchange.failures import session_failure
+from tandem.exchange.pieces import Cutter, Joiner, decode_datagram, encode_datagram
+from tandem.exchange.request import SUFFIX, Kind, Request, RequestError, read_answer
+from tandem.exchange.streams import AnsweredStream
+from tandem_socks import Association, Binding, Opened, Receive, Reply
+from tandem_socks import Request as SocksRequest
+from tandem_transport import TransportError
+
+
+class Remote:
+    """A `FarSide` of tandem_socks."""
+
+    def __init__(self, opener: Opener) -> None:
+        self._opener = opener
+
+    async def connect(self, request: SocksRequest, first: bytes, *, is_told: bool) -> Opened:
+        """Raises Failure."""
+        host = request.host.rstrip(".")
+        asked = Request(Kind.DIAL, request.host, request.port)
+        if host.lower().endswith(SUFFIX):
+            asked = Request(Kind.FORWARD, host[: -len(SUFFIX)], request.port)
+        return await self._opener.open(asked, first, may_guess=is_told)
+
+    async def resolve(self, request: SocksRequest) -> str:
+        """Raises Failure."""
+        return (await self._opener.ask_once(Request(Kind.RESOLVE, request.host, 0))).bound_host
+
+    async def bind(self, request: SocksRequest) -> Binding:
+        """Raises Failure."""
+        return _RemoteBinding(await self._opener.ask(Request(Kind.BIND, request.host, request.port)))
+
+    async def associate(self, receive: Receive) -> Association:
+        """Raises Failure."""
+        return _RemoteAssociation(await self._opener.ask(Request(Kind.UDP, "", 0)), receive)
+
+
+class _RemoteBinding:
+    """A port at the server that waits for its one connection."""
+
+    def __init__(self, asked: Asked) -> None:
+        self._asked = asked
+        self._is_accepted = False
+
+    @property
+    def address(self) -> tuple[str, int]:
+        return self._asked.answer.bound_host, self._asked.answer.bound_port
+
+    async def accepted(self) -> Opened:
+        stream = self._asked.stream
+        try:
+            answer = await read_answer(stream)
+        except (TransportError, RequestError) as error:
+            raise session_failure(error) from error
+        if answer.reply is not Reply.SUCCEEDED:
+            raise answer.failure()
+        self._is_accepted = True
+        return Opened(AnsweredStream(self._asked.connection, stream), answer.bound_host, answer.bound_port)
+
+    def close(self) -> None:
+        if not self._is_accepted:
+            self._asked.stream.reset()
+
+
+class _RemoteAssociation:
+    """A UDP port at the server; datagrams travel beside its stream."""
+
+    def __init__(self, asked: Asked, receive: Receive) -> None:
+        self._stream = asked.stream
+        self._receive = receive
+        self._cutter, self._joiner = Cutter(), Joiner()
+        self._stream.on_datagram = self._on_piece
+
+    def send(self, host: str, port: int, data: bytes) -> None:
+        for piece in self._cutter.cut(encode_datagram(host, port, data), self._stream.datagram_room):
+            self._stream.send_datagram(piece)
+
+    async def wait_closed(self) -> None:
+        try:
+            while await self._stream.read():
+                pass
+        except TransportError:
+            pass  # the session is over, and the server's port with it
+
+    def close(self) -> None:
+        self._stream.on_datagram = None
+        self._stream.finish()
+
+    def _on_piece(self, piece: bytes) -> None:
+        datagram = self._joiner.join(piece)
+        decoded = decode_datagram(datagram) if datagram is not None else None
+        if decoded is not None:
+            self._receive(*decoded)

@@ -1,0 +1,138 @@
+"""How much goes through the session: over each link alone, and over all together, in both directions.
+
+A link is alone while all others are backups: they carry other connections on, should it fail.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+
+from pydantic import BaseModel
+
+from tandem.client.opener import Opener
+from tandem.exchange.request import Kind, Request
+from tandem.exchange.speedtest import CHUNK, COUNT_SIZE
+from tandem_transport import PathUse, PathWish
+from tandem_transport.driver import Link, Stream
+
+DURATION = 4.0
+"""Seconds for each direction of each test."""
+
+_WARM_UP = 1.5
+"""Seconds before counting: windows grow."""
+
+_PATIENCE = 3 * DURATION
+"""Seconds for each direction of each test, where nothing goes through."""
+
+_SWITCH_TIME = 0.5
+"""Seconds for both ends to follow another policy."""
+
+
+class Speed(BaseModel):
+    """Bits per second, of content; None where it could not be measured."""
+
+    link: str
+    down_bps: float | None = None
+    up_bps: float | None = None
+    note: str = ""
+    """Why not."""
+
+
+async def run(
+    opener: Opener,
+    links: Sequence[Link],
+    wishes: Sequence[PathWish],
+    set_wishes: Callable[[tuple[PathWish, ...]], None],
+) -> list[Speed]:
+    """Tests each link alone, at the rate that is wished; the owner sets its wishes again afterwards. Raises Failure."""
+    found: list[Speed] = []
+    for link, wish in zip(list(links), wishes, strict=True):
+        if link.error:
+            found.append(Speed(link=link.name, note=link.error))
+            continue
+        uses = [PathUse.AVAILABLE if other is wish else PathUse.BACKUP for other in wishes]
+        set_wishes(tuple(other._replace(use=use) for other, use in zip(wishes, uses, strict=True)))
+        await asyncio.sleep(_SWITCH_TIME)
+        before = link.bytes_total
+        speed = await measure(opener, link.name)
+        found.append(_checked(speed, link.bytes_total - before))
+    return found
+
+
+async def measure(opener: Opener, name: str) -> Speed:
+    """Over whatever links may be used now. Raises Failure."""
+    down = await _with_stream(opener, "down", _count_down)
+    up = await _with_stream(opener, "up", _count_up)
+    return Speed(link=name, down_bps=down, up_bps=up, note="" if down and up else "nothing came through")
+
+
+def _checked(speed: Speed, carried: int) -> Speed:
+    """Where the link was down, another one has done the work."""
+    content = ((speed.down_bps or 0.0) + (speed.up_bps or 0.0)) / 8 * (DURATION - _WARM_UP)
+    if carried >= content / 2:
+        return speed
+    return Speed(link=speed.link, note="it is down; another link has carried the test")
+
+
+async def _with_stream(opener: Opener, direction: str, count: Callable[[Stream], Awaitable[float]]) -> float | None:
+    """None where nothing goes through."""
+    try:
+        async with asyncio.timeout(_PATIENCE):
+            asked = await opener.ask(Request(Kind.SPEEDTEST, direction, 0))
+            try:
+                return await count(asked.stream)
+            finally:
+                asked.stream.reset()
+    except TimeoutError:
+        return None
+
+
+async def _count_down(stream: Stream) -> float:
+    meter = _Meter()
+    total = 0
+    while not meter.is_over:
+        total += len(await stream.read())
+        meter.note(total)
+    return meter.rate
+
+
+async def _count_up(stream: Stream) -> float:
+    meter = _Meter()
+    filling = asyncio.create_task(_fill(stream))
+    try:
+        while not meter.is_over:
+            meter.note(int.from_bytes(await stream.read_exactly(COUNT_SIZE), "big"))
+    finally:
+        filling.cancel()
+        await asyncio.gather(filling, return_exceptions=True)
+    return meter.rate
+
+
+async def _fill(stream: Stream) -> None:
+    while True:
+        await stream.write(CHUNK)
+
+
+class _Meter:
+    """The rate between the end of warming up and the end."""
+
+    def __init__(self) -> None:
+        self._began_at = time.monotonic()
+        self._first: tuple[float, int] | None = None
+        self._last = (self._began_at, 0)
+
+    def note(self, total: int) -> None:
+        now = time.monotonic()
+        if self._first is None and now >= self._began_at + _WARM_UP:
+            self._first = (now, total)
+        self._last = (now, total)
+
+    @property
+    def is_over(self) -> bool:
+        return time.monotonic() >= self._began_at + DURATION
+
+    @property
+    def rate(self) -> float:
+        first_at, first = self._first or (self._began_at, 0)
+        last_at, last = self._last
+        return (last - first) * 8 / (last_at - first_at) if last_at > first_at else 0.0

@@ -1,0 +1,149 @@
+"""What each link has carried today and this month, kept across restarts, and the caps on that."""
+
+import errno
+import json
+import logging
+import math
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tandem.base.private_files import write_private
+from tandem.base.units import format_size
+from tandem.config.config import LinkConfig
+from tandem_transport.driver import Link, LocalAddress
+
+log = logging.getLogger("tandem.client")
+
+WARN_AT = 0.75
+"""Share of a cap at which there is a warning."""
+
+SAVE_INTERVAL = 30.0
+"""Seconds between two savings: what a crash forgets."""
+
+Today = Callable[[], str]
+"""The local date, such as 2026-11-25."""
+
+
+def today() -> str:
+    """By this machine's clock and time zone."""
+    return time.strftime("%Y-%m-%d")
+
+
+@dataclass(slots=True)
+class LinkUsage:
+    """Bytes of one link, headers of IP and UDP included, both directions."""
+
+    day: str = ""
+    day_bytes: int = 0
+    month_bytes: int = 0
+    warned: set[str] = field(default_factory=set[str])
+
+    def add(self, count: int, date: str) -> None:
+        """`count` more bytes on a date."""
+        if date != self.day:
+            if date[:7] != self.day[:7]:
+                self.month_bytes = 0
+            self.day, self.day_bytes = date, 0
+            self.warned.clear()
+        self.day_bytes += count
+        self.month_bytes += count
+
+
+class UsageBook:
+    """Counts links, warns of caps, and says which link is at its end."""
+
+    def __init__(self, path: Path | None, *, date: Today = today) -> None:
+        """`path`: where it is kept, None for nowhere."""
+        self._path = path
+        self._date = date
+        self._usage = _load(path) if path is not None else {}
+        self._saved_at = time.monotonic()
+
+    def usage(self, name: str) -> LinkUsage:
+        """Of one link, up to date."""
+        usage = self._usage.setdefault(name, LinkUsage())
+        usage.add(0, self._date())
+        return usage
+
+    def count(self, name: str, more: int) -> None:
+        """A link has carried so many more bytes."""
+        self.usage(name).add(more, self._date())
+
+    def problem(self, link: LinkConfig) -> str:
+        """Why a link may carry nothing more; "" where it may. Warns before that."""
+        usage = self.usage(link.name)
+        for period, used, cap in _caps(link, usage):
+            if used >= cap:
+                return f"its {period} cap of {format_size(cap)} is used up"
+            if used >= WARN_AT * cap and period not in usage.warned:
+                usage.warned.add(period)
+                text = f"{used / cap:.0%} of its {period} cap of {format_size(cap)} are used"
+                log.warning("link %s: %s", link.name, text)
+        return ""
+
+    def remaining(self, link: LinkConfig) -> int:
+        """Bytes that it may carry before there is something to say: a warning, or the end."""
+        marks = (
+            (WARN_AT * cap if used < WARN_AT * cap else cap) - used
+            for _, used, cap in _caps(link, self.usage(link.name))
+        )
+        return math.ceil(min(marks, default=sys.maxsize))
+
+    def save_if_due(self) -> None:
+        """Now and then."""
+        if time.monotonic() - self._saved_at >= SAVE_INTERVAL:
+            self.save()
+
+    def save(self) -> None:
+        """Where that fails, the old file stays whole."""
+        self._saved_at = time.monotonic()
+        if self._path is None:
+            return
+        record = {
+            name: {"day": usage.day, "day_bytes": usage.day_bytes, "month_bytes": usage.month_bytes}
+            for name, usage in self._usage.items()
+        }
+        try:
+            write_private(self._path, json.dumps(record, indent=1).encode() + b"\n")
+        except OSError as error:
+            log.warning("%s: %s; what the links carry is not kept", self._path, error.strerror)
+
+
+def _caps(link: LinkConfig, usage: LinkUsage) -> list[tuple[str, int, int]]:
+    """Of those that it has: the period, and bytes used, and bytes allowed."""
+    caps = (("daily", usage.day_bytes, link.daily_bytes), ("monthly", usage.month_bytes, link.monthly_bytes))
+    return [(period, used, cap) for period, used, cap in caps if cap is not None]
+
+
+def capped(link: Link, config: LinkConfig, book: UsageBook) -> None:
+    """From now on the link is counted, and finds no address while a cap is reached."""
+    local, counted = link.local, link.bytes_total
+
+    def resolve() -> list[LocalAddress]:
+        nonlocal counted
+        more, counted = link.bytes_total - counted, link.bytes_total
+        book.count(link.name, more)
+        problem = book.problem(config)
+        if problem:
+            raise OSError(errno.EDQUOT, problem)
+        link.allowance = link.bytes_total + book.remaining(config)
+        return local()
+
+    link.local = resolve
+
+
+def _load(path: Path) -> dict[str, LinkUsage]:
+    try:
+        record = json.loads(path.read_text())
+        return {
+            str(name): LinkUsage(str(item["day"]), int(item["day_bytes"]), int(item["month_bytes"]))
+            for name, item in record.items()
+        }
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        log.warning("%s: %s; counting begins anew", path, error)
+        return {}

@@ -1,0 +1,405 @@
+"""The configuration: defaults < TOML file < environment < options, one schema for all of them.
+
+All mistakes are reported at once, each with its place, the value, and what is accepted.
+"""
+
+import contextlib
+import os
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, cast
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ModelWrapValidatorHandler,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
+from pydantic_settings import (
+    BaseSettings,
+    InitSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+)
+
+from tandem.base.addresses import is_loopback, parse_host_port
+from tandem.base.errors import UsageError
+from tandem.base.private_files import is_open_to_others, read_text
+from tandem.base.units import RATES, SIZES, parse_size
+from tandem.config.errors import describe, with_mistakes
+from tandem.config.passwords import is_hash
+from tandem.config.patterns import ACCEPTED, looks_like_a_host
+from tandem.config.values import (
+    MIN_TOKEN,
+    Address,
+    Directory,
+    HostPort,
+    Match,
+    Network,
+    Port,
+    Rate,
+    Size,
+    Target,
+    Token,
+)
+
+ENV_PREFIX = "TANDEM_"
+CLIENT_ADMIN_PORT = 8119
+SERVER_ADMIN_PORT = 8118
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class LinkConfig(_Section):
+    """One link of a client."""
+
+    name: str = Field(min_length=1, max_length=40)
+    bind: str = Field(
+        min_length=1,
+        description="a local address, or the name of an interface; * in it for any text, * alone for all that lead out",
+    )
+    endpoint: HostPort | None = Field(
+        default=None, description="the server's address for this link; default: the invite's"
+    )
+    cost: Literal["normal", "metered", "backup"] = Field(
+        default="normal",
+        description="metered: only copies of what somebody waits for, while another link works; backup: nothing",
+    )
+    max_rate: Rate | None = Field(default=None, description=f"the most it may carry, each way: {RATES}")
+    daily_cap: Size | None = Field(default=None, description=f"beyond it the link is not used that day: {SIZES}")
+    monthly_cap: Size | None = Field(default=None, description=f"the same for a month: {SIZES}")
+
+    @property
+    def daily_bytes(self) -> int | None:
+        """The daily cap."""
+        return None if self.daily_cap is None else parse_size(self.daily_cap)
+
+    @property
+    def monthly_bytes(self) -> int | None:
+        """The monthly cap."""
+        return None if self.monthly_cap is None else parse_size(self.monthly_cap)
+
+
+class ListenConfig(_Section):
+    """A local port whose connections go to a forward of the server."""
+
+    port: Port
+    forward: str = Field(min_length=1)
+    host: str = "127.0.0.1"
+    allow_from: list[Network] = Field(
+        default=[],
+        description="networks from which it may be used, beside this machine itself; default: those of [socks]",
+    )
+
+
+class UserConfig(_Section):
+    """Someone who may use the SOCKS port."""
+
+    name: str = Field(min_length=1, max_length=255)
+    password: SecretStr = Field(description="its hash, as `tandem password` prints it")
+
+    @model_validator(mode="after")
+    def _hashed(self) -> "UserConfig":
+        if not is_hash(self.password.get_secret_value()):
+            raise ValueError(f"password of {self.name}: it must be a hash; `tandem password` makes one")
+        return self
+
+
+class SocksConfig(_Section):
+    """The SOCKS port."""
+
+    listen: HostPort = "127.0.0.1:1080"
+    fast_open: Literal["off", "known", "always"] = Field(
+        default="known",
+        description="whom the client tells at once that they are connected: nobody, connections to a host and port "
+        "that was reached in the last 10 minutes, or all; if the server then cannot connect, the connection is reset",
+    )
+
+    user: list[UserConfig] = Field(default=[], description="who may use it, with a password; none: anybody")
+    allow_from: list[Network] = Field(
+        default=[], description="networks from which it may be used, beside this machine itself; none: all"
+    )
+    advertise: str = Field(
+        default="",
+        description="the address that clients are told for UDP and in the PAC file; default: the one they have reached",
+    )
+    idle_timeout: float = Field(default=0, ge=0, description="seconds of silence that end a connection; 0: none do")
+    udp_idle_timeout: float = Field(
+        default=120, ge=1, description="seconds of silence after which a UDP port is given up"
+    )
+
+    @model_validator(mode="after")
+    def _closed(self) -> "SocksConfig":
+        host, _ = parse_host_port(self.listen, what="listen")
+        if not is_loopback(host) and not self.user and not self.allow_from:
+            raise ValueError(
+                f"listen: {self.listen} would be open to everybody who reaches it; use a loopback address, or set "
+                'allow_from = ["NETWORK/BITS"] or [[socks.user]]'
+            )
+        names = [user.name for user in self.user]
+        if len(set(names)) < len(names):
+            raise ValueError("user: a name is there twice")
+        return self
+
+
+class AdminConfig(_Section):
+    """The admin endpoint: status and health."""
+
+    listen: HostPort | None = Field(default=None, description="default: 127.0.0.1:8119, server 127.0.0.1:8118")
+    token: Token | None = Field(
+        default=None, description=f"needed for an address that is not loopback; at least {MIN_TOKEN} characters"
+    )
+    names: list[str] = Field(
+        default=[], description="host names by which it may be called; by an address it always may"
+    )
+
+    @model_validator(mode="after")
+    def _token(self) -> "AdminConfig":
+        if self.listen is None or self.token is not None:
+            return self
+        host, _ = parse_host_port(self.listen, what="listen")
+        if not is_loopback(host):
+            raise ValueError(f"listen: {self.listen} is not a loopback address; set a token, or use 127.0.0.1")
+        return self
+
+
+class ServerConfig(_Section):
+    """The server."""
+
+    listen: list[HostPort] = Field(default=["0.0.0.0:8120", "0.0.0.0:8121", "[::]:8120", "[::]:8121"], min_length=1)
+    state: Directory | None = Field(default=None, description="directory with the server's key and its clients")
+    public: list[HostPort] = Field(default=[], description="addresses that invites name as endpoints")
+    dial: bool = Field(default=True, description="false: forwards only")
+    allow: list[Network] = Field(default=[], description="private networks that clients may reach all the same")
+    source: list[Address] = Field(default=[], description="local addresses to dial from, at most one of each family")
+    hosts: dict[str, Annotated[list[Address], Field(min_length=1)]] = Field(
+        default={}, description="addresses of names that no name server is asked for"
+    )
+    dns_cache: float = Field(default=0, ge=0, le=60, description="seconds for which names are remembered")
+    bind: Literal["off", "named", "anyone"] = Field(
+        default="named",
+        description="SOCKS BIND: not offered, for one connection from the host that the client names, or from anyone",
+    )
+    drain: float = Field(
+        default=10, ge=0, le=3600, description="seconds that open connections have when the server is told to stop"
+    )
+    max_streams: int = Field(default=4096, ge=1, description="connections of each client at the same time")
+    max_new_streams: float = Field(default=200, gt=0, description="connections that each client may open a second")
+
+    @model_validator(mode="after")
+    def _one_source_a_family(self) -> "ServerConfig":
+        families = [":" in source for source in self.source]
+        if len(set(families)) < len(families):
+            raise ValueError("source: two addresses of one family")
+        return self
+
+
+class ForwardConfig(_Section):
+    """What a destination becomes at the server."""
+
+    match: Match = Field(description=f"what a client asks for: {ACCEPTED}")
+    target: Target = Field(description="HOST:PORT, or HOST:* for the port that was asked for")
+
+
+class RuleConfig(_Section):
+    """Who may reach what. The first rule that matches counts; `[[forward]]` come after all of them."""
+
+    action: Literal["allow", "deny", "forward"]
+    match: Match = Field(description=f"what a client asks for: {ACCEPTED}")
+    client: str = Field(default="*", min_length=1, description="whom it is about, * for any text")
+    target: Target | None = Field(default=None, description="with forward: HOST:PORT, or HOST:*")
+
+    @model_validator(mode="after")
+    def _complete(self) -> "RuleConfig":
+        if (self.action == "forward") != (self.target is not None):
+            raise ValueError("target: it belongs to `forward`, and only there")
+        if self.action != "forward" and looks_like_a_host(self.match):
+            raise ValueError(
+                f"match: {self.match!r} has no port, so it is the name of a forward; write {self.match}:* for a host"
+            )
+        return self
+
+
+class ClientConfig(_Section):
+    """Other limits for some of a server's clients; the first that fits counts."""
+
+    name: str = Field(min_length=1, description="the client's name, * for any text")
+    max_streams: int | None = Field(default=None, ge=1, description="default: that of [server]")
+    max_new_streams: float | None = Field(default=None, gt=0, description="default: that of [server]")
+
+
+class Config(BaseSettings):
+    """Everything that can be set."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=ENV_PREFIX,
+        env_nested_delimiter="__",
+        extra="forbid",
+        frozen=True,
+        nested_model_default_partial_update=True,
+    )
+
+    mode: Literal["duplicate", "adaptive"] = Field(default="adaptive", description="how the links are used")
+    invite: SecretStr | None = Field(
+        default=None,
+        description="client: a secret, so this file must be its owner's alone; or @FILE, which must be so too",
+    )
+    log_targets: bool = Field(
+        default=True,
+        description="logs tell where each connection leads; false: only that there was one, and how it ended",
+    )
+    link: list[LinkConfig] = []
+    listen: list[ListenConfig] = []
+    socks: SocksConfig = SocksConfig()
+    admin: AdminConfig = AdminConfig()
+    server: ServerConfig = ServerConfig()
+    client: list[ClientConfig] = []
+    rule: list[RuleConfig] = []
+    forward: list[ForwardConfig] = []
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _distinct(cls, given: Any, validate: ModelWrapValidatorHandler["Config"]) -> "Config":
+        """What is there twice is told beside all other mistakes."""
+        twice = [*_repeated(given), *_open_ports(given)]
+        try:
+            made = validate(given)
+        except ValidationError as error:
+            raise with_mistakes(error.errors(include_url=False), twice) from None
+        if twice:
+            raise with_mistakes([], twice)
+        return made
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        content = {} if _file_in_use is None else tomllib.loads(read_text(_file_in_use))
+        return init_settings, env_settings, InitSettingsSource(settings_cls, init_kwargs=content)
+
+
+_DISTINCT = (("link", "name"), ("link", "bind"), ("listen", "port"), ("forward", "match"))
+
+
+def _repeated(given: Mapping[str, Any]) -> Iterator[str]:
+    """What may be there only once, as it was written."""
+    for section, key in _DISTINCT:
+        tables = _tables(given.get(section))
+        values = [str(table[key]) for table in tables if key in table]
+        twice = {value for value in values if values.count(value) > 1}
+        if twice:
+            hint = "; two links need two addresses or interfaces" if key == "bind" else ""
+            yield f"{section}: {key} {', '.join(sorted(twice))} is there twice{hint}"
+
+
+def _open_ports(given: Mapping[str, Any]) -> Iterator[str]:
+    """Ports of forwards that anybody could use who reaches them: the same rule as for the SOCKS port."""
+    everybody = any(table.get("allow_from") for table in _tables([given.get("socks")]))
+    for table in _tables(given.get("listen")):
+        host = str(table.get("host", "127.0.0.1"))
+        if not is_loopback(host) and not table.get("allow_from") and not everybody:
+            yield (
+                f"listen: {host}:{table.get('port')} would be open to everybody who reaches it; use a loopback "
+                'address, or set allow_from = ["NETWORK/BITS"] there or in the [socks] section'
+            )
+
+
+def _tables(items: object) -> list[Mapping[str, Any]]:
+    """The tables in a list, whatever else a careless person has put there."""
+    candidates = cast("Sequence[object]", items) if isinstance(items, list) else ()
+    return [cast("Mapping[str, Any]", item) for item in candidates if isinstance(item, Mapping)]
+
+
+_file_in_use: Path | None = None
+
+
+def default_file() -> Path | None:
+    """The configuration file that is read when none is named, if there is one."""
+    candidates = [Path("/etc/tandem/tandem.toml")]
+    with contextlib.suppress(RuntimeError):  # a user without a home directory has none there
+        base = os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config"
+        candidates.insert(0, Path(base) / "tandem" / "tandem.toml")
+    return next((path for path in candidates if _is_file(path)), None)
+
+
+def _is_file(path: Path) -> bool:
+    """Raises UsageError where that cannot be told: what is in it may matter."""
+    try:
+        return path.is_file()
+    except OSError as error:
+        raise UsageError(f"{path}: {error.strerror}", "make it readable, or name a file: --config FILE") from error
+
+
+def file_in_use() -> Path | None:
+    """The file that was read last."""
+    return _file_in_use
+
+
+def load(file: Path | None = None, options: Mapping[str, Any] | None = None) -> Config:
+    """Reads all sources. Raises UsageError with every mistake in it."""
+    global _file_in_use  # pydantic-settings builds its sources in a class method
+    if file is not None and not _is_file(file):
+        raise UsageError(f"{file}: no such file", "--config names a TOML file")
+    _file_in_use = file or default_file()
+    options = dict(options or {})
+    try:
+        config = Config(**options)
+    except ValidationError as error:
+        raise describe(error, Config, file=_file_in_use, options=options, environment=os.environ) from None
+    except SettingsError as error:
+        raise _not_json(str(error)) from None
+    except ValueError as error:  # tomllib
+        raise UsageError(f"{_file_in_use}: {error}", "the file must be TOML; text there stands in quotes") from None
+    except OSError as error:
+        hint = "it must be readable for this user: for a service, chgrp GROUP and chmod 640"
+        raise UsageError(f"{_file_in_use}: {error.strerror}", hint) from None
+    _check_environment()
+    if _file_in_use is not None:
+        _check_secrets(_file_in_use)
+    return config
+
+
+def _not_json(text: str) -> UsageError:
+    """Of a variable; the library names the field that it belongs to."""
+    field = next((name for name in Config.model_fields if f'"{name}"' in text), "")
+    names = sorted(name for name in os.environ if name.upper().startswith(f"{ENV_PREFIX}{field}".upper()))
+    hint = """lists and tables are JSON there, such as TANDEM_SERVER__ALLOW='["10.0.0.0/8"]'"""
+    return UsageError(f"environment: {' or '.join(names) or text}: not JSON", hint)
+
+
+def _check_secrets(file: Path) -> None:
+    """A file that holds a secret is its owner's alone."""
+    if not is_open_to_others(file):
+        return
+    content = tomllib.loads(read_text(file))
+    held = [name for name, section in (("invite", content), ("token", content.get("admin", {}))) if name in section]
+    if str(content.get("invite", "")).startswith("@"):
+        held.remove("invite")
+    if held:
+        raise UsageError(f"{file}: others can read the {' and the '.join(held)} in it", f"chmod 600 {file}")
+
+
+def _check_environment() -> None:
+    unknown = [
+        name
+        for name in os.environ
+        if name.upper().startswith(ENV_PREFIX)
+        and name.removeprefix(ENV_PREFIX).lower().split("__")[0] not in Config.model_fields
+    ]
+    if unknown:
+        known = ", ".join(sorted(Config.model_fields))
+        raise UsageError(
+            f"environment: unknown {', '.join(sorted(unknown))}", f"after {ENV_PREFIX} comes one of: {known}"
+        )

@@ -1,0 +1,108 @@
+"""The live console: draws the screen twice a second, as large as the window is, and listens to keys."""
+
+import asyncio
+import logging
+import sys
+import time
+from collections import deque
+from collections.abc import Callable
+
+from rich.console import Console
+from rich.live import Live
+
+from tandem.admin.status import ClientStatus
+from tandem.base.logs import message
+from tandem.console.history import History
+from tandem.console.keys import pressed
+from tandem.console.screen import View, fitted, line
+
+FRAME_INTERVAL = 0.5
+"""Seconds between two frames: a table takes 15 ms to render, and the data path must not feel it."""
+
+LINE_INTERVAL = 60.0
+"""Seconds between two lines where standard output is no terminal."""
+
+_LOG_LINES = 50
+"""The last lines of the log; as many are shown as there is room for ..."""
+
+_LEFT_LINES = 10
+"""... and so many stay on the screen when the console is closed."""
+
+log = logging.getLogger("tandem.status")
+
+
+class _LogTail(logging.Handler):
+    """Keeps the last lines, so that logs do not tear the table apart."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.INFO)
+        self.lines: deque[str] = deque(maxlen=_LOG_LINES)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        clock = time.strftime("%H:%M:%S", time.localtime(record.created))
+        self.lines.append(f"{clock} {message(record)}")
+
+
+async def show(status: Callable[[], ClientStatus], set_mode: Callable[[str], None], head: str = "") -> None:
+    """Shows the status: on a terminal live, below the head, until `q` is pressed; else a line now and then."""
+    if not sys.stdout.isatty() or Console().is_dumb_terminal:
+        await _show_lines(status)
+        return
+    tail = _LogTail()
+    root = logging.getLogger()
+    others = [handler for handler in root.handlers if _is_on_screen(handler)]
+    for handler in others:
+        root.removeHandler(handler)
+    root.addHandler(tail)
+    try:
+        await live(status, set_mode, View(head=head, has_keys=sys.stdin.isatty()), lambda: list(tail.lines))
+    finally:
+        root.removeHandler(tail)
+        for handler in others:
+            root.addHandler(handler)
+        for text in list(tail.lines)[-_LEFT_LINES:]:
+            print(text)  # noqa: T201 (what was on the screen a moment ago)
+
+
+def _is_on_screen(handler: logging.Handler) -> bool:
+    """It would write where the console is drawn."""
+    is_stream = isinstance(handler, logging.StreamHandler) and not isinstance(handler, logging.FileHandler)
+    return is_stream and sys.stderr.isatty()
+
+
+async def live(
+    status: Callable[[], ClientStatus],
+    set_mode: Callable[[str], None],
+    view: View,
+    lines: Callable[[], list[str]] = list,
+) -> None:
+    """Returns when `q` is pressed."""
+    history, console = History(), Console()
+    with pressed() as keys, Live(console=console, auto_refresh=False, screen=True) as screen:
+        while True:
+            present = status()
+            history.note(present, now=time.monotonic())
+            view.lines = lines()
+            screen.update(fitted(present, history, view, console), refresh=True)
+            key = await _next(keys)
+            if key == "q":
+                return
+            if key == "m":
+                set_mode("duplicate" if present.mode == "adaptive" else "adaptive")
+            elif key:
+                view.press(key, present)
+
+
+async def _next(keys: "asyncio.Queue[str]") -> str:
+    """The next key, "" where none comes before the next frame."""
+    try:
+        async with asyncio.timeout(FRAME_INTERVAL):
+            return await keys.get()
+    except TimeoutError:
+        return ""
+
+
+async def _show_lines(status: Callable[[], ClientStatus]) -> None:
+    while True:
+        await asyncio.sleep(LINE_INTERVAL)
+        log.info("%s", line(status()))

@@ -1,0 +1,60 @@
+"""`tandem doctor`: looks at everything between this machine and the server, link by link, and says what to do.
+
+Each link is tried with pings and sessions of its own, so a running client does not notice. The parts:
+`doctor_link` asks the server's addresses over one link, `doctor_pings` is how, `doctor_session` looks closer at one
+that answers, `doctor_machine` and `doctor_routes` know why this machine lets nothing through, `doctor_running`
+compares with a client that runs.
+"""
+
+import asyncio
+from collections.abc import Iterator, Sequence
+
+from tandem.admin.status import ClientStatus
+from tandem.client.links import planned_links
+from tandem.config.config import Config, LinkConfig
+from tandem.config.invites import Invite
+from tandem.doctor.findings import Finding
+from tandem.doctor.link import Examination
+from tandem.doctor.machine import links_without_route, local_port
+from tandem.doctor.nat import shared_fate
+from tandem.doctor.routes import Route, read_routes
+from tandem.doctor.running import ask_client, compare, known_devices
+
+_MAX_SESSIONS = 2
+"""Sessions at the same time: a server has room for four of one client, and one may run already."""
+
+
+async def examine(config: Config, invite: Invite) -> list[Finding]:
+    """Everything that was found, in the order in which it is told."""
+    found = [await local_port(config)]
+    links, routes, running = planned_links(config.link), read_routes(), await ask_client(config)
+    if not links:
+        return [*found, *_without_links(config, routes, running)]
+    examined = await _examine_links(links, invite, routes)
+    for examination in examined:
+        found += examination.findings
+    found += links_without_route(config, routes, _taken(links, examined), known_devices(running))
+    found += compare(running, await ask_client(config), {one.name: one.heard for one in examined})
+    return [*found, *shared_fate((one.name, one.public_host) for one in examined if one.public_host is not None)]
+
+
+async def _examine_links(links: Sequence[LinkConfig], invite: Invite, routes: list[Route]) -> list[Examination]:
+    examined = [Examination(i, link, invite, routes) for i, link in enumerate(links)]
+    sessions = asyncio.Semaphore(_MAX_SESSIONS)
+    await asyncio.gather(*(examination.run(sessions) for examination in examined))
+    is_server_up = any(examination.is_reached for examination in examined)
+    for examination in examined:  # one after the other: the kernel counts what it drops for all links together
+        await examination.explain(is_server_up=is_server_up)
+    return examined
+
+
+def _without_links(config: Config, routes: list[Route], running: ClientStatus | None) -> Iterator[Finding]:
+    text = "no interface has a default route"
+    advice = "Plug one in, or name a link: --link NAME=BIND, with an interface or a local address."
+    yield Finding(subject="this machine", check="links", verdict="problem", text=text, advice=advice)
+    yield from links_without_route(config, routes, (), known_devices(running))
+
+
+def _taken(links: Sequence[LinkConfig], examined: Sequence[Examination]) -> set[str]:
+    """Interfaces of the links that were looked at."""
+    return {link.bind for link in links} | {one.device for one in examined if one.device is not None}

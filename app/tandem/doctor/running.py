@@ -1,0 +1,113 @@
+"""What a running client says of its links, beside what `tandem doctor` finds over the same links."""
+
+import asyncio
+from collections.abc import Iterator, Mapping, Set
+from typing import NamedTuple
+
+from pydantic import ValidationError
+
+from tandem.admin import admin_client
+from tandem.admin.status import ClientStatus, LinkStatus
+from tandem.base.addresses import interface_of, parse_host_port
+from tandem.base.errors import TandemError
+from tandem.config.config import CLIENT_ADMIN_PORT, Config
+from tandem.doctor.findings import Finding
+from tandem.doctor.machine import RP_FILTER_ADVICE, is_strict
+
+_ONE_WAY = "nothing comes back"
+"""How the client calls a link on which it sends, and does not receive."""
+
+_SILENT = ("no answer", "never answered", "no session yet")
+"""Reasons of links that are silent, as opposed to switched off, unplugged, refused or used up."""
+
+
+class Heard(NamedTuple):
+    """What was heard over a link from a fresh port."""
+
+    hosts: Set[str]
+    """The link's local addresses."""
+    places: Set[str]
+    """HOST:PORT of each address of the server that has answered."""
+
+
+async def ask_client(config: Config) -> ClientStatus | None:
+    """The running client's status; None where none runs, or where it does not tell us."""
+    listen = config.admin.listen
+    place = parse_host_port(listen, what="admin") if listen else ("127.0.0.1", CLIENT_ADMIN_PORT)
+    try:
+        answer = await asyncio.to_thread(admin_client.ask, [place], "/status")
+        return ClientStatus.model_validate(answer)
+    except (TandemError, ValidationError):
+        return None
+
+
+def known_devices(status: ClientStatus | None) -> set[str]:
+    """Interfaces of the running client's links, as far as they have an address now."""
+    links = status.links if status is not None else []
+    devices = [interface_of(host) for link in links if (host := _local_host(link)) is not None]
+    return {device for device in devices if device is not None}
+
+
+def compare(before: ClientStatus | None, after: ClientStatus | None, heard: Mapping[str, Heard]) -> Iterator[Finding]:
+    """What is wrong with the running client's links alone.
+
+    Args:
+        before: Its status when the doctor came.
+        after: Its status when the doctor had heard the links; what is wrong in one of the two has passed, or has
+            only begun.
+        heard: By the link's name.
+    """
+    if before is None or after is None:
+        return
+    earlier = {link.path_id: link for link in before.links}
+    for link in after.links:
+        if _ONE_WAY in link.reason:
+            yield _one_way(link)
+        elif (place := _swallowed(earlier.get(link.path_id), link, _of_link(heard, link))) is not None:
+            yield _fresh_port(link, place)
+
+
+def _swallowed(before: LinkStatus | None, now: LinkStatus, heard: Heard | None) -> str | None:
+    """The server's address that answers others over this link, and not this client; None where there is none."""
+    if heard is None or before is None or not (_is_silent(before) and _is_silent(now)):
+        return None
+    return next((link.remote for link in (now, before) if link.remote in heard.places), None)
+
+
+def _is_silent(link: LinkStatus) -> bool:
+    return link.state in ("down", "probing") and any(words in link.reason for words in _SILENT)
+
+
+def _of_link(heard: Mapping[str, Heard], link: LinkStatus) -> Heard | None:
+    """By name, else by address: a client that runs may have other names for its links."""
+    if link.name in heard:
+        return heard[link.name]
+    return next((one for one in heard.values() if _local_host(link) in one.hosts), None)
+
+
+def _fresh_port(link: LinkStatus, place: str) -> Finding:
+    port = parse_host_port(place, what="remote")[1]
+    text = f"{place} answers a fresh port, but not the running client's ({link.local})"
+    advice = (
+        "A NAT, or a docker host, has swallowed the old flow. The client takes a new port by itself within 15 s. "
+        f"For a docker host with the server on it: `conntrack -D -p udp --dport {port}` there."
+    )
+    return Finding(subject=link.name, check="running client", verdict="warning", text=text, advice=advice)
+
+
+def _one_way(link: LinkStatus) -> Finding:
+    host = _local_host(link)
+    device = interface_of(host) if host is not None else None
+    if device is not None and is_strict(device):
+        cause = f"Reverse path filtering is strict on {device}. {RP_FILTER_ADVICE}"
+    else:
+        cause = "`sysctl net.ipv4.conf.all.rp_filter` must not say 1 (strict reverse path filtering)."
+    advice = (
+        f"{cause} Else something drops what the server sends: a firewall here (`nft list ruleset`, "
+        "`iptables -S INPUT`), this network's, or the outgoing one of the server."
+    )
+    return Finding(subject=link.name, check="running client", verdict="warning", text=link.reason, advice=advice)
+
+
+def _local_host(link: LinkStatus) -> str | None:
+    return parse_host_port(link.local, what="local")[0] if link.local else None

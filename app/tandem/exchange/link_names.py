@@ -1,0 +1,59 @@
+"""How clients call their links: told to the server, for whoever watches it knows a link by its name."""
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from tandem.exchange.request import RequestError
+from tandem_transport import MAX_PATHS, Session, printable
+from tandem_transport.driver import Stream
+
+MAX_NAME = 40
+_MAX_LINE = 16 << 10
+
+
+class LinkNames:
+    """Of the sessions of a server."""
+
+    def __init__(self) -> None:
+        self._names: dict[bytes, tuple[str, ...]] = {}
+        """By connection id."""
+        self._told: Counter[bytes] = Counter()
+        """How often, by connection id."""
+
+    def of(self, session: Session) -> Sequence[str]:
+        """By path id; shorter than there are paths where the client has not told them."""
+        return self._names.get(session.connection.connection_id, ())
+
+    def told(self, session: Session) -> int:
+        """Streams of a session that carried names: they are nobody's connection."""
+        return self._told[session.connection.connection_id]
+
+    def forget(self, session: Session) -> None:
+        """It is over."""
+        self._names.pop(session.connection.connection_id, None)
+        self._told.pop(session.connection.connection_id, None)
+
+    async def take(self, session: Session, stream: Stream) -> None:
+        """Reads what a client says. Raises RequestError, and what `Stream.read` raises."""
+        line = b""
+        while not line.endswith(b"\n") and len(line) <= _MAX_LINE and (data := await stream.read()):
+            line += data
+        names = _decode(line)
+        if session.connection.is_open:
+            self._names[session.connection.connection_id] = names
+            self._told[session.connection.connection_id] += 1
+
+
+def encode(names: Sequence[str]) -> bytes:
+    """The line that follows the request."""
+    return json.dumps(list(names)).encode() + b"\n"
+
+
+def _decode(line: bytes) -> tuple[str, ...]:
+    try:
+        names: Any = json.loads(line)
+        return tuple(printable(str(name))[:MAX_NAME] for name in list(names)[:MAX_PATHS])
+    except (ValueError, TypeError, RecursionError) as error:
+        raise RequestError(f"names of links: {error}") from error

@@ -1,0 +1,145 @@
+"""What stands at the head of a stream: the client's request and the server's answer (PROTOCOL.md section 7).
+
+request: kind (1 byte), host or forward name (text), port (2 bytes)
+answer:  code (1 byte, a SOCKS reply), hop (1), bound host (text), port (2), error (text), detail (text)
+
+A text is its length in 1 byte, and that many bytes of UTF-8. After a BIND a second answer follows.
+"""
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+from tandem.exchange.failures import Failure, Hop
+from tandem_socks import Reply
+from tandem_transport import printable
+from tandem_transport.driver import Stream
+
+_TEXT_SIZE = 255
+
+
+class Kind(IntEnum):
+    """What a client asks for."""
+
+    DIAL = 1
+    FORWARD = 2
+    """A forward by name; the port counts where its target leaves it open."""
+    BIND = 3
+    """A port at the server that waits for one connection from this host."""
+    UDP = 4
+    """A UDP port at the server; host and port say nothing."""
+    SPEEDTEST = 5
+    """Zeros from the server (host `down`), or counts of what it gets (`up`)."""
+    WHO_AM_I = 6
+    """The client's address as the server sees it, and the server's version and clock."""
+    RESOLVE = 7
+    """An address of the host that the client may reach; the port says nothing."""
+    LINKS = 8
+    """How the client calls its links, in the order of their paths: a line of JSON follows."""
+
+
+SUFFIX = ".forward"
+"""A host that ends so is the name of a forward."""
+
+
+class RequestError(Exception):
+    """The head of a stream is malformed."""
+
+
+_WITHOUT_HOST = {Kind.UDP: "udp", Kind.WHO_AM_I: "who am I", Kind.LINKS: "names of links"}
+_PREFIX = {Kind.DIAL: "", Kind.FORWARD: "forward ", Kind.BIND: "bind for ", Kind.RESOLVE: "the address of "}
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A destination."""
+
+    kind: Kind
+    host: str
+    """A literal address, a name, or the name of a forward."""
+    port: int
+
+    def __str__(self) -> str:
+        if self.kind is Kind.SPEEDTEST:
+            return f"speedtest {self.host}"
+        if self.kind in _WITHOUT_HOST:
+            return _WITHOUT_HOST[self.kind]
+        return _PREFIX[self.kind] + (f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}")
+
+    @property
+    def without_target(self) -> str:
+        """What is asked for, but not of whom."""
+        return self.kind.name.lower().replace("_", " ")
+
+    def encode(self) -> bytes:
+        """Bytes on the wire. Raises ValueError for a host of over 255 bytes."""
+        return bytes([self.kind]) + _text(self.host) + self.port.to_bytes(2, "big")
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """How it went."""
+
+    reply: Reply
+    bound_host: str = "0.0.0.0"
+    bound_port: int = 0
+    hop: Hop = Hop.NONE
+    error: str = ""
+    """The name of the system's error at the server, if there was one."""
+    detail: str = ""
+    """Why not, in words."""
+
+    def encode(self) -> bytes:
+        """Bytes on the wire."""
+        bound = _text(self.bound_host) + self.bound_port.to_bytes(2, "big")
+        return bytes([self.reply, self.hop]) + bound + _text(_cut(self.error)) + _text(_cut(self.detail))
+
+    def failure(self) -> Failure:
+        """The answer of a server that could not serve the request."""
+        return Failure(self.reply, self.hop, self.detail, self.error)
+
+
+def failed(failure: Failure) -> Answer:
+    """What the client is to hear of a failure."""
+    reply = failure.reply or Reply.GENERAL_FAILURE
+    return Answer(reply, hop=failure.hop, error=failure.error, detail=failure.detail)
+
+
+async def read_request(stream: Stream) -> Request:
+    """Raises RequestError, and what `Stream.read` raises."""
+    try:
+        kind = (await stream.read_exactly(1))[0]
+        host = await _read_text(stream)
+        port = int.from_bytes(await stream.read_exactly(2), "big")
+        if not host.isprintable():
+            raise RequestError(f"host {host!r}")  # a log is made of lines
+        return Request(Kind(kind), host, port)
+    except (EOFError, ValueError) as error:
+        raise RequestError(str(error)) from error
+
+
+async def read_answer(stream: Stream) -> Answer:
+    """Raises RequestError, and what `Stream.read` raises."""
+    try:
+        code, hop = await stream.read_exactly(2)
+        host = await _read_text(stream)
+        port = int.from_bytes(await stream.read_exactly(2), "big")
+        error, detail = await _read_text(stream), await _read_text(stream)
+        return Answer(Reply(code), printable(host), port, Hop(hop), printable(error), printable(detail))
+    except (EOFError, ValueError) as error:
+        raise RequestError(str(error)) from error
+
+
+async def _read_text(stream: Stream) -> str:
+    size = (await stream.read_exactly(1))[0]
+    return (await stream.read_exactly(size)).decode()
+
+
+def _cut(text: str) -> str:
+    return text.encode()[:_TEXT_SIZE].decode(errors="ignore")
+
+
+def _text(text: str) -> bytes:
+    data = text.encode()
+    if len(data) > _TEXT_SIZE:
+        raise ValueError(f"{len(data)} bytes where 255 are allowed")
+    return bytes([len(data)]) + data

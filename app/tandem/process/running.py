@@ -1,0 +1,121 @@
+"""Runs a client or a server until it is told to stop."""
+
+import asyncio
+import contextlib
+import logging
+import signal
+import sys
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, Protocol
+
+from tandem.base.errors import TandemError
+from tandem.process import systemd
+
+log = logging.getLogger("tandem")
+
+
+class Service(Protocol):
+    """Something that starts, drains and closes."""
+
+    async def start(self) -> None: ...
+
+    async def drain(self) -> None:
+        """Takes nothing new, and returns when what is open is over, or has had its time."""
+        ...
+
+    async def close(self) -> None: ...
+
+
+def run(main: Coroutine[Any, Any, None]) -> None:
+    """Runs it under uvloop where that exists, on Windows with the loop that has UDP."""
+    _raise_descriptor_limit()
+    if sys.platform == "win32":
+        with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
+            runner.run(main)
+    else:
+        import uvloop
+
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(main)
+
+
+async def serve(
+    service: Service,
+    beside: Callable[[], Awaitable[None]] | None = None,
+    *,
+    reload: Callable[[], None] | None = None,
+) -> None:
+    """Starts the service and runs it until SIGTERM, which lets it drain, or SIGINT, which does not.
+
+    A second signal ends the draining. `beside` runs along, such as a console, and ends the service when
+    it returns; `reload` is what SIGHUP does.
+    """
+    await service.start()
+    systemd.notify("READY=1")
+    stopped, hurried = asyncio.Event(), asyncio.Event()
+
+    def stop(*, drains: bool) -> None:
+        if stopped.is_set() or not drains:
+            hurried.set()
+        stopped.set()
+
+    _on_signal(signal.SIGTERM, lambda: stop(drains=True))
+    _on_signal(signal.SIGINT, lambda: stop(drains=False))
+    if reload is not None and sys.platform != "win32":
+        _on_signal(signal.SIGHUP, lambda: _reload(reload))
+    others: list[asyncio.Future[Any]] = [asyncio.ensure_future(systemd.watchdog())]
+    if beside is not None:
+        others.append(asyncio.ensure_future(_run_beside(beside, lambda: stop(drains=False))))
+    try:
+        await stopped.wait()
+        systemd.notify("STOPPING=1")
+        await _unless(hurried, service.drain())
+    finally:
+        for task in others:
+            task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
+        await service.close()
+
+
+async def _run_beside(beside: Callable[[], Awaitable[None]], stop: Callable[[], None]) -> None:
+    """A console that fails is no reason to let connections go."""
+    try:
+        await beside()
+    except Exception:
+        log.exception("the console has failed; everything else goes on")
+    else:
+        stop()
+
+
+async def _unless(hurried: asyncio.Event, draining: Coroutine[Any, Any, None]) -> None:
+    tasks: list[asyncio.Future[Any]] = [asyncio.ensure_future(draining), asyncio.ensure_future(hurried.wait())]
+    await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _reload(reload: Callable[[], None]) -> None:
+    """A mistake in the file changes nothing."""
+    systemd.notify_reloading()
+    try:
+        reload()
+    except TandemError as error:
+        log.error("nothing was reloaded: %s", "; ".join(line.strip() for line in str(error).splitlines()))
+    systemd.notify("READY=1")
+
+
+def _on_signal(number: signal.Signals, action: Callable[[], None]) -> None:
+    with contextlib.suppress(NotImplementedError):  # Windows
+        asyncio.get_running_loop().add_signal_handler(number, action)
+
+
+def _raise_descriptor_limit() -> None:
+    """A browser opens dozens of connections at once; the usual soft limit of 1024 is soon reached."""
+    if sys.platform == "win32":
+        return
+    import resource
+
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

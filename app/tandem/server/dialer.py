@@ -1,0 +1,89 @@
+"""TCP connections to addresses that were chosen already."""
+
+import asyncio
+import socket
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import cast
+
+import aiohappyeyeballs
+
+from tandem.exchange.failures import Failure, Hop, dial_failure
+from tandem_socks import Reply, TcpConnection
+
+DIAL_TIMEOUT = 10.0
+"""Seconds for resolving and connecting together."""
+
+ATTEMPT_DELAY = 0.25
+"""Seconds after which the next address is tried beside the first (RFC 8305 section 5)."""
+
+AddressInfo = tuple[
+    int | socket.AddressFamily, int | socket.SocketKind, int, str, tuple[str, int] | tuple[str, int, int, int]
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Dialed:
+    """A connection to a target."""
+
+    tcp: TcpConnection
+    bound_host: str
+    bound_port: int
+
+
+class Dialer:
+    """Races the addresses of a target, each family from the source address that the owner has chosen."""
+
+    def __init__(self, sources: Sequence[str] = ()) -> None:
+        """`sources`: local addresses to dial from, one of a family; a family without one is not dialed then."""
+        self._sources = [info for source in sources for info in address_infos(source, 0)]
+
+    async def dial(self, addresses: Sequence[str], port: int) -> Dialed:
+        """The first that connects. Raises Failure."""
+        try:
+            infos = [info for address in addresses for info in address_infos(address, port)]
+        except OSError as error:
+            raise dial_failure(error) from error
+        if self._sources:
+            families = {source[0] for source in self._sources}
+            infos = [info for info in infos if info[0] in families]
+        if not infos:
+            text = f"{addresses[0]} has another address family than this server's source addresses"
+            raise Failure(Reply.NETWORK_UNREACHABLE, Hop.DIAL, text)
+        try:
+            return await self._connect(infos)
+        except OSError as error:
+            raise dial_failure(error) from error
+
+    async def _connect(self, infos: list[AddressInfo]) -> Dialed:
+        sock = await (self._race(infos) if len(infos) > 1 else self._connect_to(infos[0]))
+        bound = sock.getsockname()
+        _, tcp = await asyncio.get_running_loop().create_connection(TcpConnection, sock=sock)
+        return Dialed(tcp, bound[0], bound[1])
+
+    async def _race(self, infos: list[AddressInfo]) -> socket.socket:
+        return await aiohappyeyeballs.start_connection(  # pyright: ignore[reportUnknownMemberType]
+            infos, local_addr_infos=self._sources or None, happy_eyeballs_delay=ATTEMPT_DELAY, interleave=1
+        )
+
+    async def _connect_to(self, info: AddressInfo) -> socket.socket:
+        """One address has nobody to race."""
+        family, kind, protocol, _, address = info
+        sock = socket.socket(family, kind, protocol)
+        try:
+            sock.setblocking(False)
+            for source in self._sources:
+                if source[0] == family:
+                    sock.bind(source[4])
+                    break
+            await asyncio.get_running_loop().sock_connect(sock, address)
+        except BaseException:
+            sock.close()
+            raise
+        return sock
+
+
+def address_infos(host: str, port: int, kind: socket.SocketKind = socket.SOCK_STREAM) -> list[AddressInfo]:
+    """A literal address as sockets take it."""
+    found = socket.getaddrinfo(host, port, type=kind, flags=socket.AI_NUMERICHOST | socket.AI_NUMERICSERV)
+    return cast("list[AddressInfo]", found)

@@ -1,0 +1,234 @@
+"""`tandem server`: sessions in, TCP connections out."""
+
+import asyncio
+import contextlib
+import ipaddress
+import logging
+import time
+from itertools import count
+
+from tandem.admin.actions import Actions, Nothing, parse
+from tandem.admin.endpoint import AdminEndpoint
+from tandem.admin.status import ServerStatus, server_status
+from tandem.base.addresses import expand_wildcards, format_host_port, parse_host_port
+from tandem.base.directories import default_directory
+from tandem.base.errors import TandemError, os_error_text
+from tandem.config.config import SERVER_ADMIN_PORT, Config
+from tandem.exchange.link_names import LinkNames
+from tandem.exchange.tally import Tally
+from tandem.server.access import Access
+from tandem.server.address_guard import AddressGuard
+from tandem.server.dialer import Dialer
+from tandem.server.own_networks import OwnNetworks
+from tandem.server.quotas import ClientLimits
+from tandem.server.registry import ClientRegistry
+from tandem.server.resolver import Resolver
+from tandem.server.rules import Rules
+from tandem.server.serving import StreamService
+from tandem.server.state import StateDirectory
+from tandem_transport import Session, error_name
+from tandem_transport.driver import ServerDriver, Stream
+from tandem_transport.events import ConnectionTerminated, Event, PathStatusChanged
+
+log = logging.getLogger("tandem.server")
+
+_REQUEST_TIMEOUT = 10.0
+_SEEN_INTERVAL = 60.0
+"""Seconds between two notes of who is there."""
+
+_POLL_INTERVAL = 1.8
+"""Seconds between two looks at the state directory: a client that was removed is to be out within two."""
+
+_SCAN_POLLS = 3
+"""Such looks between two at this machine's addresses."""
+
+
+class Server:
+    """Everything that a server process runs."""
+
+    def __init__(self, config: Config) -> None:
+        section = config.server
+        self._config = config
+        self._state = StateDirectory(section.state or default_directory())
+        self._listen = [parse_host_port(text, what="listen") for text in section.listen]
+        self._resolver = Resolver()
+        self._limits = ClientLimits(section.max_streams, section.max_new_streams)
+        self._tally, self._names = Tally(), LinkNames()
+        self._streams = self._stream_service(config)
+        self._is_draining = False
+        self._drain_limit = section.drain
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._background: list[asyncio.Task[None]] = []
+        self._started_at = self._seen_at = time.monotonic()
+        self.driver: ServerDriver
+        self._registry: ClientRegistry
+        self._admin: AdminEndpoint | None = None
+
+    async def start(self) -> None:
+        """Raises TandemError where an address or the state directory cannot be had."""
+        self._registry = ClientRegistry(self._state)
+        self.driver = ServerDriver(
+            self._state.server_key(),
+            self._registry.lookup,
+            accept=self._accept,
+            on_event=self._on_event,
+            on_started=self._on_started,
+        )
+        await self._bind()
+        await self._start_admin()
+        self._background = [asyncio.create_task(self._look_around())]
+        log.info("serving; clients registered: %d; state in %s", len(self._registry), self._state.path)
+
+    def reload(self, config: Config) -> None:
+        """Other rules, names and limits from now on, and the clients as they are on disk; what is open stays."""
+        self._streams = self._stream_service(config)
+        self._drain_limit = config.server.drain
+        self._read_clients()
+        for name, before, after in _fixed(self._config, config):
+            if before != after:
+                log.warning("%s is as it was: a change of it needs a restart", name)
+        log.info("reloaded: %d rules, %d clients", len(config.rule) + len(config.forward), len(self._registry))
+
+    async def drain(self) -> None:
+        """Refuses new streams, and waits for those that are open, for as long as the configuration says."""
+        self._is_draining = True
+        if self._tasks:
+            limit = self._drain_limit
+            log.info("draining: %d connections are open, %.0f s at most", len(self._tasks), limit)
+            await asyncio.wait(set(self._tasks), timeout=limit)
+
+    async def close(self) -> None:
+        """Ends all sessions and says so to the clients."""
+        for task in (*self._background, *self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._background, *self._tasks, return_exceptions=True)
+        if self._admin is not None:
+            await self._admin.close()
+        await self.driver.close()
+        self._resolver.close()
+
+    def status(self) -> ServerStatus:
+        """The present status."""
+        status = server_status(self.driver, self._started_at, len(self._registry), self._names)
+        status.failures = self._tally.counts
+        status.registry_problem = self._registry.problem
+        return status
+
+    # --- starting, following ---
+
+    async def _bind(self) -> None:
+        for host, port in self._listen:
+            addresses = expand_wildcards([(host, port)])
+            try:
+                await self.driver.listen([*self.driver.addresses, *addresses])
+            except OSError as error:
+                await self.driver.close()
+                text = f"udp {format_host_port(host, port)}: {os_error_text(error)}"
+                hint = "is another Tandem running? --listen HOST:PORT takes an address of this machine, and a free port"
+                raise TandemError(text, hint) from error
+
+    async def _start_admin(self) -> None:
+        actions: Actions = {"clients": self._tell_clients}
+        self._admin = AdminEndpoint.configured(self._config.admin, SERVER_ADMIN_PORT, self.status, actions)
+        try:
+            await self._admin.start()
+        except TandemError:
+            await self.driver.close()
+            raise
+
+    async def _look_around(self) -> None:
+        """A client that was removed is out within two seconds; one that was invited is in at once.
+
+        Sockets of wildcard addresses come and go with the machine's addresses.
+        """
+        for turn in count(1):
+            await asyncio.sleep(_POLL_INTERVAL)
+            try:
+                self._read_clients()
+                self._note_seen()
+                if turn % _SCAN_POLLS == 0:
+                    await self._follow_addresses()
+            except Exception:  # whatever it is, the next look must come: revoking hangs on it
+                log.exception("looking around has failed")
+
+    def _note_seen(self) -> None:
+        if time.monotonic() - self._seen_at >= _SEEN_INTERVAL:
+            self._seen_at = time.monotonic()
+            for name in {session.client_name for session in self.driver.sessions}:
+                self._state.note_seen(name)
+
+    def _read_clients(self) -> None:
+        for public in self._registry.reload():
+            self.driver.remove_client(public)
+
+    async def _tell_clients(self, body: bytes) -> dict[str, object]:
+        """Who may come, as of this moment: for whoever has just changed it."""
+        parse(Nothing, body)
+        self._read_clients()
+        return {
+            "state": str(self._state.path.resolve()),
+            "clients": self._registry.names,
+            "problem": self._registry.problem,
+        }
+
+    async def _follow_addresses(self) -> None:
+        wanted = expand_wildcards(self._listen)
+        if set(wanted) != set(self.driver.addresses):
+            with contextlib.suppress(OSError):  # an address that is not ready yet; the next scan tries again
+                await self.driver.listen(wanted)
+
+    # --- streams ---
+
+    def _accept(self, session: Session, stream: Stream) -> None:
+        if self._is_draining:
+            task = asyncio.create_task(self._streams.refuse(stream, "the server shuts down"))
+        else:
+            task = asyncio.create_task(self._streams.serve(session, stream))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _stream_service(self, config: Config) -> StreamService:
+        section = config.server
+        self._resolver.configure(
+            {name: tuple(hosts) for name, hosts in section.hosts.items()}, cache_seconds=section.dns_cache
+        )
+        self._limits.configure(section.max_streams, section.max_new_streams, config.client)
+        guard = AddressGuard((ipaddress.ip_network(network) for network in section.allow), OwnNetworks())
+        access = Access(Rules(config.rule, config.forward), self._resolver, guard, may_dial=section.dial)
+        sources = tuple(section.source)
+        return StreamService(
+            access,
+            Dialer(sources),
+            self._limits,
+            tally=self._tally,
+            names=self._names,
+            sources=sources,
+            bind=section.bind,
+        )
+
+    # --- logs ---
+
+    def _on_started(self, session: Session) -> None:
+        log.info("%s: session started", session.client_name)
+        self._state.note_seen(session.client_name)
+
+    def _on_event(self, session: Session, event: Event) -> None:
+        match event:
+            case PathStatusChanged(path_id, status, reason):
+                log.debug("%s: path %d is %s%s", session.client_name, path_id, status, f" ({reason})" if reason else "")
+            case ConnectionTerminated(code, reason, is_remote):
+                who = "the client" if is_remote else "us"
+                log.info("%s: session closed by %s: %s", session.client_name, who, reason or error_name(code))
+                self._state.note_seen(session.client_name)
+                self._names.forget(session)
+            case _:
+                pass
+
+
+def _fixed(before: Config, after: Config) -> list[tuple[str, object, object]]:
+    """What a running server keeps, by its key."""
+    return [
+        ("server.listen", before.server.listen, after.server.listen),
+        ("server.state", before.server.state, after.server.state),
+        ("admin", before.admin, after.admin),
+    ]

@@ -1,0 +1,240 @@
+"""What a server does with a stream that a client has opened: dial, listen, or relay datagrams."""
+
+import asyncio
+import contextlib
+import json
+import logging
+import time
+from collections.abc import Awaitable, Coroutine
+from typing import Any, TypeVar, cast
+
+from tandem import __version__
+from tandem.exchange.failures import Failure, Hop, rule_failure
+from tandem.exchange.link_names import LinkNames
+from tandem.exchange.request import Answer, Kind, Request, RequestError, failed, read_request
+from tandem.exchange.speedtest import DIRECTIONS
+from tandem.exchange.streams import AnsweredStream
+from tandem.exchange.tally import Tally
+from tandem.server.access import Access
+from tandem.server.bound_port import Admits, BoundPort
+from tandem.server.dialer import DIAL_TIMEOUT, Dialed, Dialer
+from tandem.server.quotas import ClientLimits
+from tandem.server.speedtest import serve as serve_speedtest
+from tandem.server.udp_port import UdpPort
+from tandem_socks import Relay, Reply
+from tandem_transport import Session, TransportError
+from tandem_transport.driver import Source, Stream
+
+log = logging.getLogger("tandem.server")
+
+T = TypeVar("T")
+
+_REQUEST_TIMEOUT = 10.0
+
+_ANYWHERE = "192.0.2.1"
+"""Only asked for the way there; nothing is sent."""
+
+
+class StreamService:
+    """Serves streams."""
+
+    def __init__(
+        self,
+        access: Access,
+        dialer: Dialer,
+        limits: ClientLimits,
+        *,
+        tally: Tally,
+        names: LinkNames,
+        sources: tuple[str, ...] = (),
+        bind: str = "named",
+    ) -> None:
+        """`bind`: `off`, `named` (a port waits for the host that the client has named), or `anyone`.
+
+        `tally` counts what was not served; `names` learns how clients call their links.
+        """
+        self._tally = tally
+        self._names = names
+        self._access = access
+        self._dialer = dialer
+        self._limits = limits
+        self._sources = sources
+        self._bind = bind
+
+    async def serve(self, session: Session, stream: Stream) -> None:
+        """Returns when the stream is over; what is wrong with it is logged."""
+        try:
+            async with asyncio.timeout(_REQUEST_TIMEOUT):
+                request = await read_request(stream)
+            await self._answer(session, stream, request)
+        except (TimeoutError, RequestError, TransportError) as error:
+            log.debug("%s: stream %d: %s", session.client_name, stream.stream_id, error)
+            stream.reset()
+        except asyncio.CancelledError:
+            stream.reset()
+            raise
+        except Exception:  # a mistake of ours must not leave a client waiting
+            log.exception("%s: stream %d", session.client_name, stream.stream_id)
+            stream.reset()
+
+    async def refuse(self, stream: Stream, why: str) -> None:
+        """Answers a stream without serving it: the session is about to end."""
+        with contextlib.suppress(TransportError):
+            await self._say(stream, Failure(Reply.GENERAL_FAILURE, Hop.SESSION, why))
+
+    async def _answer(self, session: Session, stream: Stream, request: Request) -> None:
+        client = session.client_name
+        try:
+            with self._limits.stream(client):
+                await self._limits.wait_turn(client)
+                match request.kind:
+                    case Kind.DIAL | Kind.FORWARD:
+                        await self._serve_connect(session, stream, request)
+                    case Kind.BIND:
+                        await self._serve_bind(session, stream, request)
+                    case Kind.UDP:
+                        await self._serve_udp(session, stream)
+                    case Kind.SPEEDTEST:
+                        await self._serve_speedtest(client, stream, request.host)
+                    case Kind.LINKS:
+                        await self._names.take(session, stream)
+                        await _end_with(stream, Answer(Reply.SUCCEEDED))
+                    case Kind.RESOLVE:
+                        route = await self._within_limit(request, self._access.route(client, request))
+                        await _end_with(stream, Answer(Reply.SUCCEEDED, route.addresses[0]))
+                    case Kind.WHO_AM_I:
+                        await _end_with(stream, _who(session))
+        except Failure as failure:
+            self._tally.add(failure)
+            log.info("%s: %s: %s", client, request, failure)
+            await self._say(stream, failure)
+
+    async def _say(self, stream: Stream, failure: Failure) -> None:
+        await _end_with(stream, failed(failure))
+        while await stream.read():
+            pass
+
+    # --- kinds ---
+
+    async def _serve_connect(self, session: Session, stream: Stream, request: Request) -> None:
+        dialed = await self._within_limit(request, self._dial(session.client_name, request))
+        await self._carry(session, stream, request, dialed)
+
+    async def _serve_bind(self, session: Session, stream: Stream, request: Request) -> None:
+        toward, admits = await self._expected(session.client_name, request)
+        with self._limits.hold(session.client_name, Kind.BIND):
+            port = BoundPort.open(toward, self._sources, admits)
+            try:
+                await stream.write(Answer(Reply.SUCCEEDED, port.host, port.port).encode())
+                dialed = await _unless_it_ends(stream, port.accepted())
+            finally:
+                port.close()
+        await self._carry(session, stream, request, dialed)
+
+    async def _serve_udp(self, session: Session, stream: Stream) -> None:
+        with self._limits.hold(session.client_name, Kind.UDP):
+            port = UdpPort(stream, self._access, session.client_name, self._sources)
+            port.start()
+            try:
+                await stream.write(Answer(Reply.SUCCEEDED).encode())
+                while await stream.read():
+                    pass
+                stream.finish()
+            finally:
+                await port.close()
+                log.info("%s: udp: %s", session.client_name, port.counters)
+
+    async def _serve_speedtest(self, client: str, stream: Stream, direction: str) -> None:
+        if direction not in DIRECTIONS:
+            raise rule_failure(f"a speedtest goes {' or '.join(DIRECTIONS)}, not {direction!r}")
+        with self._limits.hold(client, Kind.SPEEDTEST):
+            await stream.write(Answer(Reply.SUCCEEDED).encode())
+            await serve_speedtest(stream, direction)
+
+    async def _carry(self, session: Session, stream: Stream, request: Request, dialed: Dialed) -> None:
+        began = time.monotonic()
+        try:
+            await stream.write(Answer(Reply.SUCCEEDED, dialed.bound_host, dialed.bound_port).encode())
+        except TransportError:
+            dialed.tcp.reset()
+            raise
+        result = await Relay(dialed.tcp, AnsweredStream(session.connection, stream)).run()
+        log.info(
+            "%s: %s: %d bytes up, %d down, %.1f s, ended by %s",
+            session.client_name,
+            request,
+            result.bytes_to_tcp,
+            result.bytes_to_stream,
+            time.monotonic() - began,
+            result.ended_by,
+        )
+
+    # --- reaching out ---
+
+    async def _dial(self, client: str, request: Request) -> Dialed:
+        route = await self._access.route(client, request)
+        return await self._dialer.dial(route.addresses, route.port)
+
+    async def _within_limit(self, request: Request, dialing: Awaitable[T]) -> T:
+        try:
+            async with asyncio.timeout(DIAL_TIMEOUT):
+                return await dialing
+        except TimeoutError as error:
+            text = f"no answer from {request} within {DIAL_TIMEOUT:.0f} s"
+            raise Failure(Reply.HOST_UNREACHABLE, Hop.DIAL, text, "ETIMEDOUT") from error
+
+    async def _expected(self, client: str, request: Request) -> tuple[str, Admits]:
+        """An address on the way to who may connect to a port that a client binds, and who that is. Raises Failure."""
+        if self._bind == "off":
+            raise rule_failure("this server does not listen for clients (`bind`)")
+        if request.host not in ("0.0.0.0", "::"):
+            addresses = (await self._access.route(client, request)).addresses
+            return addresses[0], lambda host, _: _is_among(host, addresses)
+        if self._bind == "anyone":
+            return _ANYWHERE, lambda host, port: self._may_come(client, host, port)
+        raise rule_failure("a port that waits for anyone is not offered here (`bind`); name the host that will connect")
+
+    async def _may_come(self, client: str, host: str, port: int) -> bool:
+        """Whoever a client may reach may reach it."""
+        try:
+            await self._access.route(client, Request(Kind.BIND, host, port))
+        except Failure as failure:
+            log.info("%s: %s may not connect to its port: %s", client, Request(Kind.DIAL, host, port), failure)
+            return False
+        return True
+
+
+async def _end_with(stream: Stream, answer: Answer) -> None:
+    """The last that the server says on a stream."""
+    await stream.write(answer.encode())
+    stream.finish()
+
+
+def _who(session: Session) -> Answer:
+    """What a client may know of itself and of us."""
+    paths = session.connection.stats(now=time.monotonic()).paths
+    heard = [path for path in paths if isinstance(path.address, Source) and path.bytes_received]
+    detail = json.dumps({"version": __version__, "time": round(time.time(), 1)})
+    if not heard:
+        return Answer(Reply.SUCCEEDED, detail=detail)
+    source = cast("Source", heard[0].address)
+    return Answer(Reply.SUCCEEDED, source.remote[0], source.remote[1], detail=detail)
+
+
+async def _unless_it_ends(stream: Stream, coming: Coroutine[Any, Any, Dialed]) -> Dialed:
+    """The result, as long as the client waits for it. Raises what `Stream.read` raises, and RequestError."""
+    waiting, ending = asyncio.ensure_future(coming), asyncio.ensure_future(stream.read(1))
+    try:
+        await asyncio.wait({waiting, ending}, return_when=asyncio.FIRST_COMPLETED)
+        if waiting.done():
+            return waiting.result()
+        ending.result()
+        raise RequestError("the client spoke, or ended, before anybody had connected")
+    finally:
+        for task in (waiting, ending):
+            task.cancel()
+        await asyncio.gather(waiting, ending, return_exceptions=True)
+
+
+async def _is_among(host: str, addresses: tuple[str, ...]) -> bool:
+    return host in addresses

@@ -1,0 +1,37 @@
+"""The server's side of a speed test: sends zeros, or counts what comes."""
+
+import asyncio
+
+from tandem.exchange.speedtest import CHUNK, COUNT_SIZE
+from tandem_transport.driver import Stream
+
+_LIMIT = 60.0
+"""Seconds after which a server ends a test that its client has forgotten."""
+
+_COUNT_INTERVAL = 0.1
+
+
+async def serve(stream: Stream, direction: str) -> None:
+    """Returns when the client has had enough."""
+    async with asyncio.timeout(_LIMIT):
+        if direction == "down":
+            while True:
+                await stream.write(CHUNK)
+        await _count(stream)
+
+
+async def _count(stream: Stream) -> None:
+    counted = [0]
+    telling = asyncio.create_task(_tell(stream, counted))
+    try:
+        while data := await stream.read():
+            counted[0] += len(data)
+    finally:
+        telling.cancel()
+        await asyncio.gather(telling, return_exceptions=True)
+
+
+async def _tell(stream: Stream, counted: list[int]) -> None:
+    while True:
+        await stream.write(counted[0].to_bytes(COUNT_SIZE, "big"))
+        await asyncio.sleep(_COUNT_INTERVAL)

@@ -1,0 +1,198 @@
+"""The far side of UDP ASSOCIATE: a server's UDP port for one client.
+
+What a client sends to a host opens the port for that host's answers; from others nothing gets in
+(address-dependent filtering, RFC 4787 section 5).
+"""
+
+import asyncio
+import logging
+import socket
+import time
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import cast
+
+from tandem.base.addresses import source_of
+from tandem.exchange.failures import Failure
+from tandem.exchange.pieces import Cutter, Joiner, decode_datagram, encode_datagram
+from tandem.exchange.request import Kind, Request
+from tandem.server.access import Access
+from tandem.server.dialer import DIAL_TIMEOUT, address_infos
+from tandem_transport.driver import Stream, family_of
+
+log = logging.getLogger("tandem.server")
+
+MAX_PEERS = 1024
+"""Destinations of one port that are remembered; the oldest give way."""
+
+MAX_LOOKUPS = 32
+"""Destinations that are being looked up; what is sent to more of them meanwhile is dropped."""
+
+PEER_LIFETIME = 60.0
+"""Seconds after which a destination is looked up, and checked, again."""
+
+MAX_WAITING = 256 << 10
+"""Bytes that wait for the kernel, and as many for lookups; datagrams beyond that are dropped."""
+
+
+@dataclass(slots=True)
+class UdpCounters:
+    """What happened to datagrams."""
+
+    sent: int = 0
+    received: int = 0
+    denied: int = 0
+    """Dropped: the destination may not be reached, or has no address."""
+    strangers: int = 0
+    """Dropped: from a host that the client has sent nothing to."""
+    shed: int = 0
+    """Dropped: too many, or too large."""
+
+
+class UdpPort:
+    """One client's port: IPv4 and IPv6 sockets, opened when needed."""
+
+    def __init__(self, stream: Stream, access: Access, client: str, sources: tuple[str, ...]) -> None:
+        """`sources`: local addresses to send from, one of a family."""
+        self._stream = stream
+        self._access = access
+        self._client = client
+        self._sources = sources
+        self._sockets: dict[int, asyncio.DatagramTransport] = {}
+        self._peers: OrderedDict[tuple[str, int], tuple[float, str | None]] = OrderedDict()
+        """By host and port as the client names them: since when, and the address; None where it is denied."""
+        self._hosts: OrderedDict[str, None] = OrderedDict()
+        """Addresses that may answer."""
+        self._lookups: set[asyncio.Task[None]] = set()
+        self._waiting = 0
+        """Bytes that wait for a lookup."""
+        self._cutter, self._joiner = Cutter(), Joiner()
+        self.counters = UdpCounters()
+
+    def start(self) -> None:
+        """Takes what the client sends."""
+        self._stream.on_datagram = self._on_piece
+
+    async def close(self) -> None:
+        """Nothing comes or goes any more."""
+        self._stream.on_datagram = None
+        for task in self._lookups:
+            task.cancel()
+        await asyncio.gather(*self._lookups, return_exceptions=True)
+        for transport in self._sockets.values():
+            transport.abort()
+
+    # --- from the client ---
+
+    def _on_piece(self, piece: bytes) -> None:
+        datagram = self._joiner.join(piece)
+        decoded = decode_datagram(datagram) if datagram is not None else None
+        if decoded is None:
+            return
+        host, port, data = decoded
+        known_at, address = self._peers.get((host, port), (float("-inf"), None))
+        if time.monotonic() - known_at < PEER_LIFETIME and (address is None or self._is_open(address)):
+            self._send(address, port, data)
+        elif len(self._lookups) < MAX_LOOKUPS and self._waiting + len(data) <= MAX_WAITING:
+            task = asyncio.get_running_loop().create_task(self._look_up(host, port, data))
+            self._lookups.add(task)
+            self._waiting += len(data)
+            task.add_done_callback(lambda done: self._on_looked_up(done, len(data)))
+        else:
+            self.counters.shed += 1
+
+    def _on_looked_up(self, task: "asyncio.Task[None]", size: int) -> None:
+        self._lookups.discard(task)
+        self._waiting -= size
+
+    async def _look_up(self, host: str, port: int, data: bytes) -> None:
+        try:
+            async with asyncio.timeout(DIAL_TIMEOUT):
+                address: str | None = await self._address_of(host, port)
+        except (Failure, OSError) as error:  # TimeoutError is one
+            log.info("%s: udp, %s: %s", self._client, Request(Kind.DIAL, host, port), error)
+            address = None
+        self._peers.pop((host, port), None)
+        self._peers[(host, port)] = (time.monotonic(), address)
+        if len(self._peers) > MAX_PEERS:
+            self._peers.popitem(last=False)
+        self._send(address, port, data)
+
+    async def _address_of(self, host: str, port: int) -> str:
+        """Checked, and with a socket for its family. Raises Failure and OSError."""
+        route = await self._access.route(self._client, Request(Kind.UDP, host, port))
+        error: OSError | None = None
+        for address in route.addresses:
+            try:
+                await self._open_for(address)
+            except OSError as no_socket:
+                error = no_socket
+                continue
+            self._hosts.pop(address, None)
+            self._hosts[address] = None
+            if len(self._hosts) > MAX_PEERS:
+                self._hosts.popitem(last=False)
+            return address
+        raise error or OSError("no address")
+
+    def _send(self, address: str | None, port: int, data: bytes) -> None:
+        if address is None:
+            self.counters.denied += 1
+            return
+        transport = self._sockets[family_of(address)]
+        if cast("asyncio.WriteTransport", transport).get_write_buffer_size() > MAX_WAITING:
+            self.counters.shed += 1
+            return
+        try:
+            place = address_infos(address, port, socket.SOCK_DGRAM)[0][4]
+            transport.sendto(data, place)
+        except OSError:
+            self.counters.shed += 1
+        else:
+            self.counters.sent += 1
+
+    # --- to the client ---
+
+    def deliver(self, data: bytes, host: str, port: int) -> None:
+        """A datagram has come to the port."""
+        if host not in self._hosts:
+            self.counters.strangers += 1
+            return
+        self.counters.received += 1
+        pieces = self._cutter.cut(encode_datagram(host, port, data), self._stream.datagram_room)
+        for piece in pieces:
+            self._stream.send_datagram(piece)
+
+    def on_error(self) -> None:
+        """The system could not send a datagram, or a peer has no such port."""
+        self.counters.shed += 1
+
+    # --- sockets ---
+
+    def _is_open(self, address: str) -> bool:
+        return address in self._hosts and family_of(address) in self._sockets
+
+    async def _open_for(self, address: str) -> None:
+        family = family_of(address)
+        if family in self._sockets:
+            return
+        any_address = "0.0.0.0" if family == socket.AF_INET else "::"
+        local = source_of(family, self._sources) or any_address
+        transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(
+            lambda: _Receiver(self), local_addr=(local, 0)
+        )
+        if family in self._sockets:  # another lookup was faster
+            transport.abort()
+        else:
+            self._sockets[family] = transport
+
+
+class _Receiver(asyncio.DatagramProtocol):
+    def __init__(self, port: UdpPort) -> None:
+        self._port = port
+
+    def datagram_received(self, data: bytes, addr: tuple[str, int] | tuple[str, int, int, int]) -> None:
+        self._port.deliver(data, addr[0], addr[1])
+
+    def error_received(self, exc: Exception) -> None:
+        self._port.on_error()

@@ -1,0 +1,97 @@
+"""What the port answers over HTTP: sentences for people, and the PAC file for browsers.
+
+Nothing of a request is repeated in an answer, and no other origin may read one.
+"""
+
+from tandem_socks.dialects.http_head import MalformedRequest
+from tandem_socks.errors import Reply, SocksError
+
+_REASONS = {
+    200: "OK",
+    400: "Bad Request",
+    403: "Forbidden",
+    404: "Not Found",
+    407: "Proxy Authentication Required",
+    421: "Misdirected Request",
+    431: "Request Header Fields Too Large",
+    501: "Not Implemented",
+    502: "Bad Gateway",
+    503: "Service Unavailable",
+    504: "Gateway Timeout",
+}
+
+WELCOME = (
+    "This is the proxy port of Tandem, not a web site.\n\n"
+    "Set your browser's SOCKS v5 host to {host} and its port to {port}, and let it resolve names through\n"
+    "the proxy. As an HTTP proxy, or by the automatic configuration http://{place}/proxy.pac, it works too.\n"
+)
+
+TLS = (
+    "Tandem's proxy port was spoken to in TLS. The proxy itself takes no TLS: set it up as a SOCKS v5 or\n"
+    "HTTP proxy; sites with https work through it as they are.\n"
+)
+
+CROSS_SITE = "A web page may not use this proxy by itself.\n"
+PASSWORD = "This proxy needs a name and a password.\n"
+
+_PAC = """function FindProxyForURL(url, host) {{
+  return "SOCKS5 {place}; SOCKS {place}; PROXY {place}";
+}}
+"""
+
+
+def page(
+    status: int,
+    text: str,
+    *extra: str,
+    media_type: str = "text/plain; charset=utf-8",
+    has_body: bool = True,
+) -> bytes:
+    """A whole answer, the last on its connection; `extra` are further fields. Without a body for HEAD."""
+    body = text.encode()
+    head = (
+        f"HTTP/1.1 {status} {_REASONS[status]}",
+        f"Content-Type: {media_type}",
+        f"Content-Length: {len(body)}",
+        "Cache-Control: no-store",
+        "Cross-Origin-Resource-Policy: same-origin",
+        "X-Content-Type-Options: nosniff",
+        *extra,
+        "Connection: close",
+    )
+    return "\r\n".join([*head, "", ""]).encode("latin-1") + (body if has_body else b"")
+
+
+def pac(host: str, port: int, *, has_body: bool = True) -> bytes:
+    """The PAC file: everything through this listener, and nothing past it."""
+    text = _PAC.format(place=place(host, port))
+    return page(200, text, media_type="application/x-ns-proxy-autoconfig", has_body=has_body)
+
+
+def welcome(status: int, host: str, port: int) -> bytes:
+    """For whoever takes the port for a web site."""
+    return page(status, WELCOME.format(host=host, port=port, place=place(host, port)))
+
+
+def failure(error: SocksError) -> bytes:
+    """A destination that cannot be reached, in the words of whoever tried."""
+    if error.is_timeout:
+        return page(504, f"{error}\n")
+    if isinstance(error, MalformedRequest):
+        return page(error.status, f"{error}\n")
+    match error.reply:
+        case Reply.CONNECTION_NOT_ALLOWED_BY_RULESET:
+            return page(403, f"{error}\n")
+        case Reply.COMMAND_NOT_SUPPORTED:
+            return page(501, f"{error}\n")
+        case None:
+            return page(400, f"{error}\n")
+        case Reply.GENERAL_FAILURE:
+            return page(503, f"{error}\n")
+        case _:
+            return page(502, f"{error}\n")
+
+
+def place(host: str, port: int) -> str:
+    """HOST:PORT."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

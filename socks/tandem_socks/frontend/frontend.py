@@ -1,0 +1,413 @@
+"""The proxy port: accepts clients, reads handshakes, asks the far side, carries bytes."""
+
+import asyncio
+import contextlib
+import ipaddress
+import logging
+import time
+from collections.abc import Awaitable, Callable, Collection, Coroutine
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from tandem_socks.dialects.http import Forwarded
+from tandem_socks.dialects.negotiation import State, Terms
+from tandem_socks.dialects.protocol import ServerConnection
+from tandem_socks.errors import Reply, SocksError, reply_of
+from tandem_socks.far_side import Binding, ByteStream, FarSide, Opened
+from tandem_socks.frontend.datagrams import DatagramPort
+from tandem_socks.frontend.http_exchange import HttpExchange
+from tandem_socks.request import Command, Request
+from tandem_socks.tcp.connection import TcpConnection
+from tandem_socks.tcp.listener import MAX_CONNECTIONS, Listener
+from tandem_socks.tcp.relay import Relay, RelayResult
+
+log = logging.getLogger("tandem.socks")
+
+T = TypeVar("T")
+
+HANDSHAKE_TIMEOUT = 10.0
+"""Seconds that a client may take for its greeting and request."""
+
+KEEPALIVE_TIMEOUT = 60.0
+"""Seconds that an HTTP client may take for its next request on the same connection."""
+
+MAX_HANDSHAKES = 1024
+"""Clients that have not said yet what they want; beyond that the oldest go, once they have had their chance."""
+
+_CHANCE = 1.0
+"""Seconds that a client has to say something, however many others there are."""
+
+UDP_IDLE_TIMEOUT = 120.0
+"""Seconds of silence both ways after which a UDP port is given up (RFC 4787 section 4.3 wants 2 minutes)."""
+
+_CLOSE_TIMEOUT = 2.0
+_COMPLAIN_EVERY = 60.0
+
+IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
+Authenticate = Callable[[str, str, str], Awaitable[bool]]
+"""Whether a name and a password are right; last, the address that they come from."""
+
+OnRelay = Callable[[Request, RelayResult], None]
+
+
+@dataclass(frozen=True, slots=True)
+class FrontendOptions:
+    """How a front end treats its clients."""
+
+    authenticate: Authenticate | None = None
+    """None: no password is needed."""
+    allow_from: tuple[IPNetwork, ...] = ()
+    """Networks that clients may come from, beside this machine itself; none: all that reach the port."""
+    advertise: str = ""
+    """The address that clients are told for UDP and in the PAC file; "": the one that they have reached."""
+    idle_timeout: float = 0.0
+    """Seconds of silence that end a connection, 0 for none."""
+    udp_idle_timeout: float = UDP_IDLE_TIMEOUT
+
+
+class SocksFrontend:
+    """A listener and its clients."""
+
+    def __init__(
+        self,
+        far: FarSide,
+        options: FrontendOptions | None = None,
+        *,
+        on_opened: OnRelay | None = None,
+        on_closed: OnRelay | None = None,
+    ) -> None:
+        """`on_opened` gets the result of a connection as it grows, `on_closed` the same one at its end."""
+        self._far = far
+        self._options = options or FrontendOptions()
+        self._on_opened = on_opened
+        self._on_closed = on_closed
+        networks = self._options.allow_from
+        self._listener = Listener(self._accept, admits=lambda host: admits(host, networks), limit=MAX_CONNECTIONS)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._handshakes: dict[TcpConnection, float] = {}
+        """When each came, in that order."""
+        self._crowd_timer: asyncio.TimerHandle | None = None
+        self._complained_at = float("-inf")
+        self._is_draining = False
+        self._idle: set[TcpConnection] = set()
+        """Connections between two HTTP requests."""
+        self._endings: set[asyncio.Task[None]] = set()
+        """Streams of answers that have passed."""
+
+    @property
+    def port(self) -> int:
+        """The port that it listens on."""
+        return self._listener.port
+
+    async def listen(self, host: str, port: int) -> None:
+        """Raises OSError where the address cannot be had."""
+        await self._listener.listen(host, port)
+
+    async def drain(self, limit: float) -> None:
+        """Stops accepting, and waits `limit` seconds at most for the connections that are open."""
+        await self._listener.close()
+        self._is_draining = True
+        for tcp in self._idle:
+            tcp.write_eof()  # it has had its answer; a further request would come too late
+        if self._tasks:
+            await asyncio.wait(set(self._tasks), timeout=limit)
+
+    async def close(self) -> None:
+        """Stops accepting and ends all connections."""
+        await self._listener.close()
+        if self._crowd_timer is not None:
+            self._crowd_timer.cancel()
+        for task in (*self._tasks, *self._endings):
+            task.cancel()
+        await asyncio.gather(*self._tasks, *self._endings, return_exceptions=True)
+
+    # --- clients ---
+
+    def _accept(self, tcp: TcpConnection) -> None:
+        task = asyncio.get_running_loop().create_task(self._run(tcp))
+        self._tasks.add(task)
+        task.add_done_callback(self._on_done)
+
+    def _on_done(self, task: "asyncio.Task[None]") -> None:
+        self._tasks.discard(task)
+        self._listener.release()
+
+    async def _run(self, tcp: TcpConnection) -> None:
+        try:
+            await self._serve(tcp)
+        except OSError as error:
+            log.debug("a client went away: %s", error)
+        finally:
+            await tcp.close()
+
+    async def _serve(self, tcp: TcpConnection) -> None:
+        behind: bytes | None = await self._serve_one(ServerConnection(self._terms(tcp)), tcp, HANDSHAKE_TIMEOUT)
+        while behind is not None:
+            handshake = ServerConnection(self._terms(tcp), is_further=True)
+            handshake.receive_data(behind)
+            self._idle.add(tcp)
+            behind = await self._serve_one(handshake, tcp, KEEPALIVE_TIMEOUT)
+
+    async def _serve_one(self, handshake: ServerConnection, tcp: TcpConnection, patience: float) -> bytes | None:
+        """One request; returns what has come after it where another may follow, None where the connection is over."""
+        self._handshakes[tcp] = time.monotonic()
+        self._make_room()
+        try:
+            async with asyncio.timeout(patience):
+                request = await self._read_request(handshake, tcp)
+        except TimeoutError:
+            log.debug("a client took over %.0f s for its request", patience)
+            return None
+        finally:
+            self._handshakes.pop(tcp, None)
+            self._idle.discard(tcp)
+        if request is None:
+            self._tell(handshake)
+            await _close_politely(tcp)
+            return None
+        try:
+            return await self._fulfil(handshake, request, tcp)
+        except SocksError as error:
+            log.info("%s: %s", request, error)
+            handshake.fail(error if error.reply else SocksError(Reply.GENERAL_FAILURE, str(error)))
+            await tcp.write(handshake.data_to_send())
+            await _close_politely(tcp)
+            return None
+
+    def _make_room(self) -> None:
+        """Resets the oldest of a crowd that says nothing, now or as soon as they have had their chance."""
+        if self._crowd_timer is not None:
+            self._crowd_timer.cancel()
+            self._crowd_timer = None
+        while len(self._handshakes) > MAX_HANDSHAKES:
+            oldest, since = next(iter(self._handshakes.items()))
+            left = since + _CHANCE - time.monotonic()
+            if left > 0:
+                self._crowd_timer = asyncio.get_running_loop().call_later(left, self._make_room)
+                return
+            del self._handshakes[oldest]
+            oldest.reset()
+
+    def _terms(self, tcp: TcpConnection) -> Terms:
+        advertised = self._options.advertise
+        host, port = tcp.local_address
+        names = frozenset({advertised.lower()} if advertised else ())
+        return Terms(self._options.authenticate is not None, advertised or host, port, names)
+
+    async def _read_request(self, handshake: ServerConnection, tcp: TcpConnection) -> Request | None:
+        """None where none has come; what the client is to hear of that is sent."""
+        while True:
+            await tcp.write(handshake.data_to_send())
+            if handshake.credentials is not None:
+                name, host = handshake.credentials[0], tcp.peer_address[0]
+                is_right = await self._is_right(*handshake.credentials, host)
+                if not is_right:
+                    log.info("%s: wrong password, or no such user: %.40r", host, name)
+                handshake.decide(is_accepted=is_right)
+                continue
+            if handshake.state is not State.READING:
+                return handshake.request if handshake.state is State.PENDING else None
+            data = await tcp.read(4096)
+            if not data:
+                return None
+            handshake.receive_data(data)
+
+    async def _is_right(self, name: str, password: str, host: str) -> bool:
+        authenticate = self._options.authenticate
+        return authenticate is None or await authenticate(name, password, host)
+
+    def _tell(self, handshake: ServerConnection) -> None:
+        """Why a client got nothing; aloud, now and then, where its owner has set it up wrongly."""
+        now = time.monotonic()
+        if handshake.is_puzzled and now - self._complained_at >= _COMPLAIN_EVERY:
+            self._complained_at = now
+            log.warning("%s; it should have this as its SOCKS v5 or HTTP proxy", handshake.error)
+        else:
+            log.debug("handshake failed: %s", handshake.error or "the client closed")
+
+    # --- commands ---
+
+    async def _fulfil(self, handshake: ServerConnection, request: Request, tcp: TcpConnection) -> bytes | None:
+        """Returns what has come after the request where another may follow."""
+        match request.command:
+            case Command.CONNECT if handshake.forwarded is not None:
+                return await self._forward(handshake, handshake.forwarded, request, tcp)
+            case Command.CONNECT:
+                await self._connect(handshake, request, tcp)
+            case Command.BIND:
+                await self._bind(handshake, request, tcp)
+            case Command.UDP_ASSOCIATE:
+                await self._associate(handshake, request, tcp)
+            case Command.RESOLVE:
+                address = await _unless_reset(tcp, self._far.resolve(request))
+                handshake.succeed(address, 0)
+                await tcp.write(handshake.data_to_send())
+                await _close_politely(tcp)
+        return None
+
+    async def _connect(self, handshake: ServerConnection, request: Request, tcp: TcpConnection) -> None:
+        first = handshake.trailing_data()
+        opened = await _unless_reset(tcp, self._far.connect(request, first, is_told=True))
+        await self._carry(handshake, request, tcp, opened, already_sent=len(first))
+
+    async def _forward(
+        self, handshake: ServerConnection, forwarded: Forwarded, request: Request, tcp: TcpConnection
+    ) -> bytes | None:
+        """One HTTP request and its answer, over a stream of its own."""
+        first = handshake.trailing_data()
+        opened = await _unless_reset(tcp, self._far.connect(request, first, is_told=False))
+        handshake.succeed(opened.bound_host, opened.bound_port)
+        exchange = HttpExchange(tcp, forwarded, opened.stream, handshake.behind)
+        relay = Relay(
+            tcp,
+            exchange.stream,
+            read=exchange.read,
+            idle_timeout=self._options.idle_timeout,
+            keeps_open=lambda: exchange.keeps_alive,
+        )
+        try:
+            await self._run_relay(relay, request, already_sent=len(first))
+        finally:
+            self._let_go(opened.stream)
+        return exchange.behind if relay.goes_on and not tcp.is_lost and not self._is_draining else None
+
+    async def _carry(
+        self, handshake: ServerConnection, request: Request, tcp: TcpConnection, opened: Opened, *, already_sent: int
+    ) -> None:
+        handshake.succeed(opened.bound_host, opened.bound_port)
+        try:
+            # In a write of its own: some clients lose data that comes in one segment with the reply.
+            await tcp.write(handshake.data_to_send())
+        except OSError:
+            opened.stream.reset()
+            raise
+        relay = Relay(tcp, opened.stream, idle_timeout=self._options.idle_timeout)
+        await self._run_relay(relay, request, already_sent=already_sent)
+
+    async def _run_relay(self, relay: Relay, request: Request, *, already_sent: int) -> None:
+        if self._on_opened is not None:
+            self._on_opened(request, relay.result)
+        result = await relay.run(already_sent=already_sent)
+        if self._on_closed is not None:
+            self._on_closed(request, result)
+
+    def _let_go(self, stream: ByteStream) -> None:
+        """The origin closes its side by itself, as it was asked to; it is not waited for, nor kept for ever."""
+        stream.finish()
+        task = asyncio.get_running_loop().create_task(_until_the_end(stream))
+        self._endings.add(task)
+        task.add_done_callback(self._endings.discard)
+
+    async def _bind(self, handshake: ServerConnection, request: Request, tcp: TcpConnection) -> None:
+        binding = await self._far.bind(request)
+        try:
+            handshake.announce(*binding.address)
+            await tcp.write(handshake.data_to_send())
+            opened = await _accepted(binding, tcp)
+        finally:
+            binding.close()
+        if opened is not None:
+            await self._carry(handshake, request, tcp, opened, already_sent=0)
+
+    async def _associate(self, handshake: ServerConnection, request: Request, tcp: TcpConnection) -> None:
+        local_host, _ = tcp.local_address
+        client_host, _ = tcp.peer_address
+        try:
+            # Some clients say here where they want to send to; RFC 1928 wants where they will send from.
+            is_own = request.host in ("0.0.0.0", "::", client_host)
+            port = await DatagramPort.open(local_host, client_host, request.port if is_own else 0)
+        except OSError as error:
+            raise SocksError(reply_of(error), f"local: no UDP port: {error.strerror}") from error
+        try:
+            association = await self._far.associate(port.deliver)
+            try:
+                port.attach(association)
+                handshake.succeed(self._options.advertise or local_host, port.port)
+                await tcp.write(handshake.data_to_send())
+                await self._while_used(tcp, port, association.wait_closed())
+            finally:
+                association.close()
+        finally:
+            port.close()
+            log.info("udp %s: %s", request, port.counters)
+
+    async def _while_used(self, tcp: TcpConnection, port: DatagramPort, far_end: Awaitable[None]) -> None:
+        """Until the control connection ends (RFC 1928 section 7), the far side gives up, or nothing flows."""
+        ends = {asyncio.ensure_future(_drained(tcp)), asyncio.ensure_future(far_end)}
+        try:
+            done = set[asyncio.Future[None]]()
+            while not done:
+                idle_at = port.active_at + self._options.udp_idle_timeout
+                left = idle_at - time.monotonic()
+                if left <= 0:
+                    return
+                done, _ = await asyncio.wait(ends, timeout=left, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in ends:
+                task.cancel()
+            await asyncio.gather(*ends, return_exceptions=True)
+
+
+def admits(host: str, networks: Collection[IPNetwork]) -> bool:
+    """Whether a client may come from an address: loopback always may, and all others where there are no networks."""
+    address = ipaddress.ip_address(host.partition("%")[0])
+    return not networks or address.is_loopback or any(address in network for network in networks)
+
+
+async def _unless_reset(tcp: TcpConnection, waiting: Coroutine[Any, Any, T]) -> T:
+    """What the far side answers; raises ConnectionResetError once the client no longer waits for it."""
+    task = asyncio.ensure_future(waiting)
+
+    def give_up() -> None:
+        task.cancel()
+
+    tcp.on_lost = give_up
+    try:
+        return await task
+    except asyncio.CancelledError:
+        if tcp.is_lost:
+            raise ConnectionResetError("the client went away") from None
+        raise
+    finally:
+        tcp.on_lost = None
+        task.cancel()
+
+
+async def _accepted(binding: Binding, tcp: TcpConnection) -> Opened | None:
+    """What BIND waits for; None where the client goes away before."""
+    coming = asyncio.ensure_future(binding.accepted())
+    leaving = asyncio.ensure_future(tcp.read(1))  # nothing may come before the second reply but the end
+    try:
+        await asyncio.wait({coming, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        return coming.result() if coming.done() else None
+    finally:
+        for task in (coming, leaving):
+            task.cancel()
+        await asyncio.gather(coming, leaving, return_exceptions=True)
+
+
+async def _drained(tcp: TcpConnection) -> None:
+    """Until the other side ends it; what it sends means nothing."""
+    with contextlib.suppress(OSError):
+        while await tcp.read(4096):
+            pass
+
+
+async def _until_the_end(stream: ByteStream) -> None:
+    """What comes after an answer is nobody's; a stream that does not end by itself is given up."""
+    try:
+        async with asyncio.timeout(_CLOSE_TIMEOUT):
+            while await stream.read():
+                pass
+    except (TimeoutError, ConnectionError):
+        stream.reset()
+
+
+async def _close_politely(tcp: TcpConnection) -> None:
+    """Closes so that the last reply arrives: unread data would turn the close into a reset."""
+    try:
+        async with asyncio.timeout(_CLOSE_TIMEOUT):
+            tcp.write_eof()
+            await _drained(tcp)
+    except TimeoutError:
+        tcp.reset()

@@ -1,0 +1,116 @@
+"""One forwarded request and its answer, between a client's connection and a far stream."""
+
+import asyncio
+
+from tandem_socks.dialects.http import Forwarded
+from tandem_socks.dialects.http_answer import AnswerFilter
+from tandem_socks.far_side import ByteStream
+from tandem_socks.tcp.connection import TcpConnection
+
+MAX_PIPELINED = 64 << 10
+"""Bytes of further requests that are held while an answer is under way."""
+
+
+class HttpExchange:
+    """Stands in both directions of a relay: lets one request up, and one answer down.
+
+    Nothing behind the request reaches its server: it is kept for whoever reads the next request.
+    """
+
+    def __init__(self, tcp: TcpConnection, forwarded: Forwarded, stream: ByteStream, behind: bytes) -> None:
+        """`behind`: what has come after the request already."""
+        self._tcp = tcp
+        self._request = forwarded
+        self._stream = stream
+        self._answer = AnswerFilter(
+            forwarded.method, keeps_alive=forwarded.keeps_alive, may_upgrade=forwarded.is_upgrade
+        )
+        self._behind = bytearray(behind)
+        self._upgraded = asyncio.Event()
+
+    @property
+    def stream(self) -> "FilteredStream":
+        """The far stream as the client should see it."""
+        return FilteredStream(self._stream, self)
+
+    @property
+    def keeps_alive(self) -> bool:
+        """The answer is over, and another request may follow."""
+        body = self._request.body
+        return self._answer.is_over and self._answer.keeps_alive and body.is_over and not body.is_malformed
+
+    @property
+    def behind(self) -> bytes:
+        """What the client has sent after this request."""
+        return bytes(self._behind)
+
+    # --- up ---
+
+    async def read(self, limit: int) -> bytes:
+        """The next part of the request; b"" where the client has ended. Raises OSError."""
+        while not self._upgraded.is_set():
+            self._check()
+            data = await self._next(limit) if len(self._behind) <= MAX_PIPELINED else None
+            if data is None or (not data and self._request.is_upgrade and self._behind):
+                await self._upgraded.wait()
+                break
+            size = self._request.body.take(data)
+            self._behind += data[size:]
+            if size or not data:
+                return data[:size]
+        if self._behind:
+            data = bytes(self._behind)
+            self._behind.clear()
+            return data
+        return await self._tcp.read(limit)
+
+    async def _next(self, limit: int) -> bytes | None:
+        """Some bytes; None where the connection has become another protocol's meanwhile."""
+        if not self._request.is_upgrade:
+            return await self._tcp.read(limit)
+        reading = asyncio.ensure_future(self._tcp.read(limit))
+        waiting = asyncio.ensure_future(self._upgraded.wait())
+        try:
+            await asyncio.wait({reading, waiting}, return_when=asyncio.FIRST_COMPLETED)
+            return reading.result() if reading.done() else None
+        finally:
+            for task in (reading, waiting):
+                task.cancel()
+            await asyncio.gather(reading, waiting, return_exceptions=True)
+
+    # --- down ---
+
+    async def read_answer(self) -> bytes:
+        """Some bytes for the client; b"" at the end of the answer. Raises what the stream raises, and OSError."""
+        while not self._answer.is_over:
+            data = await self._stream.read()
+            if not data:
+                return self._answer.end()
+            out = self._answer.take(data)
+            self._check()
+            if self._answer.is_upgraded:
+                self._upgraded.set()
+            if out:
+                return out
+        return b""
+
+    def _check(self) -> None:
+        """Raises ConnectionAbortedError where the client may take what this server says for another one's answer."""
+        body = self._request.body
+        if self._behind.strip(b"\r\n") and (self._answer.is_raw or body.is_malformed):
+            raise ConnectionAbortedError("a request behind one whose end, or whose answer's, cannot be told")
+
+
+class FilteredStream:
+    """A far stream whose answers pass an exchange, and end where the answer ends."""
+
+    def __init__(self, stream: ByteStream, exchange: HttpExchange) -> None:
+        self._stream = stream
+        self.read = exchange.read_answer
+        self.write, self.room, self.finish = stream.write, stream.room, stream.finish
+        self.reset, self.watch_reset = stream.reset, stream.watch_reset
+
+    @property
+    def is_held(self) -> bool:
+        """The far side is out of reach for a while."""
+        return self._stream.is_held

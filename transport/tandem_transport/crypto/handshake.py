@@ -1,0 +1,235 @@
+"""Handshake messages: what stands around Noise IK (PROTOCOL.md section 3).
+
+The first message proves with mac1 that its sender knows the server's public key; what fails
+it gets no answer at all. Answers are never larger than the message that caused them.
+"""
+
+import hmac
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import IntEnum
+from hashlib import blake2s
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
+
+from tandem_transport.crypto import noise
+from tandem_transport.crypto.protection import PacketProtection
+from tandem_transport.errors import DecodeError
+from tandem_transport.parameters import CONNECTION_ID_SIZE, PROLOGUE, RESET_TOKEN_SIZE
+from tandem_transport.wire.packets import PacketType, PacketView, message
+from tandem_transport.wire.transport_parameters import TransportParameters
+
+Randomness = Callable[[int], bytes]
+"""Like os.urandom: that many bytes nobody can guess."""
+
+MAC_SIZE = 16
+_SALT_SIZE = 16
+_PARAMETERS_SIZE = 64
+"""Room for transport parameters, zero-padded: the size of a message tells nothing."""
+_INITIATION_FIXED = 8 + 8 + MAC_SIZE
+_RESPONSE_FIXED = CONNECTION_ID_SIZE + RESET_TOKEN_SIZE
+
+
+class Refusal(IntEnum):
+    """Why a valid first message was turned down."""
+
+    UNKNOWN_KEY = 1
+    """The client's key is not registered, or was revoked."""
+    TOO_MANY_SESSIONS = 2
+    """As many instances as are allowed already use this key."""
+    SERVER_FULL = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Established:
+    """A handshake that succeeded, as either end sees it."""
+
+    protection: PacketProtection
+    reset_token: bytes
+    peer_parameters: TransportParameters
+
+
+@dataclass(frozen=True, slots=True)
+class Challenged:
+    """The server does not trust our timestamp; a new first message with this token is accepted."""
+
+    token: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The server knows who we are and wants no session."""
+
+    code: int
+
+
+@dataclass(frozen=True, slots=True)
+class CookieReceived:
+    """The server is under load; the same first message is to be sent again with this cookie."""
+
+    cookie: bytes
+
+
+Answer = Established | Challenged | Refused | CookieReceived
+
+
+class ClientHandshake:
+    """One first message, its key and the reading of what comes back."""
+
+    def __init__(
+        self,
+        *,
+        static_private: bytes,
+        server_public: bytes,
+        parameters: TransportParameters,
+        instance_id: bytes,
+        timestamp_us: int,
+        token: bytes,
+        randomness: Randomness,
+    ) -> None:
+        self.handshake_id = randomness(CONNECTION_ID_SIZE)
+        self.paths_with_cookie: set[int] = set()
+        """Paths on which this message was sent again with a cookie."""
+        self._server_public = server_public
+        self._parameters = parameters
+        self._noise = noise.Initiator(PROLOGUE, static_private, randomness(32), server_public)
+        payload = timestamp_us.to_bytes(8, "big") + instance_id + token
+        payload += parameters.encode().ljust(_PARAMETERS_SIZE, b"\0")
+        body = self._noise.write_initiation(payload)
+        unsigned = message(PacketType.INITIATION, self.handshake_id, body + bytes(2 * MAC_SIZE))
+        unsigned = unsigned[: -2 * MAC_SIZE]
+        self._mac1 = _mac(mac1_key(server_public), unsigned)
+        self._authentic = unsigned + self._mac1
+
+    def first_message(self, cookie: bytes | None = None) -> bytes:
+        """The INITIATION packet; the same bytes on every link, but for a cookie."""
+        return self._authentic + (_mac(cookie, self._authentic) if cookie else bytes(MAC_SIZE))
+
+    def read_answer(self, packet: PacketView) -> Answer | None:
+        """What the server said, or None for a packet that is not its authentic answer to us."""
+        if packet.connection_id != self.handshake_id:
+            return None
+        try:
+            if packet.packet_type is PacketType.RESPONSE:
+                return self._read_response(packet.body)
+            return self._read_sealed(packet)
+        except (noise.NoiseError, InvalidTag, DecodeError):
+            return None
+
+    def _read_response(self, body: bytes) -> Established:
+        payload, to_server, to_client = self._noise.read_response(body)
+        if len(payload) < _RESPONSE_FIXED:
+            raise DecodeError("a short response")
+        connection_id = payload[:CONNECTION_ID_SIZE]
+        protection = PacketProtection(connection_id, to_server, to_client, self._parameters.cipher_suite)
+        peer_parameters = TransportParameters.decode(payload[_RESPONSE_FIXED:])
+        return Established(protection, payload[CONNECTION_ID_SIZE:_RESPONSE_FIXED], peer_parameters)
+
+    def _read_sealed(self, packet: PacketView) -> Answer | None:
+        if packet.packet_type is PacketType.COOKIE:
+            return CookieReceived(_open(cookie_key(self._server_public), packet, self._mac1))
+        text = _open(self._noise.chaining_key(), packet, self.handshake_id)
+        if packet.packet_type is PacketType.CHALLENGE and len(text) == MAC_SIZE:
+            return Challenged(text)
+        if packet.packet_type is PacketType.REFUSED and len(text) == 1:
+            return Refused(text[0])
+        return None
+
+
+class ServerHandshake:
+    """A first message that has arrived. Nothing changes in the server by reading it."""
+
+    def __init__(self, static_private: bytes, packet: PacketView) -> None:
+        """Raises DecodeError where the message is not one for this server."""
+        self.handshake_id = packet.connection_id
+        self._noise = noise.Responder(PROLOGUE, static_private)
+        try:
+            payload = self._noise.read_initiation(packet.body[: -2 * MAC_SIZE])
+        except noise.NoiseError as error:
+            raise DecodeError("not a first message for this server") from error
+        if len(payload) < _INITIATION_FIXED:
+            raise DecodeError("a short first message")
+        self.client_public = self._noise.remote_static
+        self.timestamp_us = int.from_bytes(payload[:8], "big")
+        self.instance_id = payload[8:16]
+        self.token = payload[16:_INITIATION_FIXED]
+        self.parameters = TransportParameters.decode(payload[_INITIATION_FIXED:])
+
+    def accept(
+        self,
+        connection_id: bytes,
+        reset_token: bytes,
+        parameters: TransportParameters,
+        randomness: Randomness,
+    ) -> tuple[bytes, Established]:
+        """The RESPONSE packet and the session's keys."""
+        payload = connection_id + reset_token + parameters.encode().ljust(_PARAMETERS_SIZE, b"\0")
+        body, to_server, to_client = self._noise.write_response(randomness(32), payload)
+        protection = PacketProtection(connection_id, to_client, to_server, self.parameters.cipher_suite)
+        packet = message(PacketType.RESPONSE, self.handshake_id, body)
+        return packet, Established(protection, reset_token, self.parameters)
+
+    def challenge(self, token: bytes, randomness: Randomness) -> bytes:
+        """The CHALLENGE packet for a message whose timestamp proves nothing."""
+        return self._seal(PacketType.CHALLENGE, token, randomness)
+
+    def refuse(self, code: Refusal, randomness: Randomness) -> bytes:
+        """The REFUSED packet; only the owner of the client's key can read it."""
+        return self._seal(PacketType.REFUSED, bytes([code]), randomness)
+
+    def _seal(self, packet_type: PacketType, text: bytes, randomness: Randomness) -> bytes:
+        salt, key = randomness(_SALT_SIZE), self._noise.chaining_key()
+        return _seal(packet_type, self.handshake_id, key, salt, text, self.handshake_id)
+
+
+def mac1_key(server_public: bytes) -> bytes:
+    """Key of mac1: whoever knows the server's public key has it (WireGuard section 5.4.4)."""
+    return blake2s(b"tandem mac1" + server_public).digest()
+
+
+def cookie_key(server_public: bytes) -> bytes:
+    """Key under which cookies travel (WireGuard section 5.4.7)."""
+    return blake2s(b"tandem cookie" + server_public).digest()
+
+
+def has_valid_mac1(key: bytes, packet: PacketView) -> bool:
+    """Whether an INITIATION was made by someone who knows the server's public key."""
+    if len(packet.body) < noise.INITIATION_OVERHEAD + 2 * MAC_SIZE:
+        return False
+    end = -MAC_SIZE
+    return hmac.compare_digest(_mac(key, packet.data[: end - MAC_SIZE]), packet.data[end - MAC_SIZE : end])
+
+
+def has_mac2(packet: PacketView) -> bool:
+    """Whether an INITIATION says that it was sent a cookie."""
+    return any(packet.data[-MAC_SIZE:])
+
+
+def has_valid_mac2(cookie: bytes, packet: PacketView) -> bool:
+    """Whether an INITIATION comes from an address to which this cookie was sent."""
+    return hmac.compare_digest(_mac(cookie, packet.data[:-MAC_SIZE]), packet.data[-MAC_SIZE:])
+
+
+def cookie_reply(key: bytes, packet: PacketView, cookie: bytes, randomness: Randomness) -> bytes:
+    """The COOKIE packet in answer to an INITIATION; readable by whoever sent that message."""
+    mac1 = packet.data[-2 * MAC_SIZE : -MAC_SIZE]
+    return _seal(PacketType.COOKIE, packet.connection_id, key, randomness(_SALT_SIZE), cookie, mac1)
+
+
+def _mac(key: bytes, data: bytes) -> bytes:
+    return blake2s(data, key=key, digest_size=MAC_SIZE).digest()
+
+
+def _seal(
+    packet_type: PacketType, handshake_id: bytes, key: bytes, salt: bytes, text: bytes, associated: bytes
+) -> bytes:
+    # A fresh salt makes a fresh key, so that the nonce may be constant.
+    aead = ChaCha20Poly1305(blake2s(bytes([packet_type]) + salt, key=key).digest())
+    return message(packet_type, handshake_id, salt + aead.encrypt(bytes(12), text, associated))
+
+
+def _open(key: bytes, packet: PacketView, associated: bytes) -> bytes:
+    salt, sealed = packet.body[:_SALT_SIZE], packet.body[_SALT_SIZE:]
+    aead = ChaCha20Poly1305(blake2s(bytes([packet.packet_type]) + salt, key=key).digest())
+    return aead.decrypt(bytes(12), sealed, associated)

@@ -1,0 +1,23 @@
+"""Which paths may carry data, best first."""
+
+from collections.abc import Iterable
+
+from tandem_transport.path.path import Path, Reachability
+from tandem_transport.wire.frames import PathUse
+
+_UNKNOWN_RTT = 1.0
+"""Where a path stands that has not answered yet: behind those that have."""
+
+
+def in_order(paths: Iterable[Path]) -> list[Path]:
+    """Paths that may carry data, best first; backups, and paths that are down, only where no other is left."""
+    candidates = [path for path in paths if path.use is not PathUse.OFF]
+    candidates = [path for path in candidates if path.reachability is not Reachability.DOWN] or candidates
+    candidates = [path for path in candidates if path.use is not PathUse.BACKUP] or candidates
+    if len(candidates) > 1:
+        candidates.sort(key=_preference)
+    return candidates
+
+
+def _preference(path: Path) -> tuple[int, float]:
+    return (path.reachability, path.rtt.smoothed or _UNKNOWN_RTT)

@@ -1,0 +1,51 @@
+"""PATH_POLICY: the client decides how both ends use the paths."""
+
+from collections.abc import Mapping
+
+from tandem_transport.path.path import Path
+from tandem_transport.wire.frames import Mode, PathPolicyFrame, PathUse, PathWish
+
+_MODES = frozenset(Mode)
+
+
+class Policy:
+    """The newest policy of a session."""
+
+    def __init__(self) -> None:
+        self._frame = PathPolicyFrame(0, Mode.DUPLICATE, ())
+        self._off: set[int] = set()
+        self.mode = Mode.DUPLICATE
+        """A mode that this end does not know means DUPLICATE."""
+        self.wishes: tuple[PathWish, ...] = ()
+        """What the client's owner wants of single paths; of those that are off, too."""
+
+    def choose(self, mode: Mode, wishes: tuple[PathWish, ...]) -> PathPolicyFrame:
+        """The client's next policy."""
+        self.mode, self.wishes = mode, wishes
+        return self._next()
+
+    def switch(self, path_id: int, *, is_off: bool) -> PathPolicyFrame:
+        """The client's next policy: a link cannot be used, or can be used again."""
+        self._off.discard(path_id)
+        if is_off:
+            self._off.add(path_id)
+        return self._next()
+
+    def take(self, frame: PathPolicyFrame) -> None:
+        """The peer's; the highest sequence counts."""
+        if frame.sequence > self._frame.sequence:
+            self._frame = frame
+            self.mode = Mode(frame.mode) if frame.mode in _MODES else Mode.DUPLICATE
+
+    def apply(self, paths: Mapping[int, Path]) -> None:
+        """Tells the paths; one that is not named is available."""
+        wishes = {wish.path_id: wish for wish in self._frame.wishes}
+        for path_id, path in paths.items():
+            wish = wishes.get(path_id, PathWish(path_id, PathUse.AVAILABLE, 0))
+            path.follow(wish.use, wish.max_rate or None)
+
+    def _next(self) -> PathPolicyFrame:
+        named = {wish.path_id: wish for wish in self.wishes}
+        off = {path_id: PathWish(path_id, PathUse.OFF, 0) for path_id in self._off}
+        self._frame = PathPolicyFrame(self._frame.sequence + 1, self.mode, tuple((named | off).values()))
+        return self._frame

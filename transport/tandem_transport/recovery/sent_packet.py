@@ -1,0 +1,44 @@
+"""A packet in flight, and what is remembered of it until it is acknowledged or lost."""
+
+from tandem_transport.parameters import BASE_DATAGRAM_SIZE
+from tandem_transport.recovery.chunk import Chunk
+
+Reference = tuple[int, float | None, int, float]
+"""Received bytes, their time at the receiver, sent bytes, their time here."""
+
+_NO_REFERENCE: Reference = (0, None, 0, 0.0)
+
+
+class SentPacket:
+    """An ack-eliciting packet until it is acknowledged or lost."""
+
+    __slots__ = (
+        "chunks",
+        "full_size",
+        "is_app_limited",
+        "is_below_capacity",
+        "is_mtu_probe",
+        "number",
+        "reference",
+        "sent_at",
+        "sent_bytes",
+        "size",
+    )
+
+    def __init__(self, number: int, size: int, sent_at: float, chunks: list[Chunk]):
+        self.number = number
+        self.size = size
+        """Bytes of the packet, header and tag included."""
+        self.sent_at = sent_at
+        self.chunks = chunks
+        self.is_below_capacity = False
+        """Sent at less than the path's capacity: its loss cannot come from a queue of ours."""
+        self.is_app_limited = False
+        self.is_mtu_probe = False
+        """Larger than what the path is known to carry: its loss is no sign of congestion."""
+        self.sent_bytes = 0
+        """Bytes ever sent on the path, this packet included."""
+        self.reference = _NO_REFERENCE
+        """What the delivery-rate estimator knew when this was sent."""
+        self.full_size = BASE_DATAGRAM_SIZE
+        """Size of a full packet on this path."""

@@ -1,0 +1,141 @@
+"""Copies of interactive data: how many, on which path, when."""
+
+from collections import deque
+from collections.abc import Sequence
+from heapq import heappop, heappush
+from itertools import count
+
+from tandem_transport.parameters import (
+    COPY_BUDGET,
+    COPY_RTTS,
+    COPY_SHARE,
+    COPY_SPACING,
+    INITIAL_PTO,
+    MAX_COPIES,
+    MAX_COPY_QUEUE,
+    REPLAN_GROWTH,
+    REPLAN_STEPS,
+    RESIDUAL_LOSS,
+    TINY_LEVEL,
+)
+from tandem_transport.path.path import Path, Reachability
+from tandem_transport.recovery.chunk import Chunk
+
+
+class CopyPlanner:
+    """Plans copies when interactive data leaves, and again while nobody has acknowledged it.
+
+    As many as it takes for the chance that all are lost to be RESIDUAL_LOSS, round robin over the
+    paths. What an acknowledgement makes superfluous is dropped where it waits.
+    """
+
+    def __init__(self, *, max_copies: int = MAX_COPIES, max_ack_delay: float) -> None:
+        """At most `max_copies`, and one on each path anyway; `max_ack_delay` is the peer's, in seconds."""
+        self._max_copies = max_copies
+        self._max_ack_delay = max_ack_delay
+        self._due: dict[int, deque[Chunk]] = {}
+        """Copies that are due now, by path id."""
+        self._later: list[tuple[float, int, int, Chunk]] = []
+        """Heap of (due, tie-breaker, path id, chunk)."""
+        self._again: list[tuple[float, int, int, Chunk]] = []
+        """Heap of (when to plan anew, tie-breaker, plans so far, chunk)."""
+        self._order = count()
+        self._budget = float(COPY_BUDGET)
+        self._budget_at = 0.0
+
+    def plan(self, chunk: Chunk, paths: Sequence[Path], *, plans: int = 0, now: float) -> None:
+        """An interactive chunk leaves on `paths[0]`; the others are usable too, best first."""
+        copies = self._count(chunk, paths, now) - 1
+        if copies * len(chunk.frame) > self._refilled(paths, now):
+            copies = min(copies, 1)
+        if self._budget < 0:
+            return
+        self._budget -= copies * len(chunk.frame)
+        for number in range(1, copies + 1):
+            turn, index = divmod(number, len(paths))
+            if turn:
+                entry = (now + turn * COPY_SPACING, next(self._order), paths[index].path_id, chunk)
+                heappush(self._later, entry)
+            else:
+                self.add_now(chunk, paths[index])
+        self.watch(chunk, paths, plans=plans, now=now)
+
+    def watch(self, chunk: Chunk, paths: Sequence[Path], *, plans: int = 0, now: float) -> None:
+        """Plans nothing yet, but copies should nobody acknowledge it."""
+        if len(self._again) >= MAX_COPY_QUEUE:
+            return
+        wait = min(path.rtt.probe_timeout(self._max_ack_delay) for path in paths)
+        again_at = now + wait * REPLAN_GROWTH ** min(plans, REPLAN_STEPS)
+        heappush(self._again, (again_at, next(self._order), plans + 1, chunk))
+
+    def add_now(self, chunk: Chunk, path: Path) -> None:
+        """A copy on this path, as soon as it may send."""
+        queue = self._due.setdefault(path.path_id, deque())
+        if len(queue) < MAX_COPY_QUEUE:
+            queue.append(chunk)
+
+    def take(self, path: Path, chunks: list[Chunk], room: int) -> int:
+        """Moves copies that are due on this path and fit; returns the room that is left."""
+        queue = self._due.get(path.path_id)
+        while queue:
+            chunk = queue[0]
+            if chunk.is_wanted and chunk not in chunks and len(chunk.frame) <= path.room:
+                if len(chunk.frame) > room:
+                    break
+                chunks.append(chunk)
+                room -= len(chunk.frame)
+            queue.popleft()
+        return room
+
+    def has_due(self, path: Path) -> bool:
+        """Whether a copy waits for this path; drops those that are too large for it."""
+        queue = self._due.get(path.path_id)
+        while queue and not (queue[0].is_wanted and len(queue[0].frame) <= path.room):
+            queue.popleft()
+        return bool(queue)
+
+    def handle_timeout(self, paths: Sequence[Path], *, now: float) -> None:
+        """Makes due what has become due; plans anew for what nobody has acknowledged."""
+        while self._later and self._later[0][0] <= now:
+            _, _, path_id, chunk = heappop(self._later)
+            path = next((path for path in paths if path.path_id == path_id), paths[0])
+            if chunk.is_wanted:
+                self.add_now(chunk, path)
+        while self._may_plan(paths) and self._again and self._again[0][0] <= now:
+            _, _, plans, chunk = heappop(self._again)
+            if chunk.is_wanted:
+                self.add_now(chunk, paths[0])
+                self.plan(chunk, paths, plans=plans, now=now)
+
+    def next_timeout(self, paths: Sequence[Path]) -> float | None:
+        """When `handle_timeout` has something to do."""
+        heaps = (self._later, self._again) if self._may_plan(paths) else (self._later,)
+        for heap in heaps:
+            while heap and not heap[0][3].is_wanted:
+                heappop(heap)
+        return min((heap[0][0] for heap in heaps if heap), default=None)
+
+    @staticmethod
+    def _may_plan(paths: Sequence[Path]) -> bool:
+        """While all paths are down, their probes ask whether one is back; until then copies help nobody."""
+        return bool(paths) and paths[0].reachability is not Reachability.DOWN
+
+    def _count(self, chunk: Chunk, paths: Sequence[Path], now: float) -> int:
+        """Packets that should carry it, the first one included."""
+        level = chunk.stream.level(now=now) if chunk.stream is not None else 0.0
+        most = max(self._max_copies, len(paths)) if level <= TINY_LEVEL else len(paths)
+        in_time = COPY_RTTS * min(path.rtt.smoothed or INITIAL_PTO for path in paths)
+        number, residual = 0, 1.0
+        while number < most and (number < len(paths) or residual > RESIDUAL_LOSS):
+            path = paths[number % len(paths)]
+            if (path.rtt.smoothed or INITIAL_PTO) <= in_time:
+                residual *= path.loss_rate.value
+            number += 1
+        return number
+
+    def _refilled(self, paths: Sequence[Path], now: float) -> float:
+        """The budget as of now, in bytes; negative where it is overdrawn."""
+        rate = COPY_SHARE * sum(path.congestion.pacing_rate for path in paths)
+        self._budget = min(COPY_BUDGET, self._budget + (now - self._budget_at) * rate)
+        self._budget_at = now
+        return self._budget

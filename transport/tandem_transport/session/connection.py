@@ -1,0 +1,493 @@
+"""A session: streams over several paths. A value that is fed and questioned; no sockets, no clock."""
+
+import hmac
+from collections import deque
+from collections.abc import Callable, Hashable, Iterable, Iterator
+
+from tandem_transport.congestion.lc2 import Lc2
+from tandem_transport.crypto.handshake import Established, Randomness
+from tandem_transport.errors import DecodeError, ErrorCode, LocalProtocolError, PeerError
+from tandem_transport.events import ConnectionTerminated, Event
+from tandem_transport.parameters import CLOSING_PTOS, LATE_PROBE, LATE_TURN, MAX_EXCUSE, MAX_PATHS, MAX_REASON_SIZE
+from tandem_transport.path.addresses import HostOf
+from tandem_transport.path.order import in_order
+from tandem_transport.path.path import Path, Reachability
+from tandem_transport.path.policy import Policy
+from tandem_transport.path.table import PathTable
+from tandem_transport.sending.outbox import Outbox
+from tandem_transport.sending.sender import Sender
+from tandem_transport.session.closing import Closing
+from tandem_transport.session.liveness import Liveness
+from tandem_transport.session.receiver import Receiver
+from tandem_transport.session.reports import Reports
+from tandem_transport.session.stats import ConnectionStats, path_stats
+from tandem_transport.session.twins import TwinFilter
+from tandem_transport.streams.flow_control import Budget
+from tandem_transport.streams.table import Streams
+from tandem_transport.wire.frames import (
+    NOT_ACK_ELICITING,
+    ConnectionCloseFrame,
+    DatagramFrame,
+    Mode,
+    PathPolicyFrame,
+    PathUse,
+    PathWish,
+    decode_frames,
+)
+from tandem_transport.wire.packets import PacketType, PacketView, Transmit, split_datagram
+from tandem_transport.wire.transport_parameters import TransportParameters
+
+
+class Connection:
+    """One end of an established session.
+
+    Four kinds of methods:
+
+    - input: `receive_datagram`, `handle_timeout`, `set_link_error`;
+    - commands of the application: `open_stream`, `send_stream_data`, `consume`,
+      `reset_stream`, `send_datagram`, `set_policy`, `set_mode`, `update_keys`, `close`;
+    - output, to be taken after any input or command, in this order: `datagrams_to_send`,
+      `next_timeout`, `next_event`;
+    - questions: `send_capacity`, `stats`, `is_closed`.
+
+    `now` is seconds of a monotonic clock with any origin and never goes back. Nothing that
+    arrives raises: what is not authentic is counted and dropped, and a peer that breaks the
+    protocol has its session closed with a reason. Only a caller's mistakes raise, as
+    LocalProtocolError.
+    """
+
+    def __init__(
+        self,
+        established: Established,
+        *,
+        is_client: bool,
+        parameters: TransportParameters,
+        randomness: Randomness,
+        now: float,
+        host_of: HostOf = lambda address: address,
+        send_budget: Budget | None = None,
+        receive_budget: Budget | None = None,
+        make_controller: Callable[[], Lc2] = Lc2,
+    ) -> None:
+        """`host_of`: what addresses have in common where only the port differs. The budgets are shared with others."""
+        self.is_client = is_client
+        self.connection_id = established.protection.connection_id
+        self._protection = established.protection
+        self._reset_token = established.reset_token
+        self._peer_max_ack_delay = established.peer_parameters.max_ack_delay
+        self._now = now
+        self._is_terminated = False
+        self._closing: Closing | None = None
+        """Where this end has closed the session."""
+        self._events: deque[Event] = deque()
+        self._policy = Policy()
+        self._paths = PathTable(
+            self._policy,
+            is_client=is_client,
+            randomness=randomness,
+            host_of=host_of,
+            make_controller=make_controller,
+            epoch=now,
+        )
+        self._outbox = Outbox()
+        self._streams = self._outbox.streams = Streams(
+            is_client=is_client,
+            local=parameters,
+            remote=established.peer_parameters,
+            send_control=self._outbox.add_control,
+            emit=self._events.append,
+            send_budget=send_budget,
+            receive_budget=receive_budget,
+        )
+        self._sender = Sender(self._protection, self._outbox, self._policy, max_ack_delay=self._peer_max_ack_delay)
+        self._liveness = Liveness(is_client=is_client, emit=self._events.append, now=now)
+        self._twins = TwinFilter()
+        self._reports = Reports()
+        self._receiver = Receiver(
+            paths=self._paths.by_id,
+            outbox=self._outbox,
+            liveness=self._liveness,
+            policy=self._policy,
+            reports=self._reports,
+            twins=self._twins,
+            emit=self._events.append,
+            close=lambda frame: self._terminate(frame.code, frame.reason, is_remote=True),
+            takes_policy=not is_client,
+            max_ack_delay=self._peer_max_ack_delay,
+        )
+        self._rtt = 0.0
+        """The least smoothed RTT of all paths, as of the last turn."""
+        self._deadline: float | None = None
+        """What `next_timeout` said last."""
+        self._excused: dict[int, tuple[float, float]] = {}
+        """By path: which packet's probe timeout came late, and until when its answer may wait unread."""
+        self._bytes_sent = 0
+        self.packets_dropped = 0
+
+    # --- input ---
+
+    def receive_datagram(self, path_id: int, data: bytes, *, now: float, source: Hashable = None) -> None:
+        """A datagram that arrived on a path, from an address that only the driver understands."""
+        self.receive_packets(path_id, split_datagram(data), now=now, source=source)
+
+    def receive_packets(
+        self, path_id: int, packets: Iterable[PacketView], *, now: float, source: Hashable = None
+    ) -> None:
+        """The same, for an owner who has split the datagram to see whose it is."""
+        self._now = now
+        self._note_lateness()
+        for packet in packets:
+            if packet.connection_id != self.connection_id:
+                self.packets_dropped += 1
+            elif packet.packet_type is PacketType.TRANSPORT and packet.path_id == path_id:
+                self._receive_packet(packet, source)
+            elif packet.packet_type is PacketType.STATELESS_RESET:
+                self._receive_reset(packet)
+            else:
+                self.packets_dropped += 1
+
+    def handle_timeout(self, *, now: float) -> None:
+        """To be called when `next_timeout` has passed; calling it early does nothing."""
+        self._now = now
+        if self._closing is not None:
+            self._closing.handle_timeout(now=now)
+        if self._is_terminated:
+            return
+        self._note_lateness()
+        for path in self._paths.all:
+            self._handle_path_timeout(path)
+        self._sender.handle_timeout(self._paths.all, now=now)
+        self._guard(lambda: self._liveness.tend(self._paths.all, self._streams, now=now))
+        if self._liveness.is_stats_due(now=now):
+            self._send_stats()
+        if self._liveness.is_expired(self._streams, now=now):
+            self._terminate(ErrorCode.TIMED_OUT, "nothing was heard on any link", is_remote=False)
+
+    def on_rebound(self, path_id: int, *, is_same_network: bool, now: float) -> None:
+        """The link has another socket, or another endpoint of the server: it is probed at once.
+
+        Unless the network is the same it is also measured anew, and what was on its way there
+        is sent elsewhere.
+        """
+        self._now = now
+        path = self._paths.by_id[path_id]
+        path.probes, path.is_fresh = 1, True
+        if not is_same_network:
+            path.rebind(now=now)
+            self._outbox.move_away_from(path)
+
+    def on_wake(self, *, now: float) -> None:
+        """The machine has slept, or this process stood still: asks on all paths who is still there."""
+        self._now = now
+        self._protection.on_wake(now=now)
+        for path in self._paths.all:
+            path.on_wake()
+
+    def on_forgotten(self, *, now: float) -> None:
+        """The server has proven that it no longer knows this session."""
+        self._now = now
+        self._terminate(ErrorCode.FORGOTTEN, "the other side no longer knows this session", is_remote=True)
+
+    def set_link_error(self, path_id: int, error: str, *, now: float) -> None:
+        """Why the client cannot use a link, empty once it can: both ends leave the path alone as long as it cannot.
+
+        The server learns of it over another path. Where there is none, it finds out by silence.
+        """
+        path = self._paths.by_id[path_id]
+        was, path.link_error = path.link_error, error
+        if bool(was) != bool(error):
+            self._tell_policy(self._policy.switch(path_id, is_off=bool(error)))
+        self._liveness.judge(self._paths.all, now=now)
+
+    # --- application ---
+
+    def add_path(self, path_id: int, *, now: float) -> None:
+        """The client has another link; ids are given in order and never used again."""
+        if not self.is_client or path_id in self._paths.by_id or path_id >= MAX_PATHS:
+            raise LocalProtocolError(f"path {path_id} cannot be added")
+        self._now = now
+        self._paths.make(path_id, now=now).probes = 1
+
+    def open_stream(self) -> int:
+        """A new stream's id. Raises LocalProtocolError at the peer's limit."""
+        self._check_open()
+        stream_id = self._streams.open()
+        self._liveness.on_activity(now=self._now)
+        return stream_id
+
+    def send_capacity(self, stream_id: int) -> int:
+        """Bytes that the stream should be given now; where it is 0, a StreamWritable follows."""
+        return 0 if self._is_terminated else self._streams.send_capacity(stream_id)
+
+    def send_stream_data(self, stream_id: int, data: bytes, *, end_stream: bool = False) -> None:
+        """Queues data. Raises LocalProtocolError on a stream that is finished, reset or unknown."""
+        self._check_open()
+        self._streams.write(stream_id, data, end_stream=end_stream)
+        self._bytes_sent += len(data)
+
+    def consume(self, stream_id: int, size: int) -> None:
+        """The application has passed on `size` bytes of StreamDataReceived; more may come."""
+        if self._is_terminated:
+            return
+        self._guard(lambda: self._streams.consume(stream_id, size, rtt=self._rtt, now=self._now))
+
+    def reset_stream(self, stream_id: int, code: int = ErrorCode.STREAM_CANCELLED) -> None:
+        """Ends both directions at once, as a TCP reset does; does nothing to a stream that is over."""
+        if self._is_terminated:
+            return
+        self._guard(lambda: self._streams.reset(stream_id, code, rtt=self._rtt, now=self._now))
+
+    def send_datagram(self, flow_id: int, data: bytes) -> bool:
+        """An unreliable message, copied on all paths; False where it is too large for a packet."""
+        self._check_open()
+        if len(data) > self.datagram_room:
+            return False
+        self._paths.queue_message(DatagramFrame(flow_id, self._twins.next_sequence(), data).encode())
+        return True
+
+    @property
+    def datagram_room(self) -> int:
+        """Most bytes that a message may have now: every path has to take it."""
+        return self._paths.datagram_room
+
+    def set_policy(self, mode: Mode, wishes: tuple[PathWish, ...]) -> None:
+        """The client decides how both ends use the paths (PATH_POLICY)."""
+        self._tell_policy(self._policy.choose(mode, wishes))
+
+    def set_mode(self, mode: Mode) -> None:
+        """The client's other mode, from now on; what it wishes of single paths stays."""
+        self.set_policy(mode, self._policy.wishes)
+
+    def update_keys(self, *, now: float) -> None:
+        """Begins the next key phase; the peer follows with its next packet.
+
+        Raises LocalProtocolError while packets of the last phase may still arrive.
+        """
+        if not self._protection.may_update(now=now):
+            raise LocalProtocolError("the last key update is not over")
+        self._protection.update_keys(now=now)
+
+    def close(self, code: int = ErrorCode.NO_ERROR, reason: str = "", *, now: float) -> None:
+        """Ends the session and tells the peer; streams are reset."""
+        self._now = now
+        self._terminate(code, reason, is_remote=False)
+
+    # --- output ---
+
+    def datagrams_to_send(self, *, now: float) -> Iterator[Transmit]:
+        """Everything that may leave now."""
+        self._now = now
+        if not self._is_terminated:
+            self._protection.update_if_due(now=now)
+            self._rtt = self._paths.least_rtt()
+            self._outbox.note_blocked(self._paths.all)
+            yield from self._sender.packets(self._paths.all, now=now)
+        elif self._closing is not None:
+            yield from self._closing.packets(self._protection, now=now)
+
+    def next_timeout(self) -> float | None:
+        """When to call `handle_timeout` and `datagrams_to_send` again; None once closed."""
+        if self.is_closed:
+            return None
+        if self._closing is not None:
+            return self._closing.over_at
+        paths, now = self._paths.all, self._now
+        liveness_at = self._liveness.next_timeout(paths, self._streams, now=now)
+        times = [self._sender.wake_at(paths, now=now), liveness_at]
+        for path in paths:
+            if not path.link_error:
+                times.append(path.received.ack_at)
+            if path.use is not PathUse.OFF:
+                times += (path.recovery.loss_time, self._probe_at(path))
+        self._deadline = min((time for time in times if time is not None), default=None)
+        return self._deadline
+
+    def next_event(self) -> Event | None:
+        """The next thing that happened, None where nothing is left."""
+        if not self._events and not self._is_terminated:
+            self._guard(lambda: self._events.extend(self._streams.events()))
+        if not self._events:
+            return None
+        return self._events.popleft()
+
+    # --- questions ---
+
+    @property
+    def is_closed(self) -> bool:
+        """The session can be forgotten: nothing is left to send, and nobody is left to answer."""
+        return self._is_terminated and (self._closing is None or self._closing.is_over)
+
+    @property
+    def is_confirmed(self) -> bool:
+        """A packet of the peer has proven that it holds the session's keys."""
+        return self._paths.is_confirmed
+
+    @property
+    def last_received_at(self) -> float:
+        """When the peer was last heard, on any path; at first, when the session began."""
+        return self._liveness.last_received_at
+
+    @property
+    def is_open(self) -> bool:
+        """The session has not been closed by either side."""
+        return not self._is_terminated
+
+    @property
+    def is_out(self) -> bool:
+        """All paths are down; streams are held."""
+        return self._liveness.is_out
+
+    @property
+    def mode(self) -> Mode:
+        """How paths are used, by the client's wish."""
+        return self._policy.mode
+
+    def silence(self, path_id: int, *, now: float) -> float:
+        """Seconds for which nothing on a path was answered, 0 where nothing waits for an answer."""
+        since = self._paths.by_id[path_id].recovery.unanswered_since
+        return now - since if since is not None else 0.0
+
+    def set_quantum(self, quantum: float) -> None:
+        """How late the driver's turns are: what a pacer may catch up."""
+        self._paths.set_quantum(quantum)
+
+    def stats(self, *, now: float) -> ConnectionStats:
+        """A snapshot."""
+        paths = self._paths.all
+        all_won = sum(path.counters.won(now=now) for path in paths)
+        return ConnectionStats(
+            streams_open=len(self._streams),
+            streams_total=self._streams.opened,
+            stream_bytes_sent=self._bytes_sent,
+            stream_bytes_received=self._receiver.stream_bytes,
+            copy_bytes=self._outbox.copy_bytes + self._reports.peer_copied,
+            spurious=sum(path.recovery.reordering.spurious for path in paths),
+            rescued=self._outbox.rescued + self._reports.peer_rescued,
+            is_out=self._liveness.is_out,
+            packets_dropped=self.packets_dropped,
+            key_updates=self._protection.updates,
+            paths=tuple(path_stats(path, all_won, now=now) for path in paths),
+        )
+
+    # --- packets ---
+
+    def _receive_packet(self, packet: PacketView, source: Hashable) -> None:
+        number, path = packet.packet_number, self._paths.by_id.get(packet.path_id)
+        if path is not None and path.received.is_replay(number):
+            self.packets_dropped += 1
+            return
+        try:
+            payload = self._protection.open(packet, number, now=self._now)
+        except PeerError as violation:  # a name of its own: the compiled core gives each name one type
+            self._on_violation(violation)
+            return
+        if payload is None:
+            self.packets_dropped += 1
+        elif self._closing is not None and path is not None:
+            self._closing.receive(path, number, payload, now=self._now)
+        elif not self._is_terminated:
+            try:
+                self._process(packet, number, payload, source)
+            except (DecodeError, PeerError) as error:
+                self._on_violation(error)
+
+    def _process(self, packet: PacketView, number: int, payload: bytes, source: Hashable) -> None:
+        path = self._paths.by_id.get(packet.path_id) or self._path_of(packet.path_id)
+        has_gap = path.on_packet_received(number, len(packet.data), source, now=self._now)
+        self._liveness.last_received_at = self._now
+        frames = decode_frames(payload)
+        for frame in frames:
+            if not isinstance(frame, NOT_ACK_ELICITING):
+                self._paths.schedule_acks(path, has_gap=has_gap, now=self._now)
+                break
+        self._receiver.receive(frames, path, rtt=self._rtt, now=self._now)
+
+    def _path_of(self, path_id: int) -> Path:
+        path = self._paths.by_id.get(path_id)
+        if path is not None:
+            return path
+        if self.is_client or path_id >= MAX_PATHS:
+            raise PeerError(ErrorCode.PROTOCOL_VIOLATION, f"path id {path_id}")
+        return self._paths.make(path_id, now=self._now)
+
+    def _tell_policy(self, frame: PathPolicyFrame) -> None:
+        self._policy.apply(self._paths.by_id)
+        self._guard(lambda: self._outbox.add_control(frame))
+
+    def _receive_reset(self, packet: PacketView) -> None:
+        if hmac.compare_digest(packet.body, self._reset_token) and not self._is_terminated:
+            self.on_forgotten(now=self._now)
+        else:
+            self.packets_dropped += 1
+
+    # --- timers ---
+
+    def _handle_path_timeout(self, path: Path) -> None:
+        now, recovery = self._now, path.recovery
+        if recovery.is_probe_due(recovery.loss_time, now=now):
+            for packet in path.on_loss_timeout(max_ack_delay=self._peer_max_ack_delay, now=now):
+                self._outbox.on_lost(packet, path, now=now)
+        probe_at = self._probe_at(path)
+        if recovery.is_probe_due(probe_at, now=now) and not self._is_excused(path, probe_at or now):
+            path.on_probe_timeout(now=now)
+            if self._paths.has_alternative(path):
+                self._outbox.move_away_from(path)
+
+    def _probe_at(self, path: Path) -> float | None:
+        # An end that may not send to an unproven address has nothing to time (RFC 9002 section 6.2.2.1).
+        if path.is_blocked:
+            return None
+        at = path.recovery.probe_at(self._peer_max_ack_delay, has_streams=len(self._streams) > 0, now=self._now)
+        sent_at, until = self._excused.get(path.path_id, (0.0, 0.0))
+        return max(at, until) if at is not None and sent_at == path.recovery.last_sent_at else at
+
+    def _note_lateness(self) -> None:
+        """What arrives after a turn was due has perhaps waited in the socket since then."""
+        deadline, self._deadline = self._deadline, None
+        if deadline is not None and self._now - deadline > LATE_TURN:
+            self._liveness.excuse(self._paths.all, self._now - deadline, now=self._now)
+
+    def _is_excused(self, path: Path, probe_at: float) -> bool:
+        """Whether a timeout comes so late that the answer may wait unread: once, it is put off by as much."""
+        late, sent_at = self._now - probe_at, path.recovery.last_sent_at
+        if late < LATE_PROBE or self._excused.get(path.path_id, (0.0, 0.0))[0] == sent_at:
+            return False
+        self._excused[path.path_id] = (sent_at, self._now + min(late, MAX_EXCUSE))
+        return True
+
+    def _send_stats(self) -> None:
+        outbox = self._outbox
+        frame = self._reports.make(outbox.rescued, outbox.copy_bytes, self._paths.all, now=self._now)
+        for path in in_order(self._paths.all):
+            if path.reachability is Reachability.ACTIVE:
+                path.once.append(frame.encode())
+
+    # --- inside ---
+
+    def _check_open(self) -> None:
+        if self._is_terminated:
+            raise LocalProtocolError("the session is closed")
+
+    def _guard(self, action: Callable[[], object]) -> None:
+        """Runs what a peer may have caused; its violations end the session, not the process."""
+        try:
+            action()
+        except (DecodeError, PeerError) as error:
+            self._on_violation(error)
+
+    def _on_violation(self, error: DecodeError | PeerError) -> None:
+        if isinstance(error, PeerError):
+            self._terminate(error.code, error.reason, is_remote=False)
+        else:
+            self._terminate(ErrorCode.FRAME_ENCODING_ERROR, str(error), is_remote=False)
+
+    def _terminate(self, code: int, reason: str, *, is_remote: bool) -> None:
+        if self._is_terminated:
+            return
+        self._is_terminated = True
+        self._streams.release()
+        if not is_remote:
+            frame = ConnectionCloseFrame(code, reason[:MAX_REASON_SIZE])
+            over_at = self._now + CLOSING_PTOS * self._paths.longest_probe_timeout(self._peer_max_ack_delay)
+            self._closing = Closing(frame, self._paths.all, over_at)
+        self._events.append(ConnectionTerminated(code, reason, is_remote))

@@ -1,0 +1,164 @@
+"""Who still answers: keep-alives, path status, outages, the end of a silent session."""
+
+from collections.abc import Callable, Collection, Iterable
+
+from tandem_transport.events import Event, OutageChanged, PathStatus, PathStatusChanged
+from tandem_transport.parameters import (
+    ACTIVE_PERIOD,
+    DOWN_AFTER,
+    IDLE_LIMIT,
+    KEEPALIVE_ACTIVE,
+    KEEPALIVE_IDLE,
+    LONG_STOP,
+    OUTAGE_LIMIT,
+    STATS_INTERVAL,
+)
+from tandem_transport.path.path import Path
+from tandem_transport.streams.table import Streams
+from tandem_transport.wire.frames import PathUse
+
+_PATIENCE = 2.0
+"""Seconds that a keep-alive of the peer may be late."""
+
+_LATE = 0.5
+"""The same, before this end asks itself."""
+
+_JUDGE_INTERVAL = 0.1
+"""Statuses are for people: ten looks a second are enough."""
+
+
+class Liveness:
+    """Watches the paths of one session."""
+
+    def __init__(self, *, is_client: bool, emit: Callable[[Event], None], now: float) -> None:
+        self._is_client = is_client
+        self._emit = emit
+        self.last_received_at = now
+        """Last authentic packet on any path."""
+        self._active_at = now
+        self._judged_at = now
+        self._stats_at = now
+        self._outage_began: float | None = None
+        self._interval: float | None = KEEPALIVE_ACTIVE
+        """Seconds between keep-alives, as of the last look; None where this end sends none."""
+
+    @property
+    def is_out(self) -> bool:
+        """Every path is down."""
+        return self._outage_began is not None
+
+    def on_activity(self, *, now: float) -> None:
+        """The application sends or receives."""
+        self._active_at = now
+
+    def is_active(self, streams: Streams, *, now: float) -> bool:
+        """Streams are open, and either in use lately or waiting for an acknowledgement."""
+        return len(streams) > 0 and (now - self._active_at < ACTIVE_PERIOD or streams.held > 0)
+
+    def tend(self, paths: Collection[Path], streams: Streams, *, now: float) -> None:
+        """Does what is due."""
+        self._interval = self._keepalive_interval(streams, now=now)
+        for path in paths:
+            probe_at = self._probe_at(path, paths, self._interval)
+            if probe_at is not None and now >= probe_at:
+                path.probes = max(path.probes, 1)
+            if path.use is not PathUse.OFF:
+                path.addresses.tend(now=now)
+        if now >= self._judged_at + _JUDGE_INTERVAL:
+            self.judge(paths, now=now)
+
+    def judge(self, paths: Collection[Path], *, now: float) -> None:
+        """Updates every path's status, and whether all are down."""
+        self._judged_at = now
+        for path in paths:
+            if path.update_status(_sparse(self._interval or KEEPALIVE_IDLE, path) + _PATIENCE, now=now):
+                self._emit(PathStatusChanged(path.path_id, path.status, path.status_reason))
+        is_out = len(paths) > 0 and all(path.status is PathStatus.DOWN or path.hearing.is_mute for path in paths)
+        if is_out and self._outage_began is None:
+            self._outage_began = now
+            self._emit(OutageChanged(True, 0.0))
+        elif not is_out and self._outage_began is not None:
+            self._emit(OutageChanged(False, now - self._outage_began))
+            self._outage_began = None
+
+    def excuse(self, paths: Collection[Path], late: float, *, now: float) -> None:
+        """This end did not run for `late` seconds: no path has been silent in them."""
+        for path in paths:
+            path.recovery.excuse(late, now=now)
+            path.hearing.excuse(late, now=now)
+            if late > LONG_STOP:
+                path.rtt.ignore_until(path.recovery.next_number - 1)
+        self._judged_at = now  # what has arrived meanwhile is read first
+
+    def is_expired(self, streams: Streams, *, now: float) -> bool:
+        """The session has been silent for longer than it is held."""
+        return now >= self._expires_at(streams)
+
+    def is_stats_due(self, *, now: float) -> bool:
+        """A STATS frame is due: once a second while anything goes on."""
+        if now < self._stats_at + STATS_INTERVAL or now - self._active_at >= ACTIVE_PERIOD:
+            return False
+        self._stats_at = now
+        return True
+
+    def next_timeout(self, paths: Collection[Path], streams: Streams, *, now: float) -> float:
+        """When `tend` has something to do."""
+        times = [self._expires_at(streams)]
+        interval = self._keepalive_interval(streams, now=now)
+        for path in paths:
+            probe_at = self._probe_at(path, paths, interval)
+            if probe_at is not None:
+                times.append(probe_at)
+            times += self._status_times(path)
+            challenge_at = path.addresses.next_timeout()
+            if challenge_at is not None and path.use is not PathUse.OFF:
+                times.append(challenge_at)
+        if now - self._active_at < ACTIVE_PERIOD:
+            times.append(self._stats_at + STATS_INTERVAL)
+        return min(times)
+
+    # --- inside ---
+
+    def _keepalive_interval(self, streams: Streams, *, now: float) -> float | None:
+        if self.is_active(streams, now=now):
+            return KEEPALIVE_ACTIVE
+        # One end is enough to keep NATs open, and the client is the one behind them.
+        return KEEPALIVE_IDLE if self._is_client else None
+
+    def _probe_at(self, path: Path, paths: Collection[Path], interval: float | None) -> float | None:
+        """When a path has to be asked whether it works, beside its probe timer."""
+        if path.is_blocked:
+            return None
+        recovery, times = path.recovery, [path.hearing.probe_at(path.recovery)]
+        if interval is None and path.is_one_way:
+            interval = KEEPALIVE_IDLE
+        if recovery.is_idle and interval is not None:
+            # What nobody acknowledges, ACKs that is, does not count: a path may send nothing else, and stay down.
+            times.append(recovery.last_sent_at + _sparse(interval, path))
+        elif recovery.is_idle and path.last_received_at is not None:
+            # The client asks every path; where it seems to leave one out, this one may not carry what it asks.
+            missed_at = max(path.last_received_at, recovery.last_sent_at) + KEEPALIVE_IDLE + _LATE
+            if any((other.last_received_at or 0.0) > path.last_received_at + KEEPALIVE_ACTIVE for other in paths):
+                times.append(missed_at)
+        return min((time for time in times if time is not None), default=None)
+
+    def _expires_at(self, streams: Streams) -> float:
+        return self.last_received_at + (OUTAGE_LIMIT if len(streams) else IDLE_LIMIT)
+
+    def _status_times(self, path: Path) -> Iterable[float]:
+        since = path.recovery.unanswered_since
+        if path.hearing.is_deaf or (path.hearing.is_mute and since is not None):
+            return  # until a packet comes that ends it, or the next keep-alive is due
+        if path.use is PathUse.OFF and path.status is PathStatus.DOWN:
+            return  # until another policy comes
+        if since is not None and path.status is not PathStatus.DOWN and self._judged_at < since + DOWN_AFTER:
+            yield max(since + DOWN_AFTER, self._judged_at + _JUDGE_INTERVAL)
+        elif since is None and path.status in (PathStatus.DOWN, PathStatus.PROBING):
+            yield self._judged_at + _JUDGE_INTERVAL
+        elif path.status is PathStatus.DEGRADED:
+            yield max(path.degraded_until, self._judged_at + _JUDGE_INTERVAL)
+
+
+def _sparse(interval: float, path: Path) -> float:
+    """A backup costs money whenever it is asked: seldom is often enough."""
+    return max(interval, KEEPALIVE_IDLE) if path.use is PathUse.BACKUP else interval

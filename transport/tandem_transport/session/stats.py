@@ -1,0 +1,95 @@
+"""Frozen snapshots for the console, logs and tests. None stands for "no sample yet"."""
+
+from collections.abc import Hashable
+from dataclasses import dataclass
+from typing import Literal
+
+from tandem_transport.events import PathStatus
+from tandem_transport.path.path import Path
+
+
+@dataclass(frozen=True, slots=True)
+class PathStats:
+    """One path as its local end sees it. Times are seconds, rates bytes per second."""
+
+    path_id: int
+    address: Hashable
+    status: PathStatus
+    reason: str
+    rtt_latest: float | None
+    rtt_smoothed: float | None
+    rtt_min: float | None
+    rtt_p95: float | None
+    loss_sent: float | None
+    loss_received: float | None
+    rate_sent: float
+    rate_received: float
+    bytes_sent: int
+    bytes_received: int
+    won: float | None
+    """Share of the frames with new bytes that this path brought first, of the last 60 s."""
+    queue_delay: float
+    """Seconds that our packets wait in the path's queue."""
+    datagram_size: int
+    """UDP payload that the path is known to carry."""
+    spurious: int
+    """Packets that were declared lost and arrived."""
+    pacing_rate: float
+    congestion_window: float
+    bytes_in_flight: int
+    limited_by: Literal["queue", "drops"] | None = None
+    """How the path shows that our direction is given more than it carries."""
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionStats:
+    """A session and its paths."""
+
+    streams_open: int
+    streams_total: int
+    stream_bytes_sent: int
+    """Bytes of stream data, each counted once."""
+    stream_bytes_received: int
+    copy_bytes: int
+    """Bytes sent again, as copies or retransmissions, in both directions."""
+    spurious: int
+    """Packets of ours that were declared lost, and sent again, and had arrived."""
+    rescued: int
+    """Chunks that a copy saved, in both directions."""
+    is_out: bool
+    """All paths are down."""
+    packets_dropped: int
+    """Packets that were not authentic, replayed or misdirected."""
+    key_updates: int
+    """Key phases that have ended."""
+    paths: tuple[PathStats, ...]
+
+
+def path_stats(path: Path, all_won: int, *, now: float) -> PathStats:
+    """`all_won`: frames that all paths together brought first."""
+    rtt, counters = path.rtt, path.counters
+    rate_sent, rate_received = counters.rates(now=now)
+    return PathStats(
+        path_id=path.path_id,
+        address=path.addresses.current,
+        status=path.status,
+        reason=path.status_reason,
+        rtt_latest=rtt.latest if path.has_rtt else None,
+        rtt_smoothed=rtt.smoothed if path.has_rtt else None,
+        rtt_min=rtt.minimum if path.has_rtt else None,
+        rtt_p95=rtt.p95() if path.has_rtt else None,
+        loss_sent=counters.loss_sent(now=now),
+        loss_received=counters.loss_received(now=now),
+        rate_sent=rate_sent,
+        rate_received=rate_received,
+        bytes_sent=counters.bytes_sent,
+        bytes_received=counters.bytes_received,
+        won=counters.won(now=now) / all_won if all_won else None,
+        queue_delay=path.queue.queue_delay,
+        datagram_size=path.datagram_size,
+        spurious=path.recovery.reordering.spurious,
+        pacing_rate=path.congestion.pacing_rate,
+        congestion_window=path.congestion.congestion_window,
+        bytes_in_flight=path.recovery.bytes_in_flight,
+        limited_by=path.limited_by,
+    )
