@@ -97,8 +97,7 @@ def wrong_imports(package: Package, place: Path, source: str) -> list[str]:
         return [f"{place} stands in no room: see the table in {Path(__file__).name}"]
     if len(place.parts) > 1 and room not in package.rooms:
         return [f"{place} stands in a room that no table names"]
-    is_ground = len(place.parts) == 1
-    may = package.ground | ({room} | package.rooms[room] if not is_ground else set())
+    may = package.ground | {room} | package.rooms.get(room, set())
     wrong: list[str] = []
     for name in sorted(imported_modules(source)):
         owner, _, rest = name.partition(".")
