@@ -48,7 +48,7 @@ test: $(VENV)/installed-dev
 	$(BIN)/python -m pytest -q $(addprefix --ignore=,$(SIDE_BY_SIDE))
 
 test-long: $(COMPILED)/installed-dev
-	$(COMPILED)/bin/python -m pytest -q -n 2 -m "" -o pythonpath=tests $(VIRTUAL)
+	$(COMPILED)/bin/python -m pytest -q -n 2 -m "" -o "pythonpath=tests tests/support tests/tools" $(VIRTUAL)
 
 check: $(VENV)/installed-dev
 	$(BIN)/ruff check
@@ -63,18 +63,18 @@ bench-compare: $(VENV)/installed-dev
 	@$(BIN)/python tests/benchmarks/compare.py "$(REV)" --runs $(RUNS) --benchmark "$(BENCHMARK)"
 
 matrix: $(VENV)/installed-dev
-	$(BIN)/python tests/simnet/matrix.py
+	$(BIN)/python tests/support/simnet/matrix.py
 	git --no-pager diff --stat tests/transport/matrix.txt
 
 conformance: $(VENV)/installed-dev
-	PYTHONPATH=tests $(BIN)/python -m conformance.report docs/socks-conformance.md
+	PYTHONPATH=tests:tests/support $(BIN)/python -m conformance.report docs/socks-conformance.md
 
 sweep: $(VENV)/installed-dev
-	$(BIN)/python tests/sweep.py --seeds $(SEEDS)
+	$(BIN)/python tests/tools/sweep.py --seeds $(SEEDS)
 
 fuzz: $(VENV)/installed-dev
 	$(BIN)/pip $(LISTED) --quiet --requirement requirements/fuzz.txt
-	$(BIN)/python tests/fuzz/run.py --seconds $(FUZZ_SECONDS)
+	$(BIN)/python tests/tools/fuzz/run.py --seconds $(FUZZ_SECONDS)
 
 lock: $(VENV)/installed-dev
 	$(BIN)/pip $(LISTED) --quiet --requirement requirements/lock.txt

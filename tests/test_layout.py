@@ -2,75 +2,12 @@
 
 import ast
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import socks
 
-ROOT = Path(__file__).parent.parent
-
-
-@dataclass(frozen=True)
-class Package:
-    """An import package, and its rooms from the ground up."""
-
-    root: str
-    rooms: dict[str, set[str]]
-    """The other rooms that each may import; every room may import the ground."""
-    ground: set[str]
-    """Modules that stand outside all rooms, which import none of them."""
-    other_packages: set[str]
-
-    @property
-    def name(self) -> str:
-        return Path(self.root).name
-
-
-TRANSPORT = Package(
-    root="transport/tandem_transport",
-    ground={"errors", "events", "parameters", "text"},
-    rooms={
-        "wire": set(),
-        "crypto": {"wire"},
-        "recovery": {"wire"},
-        "congestion": {"recovery"},
-        "streams": {"recovery", "wire"},
-        "path": {"congestion", "crypto", "recovery", "wire"},
-        "sending": {"path", "streams", "recovery", "crypto", "wire"},
-        "session": {"sending", "path", "streams", "congestion", "recovery", "crypto", "wire"},
-        "endpoint": {"session", "path", "streams", "crypto", "wire"},
-        "driver": {"endpoint", "session", "path", "wire"},
-    },
-    other_packages=set(),
-)
-SOCKS = Package(
-    root="socks/tandem_socks",
-    ground={"errors", "far_side", "request"},
-    rooms={"dialects": set(), "tcp": set(), "frontend": {"dialects", "tcp"}},
-    other_packages=set(),
-)
-BASICS = {"base", "exchange", "config", "process", "admin"}
-APP = Package(
-    root="app/tandem",
-    ground={"__main__"},
-    rooms={
-        "base": set(),
-        "impair": set(),
-        "exchange": {"base"},
-        "process": {"base"},
-        "config": {"base", "exchange"},
-        "admin": {"base", "config", "exchange", "process"},
-        "client": BASICS | {"impair"},
-        "server": BASICS,
-        "console": {"base", "admin"},
-        "doctor": {"base", "config", "exchange", "admin", "client"},
-        "cli": BASICS | {"impair", "client", "server", "console", "doctor"},
-    },
-    other_packages={"tandem_socks", "tandem_transport"},
-)
-PACKAGES = [TRANSPORT, SOCKS, APP]
-OURS = {package.name for package in PACKAGES}
+from rooms import OURS, PACKAGES, PAGE, ROOT, TRANSPORT, Package, drawn
 
 
 def modules(package: Package) -> Iterator[Path]:
@@ -94,7 +31,7 @@ def wrong_imports(package: Package, place: Path, source: str) -> list[str]:
     """What a file at `place` (relative to its package) must not import, and what is wrong with the place itself."""
     room = place.parts[0].removesuffix(".py")
     if len(place.parts) == 1 and room not in package.ground:
-        return [f"{place} stands in no room: see the table in {Path(__file__).name}"]
+        return [f"{place} stands in no room: see tests/support/rooms.py"]
     if len(place.parts) > 1 and room not in package.rooms:
         return [f"{place} stands in a room that no table names"]
     may = package.ground | {room} | package.rooms.get(room, set())
@@ -150,6 +87,12 @@ def test_every_room_says_what_lives_there(package: Package) -> None:
     for room in package.rooms:
         tree = ast.parse((ROOT / package.root / room / "__init__.py").read_text())
         assert len(ast.get_docstring(tree) or "") > 40, room
+
+
+def test_architecture_draws_these_rooms() -> None:
+    page = PAGE.read_text()
+    assert all(f"<!-- rooms of {package.name} -->" in page for package in PACKAGES)
+    assert drawn(page) == page, "python tests/support/rooms.py writes the tables anew"
 
 
 def test_the_core_does_no_io() -> None:

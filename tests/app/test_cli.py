@@ -45,7 +45,8 @@ def test_the_version_says_how_the_core_runs() -> None:
 
 def test_connect_starts_without_the_transport() -> None:
     """ssh waits for it at every login."""
-    code = "import sys, tandem.cli.main, tandem.cli.connect; print([n in sys.modules for n in ('tandem_transport', 'pydantic')])"
+    code = "import sys, tandem.cli.main, tandem.cli.connect\n"
+    code += "print([name in sys.modules for name in ('tandem_transport', 'pydantic')])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout.strip() == "[False, False]"
 

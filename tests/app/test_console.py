@@ -14,7 +14,7 @@ from tandem.console.screen import View, duration, fitted, rate, render
 def test_the_console_looks_as_it_did(width: int) -> None:
     drawn = pictures.draw(width)
     assert max(map(len, drawn.splitlines())) <= width
-    assert drawn == pictures.picture(width).read_text(), "python tests/pictures.py writes it anew"
+    assert drawn == pictures.picture(width).read_text(), "python tests/support/pictures.py writes it anew"
 
 
 def test_colours_only_repeat_what_words_say() -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from fuzz.targets import TARGETS
 
-CORPUS = Path(__file__).parents[1] / "fuzz" / "corpus"
+CORPUS = Path(__file__).parents[1] / "tools" / "fuzz" / "corpus"
 INPUTS = sorted(CORPUS.glob("*/*"))
 
 

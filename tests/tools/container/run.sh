@@ -2,10 +2,10 @@
 # The server as compose.yaml runs it, with a real engine: built, started, invited from, used by a client
 # outside, checked for what it must not be able to do, restarted, taken down.
 #
-#   tests/container/run.sh      0: all is well, 1: something is not, 77: no engine can run here
+#   tests/tools/container/run.sh      0: all is well, 1: something is not, 77: no engine can run here
 set -uo pipefail
-cd "$(dirname "$0")/../.."
-. tests/container/engine.sh
+cd "$(dirname "$0")/../../.."
+. tests/tools/container/engine.sh
 
 WORK=${CONTAINER_WORK:-/tmp/tandem-containers}
 TANDEM=${TANDEM:-.venv/bin/tandem}

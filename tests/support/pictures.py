@@ -1,4 +1,4 @@
-"""Pictures of the console, as text: `python tests/pictures.py` writes them anew. Look at the difference."""
+"""Pictures of the console, as text: `python tests/support/pictures.py` writes them anew. Look at the difference."""
 
 import io
 import math
@@ -19,7 +19,7 @@ from tandem.console.history import SAMPLE_INTERVAL, History
 from tandem.console.screen import View, render
 from tandem.console.status_command import render_server
 
-HERE = Path(__file__).parent / "app"
+HERE = Path(__file__).parents[1] / "app"
 
 
 def link(name: str, state: str, reason: str, **changed: object) -> LinkStatus:

@@ -1,6 +1,6 @@
 """What the fuzzer calls: a function of bytes that raises where something does not hold.
 
-`tests/fuzz/run.py` calls them with inputs that grow towards new coverage (`make fuzz`);
+`tests/tools/fuzz/run.py` calls them with inputs that grow towards new coverage (`make fuzz`);
 `tests/transport/test_fuzz.py` with the inputs that are checked in.
 """
 

@@ -1,6 +1,6 @@
-"""Plays thousands of random histories (tests/simnet/history.py), on all cores: `make sweep`.
+"""Plays thousands of random histories (tests/support/simnet/history.py), on all cores: `make sweep`.
 
-    python tests/sweep.py [--first 0] [--seeds 2000]
+    python tests/tools/sweep.py [--first 0] [--seeds 2000]
 
 Prints each seed that fails, with what did not hold; exit code 1 if any did. To replay one:
 SIMNET_SEED=17 python -m pytest tests/transport/test_properties.py
@@ -14,8 +14,8 @@ import traceback
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
-ROOT = Path(__file__).parent.parent
-SOURCES = [str(ROOT / name) for name in ("app", "transport", "socks", "tests")]
+ROOT = Path(__file__).parents[2]
+SOURCES = [str(ROOT / name) for name in ("app", "transport", "socks", "tests/support")]
 
 
 def play(seed: int) -> str:

@@ -1,6 +1,6 @@
 """The two-link matrix: loss x ratio of RTTs x mode, as a text table that is checked in (tests/transport/matrix.txt).
 
-`python tests/simnet/matrix.py` (make matrix) writes it anew; a change of behaviour then shows as a diff.
+`python tests/support/simnet/matrix.py` (make matrix) writes it anew; a change of behaviour then shows as a diff.
 """
 
 import sys
@@ -15,7 +15,7 @@ from simnet.traffic import Traffic
 from tandem.impair.impairment import Impairment
 from tandem_transport.wire.frames import Mode
 
-FILE = Path(__file__).parent.parent / "transport" / "matrix.txt"
+FILE = Path(__file__).parents[2] / "transport" / "matrix.txt"
 LOSSES = (0.0, 0.05, 0.10, 0.20, 0.30)
 RATIOS = (1, 3, 10)
 MODES = (Mode.DUPLICATE, Mode.ADAPTIVE)

@@ -1,6 +1,6 @@
-"""Coverage-guided fuzzing with atheris: `make fuzz`, or `python tests/fuzz/run.py wire --seconds 600`.
+"""Coverage-guided fuzzing with atheris: `make fuzz`, or `python tests/tools/fuzz/run.py wire --seconds 600`.
 
-Begins with the inputs in tests/fuzz/corpus; what it finds that is worth keeping goes to the folder
+Begins with the inputs in tests/tools/fuzz/corpus; what it finds that is worth keeping goes to the folder
 given with --keep. An input that breaks something is written to the present directory; to replay it,
 put it into the corpus and run tests/transport/test_fuzz.py.
 """
@@ -14,13 +14,20 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 _EXECUTIONS = re.compile(r"stat::number_of_executed_units: +(\d+)")
-PACKAGES = ["tandem_transport", "tandem_socks", "tandem.request", "tandem.pieces", "tandem.invites", "tandem.patterns"]
+PACKAGES = [
+    "tandem_transport",
+    "tandem_socks",
+    "tandem.exchange.request",
+    "tandem.exchange.pieces",
+    "tandem.config.invites",
+    "tandem.config.patterns",
+]
 
 
 def main() -> None:
-    sys.path[:0] = [str(ROOT / name) for name in ("app", "transport", "socks", "tests")]
+    sys.path[:0] = [str(ROOT / name) for name in ("app", "transport", "socks", "tests/tools")]
     parser = argparse.ArgumentParser(description="Fuzzes decoders and parsers, or a whole session.")
     parser.add_argument("target", nargs="?", help="default: all, each with its share of the time")
     parser.add_argument("--seconds", type=int, default=30, help="how long (%(default)s)")
