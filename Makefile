@@ -12,6 +12,9 @@ SOURCES := hatch_build.py pyproject.toml $(LISTS) $(shell find app transport soc
 VIRTUAL := tests/transport tests/socks5
 SIDE_BY_SIDE := $(VIRTUAL) tests/app tests/conformance
 
+# The tests of the checkout, and the program that is installed.
+ON_COMPILED := -o "pythonpath=tests tests/support tests/tools"
+
 SEEDS := 2000
 FUZZ_SECONDS := 60
 
@@ -28,8 +31,8 @@ BENCHMARK := loopback
 
 help:
 	@echo "make demo   client and server over two bad links on this machine, with the live console"
-	@echo "make test   install what the tests need and run those that prove each behaviour once"
-	@echo "make test-long  all tests in virtual time, on the compiled protocol core"
+	@echo "make test   install what the tests need and run those that prove each behaviour once: some minutes"
+	@echo "make test-long  the whole matrices and all tests with real processes, on the compiled protocol core"
 	@echo "make check  ruff, mypy --strict, pyright"
 	@echo "make sweep  play $(SEEDS) random histories of sessions (SEEDS=10000 for more)"
 	@echo "make fuzz   coverage-guided fuzzing for $(FUZZ_SECONDS) s (FUZZ_SECONDS=3600 for more)"
@@ -48,7 +51,9 @@ test: $(VENV)/installed-dev
 	$(BIN)/python -m pytest -q $(addprefix --ignore=,$(SIDE_BY_SIDE))
 
 test-long: $(COMPILED)/installed-dev
-	$(COMPILED)/bin/python -m pytest -q -n 2 -m "" -o "pythonpath=tests tests/support tests/tools" $(VIRTUAL)
+	$(COMPILED)/bin/python -m pytest -q -n 2 -m "" $(ON_COMPILED) $(VIRTUAL)
+	$(COMPILED)/bin/python -m pytest -q -n 2 -m long $(ON_COMPILED) tests/conformance tests/app
+	$(COMPILED)/bin/python -m pytest -q -m "" $(ON_COMPILED) tests/system
 
 check: $(VENV)/installed-dev
 	$(BIN)/ruff check

@@ -226,7 +226,7 @@ async def slow_reader(bench: Bench) -> None:
     slow.close()
 
 
-@case(FLOW, "one link dies during a transfer of 100 MB: not a byte is lost")
+@case(FLOW, "one link dies during a transfer of 100 MB: not a byte is lost", is_long=True)
 async def link_dies(bench: Bench) -> None:
     piece, count = bytes(range(256)) * 4000, 100
     expected = hashlib.sha256()

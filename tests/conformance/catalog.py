@@ -17,6 +17,8 @@ class Case:
     group: str
     name: str
     play: Play
+    is_long: bool = False
+    """It moves so much that `make test` leaves it to `make test-long`."""
 
     def __str__(self) -> str:
         return f"{self.group}: {self.name}"
@@ -25,11 +27,11 @@ class Case:
 CASES: list[Case] = []
 
 
-def case(group: str, name: str) -> Callable[[Play], Play]:
+def case(group: str, name: str, *, is_long: bool = False) -> Callable[[Play], Play]:
     """Adds a function to the list; it raises AssertionError where the case fails."""
 
     def add(play: Play) -> Play:
-        CASES.append(Case(group, name, play))
+        CASES.append(Case(group, name, play, is_long))
         return play
 
     return add

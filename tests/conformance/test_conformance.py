@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from _pytest.mark.structures import ParameterSet
 
 from conformance.all_cases import all_cases
 from conformance.bench import SETUPS, Setup, bench
@@ -12,8 +13,18 @@ from conformance.report import HEAD, table
 TABLE = Path(__file__).parent.parent.parent / "docs" / "socks-conformance.md"
 
 
-@pytest.mark.parametrize("setup", SETUPS, ids=str)
-@pytest.mark.parametrize("case", all_cases(), ids=str)
+def plays() -> list[ParameterSet]:
+    """Each case in each setup; `make test` plays those that are quick, on clean links."""
+    return [
+        pytest.param(
+            case, setup, id=f"{case}-{setup}", marks=[pytest.mark.long] if case.is_long or setup.is_long else []
+        )
+        for case in all_cases()
+        for setup in SETUPS
+    ]
+
+
+@pytest.mark.parametrize(("case", "setup"), plays())
 async def test_case(case: Case, setup: Setup, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tandem_socks.tcp.relay.HALF_CLOSE_LINGER", 1.0)
     if "stalled" in case.name:  # a slow machine may need more than a second for the others

@@ -108,6 +108,8 @@ def browse(proxy: str, url: str, profile: Path) -> str:
     return done.stdout
 
 
+@pytest.mark.smoke
+@pytest.mark.sampled
 @pytest.mark.parametrize("scheme", ["socks5", "http"])
 def test_sixty_pieces_of_a_page(
     pair: Pair, gates: list[Gate], site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scheme: str

@@ -93,6 +93,8 @@ TALKS = [
 ]
 
 
+@pytest.mark.smoke
+@pytest.mark.sampled
 @pytest.mark.parametrize("command", FETCHES)
 def test_curl_fetches(world: World, command: str) -> None:
     done = world.run(command)
@@ -140,6 +142,8 @@ PROXY_COMMANDS = [
 ]
 
 
+@pytest.mark.smoke
+@pytest.mark.sampled
 @pytest.mark.skipif(os.geteuid() != 0, reason="sshd needs root to log a user in")
 @pytest.mark.skipif(shutil.which("ssh") is None or not Path(SSHD).exists(), reason="no OpenSSH client and server")
 @pytest.mark.parametrize("command", PROXY_COMMANDS, ids=["nc", "ncat", "connect-proxy", "tandem connect"])
@@ -189,6 +193,8 @@ async def test_aiohttp_socks(world: World) -> None:
             assert content == CONTENT
 
 
+@pytest.mark.smoke
+@pytest.mark.sampled
 def test_pysocks_over_udp(world: World) -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as echo, _pysocks(world, socket.SOCK_DGRAM) as sock:
         echo.bind(("127.0.0.1", 0))

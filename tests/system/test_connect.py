@@ -41,6 +41,7 @@ def shell(words: list[str], redirection: str) -> list[str]:
 REQUEST = f"GET /bytes/{SIZE} HTTP/1.0\r\n\r\n".encode()
 
 
+@pytest.mark.smoke
 def test_a_closed_standard_input_is_one_that_has_ended(pair: Pair, target: Target) -> None:
     """The far side hears of the end, and so the connection does."""
     done = subprocess.run(shell(command(pair, target), "<&-"), capture_output=True, timeout=100, check=False)

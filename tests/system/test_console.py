@@ -61,6 +61,7 @@ def terminal(tmp_path: Path) -> Iterator[Terminal]:
     made.close()
 
 
+@pytest.mark.smoke
 def test_keys_on_the_console_of_a_client(pair: Pair, terminal: Terminal, tmp_path: Path) -> None:
     pair.start_server()
     invite = tmp_path / "invite"

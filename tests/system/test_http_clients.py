@@ -97,6 +97,8 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         server.server_close()
 
 
+@pytest.mark.smoke
+@pytest.mark.sampled
 @pytest.mark.parametrize("server", ["stubborn", "silent"])
 def test_requests_with_a_session(world: World, server: str) -> None:
     base = f"http://{world.servers[server]}"
@@ -142,6 +144,8 @@ const get = (n) => new Promise((resolve, reject) => {
 """
 
 
+@pytest.mark.smoke
+@pytest.mark.sampled
 @pytest.mark.parametrize("server", ["stubborn", "silent"])
 def test_node_with_an_agent_that_keeps_connections(world: World, server: str, tmp_path: Path) -> None:
     script = tmp_path / "agent.js"

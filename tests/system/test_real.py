@@ -19,6 +19,7 @@ needs_curl = pytest.mark.skipif(shutil.which("curl") is None, reason="curl is no
 SSHD = shutil.which("sshd") or "/usr/sbin/sshd"
 
 
+@pytest.mark.smoke
 @needs_curl
 def test_curl_through_twenty_percent_loss_on_both_links(pair: Pair, gates: list[Gate], target: Target) -> None:
     invite = pair.invite()
@@ -91,6 +92,7 @@ def test_reply_codes_and_forwards(pair: Pair, target: Target) -> None:
         assert f"({reply})".encode() in done.stderr, (url, done.stderr)
 
 
+@pytest.mark.smoke
 def test_half_close_and_reset_with_pysocks(pair: Pair, target: Target) -> None:
     invite = pair.invite()
     pair.start_server()
@@ -115,6 +117,7 @@ def test_half_close_and_reset_with_pysocks(pair: Pair, target: Target) -> None:
     pair.wait(lambda: pair.client_status()["session"]["streams_open"] == 0, "end of the streams")
 
 
+@pytest.mark.smoke
 @pytest.mark.skipif(os.geteuid() != 0, reason="sshd needs root to log a user in")
 @pytest.mark.skipif(shutil.which("ssh") is None or not Path(SSHD).exists(), reason="no OpenSSH client and server")
 def test_ssh_logs_in_and_copies_a_file(pair: Pair, gates: list[Gate], tmp_path: Path) -> None:
@@ -176,6 +179,7 @@ def test_sigterm_ends_both_with_success(pair: Pair) -> None:
     assert "tandem://1/" not in pair.log("client") + pair.log("server")
 
 
+@pytest.mark.smoke
 @needs_curl
 def test_the_demo_works(pair: Pair, target: Target) -> None:
     for port in (8120, 8121):

@@ -104,6 +104,7 @@ def test_sighup_reloads_rules_and_touches_no_session(pair: Pair, target: Target,
     assert pair.client_status()["session"]["state"] == "up"
 
 
+@pytest.mark.smoke
 def test_systemd_is_told(pair: Pair, notices: socket.socket, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WATCHDOG_USEC", "200000")
     pair.start_server()

@@ -64,7 +64,7 @@ def test_two_thousand_streams_with_readers_that_stopped(from_server: bool) -> No
         network.run_until(partial(reader.ended.__contains__, late), limit=15)
 
 
-@pytest.mark.sampled
+@pytest.mark.long
 @pytest.mark.parametrize("from_server", [True, False], ids=["downloads", "uploads"])
 def test_a_stream_that_was_read_in_better_times_goes_on(from_server: bool) -> None:
     """Its 30 KB were read before others filled the session, when so little was not worth telling."""
@@ -166,4 +166,4 @@ def exchange(network: Network, clients: list[ClientEndpoint], seconds: float) ->
         for client in clients:
             while client.next_event() is not None:
                 pass
-        network.now += 0.02
+        network.now += 0.05

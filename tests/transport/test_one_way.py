@@ -9,8 +9,8 @@ from tandem.impair.impairment import Impairment
 from tandem_transport.session.stats import PathStats
 from tandem_transport.wire.frames import Mode, PathUse, PathWish
 
-FAST = Impairment(delay=0.015, rate=mbit(50))
-SLOW = Impairment(delay=0.040, rate=mbit(20))
+FAST = Impairment(delay=0.015, rate=mbit(20))
+SLOW = Impairment(delay=0.040, rate=mbit(8))
 FAR = Impairment(delay=0.320, rate=mbit(20))
 DEAF = "what is sent arrives, nothing comes back"
 MUTE = "nothing that is sent here arrives"

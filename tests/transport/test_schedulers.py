@@ -30,7 +30,7 @@ from tandem_transport.sending.outbox import Outbox
 from tandem_transport.streams.send import SendStream
 from tandem_transport.wire.frames import AckFrame, Mode, PathUse, PathWish
 
-LINK = Impairment(delay=0.020, rate=mbit(50))
+LINK = Impairment(delay=0.020, rate=mbit(20))
 
 
 def make_path(path_id: int, *, rtt: float = 0.040, lost_of_ten: int = 0) -> Path:
@@ -133,7 +133,7 @@ def test_interactive_data_goes_before_bulk() -> None:
     network = Network(LINK, mode=Mode.ADAPTIVE).connect()
     traffic = Traffic(network)
     for _ in range(20):
-        traffic.download(5_000_000)
+        traffic.download(2_000_000)
     network.run(1.5)
     echo = traffic.echo(count=30, gap=0.05).finish()
     assert echo.quantile(0.95) <= 0.065
@@ -144,22 +144,22 @@ def test_interactive_data_goes_before_bulk() -> None:
 def test_downloads_are_fair_among_each_other(mode: Mode) -> None:
     network = Network(LINK, LINK, mode=mode).connect()
     traffic = Traffic(network)
-    downloads = [traffic.download(10_000_000) for _ in range(6)]
+    downloads = [traffic.download(4_000_000) for _ in range(6)]
     network.run(3)
     received = sorted(download.received for download in downloads)
     assert received[0] >= 0.7 * received[-1] > 0
 
 
 def test_thirty_downloads_are_not_thirty_key_presses() -> None:
-    link = Impairment(delay=0.030, rate=mbit(50), loss=0.05)
+    link = Impairment(delay=0.030, rate=mbit(20), loss=0.05)
     network = Network(link, link, mode=Mode.ADAPTIVE).connect()
     traffic = Traffic(network)
-    downloads = [traffic.download(400_000) for _ in range(30)]
+    downloads = [traffic.download(200_000) for _ in range(30)]
     began = network.now
     network.run_until(lambda: all(download.is_done for download in downloads), limit=10)
-    goodput = 12_000_000 / (network.now - began)
-    assert goodput >= 0.6 * 2 * mbit(50) * 0.95
-    assert network.bytes_to_client <= 1.35 * 12_000_000
+    goodput = 6_000_000 / (network.now - began)
+    assert goodput >= 0.6 * 2 * mbit(20) * 0.95
+    assert network.bytes_to_client <= 1.35 * 6_000_000
 
 
 def test_a_backup_carries_nothing_while_another_link_works() -> None:
@@ -168,30 +168,30 @@ def test_a_backup_carries_nothing_while_another_link_works() -> None:
     network.client.connection.set_policy(Mode.ADAPTIVE, wishes)
     network.run(0.2)
     before = dict(network.bytes_to)
-    Traffic(network).download(2_000_000).finish()
+    Traffic(network).download(800_000).finish()
     assert network.bytes_to["client-link-1"] - before["client-link-1"] < 20_000
     network.cut(0, begin=0, end=1e9)
-    Traffic(network).download(2_000_000).finish(limit=10)
+    Traffic(network).download(800_000).finish(limit=10)
 
 
 @pytest.mark.sampled
 @pytest.mark.parametrize("mode", [Mode.DUPLICATE, Mode.ADAPTIVE])
 @pytest.mark.parametrize("dear", [0, 1], ids=["the first link", "the second link"])
 def test_a_metered_link_carries_copies_of_key_presses_and_no_downloads(mode: Mode, dear: int) -> None:
-    link = Impairment(delay=0.020, rate=mbit(50), loss=0.10)
+    link = Impairment(delay=0.020, rate=mbit(20), loss=0.10)
     network = Network(link, link, mode=mode).connect()
     network.client.connection.set_policy(mode, (PathWish(dear, PathUse.METERED, 0),))
     network.run(0.2)
     traffic, place = Traffic(network), f"client-link-{dear}"
     before = dict(network.bytes_to)
-    traffic.download(3_000_000).finish()
+    traffic.download(1_200_000).finish()
     assert network.bytes_to[place] - before[place] < 200_000, "the first moments of a download, and acknowledgements"
     echo = traffic.echo(count=100, gap=0.05).finish()
     assert echo.quantile(0.95) < 0.060, "the copy on the metered link saves a key press"
     network.cut(1 - dear, begin=0, end=1e9)
     before = dict(network.bytes_to)
-    traffic.download(1_000_000).finish(limit=20)
-    assert network.bytes_to[place] - before[place] > 1_000_000, "needed, it carries all"
+    traffic.download(400_000).finish(limit=20)
+    assert network.bytes_to[place] - before[place] > 400_000, "needed, it carries all"
 
 
 def test_a_backup_is_asked_seldom_also_while_streams_are_open() -> None:
@@ -208,7 +208,7 @@ def test_a_link_with_a_rate_cap_keeps_to_it() -> None:
     network = Network(LINK, mode=Mode.ADAPTIVE).connect()
     network.client.connection.set_policy(Mode.ADAPTIVE, (PathWish(0, PathUse.AVAILABLE, 500_000),))
     network.run(0.2)
-    download = Traffic(network).download(10_000_000)
+    download = Traffic(network).download(4_000_000)
     network.run(4)
     assert 0.7 * 500_000 <= download.goodput(1, 4) <= 500_000
 

@@ -9,8 +9,8 @@ from tandem.impair.impairment import Impairment
 from tandem_transport.path.status import PathSigns, judge
 from tandem_transport.wire.frames import Mode
 
-FAST = Impairment(delay=0.015, rate=mbit(50))
-SLOW = Impairment(delay=0.040, rate=mbit(20))
+FAST = Impairment(delay=0.015, rate=mbit(20))
+SLOW = Impairment(delay=0.040, rate=mbit(8))
 MODES = [Mode.DUPLICATE, Mode.ADAPTIVE]
 
 
@@ -18,7 +18,7 @@ MODES = [Mode.DUPLICATE, Mode.ADAPTIVE]
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_a_loss_towards_the_client_is_told_as_that_within_fifteen_seconds(mode: Mode, seed: int) -> None:
-    fast, slow = replace(FAST, rate=mbit(10)), replace(SLOW, rate=mbit(4))
+    fast, slow = replace(FAST, rate=mbit(4)), replace(SLOW, rate=mbit(2))
     network = Network(fast, slow, server_links=[fast, replace(slow, loss=0.15)], mode=mode, seed=seed).connect()
     Traffic(network).download(100_000_000)
     network.run(15)

@@ -39,19 +39,19 @@ def test_a_download_after_an_upload_is_fast_at_once(links: int, seed: int) -> No
 def test_uploads_and_downloads_in_turn_are_all_fast() -> None:
     network, traffic = start(replace(NEAR, rate=mbit(4)))
     goodputs: list[float] = []
-    for _ in range(12):
+    for _ in range(6):
         traffic.upload(1_000_000).finish()
         network.run(0.5)
         goodputs.append(traffic.download(500_000).finish())
     goodputs.sort()
-    assert goodputs[0] > goodputs[6] / 1.5
+    assert goodputs[0] > goodputs[3] / 1.5
 
 
 # --- jitter ---
 
 
 @pytest.mark.sampled
-@pytest.mark.parametrize("deviation", [0.001, 0.005, 0.020, 0.050])
+@pytest.mark.parametrize("deviation", [0.020, 0.001, 0.005, 0.050])
 @pytest.mark.parametrize("is_heavy_tailed", [False, True])
 def test_packets_that_overtake_each_other_are_no_queue(deviation: float, is_heavy_tailed: bool) -> None:
     link = replace(NEAR, rate=mbit(10), packet_jitter=deviation, is_heavy_tailed=is_heavy_tailed)
@@ -65,7 +65,8 @@ def test_packets_that_overtake_each_other_are_no_queue(deviation: float, is_heav
     assert spurious <= 0.015 * (network.down[0].sent - sent)
 
 
-@pytest.mark.parametrize("deviation", [0.001, 0.005, 0.020])
+@pytest.mark.sampled
+@pytest.mark.parametrize("deviation", [0.020, 0.005, 0.001])
 def test_late_packets_that_hold_up_the_others_are_no_queue(deviation: float) -> None:
     network, traffic = start(replace(NEAR, rate=mbit(10), packet_jitter=deviation, keeps_order=True))
     download = traffic.download(8_000_000)
@@ -102,22 +103,23 @@ def test_start_up_is_not_ended_by_jitter(seed: int) -> None:
 
 
 @pytest.mark.sampled
-@pytest.mark.parametrize("delay", [0.045, 0.070, 0.160])
+@pytest.mark.parametrize("delay", [0.070, 0.045, 0.160])
 def test_a_far_link_adds_its_rate(delay: float) -> None:
-    network, traffic = start(NEAR, replace(NEAR, delay=delay))
-    download = traffic.download(40_000_000)
-    network.run(9)
-    assert download.goodput(6, 9) >= 0.85 * 2 * mbit(20) * EFFICIENCY
+    near = replace(NEAR, rate=mbit(10))
+    network, traffic = start(near, replace(near, delay=delay))
+    download = traffic.download(20_000_000)
+    network.run(6)
+    assert download.goodput(4, 6) >= 0.85 * 2 * mbit(10) * EFFICIENCY
 
 
 def test_a_satellite_beside_a_near_link_is_tried_in_a_short_session() -> None:
     """Its start-up takes a second for each doubling, and must begin with the download."""
-    near = replace(NEAR, rate=mbit(50))
-    network, traffic = start(near, replace(near, delay=0.320))
-    assert traffic.download(20_000_000).finish() >= mbit(49)
-    assert network.down[1].sent > 1000
+    network, traffic = start(NEAR, replace(NEAR, delay=0.320))
+    assert traffic.download(8_000_000).finish() >= mbit(19.6)
+    assert network.down[1].sent > 400
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("seed", [1, 2])
 def test_the_first_packets_of_a_satellite_path_are_not_spread_over_its_round_trip(seed: int) -> None:
     links = [
@@ -130,7 +132,7 @@ def test_the_first_packets_of_a_satellite_path_are_not_spread_over_its_round_tri
 
 
 def test_a_far_link_that_adds_nothing_costs_nothing() -> None:
-    goodput = [start(*links)[1].download(8_000_000).finish() for links in ([NEAR], [NEAR, replace(NEAR, delay=0.320)])]
+    goodput = [start(*links)[1].download(4_000_000).finish() for links in ([NEAR], [NEAR, replace(NEAR, delay=0.320)])]
     assert goodput[1] >= 0.97 * goodput[0]
 
 
@@ -175,10 +177,10 @@ def test_little_more_is_sent_than_a_policer_lets_through(allowed: float, burst: 
 @pytest.mark.parametrize("seed", range(1, 4))
 @pytest.mark.parametrize(("loss", "delay"), [(0.3, 0.020), (0.3, 0.150), (0.4, 0.020)])
 def test_much_loss_by_chance_is_not_taken_for_a_policer(loss: float, delay: float, seed: int) -> None:
-    network, traffic = start(replace(NEAR, delay=delay, loss=loss), seed=seed)
-    download = traffic.download(24_000_000)
+    network, traffic = start(replace(NEAR, rate=mbit(10), delay=delay, loss=loss), seed=seed)
+    download = traffic.download(12_000_000)
     network.run(8)
-    assert download.goodput(4, 8) >= (0.8 if delay < 0.1 else 0.4) * mbit(20) * (1 - loss)
+    assert download.goodput(4, 8) >= (0.8 if delay < 0.1 else 0.4) * mbit(10) * (1 - loss)
 
 
 # --- fades ---
@@ -188,24 +190,24 @@ def test_much_loss_by_chance_is_not_taken_for_a_policer(loss: float, delay: floa
 @pytest.mark.parametrize("length", [0.05, 0.15])
 @pytest.mark.parametrize("begin", [0.35, 0.40, 0.45, 0.50])
 def test_a_fade_in_start_up_is_not_taken_for_a_policer(begin: float, length: float) -> None:
-    network, traffic = start(Impairment(delay=0.030, rate=mbit(50)))
+    network, traffic = start(Impairment(delay=0.030, rate=mbit(20)))
     network.cut(0, begin=begin, end=begin + length)
-    download = traffic.download(20_000_000)
+    download = traffic.download(8_000_000)
     network.run(3)
-    assert download.goodput(2, 3) >= 0.85 * mbit(50) * EFFICIENCY
+    assert download.goodput(2, 3) >= 0.85 * mbit(20) * EFFICIENCY
 
 
 @pytest.mark.sampled
 @pytest.mark.parametrize("begin", [0.2, 0.3, 0.4])
 def test_fades_in_start_up_that_let_a_few_packets_through_are_no_policer(begin: float) -> None:
     """The second fade hits the search that follows the first one; such a link stayed at a third of its rate."""
-    network, traffic = start(Impairment(delay=0.030, rate=mbit(50), outage_loss=0.95), seed=2)
+    network, traffic = start(Impairment(delay=0.030, rate=mbit(20), outage_loss=0.95), seed=2)
     network.run(0.1)
     for at in (begin, begin + 0.35):
         network.cut(0, begin=at, end=at + 0.05)
-    download = traffic.download(20_000_000)
+    download = traffic.download(8_000_000)
     network.run(2)
-    assert download.goodput(1, 2) >= 0.6 * mbit(50)
+    assert download.goodput(1, 2) >= 0.6 * mbit(20)
 
 
 @pytest.mark.long
@@ -231,8 +233,8 @@ def test_fades_again_and_again_leave_most_of_two_links(share: float, seed: int) 
 def test_late_turns_are_not_taken_for_a_slow_path() -> None:
     goodputs: list[float] = []
     for is_busy in (False, True):
-        network, traffic = start(NEAR, is_busy=is_busy)
-        download = traffic.download(12_000_000)
+        network, traffic = start(replace(NEAR, rate=mbit(10)), is_busy=is_busy)
+        download = traffic.download(6_000_000)
         network.run(4)
         goodputs.append(download.goodput(1, 4))
     assert goodputs[1] >= 0.5 * goodputs[0]

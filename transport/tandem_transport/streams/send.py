@@ -58,6 +58,11 @@ class SendStream(Origin):
         return len(self._buffer) + self.unacked
 
     @property
+    def ahead(self) -> int:
+        """Bytes that it may be given now: those that wait are as many as those on their way, or SEND_AHEAD."""
+        return max(SEND_AHEAD, self.unacked) - len(self._buffer)
+
+    @property
     def is_done(self) -> bool:
         """Everything is acknowledged, or the stream was reset."""
         return self.is_reset or (self._fin_done and not self.unacked)

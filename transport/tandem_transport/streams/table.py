@@ -12,7 +12,7 @@ from tandem_transport.events import (
     StreamReset,
     StreamWritable,
 )
-from tandem_transport.parameters import MAX_SEGMENT_OVERHEAD, SEND_AHEAD, SESSION_BUFFER
+from tandem_transport.parameters import MAX_SEGMENT_OVERHEAD, SESSION_BUFFER
 from tandem_transport.recovery.chunk import Chunk
 from tandem_transport.streams.flow_control import Budget, ReceiveWindow, SendCredit, fair_share
 from tandem_transport.streams.receive import ReceiveStream
@@ -322,21 +322,31 @@ class Streams:
     # --- inside ---
 
     def _writable(self) -> Iterator[Event]:
+        room = self._room
+        if room <= 0:
+            return
+        share = fair_share(room, room + self._held)
         for stream_id in list(self._waiting):
             stream = self._streams.get(stream_id)
             if stream is None or stream.sending.is_reset:
                 del self._waiting[stream_id]
                 continue
-            capacity = self._capacity(stream.sending)
-            if capacity >= _WORTH_WAKING or (capacity > 0 and not stream.sending.held):
+            held = stream.sending.held
+            fair = min(room, share - held)
+            least = _WORTH_WAKING if held else 1
+            # The cheap question first: a thousand may wait, and this is asked with each packet.
+            if fair >= least and stream.sending.ahead >= least:
                 del self._waiting[stream_id]
                 yield StreamWritable(stream_id)
 
+    @property
+    def _room(self) -> int:
+        """Bytes that all streams together may take now."""
+        return min(SESSION_BUFFER - self._held, self._send_budget.left_for(self._held))
+
     def _capacity(self, sending: SendStream) -> int:
-        room = min(SESSION_BUFFER - self._held, self._send_budget.left_for(self._held))
-        fair = min(room, fair_share(room, room + self._held) - sending.held)
-        ahead = max(SEND_AHEAD, sending.unacked) - sending.unsent
-        return max(0, min(fair, ahead))
+        room = self._room
+        return max(0, min(room, fair_share(room, room + self._held) - sending.held, sending.ahead))
 
     def _known(self, stream_id: int) -> Stream:
         stream = self._streams.get(stream_id)
