@@ -53,13 +53,14 @@ def notices(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[socket.
 def test_sigterm_lets_open_connections_finish_and_takes_no_new_ones(pair: Pair, target: Target, role: str) -> None:
     pair.start_server()
     pair.start_client(pair.invite(), *LINKS)
-    fetch = Fetch(pair, target.url("slow/20/100"))
+    fetch = Fetch(pair, target.url("held/20"))
     process = pair.server if role == "server" else pair.client
     assert process is not None
     process.send_signal(signal.SIGTERM)
     if role == "server":
         pair.wait(lambda: "draining: 1 connections are open" in pair.log("server"), "draining")
     assert pair.curl(target.url("bytes/10")).returncode != 0
+    target.may_end.set()
     done = fetch.join()
     assert (done.returncode, len(done.stdout)) == (0, 20 * BLOCK), done.stderr
     assert process.wait(timeout=60) == 0
@@ -83,7 +84,7 @@ def test_sighup_reloads_rules_and_touches_no_session(pair: Pair, target: Target,
     config.write_text("")
     pair.start_server("--config", str(config))
     pair.start_client(pair.invite(), *LINKS)
-    fetch = Fetch(pair, target.url("slow/20/100"))
+    fetch = Fetch(pair, target.url("held/20"))
     assert pair.server is not None
     for text, said, code in (
         (f'[[rule]]\naction = "deny"\nmatch = "*:{target.port}"\n', "reloaded: 1 rules", 97),
@@ -100,6 +101,7 @@ def test_sighup_reloads_rules_and_touches_no_session(pair: Pair, target: Target,
     config.chmod(0o600)
     pair.server.send_signal(signal.SIGHUP)
     pair.wait(lambda: "admin is as it was: a change of it needs a restart" in pair.log("server"), "a warning")
+    target.may_end.set()
     assert len(fetch.join().stdout) == 20 * BLOCK
     assert pair.client_status()["session"]["state"] == "up"
 

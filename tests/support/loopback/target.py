@@ -12,11 +12,13 @@ BLOCK = 64 << 10
 
 
 class Target:
-    """HTTP enough for curl: /bytes/N, /slow/N/MS (N blocks of 64 KB, MS apart), /reset, /count."""
+    """HTTP enough for curl: /bytes/N, /slow/N/MS (N blocks of 64 KB, MS apart), /held/N, /reset, /count."""
 
     def __init__(self, server: socket.socket | None = None) -> None:
         """`server` listens already, in a network namespace perhaps."""
         self.connections = 0
+        self.may_end = threading.Event()
+        """Set by a test: the second half of the blocks of /held/N goes out."""
         self._server = server or socket.create_server(("127.0.0.1", 0), backlog=64)
         self.port: int = self._server.getsockname()[1]
         threading.Thread(target=self._accept, daemon=True).start()
@@ -71,6 +73,11 @@ class Target:
             for _ in range(blocks):
                 connection.sendall(bytes(BLOCK))
                 time.sleep(pause)
+        elif kind == "held":
+            half = int(arguments[0]) // 2 * BLOCK
+            connection.sendall(_head(2 * half) + bytes(half))
+            self.may_end.wait(250)
+            connection.sendall(bytes(half))
         elif kind == "reset":
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         elif kind == "count":
