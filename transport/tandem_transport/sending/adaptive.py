@@ -56,7 +56,7 @@ class Adaptive:
         room = self._copies.take(path, chunks, room)
         if self._stalled:
             room = self._take_stalled(path, chunks, room)
-        if outbox.streams.has_fresh_data():
+        if outbox.streams.turns.has_data():
             takes_bulk = path is self._best(paths) or (may_repair(path, paths) and self._takes_bulk(path, paths))
             outbox.take_new(chunks, room - full + new_room, takes_bulk=takes_bulk, now=now)
         if not chunks and self._unacked and self._is_idle(path, paths, now):
@@ -71,9 +71,9 @@ class Adaptive:
             return True
         if may_resend(path, paths) and outbox.has_lost():
             return True
-        if outbox.streams.has_fresh_data(takes_bulk=False):
+        if outbox.streams.turns.has_data(takes_bulk=False):
             return True
-        if repairs and outbox.streams.has_fresh_data() and self._takes_bulk(path, paths):
+        if repairs and outbox.streams.turns.has_data() and self._takes_bulk(path, paths):
             return True
         if any(_lacks(path, chunk) for chunk in self._stalled):
             return True
@@ -177,7 +177,7 @@ class Adaptive:
             needed = min(needed, _TRIAL_SHARE * path.recovery.bytes_in_flight)
         elif is_slow(path, paths) and congestion.pacing_rate < _LEAST_SHARE * rate:
             return False
-        return self._outbox.streams.has_backlog(needed)
+        return self._outbox.streams.turns.has_backlog(needed)
 
     def _is_idle(self, path: Path, paths: Sequence[Path], now: float) -> bool:
         """There is nothing new, or only what faster paths carry sooner; a download that takes breath is not idle.
@@ -186,7 +186,7 @@ class Adaptive:
         """
         if path.use is PathUse.METERED or path.has_queue or is_slow(path, paths):
             return False
-        if self._outbox.streams.has_fresh_data():
+        if self._outbox.streams.turns.has_data():
             return True
         if now < self._idle_at:
             return False

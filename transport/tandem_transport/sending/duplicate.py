@@ -43,7 +43,7 @@ class Duplicate:
         if is_spared(path, paths):
             return self._next_copy(path) is not None or self._again.has_due(path)
         outbox, takes_bulk = self._outbox, not is_slow(path, paths)
-        if outbox.control or outbox.streams.has_fresh_data(takes_bulk=takes_bulk) or self._next_copy(path) is not None:
+        if outbox.control or outbox.streams.turns.has_data(takes_bulk=takes_bulk) or self._next_copy(path) is not None:
             return True
         return self._again.has_due(path) or (may_resend(path, paths) and outbox.has_lost())
 

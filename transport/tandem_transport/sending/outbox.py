@@ -82,7 +82,7 @@ class Outbox:
     def take_new(self, chunks: list[Chunk], room: int, *, takes_bulk: bool = True, now: float) -> int:
         """Cuts new data from the streams, interactive before bulk; returns the room that is left."""
         while room >= LEAST_ROOM:
-            chunk = self.streams.cut(room, takes_bulk=takes_bulk, now=now)
+            chunk = self.streams.turns.cut(room, takes_bulk=takes_bulk, now=now)
             if chunk is None:
                 return room
             chunks.append(chunk)

@@ -78,7 +78,7 @@ class Receiver:
             case PingFrame():
                 pass  # the acknowledgement is the answer
             case MaxDataFrame():
-                streams.on_max_data_frame(frame)
+                streams.turns.raise_credit(frame.limit, frame.window)
             case MaxStreamDataFrame():
                 streams.on_max_stream_data_frame(frame)
             case MaxStreamsFrame():
