@@ -4,9 +4,8 @@ from collections import deque
 from collections.abc import Callable, Hashable
 from enum import IntEnum
 from itertools import islice
-from typing import Literal
 
-from tandem_transport.congestion.controller import AckSummary, CongestionController
+from tandem_transport.congestion.controller import CongestionController
 from tandem_transport.congestion.delivery_rate import DeliveryRateEstimator, DeliverySample
 from tandem_transport.congestion.loss_rate import LossRate
 from tandem_transport.congestion.pacing import Pacer
@@ -25,8 +24,10 @@ from tandem_transport.parameters import (
 from tandem_transport.path.addresses import PathAddresses
 from tandem_transport.path.counters import PathCounters
 from tandem_transport.path.hearing import Hearing
-from tandem_transport.path.mtu import COMPANION_SIZE, MtuDiscovery
+from tandem_transport.path.mtu import MtuDiscovery
+from tandem_transport.path.sequence import Advance, LossRuns, Overtaking
 from tandem_transport.path.status import LATE, PathSigns, judge
+from tandem_transport.path.summary import summarize
 from tandem_transport.recovery.acknowledgement import ReceivedPackets
 from tandem_transport.recovery.recovery import AckResult, Recovery
 from tandem_transport.recovery.rtt import RttEstimator
@@ -38,11 +39,6 @@ _DOWN_PTOS = 2
 _DOWN_RTTS = 3
 _OUTAGE_PTOS = 3
 """A run of losses that spans more probe timeouts than this is an outage, not a loss rate."""
-
-
-_REORDERING = (0.02, 0.10)
-"""Shares of ACKs with news of late packets below which a path no longer counts as one that reorders, and from which
-on it does."""
 
 _LEAST_SHARE = 0.5
 """Share of the time that news takes, or of the span below, which a sample of the delivery rate spans at least."""
@@ -89,11 +85,9 @@ class Path:
         self.loss_rate = LossRate()
         self._was_window_limited = False
         """Acknowledgements were missing since the last packet left: the path was the limit."""
-        self._late_share = 0.0
-        """Average share of ACKs that tell of packets which others have overtaken."""
-        self._is_reordering = False
-        self._last_lost = -1
-        """Number of the packet that was lost last: the next one either goes on with its run, or begins another."""
+        self._overtaking = Overtaking()
+        self._loss_runs = LossRuns()
+        self._advance = Advance()
         self._make_congestion = make_congestion
         self.congestion = make_congestion()
         self.pacer = Pacer()
@@ -112,8 +106,6 @@ class Path:
         self.mtu = MtuDiscovery()
         self.datagram_size = self.mtu.size
         """UDP payload of a full packet."""
-        self._excused = -1
-        """Number of the peer's newest size probe that had not arrived when its companion did."""
         self.last_received_at: float | None = None
         self.hearing = Hearing()
         self.status = PathStatus.PROBING
@@ -194,28 +186,12 @@ class Path:
         was_away = self.last_received_at is None or now - self.last_received_at > DOWN_AFTER
         if was_away and self.reachability is Reachability.DOWN:
             self.probes = max(self.probes, 1)  # the peer is back: what it may answer is not to wait for our timer
-        advance = self._advance(number, before, size)
+        advance = self._advance.of(number, before, size, self.received)
         # What an outage swallowed is not a loss rate.
         self.counters.on_received(size, min(advance, 1) if was_away else advance, now=now)
         self.last_received_at = now
         self.hearing.on_received(now=now)
         return has_gap
-
-    def _advance(self, number: int, before: int, size: int) -> int:
-        """How far the largest number moved on, without a size probe of the peer's that was too large.
-
-        Only its sender can tell a probe that is lost from other packets, and a frame that says so would end the session
-        with a peer that does not know it. But the small packet that the sender makes follow each probe is one of a
-        kind, and arrives where the probe does not. A probe that does arrive, only later, is counted then.
-        """
-        advance = max(0, number - before)
-        if size == COMPANION_SIZE and not self.received.is_replay(number - 1):
-            self._excused = number - 1
-            return advance - 1
-        if number == self._excused:
-            self._excused = -1
-            return advance + 1
-        return advance
 
     def _follow_source(self, source: Hashable, size: int, *, is_newest: bool, now: float) -> None:
         address = self.addresses.current
@@ -381,9 +357,9 @@ class Path:
         now: float,
     ) -> None:
         sent_at, acked, delay = self.recovery.sent_at(ack.largest), result.acked, ack.delay_us / 1e6
-        if acked:
-            self._note_order(is_late=acked[0].number < largest_before)
-        if acked and self._is_reordering:
+        if acked and self._overtaking.on_ack(is_late=acked[0].number < largest_before):
+            self.queue.restart()
+        if acked and self._overtaking.is_usual:
             # The largest number belongs to a packet that overtook others; any one of those that are news has a
             # delay like the others'. It has arrived at the latest when the acknowledgement left.
             packet = acked[ack.largest % len(acked)]
@@ -392,18 +368,9 @@ class Path:
             self.queue.on_ack(ack.largest, received_at - sent_at, self.rtt.minimum, now=now)
         if is_own_path and sent_at is not None:
             lead = 0.0
-            if self._is_reordering and self.queue.typical is not None:
+            if self._overtaking.is_usual and self.queue.typical is not None:
                 lead = max(0.0, self.queue.typical - (received_at - sent_at))
             self.rtt.on_ack(ack.largest, now - sent_at - delay + lead, now=now)
-
-    def _note_order(self, *, is_late: bool) -> None:
-        self._late_share += (is_late - self._late_share) / 16
-        least, most = _REORDERING
-        if self._late_share > most and not self._is_reordering:
-            self._is_reordering = True
-            self.queue.restart()
-        elif self._late_share < least:
-            self._is_reordering = False
 
     def _on_answer(self, *, now: float) -> None:
         if self.reachability is not Reachability.ACTIVE:
@@ -420,29 +387,17 @@ class Path:
             return
         self.counters.on_lost(len(lost), now=now)
         self.loss_rate.on_lost(len(lost))
-        runs = 0
-        for packet in lost:
-            runs += packet.number > self._last_lost + 1
-            self._last_lost = packet.number
-        self.congestion.on_packets_lost(sum(packet.is_below_capacity for packet in lost), len(lost), runs)
+        below_capacity = sum(packet.is_below_capacity for packet in lost)
+        self.congestion.on_packets_lost(below_capacity, len(lost), self._loss_runs.count(lost))
 
     def _control_congestion(self, ack: AckFrame, result: AckResult, received_at: float, *, now: float) -> None:
-        summary = AckSummary(
+        summary = summarize(
+            result,
+            self._delivery_sample(ack, result, received_at),
+            recovery=self.recovery,
+            queue=self.queue,
+            is_reordering=self._overtaking.is_usual,
             now=now,
-            round=self.recovery.round,
-            is_round_start=result.is_round_start,
-            queue_delay=self.queue.queue_delay,
-            delay_samples=self.queue.samples,
-            min_rtt=self.rtt.minimum,
-            smoothed_rtt=self.rtt.smoothed,
-            sample=self._delivery_sample(ack, result, received_at),
-            acked_below_capacity=sum(packet.is_below_capacity for packet in result.acked),
-            acked=len(result.acked),
-            noise=self.queue.noise,
-            packet_noise=self.queue.packet_noise,
-            is_reordering=self._is_reordering,
-            spurious=self.recovery.reordering.spurious,
-            least_queue_delay=self.queue.least_queue_delay,
         )
         longer = self.congestion.on_ack(summary)
         if longer:
@@ -466,20 +421,6 @@ class Path:
     def is_one_way(self) -> bool:
         """Only one of the directions works."""
         return self.hearing.is_deaf or self.hearing.is_mute
-
-    @property
-    def has_rtt(self) -> bool:
-        """There are RTT samples, and they are of the present: a path that does not answer has none."""
-        return bool(self.rtt.smoothed) and self.status is not PathStatus.DOWN and not self.is_one_way
-
-    @property
-    def limited_by(self) -> Literal["queue", "drops"] | None:
-        """How the path shows that it is given more than it carries; None where it does not."""
-        if not self.has_rtt:
-            return None
-        if self.congestion.is_policed:
-            return "drops"
-        return "queue" if self.has_queue else None
 
     def update_status(self, patience: float, *, now: float) -> bool:
         """Judges the path anew; tells whether its status, or its cause, has changed.

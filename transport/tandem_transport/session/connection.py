@@ -8,7 +8,7 @@ from tandem_transport.congestion.lc2 import Lc2
 from tandem_transport.crypto.handshake import Established, Randomness
 from tandem_transport.errors import DecodeError, ErrorCode, LocalProtocolError, PeerError
 from tandem_transport.events import ConnectionTerminated, Event
-from tandem_transport.parameters import CLOSING_PTOS, LATE_PROBE, LATE_TURN, MAX_EXCUSE, MAX_PATHS, MAX_REASON_SIZE
+from tandem_transport.parameters import CLOSING_PTOS, LATE_TURN, MAX_PATHS, MAX_REASON_SIZE
 from tandem_transport.path.addresses import HostOf
 from tandem_transport.path.order import in_order
 from tandem_transport.path.path import Path, Reachability
@@ -17,10 +17,12 @@ from tandem_transport.path.table import PathTable
 from tandem_transport.sending.outbox import Outbox
 from tandem_transport.sending.sender import Sender
 from tandem_transport.session.closing import Closing
+from tandem_transport.session.lateness import Lateness
 from tandem_transport.session.liveness import Liveness
 from tandem_transport.session.receiver import Receiver
 from tandem_transport.session.reports import Reports
 from tandem_transport.session.stats import ConnectionStats, path_stats
+from tandem_transport.session.timers import PathTimers
 from tandem_transport.session.twins import TwinFilter
 from tandem_transport.streams.flow_control import Budget
 from tandem_transport.streams.table import Streams
@@ -30,7 +32,6 @@ from tandem_transport.wire.frames import (
     DatagramFrame,
     Mode,
     PathPolicyFrame,
-    PathUse,
     PathWish,
     decode_frames,
 )
@@ -117,10 +118,10 @@ class Connection:
         )
         self._rtt = 0.0
         """The least smoothed RTT of all paths, as of the last turn."""
-        self._deadline: float | None = None
-        """What `next_timeout` said last."""
-        self._excused: dict[int, tuple[float, float]] = {}
-        """By path: which packet's probe timeout came late, and until when its answer may wait unread."""
+        self._lateness = Lateness()
+        self._timers = PathTimers(
+            self._paths, self._outbox, self._streams, self._lateness, max_ack_delay=self._peer_max_ack_delay
+        )
         self._bytes_sent = 0
         self.packets_dropped = 0
 
@@ -154,8 +155,7 @@ class Connection:
         if self._is_terminated:
             return
         self._note_lateness()
-        for path in self._paths.all:
-            self._handle_path_timeout(path)
+        self._timers.handle_timeout(now=now)
         self._sender.handle_timeout(self._paths.all, now=now)
         self._guard(lambda: self._liveness.tend(self._paths.all, self._streams, now=now))
         if self._liveness.is_stats_due(now=now):
@@ -292,15 +292,13 @@ class Connection:
         if self._closing is not None:
             return self._closing.over_at
         paths, now = self._paths.all, self._now
-        liveness_at = self._liveness.next_timeout(paths, self._streams, now=now)
-        times = [self._sender.wake_at(paths, now=now), liveness_at]
-        for path in paths:
-            if not path.link_error:
-                times.append(path.received.ack_at)
-            if path.use is not PathUse.OFF:
-                times += (path.recovery.loss_time, self._probe_at(path))
-        self._deadline = min((time for time in times if time is not None), default=None)
-        return self._deadline
+        times = (
+            self._sender.wake_at(paths, now=now),
+            self._liveness.next_timeout(paths, self._streams, now=now),
+            self._timers.next_timeout(now=now),
+        )
+        self._lateness.deadline = at = min((time for time in times if time is not None), default=None)
+        return at
 
     def next_event(self) -> Event | None:
         """The next thing that happened, None where nothing is left."""
@@ -422,38 +420,11 @@ class Connection:
 
     # --- timers ---
 
-    def _handle_path_timeout(self, path: Path) -> None:
-        now, recovery = self._now, path.recovery
-        if recovery.is_probe_due(recovery.loss_time, now=now):
-            for packet in path.on_loss_timeout(max_ack_delay=self._peer_max_ack_delay, now=now):
-                self._outbox.on_lost(packet, path, now=now)
-        probe_at = self._probe_at(path)
-        if recovery.is_probe_due(probe_at, now=now) and not self._is_excused(path, probe_at or now):
-            path.on_probe_timeout(now=now)
-            if self._paths.has_alternative(path):
-                self._outbox.move_away_from(path)
-
-    def _probe_at(self, path: Path) -> float | None:
-        # An end that may not send to an unproven address has nothing to time (RFC 9002 section 6.2.2.1).
-        if path.is_blocked:
-            return None
-        at = path.recovery.probe_at(self._peer_max_ack_delay, has_streams=len(self._streams) > 0, now=self._now)
-        sent_at, until = self._excused.get(path.path_id, (0.0, 0.0))
-        return max(at, until) if at is not None and sent_at == path.recovery.last_sent_at else at
-
     def _note_lateness(self) -> None:
         """What arrives after a turn was due has perhaps waited in the socket since then."""
-        deadline, self._deadline = self._deadline, None
-        if deadline is not None and self._now - deadline > LATE_TURN:
-            self._liveness.excuse(self._paths.all, self._now - deadline, now=self._now)
-
-    def _is_excused(self, path: Path, probe_at: float) -> bool:
-        """Whether a timeout comes so late that the answer may wait unread: once, it is put off by as much."""
-        late, sent_at = self._now - probe_at, path.recovery.last_sent_at
-        if late < LATE_PROBE or self._excused.get(path.path_id, (0.0, 0.0))[0] == sent_at:
-            return False
-        self._excused[path.path_id] = (sent_at, self._now + min(late, MAX_EXCUSE))
-        return True
+        late = self._lateness.of_turn(now=self._now)
+        if late > LATE_TURN:
+            self._liveness.excuse(self._paths.all, late, now=self._now)
 
     def _send_stats(self) -> None:
         outbox = self._outbox

@@ -69,15 +69,16 @@ def path_stats(path: Path, all_won: int, *, now: float) -> PathStats:
     """`all_won`: frames that all paths together brought first."""
     rtt, counters = path.rtt, path.counters
     rate_sent, rate_received = counters.rates(now=now)
+    is_measured = _has_rtt(path)
     return PathStats(
         path_id=path.path_id,
         address=path.addresses.current,
         status=path.status,
         reason=path.status_reason,
-        rtt_latest=rtt.latest if path.has_rtt else None,
-        rtt_smoothed=rtt.smoothed if path.has_rtt else None,
-        rtt_min=rtt.minimum if path.has_rtt else None,
-        rtt_p95=rtt.p95() if path.has_rtt else None,
+        rtt_latest=rtt.latest if is_measured else None,
+        rtt_smoothed=rtt.smoothed if is_measured else None,
+        rtt_min=rtt.minimum if is_measured else None,
+        rtt_p95=rtt.p95() if is_measured else None,
         loss_sent=counters.loss_sent(now=now),
         loss_received=counters.loss_received(now=now),
         rate_sent=rate_sent,
@@ -91,5 +92,19 @@ def path_stats(path: Path, all_won: int, *, now: float) -> PathStats:
         pacing_rate=path.congestion.pacing_rate,
         congestion_window=path.congestion.congestion_window,
         bytes_in_flight=path.recovery.bytes_in_flight,
-        limited_by=path.limited_by,
+        limited_by=_limited_by(path),
     )
+
+
+def _has_rtt(path: Path) -> bool:
+    """There are RTT samples, and they are of the present: a path that does not answer has none."""
+    return bool(path.rtt.smoothed) and path.status is not PathStatus.DOWN and not path.is_one_way
+
+
+def _limited_by(path: Path) -> Literal["queue", "drops"] | None:
+    """How the path shows that it is given more than it carries; None where it does not."""
+    if not _has_rtt(path):
+        return None
+    if path.congestion.is_policed:
+        return "drops"
+    return "queue" if path.has_queue else None
