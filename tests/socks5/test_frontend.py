@@ -227,9 +227,14 @@ async def test_a_client_that_goes_away_leaves_nothing(bench: Bench) -> None:
         writer.close()
         await writer.wait_closed()
     reader, writer = await bench.connected()
+    assert len(bench.asked) == 1
     writer.close()
     await bench.far.is_finished.wait()
-    del reader
+    bench.far.to_near.put_nowait(None)
+    await reader.read()
+    await bench.closed.get()
+    await bench.frontend.drain(limit=60)
+    assert asyncio.all_tasks() == {asyncio.current_task()}, "of none of them anything is left"
 
 
 async def test_a_client_that_resets_while_the_far_side_is_asked_is_given_up(bench: Bench) -> None:

@@ -289,6 +289,16 @@ def test_rescued_and_copy_bytes_are_counted() -> None:
     assert clean.loss_received == pytest.approx(0.0, abs=0.01)
 
 
+def test_a_retransmission_rescues_nothing() -> None:
+    """On the only link there is no copy that could have been there before the loss was known."""
+    network = Network(LOSSY).connect()
+    download(network, 400_000, limit=10)
+    network.run(2)
+    assert network.server.connection.stats(now=network.now).copy_bytes > 50_000
+    for peer in (network.client, network.server):
+        assert peer.connection.stats(now=network.now).rescued == 0
+
+
 def test_key_updates_of_both_ends_in_mid_transfer() -> None:
     network = Network(LOSSY, LOSSY, seed=8).connect()
     for updater in (network.client, network.server, network.client):
