@@ -1,6 +1,8 @@
 """The house: which room may use which, what stands outside all rooms, and the trap that PySocks sets."""
 
 import ast
+import inspect
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,6 +10,8 @@ import pytest
 import socks
 
 from rooms import OURS, PACKAGES, PAGE, ROOT, TRANSPORT, Package, drawn
+from simnet import Victim
+from tandem_transport import Connection
 
 
 def modules(package: Package) -> Iterator[Path]:
@@ -93,6 +97,13 @@ def test_architecture_draws_these_rooms() -> None:
     page = PAGE.read_text()
     assert all(f"<!-- rooms of {package.name} -->" in page for package in PACKAGES)
     assert drawn(page) == page, "python tests/support/rooms.py writes the tables anew"
+
+
+def test_the_contract_of_a_session_names_all_that_is_public() -> None:
+    contract = inspect.getdoc(Connection) or ""
+    public = {name for name in dir(Victim(is_client=True).connection) if not name.startswith("_")}
+    named = set(re.findall(r"`([a-z_]+)`", contract)) - {"now"}
+    assert named == public
 
 
 def test_the_core_does_no_io() -> None:

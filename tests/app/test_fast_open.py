@@ -22,6 +22,10 @@ class Core:
         self.is_out = False
 
 
+LIMIT = 60.0
+"""Seconds after which an answer that was never given ends a test."""
+
+
 class Far:
     """A stream whose other end is the test."""
 
@@ -46,7 +50,8 @@ class Far:
             if self.error is not None:
                 raise self.error
             self._has_news.clear()
-            await self._has_news.wait()
+            async with asyncio.timeout(LIMIT):
+                await self._has_news.wait()
         data = bytes(self._received[:limit])
         del self._received[:limit]
         return data

@@ -42,14 +42,14 @@ from tandem_transport.wire.transport_parameters import TransportParameters
 class Connection:
     """One end of an established session.
 
-    Four kinds of methods:
-
-    - input: `receive_datagram`, `handle_timeout`, `set_link_error`;
-    - commands of the application: `open_stream`, `send_stream_data`, `consume`,
-      `reset_stream`, `send_datagram`, `set_policy`, `set_mode`, `update_keys`, `close`;
-    - output, to be taken after any input or command, in this order: `datagrams_to_send`,
-      `next_timeout`, `next_event`;
-    - questions: `send_capacity`, `stats`, `is_closed`.
+    - input: `receive_datagram` or `receive_packets`, `handle_timeout`, and what the driver learns of its links and
+      machine: `add_path`, `on_rebound`, `set_link_error`, `set_quantum`, `on_wake`, `on_forgotten`;
+    - commands of the application: `open_stream`, `send_stream_data`, `consume`, `reset_stream`, `send_datagram`,
+      `set_policy`, `set_mode`, `update_keys`, `close`;
+    - output: after any input or command, `next_event` and `datagrams_to_send` until neither has anything left, for
+      what is done about an event may have something to send; then `next_timeout`;
+    - questions: `send_capacity`, `datagram_room`, `stats`, `silence`, `mode`, `is_open`, `is_closed`, `is_confirmed`,
+      `is_out`, `last_received_at`, `packets_dropped`, `is_client`, `connection_id`.
 
     `now` is seconds of a monotonic clock with any origin and never goes back. Nothing that
     arrives raises: what is not authentic is counted and dropped, and a peer that breaks the
