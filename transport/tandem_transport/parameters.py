@@ -1,4 +1,4 @@
-"""Every number of the transport in one place, each with its unit, its reason and its source.
+"""The numbers that both ends agree on, or that several files need, each with its unit, its reason and its source.
 
 Two groups: what both ends must agree on (the specification, PROTOCOL.md), and what one
 implementation may choose. Times are seconds, sizes are bytes, rates are bytes per second.
