@@ -21,7 +21,7 @@ import uvloop
 from tandem_transport import SessionClosed, TransportParameters, public_key
 from tandem_transport.crypto.handshake import ClientHandshake, mac1_key
 from tandem_transport.driver import ClientDriver, Link, LocalAddress, ServerDriver, Source, Stream, UdpAddress
-from tandem_transport.endpoint.server import Session
+from tandem_transport.endpoint.sessions import Session
 
 SERVER_KEY, CLIENT_KEY = bytes(range(32)), bytes(range(32, 64))
 DELAY = 0.030

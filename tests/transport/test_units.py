@@ -15,7 +15,9 @@ from tandem_transport.congestion.pacing import Pacer
 from tandem_transport.congestion.queue_delay import QueueDelayEstimator
 from tandem_transport.congestion.random_loss import RandomLoss
 from tandem_transport.driver.turns import TURN_GAP
-from tandem_transport.endpoint.limits import BoundedTable, RateLimiter, TokenIssuer
+from tandem_transport.endpoint.bounded_table import BoundedTable
+from tandem_transport.endpoint.rate_limits import RateLimiter
+from tandem_transport.endpoint.tokens import TokenIssuer
 from tandem_transport.errors import LocalProtocolError, PeerError
 from tandem_transport.events import PathStatus
 from tandem_transport.parameters import (

@@ -13,7 +13,8 @@ from tandem_transport.endpoint.client import (
     HandshakeRefused,
     HandshakeUnanswered,
 )
-from tandem_transport.endpoint.server import ServerEndpoint, ServerEvent, Session, SessionEvent, SessionStarted
+from tandem_transport.endpoint.server import ServerEndpoint, ServerEvent, SessionEvent, SessionStarted
+from tandem_transport.endpoint.sessions import Session
 from tandem_transport.errors import (
     ErrorCode,
     LocalProtocolError,

@@ -15,7 +15,9 @@ from tandem_transport.driver.session import DrivenSession
 from tandem_transport.driver.sockets import UdpAddress, UdpSocket, all_unread, format_address
 from tandem_transport.driver.stream import Stream
 from tandem_transport.driver.turns import TurnTaker, batches
-from tandem_transport.endpoint.server import Lookup, ServerEndpoint, Session, SessionEvent, SessionStarted
+from tandem_transport.endpoint.reception import Lookup
+from tandem_transport.endpoint.server import ServerEndpoint, SessionEvent, SessionStarted
+from tandem_transport.endpoint.sessions import Session
 from tandem_transport.events import ConnectionTerminated, Event
 
 log = logging.getLogger("tandem.server")

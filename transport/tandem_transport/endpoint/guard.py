@@ -4,7 +4,8 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 
 from tandem_transport.crypto.handshake import Randomness, cookie_key, cookie_reply, has_mac2, has_valid_mac2
-from tandem_transport.endpoint.limits import RateLimiter, RateLimiters, TokenIssuer
+from tandem_transport.endpoint.rate_limits import RateLimiter, RateLimiters
+from tandem_transport.endpoint.tokens import TokenIssuer
 from tandem_transport.parameters import (
     COOKIE_HOLDERS_PER_SECOND,
     COOKIES_PER_SECOND,

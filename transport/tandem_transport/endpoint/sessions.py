@@ -1,0 +1,92 @@
+"""The sessions of a server: whose they are, and how many there may be."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from tandem_transport.crypto.connection_id import session_tag
+from tandem_transport.parameters import MAX_SESSIONS, MAX_SESSIONS_PER_KEY
+from tandem_transport.session.connection import Connection
+
+_SILENT = 30.0
+"""A session that was not heard for this long gives way to another instance of its client."""
+
+
+@dataclass(eq=False, slots=True)
+class Session:
+    """A client that is connected."""
+
+    connection: Connection
+    client_name: str
+    client_public: bytes
+    instance_id: bytes
+
+    @property
+    def connection_id(self) -> bytes:
+        """What its packets begin with."""
+        return self.connection.connection_id
+
+
+class SessionTable:
+    """Sessions that their clients have confirmed; those that are only saying goodbye are in it, and do not count."""
+
+    def __init__(self) -> None:
+        self._sessions: dict[bytes, Session] = {}
+
+    def __len__(self) -> int:
+        return len(self._sessions)
+
+    def __iter__(self) -> Iterator[Session]:
+        return iter(list(self._sessions.values()))
+
+    def __contains__(self, connection_id: bytes) -> bool:
+        return connection_id in self._sessions
+
+    def get(self, connection_id: bytes) -> Session | None:
+        return self._sessions.get(connection_id)
+
+    def add(self, session: Session) -> None:
+        self._sessions[session.connection_id] = session
+
+    def remove(self, connection_id: bytes) -> None:
+        self._sessions.pop(connection_id, None)
+
+    def open(self, client_public: bytes | None = None) -> list[Session]:
+        """Of one client, or of all, those that neither end has closed."""
+        return [
+            session
+            for session in self._sessions.values()
+            if session.connection.is_open and client_public in (None, session.client_public)
+        ]
+
+    def tag(self, client_public: bytes, instance_id: bytes) -> int:
+        """The tag of the session that this instance has already, 0 for none: it need not give that one up."""
+        own = (session for session in self.open(client_public) if session.instance_id == instance_id)
+        return next((session_tag(session.connection_id) for session in own), 0)
+
+    def is_key_full(self, client_public: bytes, instance_id: bytes, *, now: float) -> bool:
+        """All sessions of a key are in use, and none of them is this instance's."""
+        others = self.open(client_public)
+        if len(others) < MAX_SESSIONS_PER_KEY:
+            return False
+        if any(other.instance_id == instance_id for other in others):
+            return False
+        return all(now - other.connection.last_received_at < _SILENT for other in others)
+
+    def has_room_for(self, client_public: bytes) -> bool:
+        """Another session of this key may begin: where all places are taken, only for a client that has one."""
+        return len(self.open()) < MAX_SESSIONS or bool(self.open(client_public))
+
+    def replaced_by(self, session: Session) -> Iterator[tuple[Session, str]]:
+        """Those that give way to a new session, each with the reason; the caller closes each before it asks on."""
+        others = self.open(session.client_public)
+        for other in others:
+            if other.instance_id == session.instance_id:
+                yield other, "the client has a newer session"
+        others = [other for other in others if other.connection.is_open]
+        if len(others) >= MAX_SESSIONS_PER_KEY or (others and len(self.open()) >= MAX_SESSIONS):
+            silent = min(others, key=lambda other: other.connection.last_received_at)
+            yield silent, "another computer uses this key"
+
+    def closed(self) -> Session | None:
+        """One that is only saying goodbye, and can be forgotten early where there are too many of them."""
+        return next((session for session in self if not session.connection.is_open), None)
