@@ -13,6 +13,8 @@ from rooms import OURS, PACKAGES, PAGE, ROOT, TRANSPORT, Package, drawn
 from simnet import Victim
 from tandem_transport import Connection
 
+MAX_LINES = 450
+
 
 def modules(package: Package) -> Iterator[Path]:
     """Every file of a package but its own `__init__`, which says what it offers to others."""
@@ -91,6 +93,16 @@ def test_every_room_says_what_lives_there(package: Package) -> None:
     for room in package.rooms:
         tree = ast.parse((ROOT / package.root / room / "__init__.py").read_text())
         assert len(ast.get_docstring(tree) or "") > 40, room
+
+
+def test_no_file_is_longer_than_a_reader_likes() -> None:
+    places = [ROOT / name for name in ("app", "socks", "transport", "tests")]
+    long = {str(path.relative_to(ROOT)) for place in places for path in place.rglob("*.py") if _lines(path) > MAX_LINES}
+    assert long == set(), f"one noun, one file, {MAX_LINES} lines at most"
+
+
+def _lines(path: Path) -> int:
+    return len(path.read_text().splitlines())
 
 
 def test_architecture_draws_these_rooms() -> None:

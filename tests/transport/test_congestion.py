@@ -143,7 +143,7 @@ def test_random_loss_is_no_policer() -> None:
 def test_a_pacer_saves_up_one_quantum_at_most() -> None:
     pacer = Pacer()
     sent = 0
-    while pacer.may_send(now=100.0):
+    while pacer.next_send_at <= 100.0:
         pacer.on_packet_sent(1000, 1e6, now=100.0)
         sent += 1
     assert sent in (4, 5), "4 ms at 1 MB/s, and a packet that uses up the rest"
@@ -157,11 +157,11 @@ def test_behind_a_policer_a_turn_that_comes_after_another_is_not_late(rate: floa
     policed: Any = Lc2()
     policed._loss.is_policed, policed.pacing_rate = True, rate
     path = Path(0, addresses, lambda: policed, epoch=0.0)
-    path.set_quantum(PACER_QUANTUM)
+    path.pacer.set_quantum(PACER_QUANTUM, path.congestion, path.queue.queue_delay)
     path.pacer.on_packet_sent(1434, rate, now=100.0)
     assert not path.pacer.is_late(now=path.pacer.next_send_at + TURN_GAP + 0.0005)
     sent = 0
-    while path.pacer.may_send(now=200.0):
+    while path.pacer.next_send_at <= 200.0:
         path.pacer.on_packet_sent(1434, rate, now=200.0)
         sent += 1434
     assert sent <= max(3 * 1434, 0.003 * rate + 1434), "and little is sent at once, for the bucket may be small"

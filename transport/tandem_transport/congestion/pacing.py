@@ -1,6 +1,7 @@
 """Spreads a path's packets over time."""
 
-from tandem_transport.parameters import PACER_QUANTUM
+from tandem_transport.congestion.controller import CongestionController
+from tandem_transport.parameters import PACER_BURST, PACER_QUANTUM, POLICED_BURST, POLICED_QUANTUM
 
 
 class Pacer:
@@ -24,9 +25,15 @@ class Pacer:
         """More time has passed than may be caught up: the sender was the limit, not the path."""
         return self.next_send_at < now - self.quantum
 
-    def may_send(self, *, now: float) -> bool:
-        """Whether a packet may go now."""
-        return self.next_send_at <= now
+    def set_quantum(self, turn: float, congestion: CongestionController, queue_delay: float) -> None:
+        """What it may catch up: as much as turns are late, `turn` seconds, as far as the path's queue has room.
+
+        A policer has none, and its bucket may hold two packets.
+        """
+        if congestion.is_policed:
+            self.quantum = max(POLICED_QUANTUM, POLICED_BURST / congestion.pacing_rate)
+        else:
+            self.quantum = min(turn, max(PACER_BURST, congestion.queue_target - queue_delay))
 
     def wake_at(self, *, now: float) -> float:
         """When sending goes on; late enough that a turn sends more than one packet."""

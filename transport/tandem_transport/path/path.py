@@ -17,9 +17,6 @@ from tandem_transport.parameters import (
     LEAST_DATAGRAM_SIZE,
     MAX_DATAGRAM_QUEUE,
     MAX_ONCE_QUEUE,
-    PACER_BURST,
-    POLICED_BURST,
-    POLICED_QUANTUM,
 )
 from tandem_transport.path.addresses import PathAddresses
 from tandem_transport.path.counters import PathCounters
@@ -288,17 +285,6 @@ class Path:
         self.hearing.on_sent(recovery.unanswered, now=now)
         rate = congestion.pacing_rate
         self.pacer.on_packet_sent(size, rate if self.max_rate is None else min(rate, self.max_rate), now=now)
-
-    def set_quantum(self, quantum: float) -> None:
-        """What the pacer may catch up, in seconds: as late as turns are, as far as the path's queue has room.
-
-        A policer has none, and its bucket may hold two packets.
-        """
-        congestion = self.congestion
-        if congestion.is_policed:
-            self.pacer.quantum = max(POLICED_QUANTUM, POLICED_BURST / congestion.pacing_rate)
-        else:
-            self.pacer.quantum = min(quantum, max(PACER_BURST, congestion.queue_target - self.queue.queue_delay))
 
     # --- acknowledgements ---
 

@@ -4,7 +4,8 @@ from collections.abc import Callable
 
 from tandem_transport.congestion.controller import CongestionController
 from tandem_transport.crypto.handshake import Randomness
-from tandem_transport.parameters import BASE_DATAGRAM_SIZE, MAX_ACK_DELAY, MAX_DATAGRAM_HEAD
+from tandem_transport.errors import ErrorCode, PeerError
+from tandem_transport.parameters import BASE_DATAGRAM_SIZE, MAX_ACK_DELAY, MAX_DATAGRAM_HEAD, MAX_PATHS
 from tandem_transport.path.addresses import HostOf, PathAddresses
 from tandem_transport.path.order import in_order
 from tandem_transport.path.path import Path, Reachability
@@ -46,6 +47,15 @@ class PathTable:
         self._policy.apply(self.by_id)
         return path
 
+    def accept(self, path_id: int, *, now: float) -> Path:
+        """The path that the peer sends on; a client begins another by doing so. Raises PeerError."""
+        path = self.by_id.get(path_id)
+        if path is not None:
+            return path
+        if self._is_client or path_id >= MAX_PATHS:
+            raise PeerError(ErrorCode.PROTOCOL_VIOLATION, f"path id {path_id}")
+        return self.make(path_id, now=now)
+
     def schedule_acks(self, path: Path, *, has_gap: bool, now: float) -> None:
         """Something that asks for an acknowledgement has come on a path: the others carry it too."""
         if not path.link_error:
@@ -68,7 +78,7 @@ class PathTable:
     def set_quantum(self, quantum: float) -> None:
         """What pacers may catch up, in seconds."""
         for path in self.all:
-            path.set_quantum(quantum)
+            path.pacer.set_quantum(quantum, path.congestion, path.queue.queue_delay)
 
     # --- questions ---
 

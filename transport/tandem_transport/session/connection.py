@@ -10,8 +10,6 @@ from tandem_transport.errors import DecodeError, ErrorCode, LocalProtocolError, 
 from tandem_transport.events import ConnectionTerminated, Event
 from tandem_transport.parameters import CLOSING_PTOS, LATE_TURN, MAX_PATHS, MAX_REASON_SIZE
 from tandem_transport.path.addresses import HostOf
-from tandem_transport.path.order import in_order
-from tandem_transport.path.path import Path, Reachability
 from tandem_transport.path.policy import Policy
 from tandem_transport.path.table import PathTable
 from tandem_transport.sending.outbox import Outbox
@@ -159,7 +157,7 @@ class Connection:
         self._sender.handle_timeout(self._paths.all, now=now)
         self._guard(lambda: self._liveness.tend(self._paths.all, self._streams, now=now))
         if self._liveness.is_stats_due(now=now):
-            self._send_stats()
+            self._reports.send(self._outbox.rescued, self._outbox.copy_bytes, self._paths.all, now=now)
         if self._liveness.is_expired(self._streams, now=now):
             self._terminate(ErrorCode.TIMED_OUT, "nothing was heard on any link", is_remote=False)
 
@@ -390,7 +388,7 @@ class Connection:
                 self._on_violation(error)
 
     def _process(self, packet: PacketView, number: int, payload: bytes, source: Hashable) -> None:
-        path = self._paths.by_id.get(packet.path_id) or self._path_of(packet.path_id)
+        path = self._paths.by_id.get(packet.path_id) or self._paths.accept(packet.path_id, now=self._now)
         has_gap = path.on_packet_received(number, len(packet.data), source, now=self._now)
         self._liveness.last_received_at = self._now
         frames = decode_frames(payload)
@@ -399,14 +397,6 @@ class Connection:
                 self._paths.schedule_acks(path, has_gap=has_gap, now=self._now)
                 break
         self._receiver.receive(frames, path, rtt=self._rtt, now=self._now)
-
-    def _path_of(self, path_id: int) -> Path:
-        path = self._paths.by_id.get(path_id)
-        if path is not None:
-            return path
-        if self.is_client or path_id >= MAX_PATHS:
-            raise PeerError(ErrorCode.PROTOCOL_VIOLATION, f"path id {path_id}")
-        return self._paths.make(path_id, now=self._now)
 
     def _tell_policy(self, frame: PathPolicyFrame) -> None:
         self._policy.apply(self._paths.by_id)
@@ -425,13 +415,6 @@ class Connection:
         late = self._lateness.of_turn(now=self._now)
         if late > LATE_TURN:
             self._liveness.excuse(self._paths.all, late, now=self._now)
-
-    def _send_stats(self) -> None:
-        outbox = self._outbox
-        frame = self._reports.make(outbox.rescued, outbox.copy_bytes, self._paths.all, now=self._now)
-        for path in in_order(self._paths.all):
-            if path.reachability is Reachability.ACTIVE:
-                path.once.append(frame.encode())
 
     # --- inside ---
 

@@ -1,8 +1,9 @@
 """STATS frames: what each end counts for the other."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 
-from tandem_transport.path.path import Path
+from tandem_transport.path.order import in_order
+from tandem_transport.path.path import Path, Reachability
 from tandem_transport.wire.frames import PathCount, StatsFrame
 
 
@@ -17,11 +18,14 @@ class Reports:
         self.peer_copied = 0
         """Bytes that the peer has sent again."""
 
-    def make(self, rescued: int, copied: int, paths: Iterable[Path], *, now: float) -> StatsFrame:
-        """What we counted of the peer's packets."""
+    def send(self, rescued: int, copied: int, paths: Sequence[Path], *, now: float) -> None:
+        """Tells the peer, on each path that works, what we counted of its packets."""
         self._sequence += 1
         counts = [PathCount(path.path_id, *path.counters.received_and_missing(now=now)) for path in paths]
-        return StatsFrame(self._sequence, rescued, copied, tuple(counts))
+        frame = StatsFrame(self._sequence, rescued, copied, tuple(counts)).encode()
+        for path in in_order(paths):
+            if path.reachability is Reachability.ACTIVE:
+                path.once.append(frame)
 
     def take(self, frame: StatsFrame, paths: Mapping[int, Path]) -> None:
         """The peer's; one that a newer one has overtaken is ignored."""
