@@ -15,7 +15,8 @@ from conformance.catalog import Case
 HEAD = """# What clients can expect of the SOCKS port
 
 Written by `make conformance`: each row is a case of `tests/conformance/`, played over real sockets against a client
-and a server of Tandem, with two links between them. `make test` plays them all too. Waits of 10 s (a handshake that
+and a server of Tandem, with two links between them. `make test` plays those on clean
+links, `make test-long` all. Waits of 10 s (a handshake that
 stalls) and 30 s (silence after a half-close) are shortened to 1 s there. Two thousand connections at a time, a client
 out of descriptors and ten thousand that say nothing are in `tests/system/test_exhaustion.py`, real clients in
 `test_clients.py` and `test_browser.py` beside it.
