@@ -6,6 +6,8 @@ import pytest
 from rich.console import Console
 
 import pictures
+from tandem.admin.status import ClientStatus, Status
+from tandem.console import status_command
 from tandem.console.history import History, sparkline
 from tandem.console.screen import View, duration, fitted, rate, render
 
@@ -109,3 +111,26 @@ def test_figures() -> None:
         "1 d 1 h",
     ]
     assert [rate(bits) for bits in (0, 999, 1.5e6, 2e9)] == ["0", "999", "1.5 M", "2 G"]
+
+
+@pytest.mark.parametrize("status", [pictures.status(), pictures.server()], ids=["client", "server"])
+def test_a_terminal_that_knows_only_lines_is_shown_the_status_again_and_again(
+    status: Status, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    waits: list[float] = []
+
+    def ask(places: object, path: str) -> dict[str, object]:
+        return status.model_dump()
+
+    def sleep(seconds: float) -> None:
+        waits.append(seconds)
+        if len(waits) == 3:
+            raise KeyboardInterrupt
+
+    monkeypatch.setenv("TERM", "dumb")
+    monkeypatch.setenv("FORCE_COLOR", "1")  # for rich, this is a terminal then
+    monkeypatch.setattr("tandem.console.status_command.time.sleep", sleep)
+    monkeypatch.setattr("tandem.admin.admin_client.ask", ask)
+    assert status_command.show_status("127.0.0.1:1", as_json=False, watch=True) == 130
+    shown = capsys.readouterr().out
+    assert shown.count("wifi" if isinstance(status, ClientStatus) else "Tandem server:") >= 3

@@ -24,16 +24,22 @@ def show_status(admin: str | None, *, as_json: bool, watch: bool) -> int:
         if not watch:
             _print(status, as_json=as_json)
             return 0 if status.is_healthy else 1
-        if isinstance(status, ClientStatus) and not as_json and Console().is_terminal:
-            asyncio.run(_watch_client(places))
-            return 0
-        if not as_json and Console().is_terminal:
+        if not as_json and _can_draw():
+            if isinstance(status, ClientStatus):
+                asyncio.run(_watch_client(places))
+                return 0
             _watch_server(places)
         while True:
             _print(_ask(places), as_json=as_json, is_one_line=True)
             time.sleep(1)
     except KeyboardInterrupt:
         return 130
+
+
+def _can_draw() -> bool:
+    """Standard output is a terminal that knows of more than lines."""
+    console = Console()
+    return console.is_terminal and not console.is_dumb_terminal
 
 
 async def _watch_client(places: list[admin_client.Place]) -> None:
