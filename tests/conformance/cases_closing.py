@@ -260,6 +260,23 @@ async def idle_limit(bench: Bench) -> None:
     assert await silent.ended_by_reset()
 
 
+@case(FLOW, "urgent bytes arrive among the others, each in its place")
+async def urgent_bytes(bench: Bench) -> None:
+    async def handler(peer: Peer) -> None:
+        await peer.send(await peer.read(5))
+
+    loop = asyncio.get_running_loop()
+    sock = await _raw_client(bench, GREETING + request("127.0.0.1", await bench.serve(handler)))
+    bench.own(sock)
+    await loop.sock_sendall(sock, b"ab")
+    sock.send(b"!", socket.MSG_OOB)
+    await loop.sock_sendall(sock, b"cd")
+    answer = b""
+    while len(answer) < 5:
+        answer += await loop.sock_recv(sock, 5)
+    assert answer == b"ab!cd"
+
+
 @case(FLOW, "256 connections at the same time")
 async def many_connections(bench: Bench) -> None:
     port = await bench.echo()
