@@ -75,6 +75,7 @@ def test_random_loss_is_not_congestion(loss: float) -> None:
     assert queue.quantile(0.95, begin=network.now - 2) <= 0.040
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("loss", [0.0, 0.1])
 def test_a_deep_queue_is_not_filled(loss: float) -> None:
     network, traffic = start(replace(LINK, queue=1.0, loss=loss))

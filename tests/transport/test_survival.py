@@ -140,6 +140,7 @@ def test_a_link_that_cannot_be_used_is_left_alone_by_both_ends(link: Impairment,
     assert network.client.received[stream_id] == payload(10_000_000)
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("mode", MODES)
 def test_the_last_link_that_comes_back_is_enough_though_the_server_thinks_it_is_off(mode: Mode) -> None:
     """Its window is full of what was on its way as it went, so nothing but probes can leave at first."""
@@ -184,6 +185,7 @@ def test_whatever_links_did_one_that_works_is_enough(seed: int) -> None:
     assert len(network.client_peers) == 1
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("mode", MODES)
 def test_links_that_are_off_wake_nobody(mode: Mode) -> None:
     network = Network(LOSSY, LOSSY, mode=mode).connect()

@@ -119,7 +119,7 @@ def test_a_satellite_beside_a_near_link_is_tried_in_a_short_session() -> None:
     assert network.down[1].sent > 400
 
 
-@pytest.mark.sampled
+@pytest.mark.long
 @pytest.mark.parametrize("seed", [1, 2])
 def test_the_first_packets_of_a_satellite_path_are_not_spread_over_its_round_trip(seed: int) -> None:
     links = [
