@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from loopback.ports import free_port
+from loopback.sockets import abort
 from tandem.client.client import Client
 from tandem.client.remote import Remote
 from tandem.config.config import Config, LinkConfig
@@ -77,7 +78,7 @@ class Peer:
 
     def reset(self) -> None:
         self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self.writer.transport.abort()
+        abort(self.writer)
 
     async def ended_by_reset(self) -> bool:
         """Reads to the end; tells whether it was a reset."""
@@ -137,7 +138,7 @@ class Bench:
 
     async def close(self) -> None:
         for peer in self._peers:
-            peer.writer.transport.abort()
+            abort(peer.writer)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

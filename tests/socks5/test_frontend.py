@@ -251,6 +251,22 @@ async def test_a_client_that_resets_while_the_far_side_is_asked_is_given_up(benc
     assert len(bench.asked) == 1
 
 
+async def test_a_connection_that_was_closed_with_data_to_write_may_be_reset_later() -> None:
+    loop = asyncio.get_running_loop()
+    with socket.create_server(("127.0.0.1", 0)) as listening, socket.socket() as far:
+        far.setblocking(False)
+        await loop.sock_connect(far, listening.getsockname())
+        _, tcp = await loop.connect_accepted_socket(lambda: TcpConnection(lambda _: None), listening.accept()[0])
+        writing = asyncio.create_task(tcp.write(bytes(8 << 20)))
+        await asyncio.sleep(0)
+        closing = asyncio.create_task(tcp.close())
+        while await loop.sock_recv(far, 1 << 20):
+            pass
+        await asyncio.gather(writing, closing, return_exceptions=True)
+    tcp.reset()
+    assert tcp.is_lost
+
+
 GET = b"GET http://host/ HTTP/1.1\r\n\r\n"
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 

@@ -13,6 +13,7 @@ import pytest
 
 from conformance.bench import GREETING, request
 from loopback import Pair, Target
+from loopback.sockets import abort
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="counts descriptors in /proc")
 
@@ -55,7 +56,7 @@ async def echo() -> AsyncGenerator[int]:
 
 
 async def end(writer: asyncio.StreamWriter) -> None:
-    writer.transport.abort()
+    abort(writer)
     with contextlib.suppress(ConnectionError):
         await writer.wait_closed()
 

@@ -104,8 +104,10 @@ class TcpConnection(asyncio.BufferedProtocol):
         await self._lost.wait()
 
     def reset(self) -> None:
-        """Ends it with a RST instead of a FIN."""
+        """Ends it with a RST instead of a FIN; does nothing to one that is over."""
         self.on_lost = None
+        if self._is_lost:
+            return
         reset_socket(cast("socket.socket", self._transport.get_extra_info("socket")))
         self._transport.abort()
 
