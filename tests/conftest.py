@@ -1,5 +1,7 @@
-"""Which tests `make test` leaves to `make test-long`: see the markers in pyproject.toml."""
+"""Which tests `make test` leaves to `make test-long` (see the markers in pyproject.toml), and a supervisor for all."""
 
+import socket
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,3 +21,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             seen.add(test)
         if is_left_out:
             item.add_marker(pytest.mark.long)
+
+
+@pytest.fixture
+def notices(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[socket.socket]:
+    """Where a supervisor such as systemd is told of a service (NOTIFY_SOCKET)."""
+    path = tmp_path / "notify"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+        sock.bind(str(path))
+        sock.settimeout(60)
+        monkeypatch.setenv("NOTIFY_SOCKET", str(path))
+        yield sock

@@ -6,7 +6,6 @@ import signal
 import socket
 import subprocess
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -36,17 +35,6 @@ class Fetch:
         self._thread.join()
         assert self.done is not None
         return self.done
-
-
-@pytest.fixture
-def notices(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[socket.socket]:
-    """What the server tells systemd."""
-    path = tmp_path / "notify"
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
-        sock.bind(str(path))
-        sock.settimeout(60)
-        monkeypatch.setenv("NOTIFY_SOCKET", str(path))
-        yield sock
 
 
 @pytest.mark.parametrize("role", ["server", "client"])

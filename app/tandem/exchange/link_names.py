@@ -24,16 +24,16 @@ class LinkNames:
 
     def of(self, session: Session) -> Sequence[str]:
         """By path id; shorter than there are paths where the client has not told them."""
-        return self._names.get(session.connection.connection_id, ())
+        return self._names.get(session.connection_id, ())
 
     def told(self, session: Session) -> int:
         """Streams of a session that carried names: they are nobody's connection."""
-        return self._told[session.connection.connection_id]
+        return self._told[session.connection_id]
 
     def forget(self, session: Session) -> None:
         """It is over."""
-        self._names.pop(session.connection.connection_id, None)
-        self._told.pop(session.connection.connection_id, None)
+        self._names.pop(session.connection_id, None)
+        self._told.pop(session.connection_id, None)
 
     async def take(self, session: Session, stream: Stream) -> None:
         """Reads what a client says. Raises RequestError, and what `Stream.read` raises."""
@@ -42,8 +42,8 @@ class LinkNames:
             line += data
         names = _decode(line)
         if session.connection.is_open:
-            self._names[session.connection.connection_id] = names
-            self._told[session.connection.connection_id] += 1
+            self._names[session.connection_id] = names
+            self._told[session.connection_id] += 1
 
 
 def encode(names: Sequence[str]) -> bytes:

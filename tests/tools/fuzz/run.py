@@ -27,7 +27,7 @@ PACKAGES = [
 
 
 def main() -> None:
-    sys.path[:0] = [str(ROOT / name) for name in ("app", "transport", "socks", "tests/tools")]
+    sys.path[:0] = [str(ROOT / name) for name in ("app", "transport", "socks", "tests/support", "tests/tools")]
     parser = argparse.ArgumentParser(description="Fuzzes decoders and parsers, or a whole session.")
     parser.add_argument("target", nargs="?", help="default: all, each with its share of the time")
     parser.add_argument("--seconds", type=int, default=30, help="how long (%(default)s)")
@@ -63,7 +63,7 @@ def _play(target: str, seconds: int, keep: Path | None) -> None:
         )
     with atheris.instrument_imports(include=PACKAGES):
         from fuzz.targets import TARGETS
-    corpus = ROOT / "tests" / "fuzz" / "corpus" / target
+    corpus = ROOT / "tests" / "tools" / "fuzz" / "corpus" / target
     with tempfile.TemporaryDirectory() as scratch:
         found = keep or Path(scratch)
         found.mkdir(parents=True, exist_ok=True)

@@ -388,7 +388,7 @@ class Connection:
                 self._on_violation(error)
 
     def _process(self, packet: PacketView, number: int, payload: bytes, source: Hashable) -> None:
-        path = self._paths.by_id.get(packet.path_id) or self._paths.accept(packet.path_id, now=self._now)
+        path = self._paths.accept(packet.path_id, now=self._now)
         has_gap = path.on_packet_received(number, len(packet.data), source, now=self._now)
         self._liveness.last_received_at = self._now
         frames = decode_frames(payload)
