@@ -47,14 +47,15 @@ def test_a_link_is_drilled_while_a_download_goes_on(pair: Pair, target: Target) 
 def test_a_speedtest_of_each_link_and_of_both(pair: Pair, gates: list[Gate]) -> None:
     pair.start_server()
     pair.start_client(pair.invite(), *link_options(gates))
-    assert drill(pair, "b", "rate=2Mbit/s", "for=10m")[0] == 0
+    assert drill(pair, "b", "rate=1Mbit/s", "for=10m")[0] == 0
     place = ("--admin", f"127.0.0.1:{pair.client_admin}")
     done = run_tandem("speedtest", "--json", *place, environment=pair.environment, limit=200)
     assert done.returncode == 0, done.stderr
     a, b, both = json.loads(done.stdout)
     assert (a["link"], b["link"], both["link"]) == ("a", "b", "all together")
     for direction in ("down_bps", "up_bps"):
-        assert 0 < b[direction] < 2.2e6, "its own rate, and nothing of the other link"
+        # A busy machine sees data late and in heaps: its own rate within a factor of two.
+        assert 0 < b[direction] < 2e6, "its own rate, and nothing of the other link"
         assert a[direction] > 4e6
         assert both[direction] > 4e6
     assert pair.session_state() == "up"
