@@ -13,14 +13,14 @@ from loopback import free_port
 from tandem.admin.metrics import render
 from tandem.admin.status import server_status
 from tandem.client.client import Client
+from tandem.client.client_links import MAX_DEAD_LINKS
 from tandem.client.events import EventLog, read
-from tandem.client.links import MAX_DEAD_LINKS
+from tandem.client.records import ClientRecords
 from tandem.config.config import Config, load
 from tandem.config.invites import Invite
 from tandem.exchange.link_names import LinkNames
 from tandem_transport import TransportParameters, public_key
-from tandem_transport.driver import ServerDriver
-from tandem_transport.driver import client as driver_module
+from tandem_transport.driver import ServerDriver, link_keeper
 
 CLIENT_KEY, SERVER_KEY = bytes(range(32)), bytes(range(1, 33))
 LIMIT = 120.0
@@ -39,7 +39,7 @@ class Machine:
 
 @pytest.fixture
 def machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
-    monkeypatch.setattr(driver_module, "BEAT", 0.02)
+    monkeypatch.setattr(link_keeper, "BEAT", 0.02)
     return Machine(monkeypatch)
 
 
@@ -54,7 +54,7 @@ class Ends:
         self.events = directory / "events.jsonl"
         endpoints = tuple(f"127.0.0.1:{port}" for port in self.ports)
         invite = Invite(public_key(SERVER_KEY), CLIENT_KEY, endpoints, "laptop")
-        self.client = Client(_config(), [invite], TransportParameters(), events=EventLog(self.events))
+        self.client = Client(_config(), [invite], TransportParameters(), ClientRecords(events=EventLog(self.events)))
 
     async def start(self) -> None:
         await self.server.listen([("127.0.0.1", port) for port in self.ports])
@@ -142,12 +142,12 @@ async def test_named_links_stay_whatever_happens(machine: Machine, tmp_path: Pat
     links = [{"name": name, "bind": name} for name in machine.interfaces]
     config = _config().model_copy(update={"link": Config.model_validate({"link": links}).link})
     invite = Invite(public_key(SERVER_KEY), CLIENT_KEY, ("127.0.0.1:9",), "laptop")
-    client = Client(config, [invite], TransportParameters())
+    client = Client(config, [invite], TransportParameters(), ClientRecords())
     await client.start()
     try:
         machine.interfaces = {}
         async with asyncio.timeout(LIMIT):
-            while not all(link.gone_since for link in client.links):  # noqa: ASYNC110
+            while not all(link.is_gone for link in client.links):  # noqa: ASYNC110
                 await asyncio.sleep(0.005)
         assert [link.name for link in client.status().links] == ["wlan0", *named]
     finally:

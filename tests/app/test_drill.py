@@ -5,7 +5,11 @@ import asyncio
 import pytest
 
 from tandem.base.errors import UsageError
-from tandem.client.drill import Drill, Drills, parse_drill
+from tandem.client.client_links import ClientLinks
+from tandem.client.drill import Drill, parse_drill
+from tandem.client.usage import UsageBook
+from tandem.config.config import LinkConfig
+from tandem.config.invites import Invite
 from tandem.impair.bad_link import BadLink
 from tandem.impair.impairment import Impairment
 from tandem_transport.driver import Link
@@ -14,8 +18,13 @@ from tandem_transport.wire.packets import OVERHEAD, transport_header
 PACKET = transport_header(0, bytes(16), 0, 10, 1) + bytes(10 + OVERHEAD - len(transport_header(0, bytes(16), 0, 10, 1)))
 
 
-def links() -> list[Link]:
-    return [Link(name, list, [("192.0.2.1", 8120)]) for name in ("wifi", "mobile")]
+def lone_link() -> Link:
+    return Link("wifi", list, [("192.0.2.1", 8120)])
+
+
+def client_links(*names: str) -> ClientLinks:
+    invite = Invite(bytes(32), bytes(32), ("192.0.2.1:8120",), "laptop")
+    return ClientLinks([LinkConfig(name=name, bind="127.0.0.1") for name in names], UsageBook(None), invite)
 
 
 def test_the_words_of_a_drill() -> None:
@@ -37,33 +46,32 @@ def test_other_words_are_mistakes_that_say_what_is_accepted(word: str) -> None:
 
 
 async def test_a_drill_begins_is_replaced_and_ends_by_itself() -> None:
-    made = links()
-    drills = Drills(lambda: made)
-    drills.begin(Drill(link="wifi", is_down=True))
-    assert made[0].send is not None
-    assert drills.on("wifi") == "down"
-    drills.begin(Drill(link="wifi", loss=0.5, duration=0.05))
-    assert drills.on("wifi") == "loss 50%"
+    links = client_links("wifi", "mobile")
+    wifi, mobile = links
+    assert links.begin_drill(Drill(link="wifi", is_down=True)) == "down"
+    assert wifi.link.send is not None
+    assert links.begin_drill(Drill(link="wifi", loss=0.5, duration=0.05)) == "loss 50%"
     for _ in range(1000):
-        await asyncio.sleep(0.01 if drills.on("wifi") else 0)
-    assert made[0].send is None
-    assert made[0].arrive is None
+        await asyncio.sleep(0.01 if wifi.drill else 0)
+    assert wifi.drill is None
+    assert wifi.link.send is None
+    assert wifi.link.arrive is None
     with pytest.raises(UsageError, match="no link 'lan'") as caught:
-        drills.begin(Drill(link="lan"))
+        links.begin_drill(Drill(link="lan"))
     assert caught.value.hint == "this client's links: wifi, mobile"
-    drills.begin(Drill(link="mobile", delay=0.1))
-    drills.close()
-    assert made[1].send is None
+    links.begin_drill(Drill(link="mobile", delay=0.1))
+    links.end_drills()
+    assert mobile.link.send is None
 
 
 async def test_a_drill_of_a_bad_link_leaves_it_as_bad_as_it_was() -> None:
-    link = links()[0]
+    links = client_links("wifi")
+    link = links.all[0]
     BadLink(Impairment(delay=0.02), seed=1).attach(link)
     before = link.send, link.arrive
-    drills = Drills(lambda: [link])
     with pytest.raises(UsageError, match="none is under way on wifi"):
-        drills.begin(Drill(link="wifi", is_on=False))
-    drills.begin(Drill(link="wifi", delay=0.03))
+        links.begin_drill(Drill(link="wifi", is_on=False))
+    links.begin_drill(Drill(link="wifi", delay=0.03))
     got: list[float] = []
     loop = asyncio.get_running_loop()
     assert link.arrive is not None
@@ -72,17 +80,17 @@ async def test_a_drill_of_a_bad_link_leaves_it_as_bad_as_it_was() -> None:
     for _ in range(1000):
         await asyncio.sleep(0 if got else 0.01)
     assert got[0] >= 0.049, "both delays"
-    drills.begin(Drill(link="wifi", is_on=False))
+    assert links.begin_drill(Drill(link="wifi", is_on=False)) == ""
     assert (link.send, link.arrive) == before
 
 
 async def test_what_arrives_late_or_never() -> None:
-    link = links()[0]
+    link = lone_link()
     got: list[bytes] = []
     BadLink(Impairment(loss=1.0), seed=1).attach(link)
     assert link.arrive is not None
     link.arrive(PACKET * 5, got.append)
-    link = links()[0]
+    link = lone_link()
     BadLink(Impairment(delay=0.02), seed=1).attach(link)
     assert link.arrive is not None
     link.arrive(PACKET * 3, got.append)

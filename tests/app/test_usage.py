@@ -7,11 +7,10 @@ from pathlib import Path
 import pytest
 
 from tandem.base.units import format_size, parse_rate, parse_size
-from tandem.client.links import wishes
-from tandem.client.usage import UsageBook, capped
+from tandem.client.links import wish_of
+from tandem.client.usage import LinkCap, UsageBook
 from tandem.config.config import LinkConfig
 from tandem_transport import PathUse, PathWish
-from tandem_transport.driver import Link
 
 
 @pytest.mark.parametrize(
@@ -55,8 +54,11 @@ def test_wishes_say_what_links_cost() -> None:
         LinkConfig(name="b", bind="y", cost="metered", max_rate="8 Mbit/s"),
         LinkConfig(name="c", bind="z", cost="backup"),
     ]
-    expected = (PathUse.AVAILABLE, 0), (PathUse.METERED, 1_000_000), (PathUse.BACKUP, 0)
-    assert wishes(links) == tuple(PathWish(i, use, rate) for i, (use, rate) in enumerate(expected))
+    assert [wish_of(link, path_id) for path_id, link in enumerate(links)] == [
+        PathWish(0, PathUse.AVAILABLE, 0),
+        PathWish(1, PathUse.METERED, 1_000_000),
+        PathWish(2, PathUse.BACKUP, 0),
+    ]
 
 
 class Clock:
@@ -74,29 +76,26 @@ def test_a_cap_warns_and_then_switches_the_link_off_until_its_time_is_over(
     clock = Clock()
     config = LinkConfig(name="lte", bind="x", daily_cap="1 MB", monthly_cap="2 MB")
     book = UsageBook(tmp_path / "usage.json", date=clock)
-    link = Link("lte", list, [("192.0.2.1", 8120)])
-    capped(link, config, book)
-    link.bytes_total = 700_000
-    link.local()
+    cap = LinkCap(config, book)
+    assert cap.problem() == ""
+    assert not cap.on_carried(700_000)
     with caplog.at_level(logging.WARNING):
-        link.bytes_total = 760_000
+        assert cap.on_carried(60_000), "there is something to say"
+        assert not cap.on_carried(1), "once is enough"
         for _ in range(3):
-            link.local()
+            assert cap.problem() == ""
     assert caplog.messages == ["link lte: 76% of its daily cap of 1 MB are used"]
-    link.bytes_total = 1_000_000
-    with pytest.raises(OSError, match="its daily cap of 1 MB is used up") as caught:
-        link.local()
-    assert caught.value.errno == errno.EDQUOT
+    assert cap.on_carried(239_999)
+    assert cap.problem() == "its daily cap of 1 MB is used up"
     clock.date = "2026-11-26"
-    link.local()
-    link.bytes_total = 1_990_000
-    link.local()
+    assert cap.problem() == ""
+    cap.on_carried(990_000)
+    assert cap.problem() == ""
     clock.date = "2026-11-27"
-    link.bytes_total = 2_100_000
-    with pytest.raises(OSError, match="its monthly cap of 2 MB is used up"):
-        link.local()
+    cap.on_carried(110_000)
+    assert cap.problem() == "its monthly cap of 2 MB is used up"
     clock.date = "2026-12-01"
-    link.local()
+    assert cap.problem() == ""
     assert book.usage("lte").month_bytes == 0
 
 

@@ -20,7 +20,16 @@ import uvloop
 
 from tandem_transport import SessionClosed, TransportParameters, public_key
 from tandem_transport.crypto.handshake import ClientHandshake, mac1_key
-from tandem_transport.driver import ClientDriver, Link, LocalAddress, ServerDriver, Source, Stream, UdpAddress
+from tandem_transport.driver import (
+    ClientDriver,
+    Link,
+    LocalAddress,
+    ServerDriver,
+    Source,
+    Stream,
+    UdpAddress,
+    local_identity,
+)
 from tandem_transport.endpoint.sessions import Session
 
 SERVER_KEY, CLIENT_KEY = bytes(range(32)), bytes(range(32, 64))
@@ -66,7 +75,7 @@ class Ends:
         self._loop = asyncio.get_running_loop()
         self.server = ServerDriver(SERVER_KEY, {public_key(CLIENT_KEY): "laptop"}.get, accept=self._accept)
         self._link = Link("link", lambda: [LocalAddress("127.0.0.2", None)], [])
-        self.client = ClientDriver(CLIENT_KEY, public_key(SERVER_KEY), [self._link])
+        self.client = ClientDriver(local_identity(CLIENT_KEY, public_key(SERVER_KEY)), [self._link])
         self._tasks: set[asyncio.Task[None]] = set()
         self.port = 0
 

@@ -64,7 +64,7 @@ def measure(mode: Mode, rounds: int) -> None:
     client: Any = network.client.connection
     for path in server._paths.all:
         wide: CongestionController = Wide()
-        path.congestion = wide
+        path.network.congestion = wide
     watch, packets, acks, now = Stopwatch(), 0, 0, network.now
     for _ in range(rounds):
         now += 0.001

@@ -14,6 +14,7 @@ from typing import Any
 from loopback.ports import free_port
 from loopback.sockets import abort
 from tandem.client.client import Client
+from tandem.client.records import ClientRecords
 from tandem.client.remote import Remote
 from tandem.config.config import Config, LinkConfig
 from tandem.config.invites import Invite
@@ -126,7 +127,7 @@ class Bench:
         invite = Invite(server_public, private, tuple(places), "bench")
         self.server = Server(_server_config(places, directory))
         config = _client_config(setup)
-        self.client = Client(config, [invite], TransportParameters())
+        self.client = Client(config, [invite], TransportParameters(), ClientRecords())
 
     async def start(self) -> None:
         await self.server.start()

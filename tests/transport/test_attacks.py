@@ -12,7 +12,8 @@ from random import Random
 import pytest
 
 from simnet import CLIENT_KEY, Network, size_of
-from simnet.attackers import SERVER_PUBLIC, HostileClient, endpoint_of_hosts, first_message, sent_to
+from simnet.attackers import HostileClient, endpoint_of_hosts, first_message, sent_to
+from simnet.network import SERVER_PUBLIC
 from simnet.working_session import LINK, busy_network, echo_times, record, works
 from tandem_transport.crypto.handshake import Challenged, ClientHandshake, Established, Refusal
 from tandem_transport.crypto.noise import public_key
@@ -191,13 +192,8 @@ def test_copies_of_a_raced_first_message_get_the_same_bytes_and_each_host_a_few(
 def test_a_clock_that_is_ten_years_back_costs_one_challenge() -> None:
     network = Network(LINK).connect()
     ten_years = 10 * 365 * 86400
-    network.client_endpoint = ClientEndpoint(
-        CLIENT_KEY,
-        SERVER_PUBLIC,
-        randomness=network.random.randbytes,
-        wall_clock=lambda: max(0.0, network.now - ten_years),
-        now=network.now,
-    )
+    identity = network.identity(wall_clock=lambda: max(0.0, network.now - ten_years))
+    network.client_endpoint = ClientEndpoint(identity, now=network.now)
     network.client_endpoint.add_path(now=network.now)
     network.run_until(lambda: len(network.server_peers) == 2, limit=0.2)
     assert network.server_endpoint.counters.challenged == 1

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from simnet.paths import lone_path
 from tandem_transport.congestion.capacity import CapacityFilter
 from tandem_transport.congestion.controller import AckSummary
 from tandem_transport.congestion.delivery_rate import DeliverySample
@@ -17,8 +18,6 @@ from tandem_transport.driver.turns import TURN_GAP
 from tandem_transport.parameters import (
     PACER_QUANTUM,
 )
-from tandem_transport.path.addresses import PathAddresses
-from tandem_transport.path.path import Path
 
 
 def feed(queue: QueueDelayEstimator, delays: Iterable[float], *, begin: float = 0.0, gap: float = 0.01) -> list[float]:
@@ -153,11 +152,10 @@ def test_a_pacer_saves_up_one_quantum_at_most() -> None:
 @pytest.mark.parametrize("rate", [62e3, 125e3, 812e3, 6.25e6])
 def test_behind_a_policer_a_turn_that_comes_after_another_is_not_late(rate: float) -> None:
     """Endpoints share turns for two milliseconds: a path that took each for its sender's limit never searched again."""
-    addresses = PathAddresses(is_fixed=True, randomness=bytes, host_of=lambda address: address)
     policed: Any = Lc2()
     policed._loss.is_policed, policed.pacing_rate = True, rate
-    path = Path(0, addresses, lambda: policed, epoch=0.0)
-    path.pacer.set_quantum(PACER_QUANTUM, path.congestion, path.queue.queue_delay)
+    path = lone_path(0, lambda: policed)
+    path.pacer.set_quantum(PACER_QUANTUM, path.network.congestion, path.network.queue.queue_delay)
     path.pacer.on_packet_sent(1434, rate, now=100.0)
     assert not path.pacer.is_late(now=path.pacer.next_send_at + TURN_GAP + 0.0005)
     sent = 0

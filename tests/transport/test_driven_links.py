@@ -12,8 +12,17 @@ import pytest
 
 from loopback import free_port
 from tandem_transport import public_key
-from tandem_transport.driver import ClientDriver, Link, LocalAddress, ServerDriver, Source, UdpAddress, search
-from tandem_transport.driver import client as client_module
+from tandem_transport.driver import (
+    ClientDriver,
+    Link,
+    LocalAddress,
+    ServerDriver,
+    Source,
+    UdpAddress,
+    link_keeper,
+    local_identity,
+    search,
+)
 from tandem_transport.driver.names import Names
 from tandem_transport.events import PathStatus
 
@@ -25,7 +34,7 @@ LIMIT = 60.0
 @pytest.fixture(autouse=True)
 def short_times(monkeypatch: pytest.MonkeyPatch) -> None:
     """Decisions ten times as fast; a look each 50 ms."""
-    monkeypatch.setattr(client_module, "BEAT", 0.05)
+    monkeypatch.setattr(link_keeper, "BEAT", 0.05)
     monkeypatch.setattr(search, "ROTATE_AFTER", 0.3)
     monkeypatch.setattr(search, "ESCAPE_AFTER", 1.0)
     monkeypatch.setattr(search, "HOME_AFTER", 1.0)
@@ -58,7 +67,7 @@ class Net:
         return link
 
     def start(self) -> None:
-        self.client = ClientDriver(CLIENT_KEY, public_key(SERVER_KEY), self.links)
+        self.client = ClientDriver(local_identity(CLIENT_KEY, public_key(SERVER_KEY)), self.links)
         self.client.start()
 
     async def connect(self) -> None:
@@ -264,7 +273,7 @@ async def test_a_client_at_rest_looks_around_when_somebody_wants_a_session(monke
         made.start()
         await made.connect()
         await made.until(lambda: made.is_at(PathStatus.USABLE, 0) and made.is_at(PathStatus.USABLE, 1))
-        monkeypatch.setattr(client_module, "BEAT", 1e6)
+        monkeypatch.setattr(link_keeper, "BEAT", 1e6)
         beat = asyncio.create_task(made.client.next_beat())
         while (await asyncio.wait({beat}, timeout=1))[0]:  # one that was fixed before
             beat = asyncio.create_task(made.client.next_beat())

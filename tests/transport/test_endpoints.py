@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import pytest
 
-from simnet import CLIENT_KEY, Network
+from simnet import Network
 from tandem.impair.impairment import Impairment
 from tandem_transport.crypto.handshake import Refusal
 from tandem_transport.crypto.noise import public_key
@@ -58,13 +58,8 @@ def test_who_stays_unregistered_asks_ever_less_often_and_is_never_called_unanswe
 
 def test_a_wrong_server_key_gets_silence() -> None:
     network = Network(LINK)
-    client = ClientEndpoint(
-        CLIENT_KEY,
-        public_key(b"wrong" * 6 + b"!!"),
-        randomness=network.random.randbytes,
-        wall_clock=lambda: network.now,
-        now=network.now,
-    )
+    identity = network.identity(server_public=public_key(b"wrong" * 6 + b"!!"))
+    client = ClientEndpoint(identity, now=network.now)
     client.add_path(now=network.now)
     network.client_endpoint = client
     network.run(20)

@@ -8,7 +8,8 @@ from random import Random
 import pytest
 
 from simnet import CLIENT_KEY, SERVER_KEY, Network, size_of
-from simnet.attackers import SERVER_PUBLIC, endpoint_of_hosts, first_message, gets_in_by_cookie, sent_to
+from simnet.attackers import endpoint_of_hosts, first_message, gets_in_by_cookie, sent_to
+from simnet.network import SERVER_PUBLIC
 from simnet.working_session import busy_network, echo_times, works
 from tandem_transport.crypto.connection_id import ConnectionIdIssuer
 from tandem_transport.crypto.handshake import mac1_key

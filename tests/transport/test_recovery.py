@@ -3,6 +3,7 @@
 import pytest
 
 from tandem_transport.errors import PeerError
+from tandem_transport.events import DatagramReceived, Event
 from tandem_transport.parameters import (
     ACK_EVERY,
     MAX_ACK_DELAY,
@@ -13,7 +14,7 @@ from tandem_transport.recovery.recovery import Recovery
 from tandem_transport.recovery.rtt import RttEstimator
 from tandem_transport.recovery.sent_packet import SentPacket
 from tandem_transport.session.twins import TwinFilter
-from tandem_transport.wire.frames import AckFrame
+from tandem_transport.wire.frames import AckFrame, DatagramFrame
 
 
 def test_rtt_follows_rfc_9002() -> None:
@@ -130,6 +131,9 @@ def test_replays_are_recognised_however_old() -> None:
 
 
 def test_of_twins_the_first_counts() -> None:
-    twins = TwinFilter()
-    assert [twins.is_new(n) for n in (0, 1, 1, 0, 5, 3, 3)] == [True, True, False, False, True, True, False]
+    events: list[Event] = []
+    twins = TwinFilter(events.append)
+    for number in (0, 1, 1, 0, 5, 3, 3):
+        twins.receive(DatagramFrame(0, number, bytes([number])))
+    assert events == [DatagramReceived(0, bytes([number])) for number in (0, 1, 5, 3)]
     assert [twins.next_sequence() for _ in range(3)] == [0, 1, 2]

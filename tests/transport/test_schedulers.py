@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from simnet import Network, Traffic, mbit
+from simnet.paths import lone_path
 from tandem.impair.impairment import Impairment
-from tandem_transport.congestion.lc2 import Lc2
 from tandem_transport.parameters import (
     COPY_BUDGET,
     COPY_SPACING,
@@ -18,28 +18,29 @@ from tandem_transport.parameters import (
     MAX_COPIES,
     PACKET_THRESHOLD,
 )
-from tandem_transport.path.addresses import PathAddresses
 from tandem_transport.path.path import Path
 from tandem_transport.recovery.acknowledgement import ReceivedPackets
 from tandem_transport.recovery.chunk import Chunk
 from tandem_transport.recovery.reordering import Reordering
 from tandem_transport.recovery.rtt import RttEstimator
 from tandem_transport.recovery.sent_packet import SentPacket
+from tandem_transport.sending.control import ControlQueue
 from tandem_transport.sending.copies import CopyPlanner
 from tandem_transport.sending.outbox import Outbox
 from tandem_transport.streams.send import SendStream
+from tandem_transport.streams.table import Streams
 from tandem_transport.wire.frames import AckFrame, Mode, PathUse, PathWish
+from tandem_transport.wire.transport_parameters import TransportParameters
 
 LINK = Impairment(delay=0.020, rate=mbit(20))
 
 
 def make_path(path_id: int, *, rtt: float = 0.040, lost_of_ten: int = 0) -> Path:
-    addresses = PathAddresses(is_fixed=True, randomness=bytes, host_of=lambda address: address)
-    path = Path(path_id, addresses, Lc2, epoch=0.0)
-    path.rtt.on_ack(0, rtt, now=rtt)
+    path = lone_path(path_id)
+    path.network.rtt.on_ack(0, rtt, now=rtt)
     for _ in range(100):
-        path.loss_rate.on_acked(10 - lost_of_ten)
-        path.loss_rate.on_lost(lost_of_ten)
+        path.network.loss_rate.on_acked(10 - lost_of_ten)
+        path.network.loss_rate.on_lost(lost_of_ten)
     return path
 
 
@@ -85,7 +86,7 @@ def test_nobody_answers_and_the_plan_begins_anew() -> None:
     taken: list[Chunk] = []
     planner.take(paths[1], taken, 1000)
     again_at = planner.next_timeout(paths)
-    assert again_at == pytest.approx(paths[0].rtt.probe_timeout(0.005))
+    assert again_at == pytest.approx(paths[0].network.rtt.probe_timeout(0.005))
     assert again_at is not None
     planner.handle_timeout(paths, now=again_at)
     assert planner.has_due(paths[0])
@@ -264,7 +265,11 @@ def test_packets_that_no_ack_can_tell_of_are_forgotten() -> None:
 @pytest.mark.parametrize("order", [(0, 1, 2, 3), (3, 2, 1, 0), (2, 0, 3, 1)])
 def test_lost_data_goes_again_in_the_order_of_its_first_sending(order: tuple[int, ...]) -> None:
     """A far path finds its losses later, and what the receiver waits for is among them."""
-    outbox, paths = Outbox(), [make_path(0), make_path(1, rtt=0.4)]
+    parameters, control = TransportParameters(), ControlQueue()
+    streams = Streams(
+        is_client=True, local=parameters, remote=parameters, send_control=control.add, emit=lambda _: None
+    )
+    outbox, paths = Outbox(control, streams), [make_path(0), make_path(1, rtt=0.4)]
     outbox.note_blocked(paths)
     packets = [SentPacket(number, 1200, float(number), [Chunk(bytes([number]))]) for number in range(4)]
     for packet in packets:

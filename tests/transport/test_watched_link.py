@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from simnet import SERVER_KEY, Network
-from simnet.attackers import SERVER_PUBLIC, endpoint_of_hosts
+from simnet.attackers import endpoint_of_hosts
+from simnet.network import SERVER_PUBLIC
 from simnet.working_session import LINK, busy_network, works, works_alone
 from tandem_transport.crypto.connection_id import ConnectionIdIssuer
 from tandem_transport.crypto.handshake import cookie_key, cookie_reply

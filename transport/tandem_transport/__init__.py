@@ -26,6 +26,7 @@ from tandem_transport.errors import (
 from tandem_transport.events import PathStatus
 from tandem_transport.parameters import MAX_PATHS
 from tandem_transport.session.connection import Connection
+from tandem_transport.session.options import SessionOptions
 from tandem_transport.session.stats import ConnectionStats, PathStats
 from tandem_transport.text import printable
 from tandem_transport.wire.frames import Mode, PathUse, PathWish
@@ -54,6 +55,7 @@ __all__ = [
     "Session",
     "SessionClosed",
     "SessionEvent",
+    "SessionOptions",
     "SessionStarted",
     "StreamReset",
     "Transmit",

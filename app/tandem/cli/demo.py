@@ -8,6 +8,7 @@ from pathlib import Path
 from tandem.admin.status import ClientStatus
 from tandem.base.errors import TandemError
 from tandem.client.client import Client
+from tandem.client.records import ClientRecords
 from tandem.config.config import Config, LinkConfig, ServerConfig
 from tandem.config.invites import Invite
 from tandem.impair.bad_link import BadLink
@@ -36,8 +37,8 @@ class Demo:
         self.server = Server(self._server_config(config, state.path))
         links = [LinkConfig(name=name, bind=_HOST) for name in LINKS]
         client_config = config.model_copy(update={"link": links})
-        self.client = Client(client_config, [invite], TransportParameters())
-        for seed, (link, impairment) in enumerate(zip(self.client.links, LINKS.values(), strict=True)):
+        self.client = Client(client_config, [invite], TransportParameters(), ClientRecords())
+        for seed, (link, impairment) in enumerate(zip(self.client.links.all, LINKS.values(), strict=True)):
             BadLink(impairment, seed=seed).attach(link)
 
     async def start(self) -> None:

@@ -131,6 +131,7 @@ def client_command(
     from tandem.client.events import EventLog
     from tandem.client.files import events_file, instance_id
     from tandem.client.options import load, read_invites
+    from tandem.client.records import ClientRecords
     from tandem.client.usage import UsageBook
     from tandem.console import console
     from tandem.process import running
@@ -141,9 +142,12 @@ def client_command(
     own = read_invites(invite_source, loaded)
     parameters = TransportParameters(cipher_suite=fastest_cipher_suite())
     _, socks_port = parse_host_port(loaded.socks.listen, what="socks")
-    instance = instance_id(default_directory(), f"client-{socks_port}")
-    usage = UsageBook(default_directory() / "usage" / f"client-{socks_port}.json")
-    service = Client(loaded, own, parameters, instance, usage, EventLog(events_file(socks_port)))
+    records = ClientRecords(
+        instance_id=instance_id(default_directory(), f"client-{socks_port}"),
+        usage=UsageBook(default_directory() / "usage" / f"client-{socks_port}.json"),
+        events=EventLog(events_file(socks_port)),
+    )
+    service = Client(loaded, own, parameters, records)
     running.run(running.serve(service, None if no_console else lambda: console.show(service.status, service.set_mode)))
 
 

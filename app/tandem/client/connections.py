@@ -1,10 +1,13 @@
-"""The connections that a client carries now, for whoever looks."""
+"""The connections that a client carries now, for the status and the log."""
 
+import logging
 import time
 from dataclasses import dataclass
 
 from tandem.admin.status import StreamStatus
 from tandem_socks import RelayResult
+
+log = logging.getLogger("tandem.client")
 
 MAX_SHOWN = 100
 """Connections that the status tells of, the busiest first."""
@@ -23,13 +26,15 @@ class ConnectionTable:
     def __init__(self) -> None:
         self._entries: dict[int, _Entry] = {}
 
-    def open(self, target: str, result: RelayResult) -> None:
-        """It begins; `result` is kept up to date by its relay."""
-        self._entries[id(result)] = _Entry(target, time.monotonic(), result)
+    def open(self, target: object, result: RelayResult) -> None:
+        """A connection begins; `result` is kept up to date by its relay."""
+        self._entries[id(result)] = _Entry(str(target), time.monotonic(), result)
 
-    def close(self, result: RelayResult) -> None:
-        """It is over."""
+    def close(self, target: object, result: RelayResult) -> None:
+        """A connection is over."""
         self._entries.pop(id(result), None)
+        sent, received = result.bytes_to_stream, result.bytes_to_tcp
+        log.info("%s: %d bytes up, %d down, ended by %s", target, sent, received, result.ended_by)
 
     def busiest(self) -> list[StreamStatus]:
         """At most MAX_SHOWN, those that have carried most first."""

@@ -80,54 +80,26 @@ def parse_drill(link: str, words: Sequence[str]) -> Drill:
 _RANGES = "loss up to 100%, delay and jitter up to 10s, for up to 60m"
 
 
-class Drills:
-    """Those that are under way."""
+class RunningDrill:
+    """A drill that is under way on a link."""
 
-    def __init__(self, links: Callable[[], Sequence[Link]]) -> None:
-        """`links` tells them as they are now."""
-        self._links = links
-        self._running: dict[str, tuple[Drill, BadLink, asyncio.TimerHandle]] = {}
+    def __init__(self, drill: Drill, link: Link, on_over: Callable[[], None]) -> None:
+        """Begins now; `on_over` is told when its time is over. Needs a running event loop."""
+        self._drill = drill
+        self._link = link
+        self._bad = BadLink(drill.impairment(), seed=int.from_bytes(os.urandom(4), "big"))
+        self._bad.attach(link)
+        self._timer = asyncio.get_running_loop().call_later(drill.duration, on_over)
+        log.info("link %s: drill for %.0f s: %s", drill.link, drill.duration, drill)
 
-    def begin(self, drill: Drill) -> None:
-        """Takes the place of what is under way on that link, or ends it.
+    def __str__(self) -> str:
+        return str(self._drill)
 
-        Raises UsageError for an unknown link, and where there is nothing to end.
-        """
-        link = next((link for link in self._links() if link.name == drill.link), None)
-        if link is None:
-            known = ", ".join(link.name for link in self._links())
-            raise UsageError(f"drill: there is no link {drill.link!r}", f"this client's links: {known}")
-        if not drill.is_on and drill.link not in self._running:
-            raise UsageError(f"drill: none is under way on {drill.link}", "`tandem status` tells of those that are")
-        self.end(drill.link)
-        if drill.is_on:
-            bad = BadLink(drill.impairment(), seed=int.from_bytes(os.urandom(4), "big"))
-            bad.attach(link)
-            timer = asyncio.get_running_loop().call_later(drill.duration, self.end, drill.link)
-            self._running[drill.link] = (drill, bad, timer)
-            log.info("link %s: drill for %.0f s: %s", drill.link, drill.duration, drill)
-
-    def end(self, name: str) -> None:
-        """Does nothing where none is under way."""
-        running = self._running.pop(name, None)
-        if running is None:
-            return
-        _, bad, timer = running
-        timer.cancel()
-        for link in self._links():
-            if link.name == name:
-                bad.detach(link)
-        log.info("link %s: the drill is over", name)
-
-    def close(self) -> None:
-        """Ends all."""
-        for name in list(self._running):
-            self.end(name)
-
-    def on(self, name: str) -> str:
-        """What is done to a link, "" for nothing."""
-        running = self._running.get(name)
-        return str(running[0]) if running is not None else ""
+    def end(self) -> None:
+        """The link is as it was before."""
+        self._timer.cancel()
+        self._bad.detach(self._link)
+        log.info("link %s: the drill is over", self._drill.link)
 
 
 def _value(name: str, text: str) -> float:

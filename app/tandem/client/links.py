@@ -13,10 +13,7 @@ from tandem.client.interfaces import matching
 from tandem.config.config import LinkConfig
 from tandem.config.invites import Invite
 from tandem_transport import PathUse, PathWish
-from tandem_transport.driver import Link, LocalAddress, Names, Resolve
-
-MAX_DEAD_LINKS = 4
-"""Links that were found, and whose interface is gone, that are kept and shown: it may come back."""
+from tandem_transport.driver import Gate, Link, LocalAddress, Names, Resolve
 
 
 def is_pattern(bind: str) -> bool:
@@ -56,27 +53,6 @@ def _free_name(name: str, taken: Container[str]) -> str:
     return next(candidate for candidate in candidates if candidate not in taken)
 
 
-def is_found(link: LinkConfig, configured: Sequence[LinkConfig]) -> bool:
-    """Whether nobody has named it: it stands for an interface that was found."""
-    return link.bind not in {named.bind for named in configured}
-
-
-def dead_links(links: Sequence[Link], planned: Sequence[LinkConfig], configured: Sequence[LinkConfig]) -> list[int]:
-    """Indices of links that were found and whose interface is gone, the one that is gone for longest first.
-
-    Args:
-        links: All links of a client.
-        planned: What each of them was made for, in the same order.
-        configured: What the configuration names.
-    """
-    gone = [
-        (link.gone_since, index)
-        for index, (link, plan) in enumerate(zip(links, planned, strict=False))
-        if link.gone_since is not None and is_found(plan, configured)
-    ]
-    return [index for _, index in sorted(gone)]
-
-
 def resolver(bind: str) -> Resolve:
     """Finds the local addresses of a link that is bound to an address or to an interface, IPv4 before IPv6."""
 
@@ -86,10 +62,12 @@ def resolver(bind: str) -> Resolve:
     return resolve
 
 
-def make_link(index: int, link: LinkConfig, invite: Invite, names: Names | None = None) -> Link:
+def make_link(
+    index: int, link: LinkConfig, invite: Invite, names: Names | None = None, gate: Gate | None = None
+) -> Link:
     """Link number `index`. It begins with another endpoint than its neighbours. Raises UsageError.
 
-    `names`: where the server's names are looked up; the links of a client share it.
+    `names`: where the server's names are looked up; the links of a client share it. `gate`: what may shut the link.
     """
     endpoints = [parse_host_port(endpoint, what="invite: endpoint") for endpoint in invite.endpoints]
     if link.endpoint is not None:
@@ -100,14 +78,14 @@ def make_link(index: int, link: LinkConfig, invite: Invite, names: Names | None 
         own = fitting[start:] + fitting[:start]
     if not own:
         raise UsageError(f"link {link.name}: no endpoint of the invite fits {link.bind}", "--link NAME=BIND@HOST:PORT")
-    return Link(link.name, resolver(link.bind), own, names=names or Names())
+    return Link(link.name, resolver(link.bind), own, names=names or Names(), gate=gate)
 
 
-def wishes(links: list[LinkConfig]) -> tuple[PathWish, ...]:
-    """What the configuration wants of the links, in their order."""
+def wish_of(link: LinkConfig, path_id: int) -> PathWish:
+    """What the configuration wants of a link."""
     uses = {"normal": PathUse.AVAILABLE, "metered": PathUse.METERED, "backup": PathUse.BACKUP}
-    rates = [parse_rate(link.max_rate) if link.max_rate is not None else 0 for link in links]
-    return tuple(PathWish(i, uses[link.cost], rate) for i, (link, rate) in enumerate(zip(links, rates, strict=True)))
+    rate = parse_rate(link.max_rate) if link.max_rate is not None else 0
+    return PathWish(path_id, uses[link.cost], rate)
 
 
 def _same_family(bind: str, host: str) -> bool:

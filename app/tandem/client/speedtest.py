@@ -4,16 +4,22 @@ A link is alone while all others are backups: they carry other connections on, s
 """
 
 import asyncio
+import logging
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 
 from pydantic import BaseModel
 
+from tandem.base.errors import TandemError
+from tandem.client.client_links import ClientLinks
 from tandem.client.opener import Opener
+from tandem.exchange.failures import Failure
 from tandem.exchange.request import Kind, Request
 from tandem.exchange.speedtest import CHUNK, COUNT_SIZE
-from tandem_transport import PathUse, PathWish
-from tandem_transport.driver import Link, Stream
+from tandem_transport import PathUse, PathWish, TransportError
+from tandem_transport.driver import Stream
+
+log = logging.getLogger("tandem.client")
 
 DURATION = 4.0
 """Seconds for each direction of each test."""
@@ -38,28 +44,52 @@ class Speed(BaseModel):
     """Why not."""
 
 
-async def run(
-    opener: Opener,
-    links: Sequence[Link],
-    wishes: Sequence[PathWish],
-    set_wishes: Callable[[tuple[PathWish, ...]], None],
-) -> list[Speed]:
-    """Tests each link alone, at the rate that is wished; the owner sets its wishes again afterwards. Raises Failure."""
-    found: list[Speed] = []
-    for link, wish in zip(list(links), wishes, strict=True):
-        if link.error:
-            found.append(Speed(link=link.name, note=link.error))
-            continue
-        uses = [PathUse.AVAILABLE if other is wish else PathUse.BACKUP for other in wishes]
-        set_wishes(tuple(other._replace(use=use) for other, use in zip(wishes, uses, strict=True)))
-        await asyncio.sleep(_SWITCH_TIME)
-        before = link.bytes_total
-        speed = await measure(opener, link.name)
-        found.append(_checked(speed, link.bytes_total - before))
-    return found
+class Speedtest:
+    """Of one client: at most one is under way."""
+
+    def __init__(self, opener: Opener, links: ClientLinks) -> None:
+        self._opener = opener
+        self._links = links
+        self._is_under_way = False
+
+    async def run(self, set_wishes: Callable[[tuple[PathWish, ...]], None]) -> list[Speed]:
+        """Tests each link alone, at the rate that is wished, then all together; then all is as it was.
+
+        Raises TandemError.
+        """
+        if self._is_under_way:
+            hint = "it ends when whoever asked for it ends it, by Ctrl-C"
+            raise TandemError("a speedtest is under way already", hint)
+        self._is_under_way = True
+        log.info("speedtest begins; each link is used alone for a while")
+        try:
+            found = await self._measure_each(set_wishes)
+            set_wishes(self._links.wishes())
+            found.append(await _measure(self._opener, "all together"))
+        except (Failure, TransportError, EOFError) as error:
+            raise TandemError(f"speedtest: {error}", "it needs a session: see `tandem status`") from error
+        finally:
+            self._is_under_way = False
+            set_wishes(self._links.wishes())
+        return found
+
+    async def _measure_each(self, set_wishes: Callable[[tuple[PathWish, ...]], None]) -> list[Speed]:
+        found: list[Speed] = []
+        wishes = self._links.wishes()
+        for link, wish in zip(self._links.all, wishes, strict=True):
+            if link.error:
+                found.append(Speed(link=link.name, note=link.error))
+                continue
+            uses = [PathUse.AVAILABLE if other is wish else PathUse.BACKUP for other in wishes]
+            set_wishes(tuple(other._replace(use=use) for other, use in zip(wishes, uses, strict=True)))
+            await asyncio.sleep(_SWITCH_TIME)
+            before = link.bytes_total
+            speed = await _measure(self._opener, link.name)
+            found.append(_checked(speed, link.bytes_total - before))
+        return found
 
 
-async def measure(opener: Opener, name: str) -> Speed:
+async def _measure(opener: Opener, name: str) -> Speed:
     """Over whatever links may be used now. Raises Failure."""
     down = await _with_stream(opener, "down", _count_down)
     up = await _with_stream(opener, "up", _count_up)

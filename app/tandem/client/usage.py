@@ -1,6 +1,5 @@
 """What each link has carried today and this month, kept across restarts, and the caps on that."""
 
-import errno
 import json
 import logging
 import math
@@ -13,7 +12,6 @@ from pathlib import Path
 from tandem.base.private_files import write_private
 from tandem.base.units import format_size
 from tandem.config.config import LinkConfig
-from tandem_transport.driver import Link, LocalAddress
 
 log = logging.getLogger("tandem.client")
 
@@ -118,21 +116,39 @@ def _caps(link: LinkConfig, usage: LinkUsage) -> list[tuple[str, int, int]]:
     return [(period, used, cap) for period, used, cap in caps if cap is not None]
 
 
-def capped(link: Link, config: LinkConfig, book: UsageBook) -> None:
-    """From now on the link is counted, and finds no address while a cap is reached."""
-    local, counted = link.local, link.bytes_total
+class LinkCap:
+    """The gate of one link: counts what the link carries, and shuts it where a cap is reached.
 
-    def resolve() -> list[LocalAddress]:
-        nonlocal counted
-        more, counted = link.bytes_total - counted, link.bytes_total
-        book.count(link.name, more)
-        problem = book.problem(config)
-        if problem:
-            raise OSError(errno.EDQUOT, problem)
-        link.allowance = link.bytes_total + book.remaining(config)
-        return local()
+    What is carried is booked when somebody asks; between two such moments one addition a batch is all that it costs.
+    """
 
-    link.local = resolve
+    def __init__(self, config: LinkConfig, book: UsageBook) -> None:
+        self._config = config
+        self._book = book
+        self._unbooked = 0
+        self._allowance = 0
+        """What `_unbooked` may become before there is something to say: a warning, or the end."""
+
+    def on_carried(self, size: int) -> bool:
+        """So many bytes have crossed the link, headers included; tells whether `problem` should be asked now."""
+        self._unbooked += size
+        if self._unbooked < self._allowance:
+            return False
+        self._allowance = sys.maxsize  # once is enough
+        return True
+
+    def problem(self) -> str:
+        """Why the link may carry nothing more; empty where it may."""
+        self.usage()
+        problem = self._book.problem(self._config)
+        self._allowance = sys.maxsize if problem else self._book.remaining(self._config)
+        return problem
+
+    def usage(self) -> LinkUsage:
+        """What the link has carried, up to date."""
+        more, self._unbooked = self._unbooked, 0
+        self._book.count(self._config.name, more)
+        return self._book.usage(self._config.name)
 
 
 def _load(path: Path) -> dict[str, LinkUsage]:

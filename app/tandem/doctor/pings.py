@@ -9,15 +9,13 @@ are no packet end the datagram (section 1): a ping is as large as it is wanted.
 import asyncio
 import contextlib
 import errno
-import os
 import socket
-import time
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from tandem.config.invites import Invite
 from tandem_transport import ClientEndpoint, HandshakeRefused
-from tandem_transport.driver import LocalAddress, UdpAddress
+from tandem_transport.driver import LocalAddress, UdpAddress, local_identity
 from tandem_transport.driver.sockets import bound_socket
 from tandem_transport.parameters import BASE_DATAGRAM_SIZE, DATAGRAM_SIZES
 
@@ -65,13 +63,8 @@ class _FirstMessage:
     """One first message, and what has come back."""
 
     def __init__(self, invite: Invite) -> None:
-        self._endpoint = ClientEndpoint(
-            invite.client_private,
-            invite.server_public,
-            randomness=os.urandom,
-            wall_clock=time.time,
-            now=0.0,  # its timers are of no use here
-        )
+        identity = local_identity(invite.client_private, invite.server_public)
+        self._endpoint = ClientEndpoint(identity, now=0.0)  # its timers are of no use here
         self._endpoint.add_path(now=0.0)
         self._endpoint.handle_timeout(now=0.0)
         self.data = next(iter(self._endpoint.datagrams_to_send(now=0.0))).data

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import json
-import os
 import time
 from dataclasses import dataclass, field
 
@@ -19,7 +18,7 @@ from tandem.doctor.pings import Count, Pinger, largest_size
 from tandem.exchange.failures import Failure
 from tandem.exchange.request import Answer, Kind, Request
 from tandem_transport import Connected, HandshakeRefused, PathStats, TransportError
-from tandem_transport.driver import ClientDriver, DrivenSession, UdpAddress
+from tandem_transport.driver import ClientDriver, DrivenSession, UdpAddress, local_identity
 from tandem_transport.parameters import BASE_DATAGRAM_SIZE, LEAST_DATAGRAM_SIZE
 
 PROBES = 50
@@ -67,10 +66,8 @@ class Visit:
         link.port = port
         ended = asyncio.Event()
         driver = ClientDriver(
-            self.invite.client_private,
-            self.invite.server_public,
+            local_identity(self.invite.client_private, self.invite.server_public),
             [link],
-            instance_id=os.urandom(8),
             on_event=lambda event: ended.set() if isinstance(event, Connected | HandshakeRefused) else None,
         )
         driver.start()

@@ -2,14 +2,12 @@
 
 from random import Random
 
-from simnet.network import CLIENT_KEY, SERVER_KEY, Network
-from tandem_transport import TransportParameters, public_key
+from simnet.network import CLIENT_KEY, SERVER_KEY, SERVER_PUBLIC, Network
+from tandem_transport import TransportParameters
 from tandem_transport.crypto.handshake import Answer, ClientHandshake, CookieReceived, Established
 from tandem_transport.endpoint.server import ServerEndpoint
 from tandem_transport.wire.frames import Frame, PingFrame
 from tandem_transport.wire.packets import split_datagram
-
-SERVER_PUBLIC = public_key(SERVER_KEY)
 
 
 def first_message(

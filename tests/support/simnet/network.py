@@ -11,12 +11,14 @@ from simnet.peer import Peer
 from tandem.impair.impairment import ImpairedLink, Impairment
 from tandem_transport.crypto.noise import public_key
 from tandem_transport.endpoint.client import ClientEndpoint, ClientEvent, Connected
+from tandem_transport.endpoint.search import ClientIdentity
 from tandem_transport.endpoint.server import ServerEndpoint, ServerEvent, SessionEvent, SessionStarted
 from tandem_transport.parameters import PACER_QUANTUM
 from tandem_transport.wire.frames import Mode
 
 SERVER_KEY = bytes(range(32))
 CLIENT_KEY = bytes(range(32, 64))
+SERVER_PUBLIC = public_key(SERVER_KEY)
 
 _RUN = 0.004
 _PREEMPTED = (0.010, 0.060)
@@ -119,14 +121,24 @@ class Network:
         return ServerEndpoint(SERVER_KEY, self.known_clients.get, randomness=self.random.randbytes, now=self.now)
 
     def make_client(self, key: bytes = CLIENT_KEY, instance_id: bytes | None = None) -> ClientEndpoint:
-        return ClientEndpoint(
-            key,
-            public_key(SERVER_KEY),
+        identity = self.identity(key, instance_id=instance_id)
+        return ClientEndpoint(identity, mode=self._mode, now=self.client_now)
+
+    def identity(
+        self,
+        key: bytes = CLIENT_KEY,
+        server_public: bytes = SERVER_PUBLIC,
+        *,
+        wall_clock: Callable[[], float] | None = None,
+        instance_id: bytes | None = None,
+    ) -> ClientIdentity:
+        """A client's, with the randomness and, unless another one is given, the clock of this network."""
+        return ClientIdentity(
+            static_private=key,
+            server_public=server_public,
             randomness=self.random.randbytes,
-            wall_clock=lambda: self.now,
-            now=self.client_now,
-            instance_id=instance_id,
-            mode=self._mode,
+            wall_clock=wall_clock or (lambda: self.now),
+            instance_id=instance_id or b"",
         )
 
     def restart_server(self) -> None:

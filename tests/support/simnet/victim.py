@@ -5,7 +5,7 @@ from collections.abc import Hashable
 from random import Random
 
 from simnet.network import CLIENT_KEY, SERVER_KEY
-from tandem_transport import Connection, TransportParameters, public_key
+from tandem_transport import Connection, SessionOptions, TransportParameters, public_key
 from tandem_transport.crypto.handshake import ClientHandshake, Established, ServerHandshake
 from tandem_transport.events import ConnectionTerminated, Event
 from tandem_transport.wire.packets import split_datagram
@@ -36,9 +36,8 @@ class Victim:
     def __init__(self, *, is_client: bool) -> None:
         at_client, at_server = established()
         own, self._peer = (at_client, at_server) if is_client else (at_server, at_client)
-        self.connection = Connection(
-            own, is_client=is_client, parameters=TransportParameters(), randomness=Random(2).randbytes, now=0.0
-        )
+        options = SessionOptions(is_client=is_client, parameters=TransportParameters(), randomness=Random(2).randbytes)
+        self.connection = Connection(own, options, now=0.0)
         if is_client:
             self.connection.add_path(0, now=0.0)
         self.now = 0.0

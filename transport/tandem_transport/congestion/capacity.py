@@ -10,6 +10,28 @@ POLICED_ROUNDS = 3
 """The same behind a policer: what its bucket had saved up looks like capacity for a moment."""
 WHOLE_PACKETS = 4
 """Packets that a sample must span to be believed when it says that the path is slower."""
+START_GROWTH = 1.25
+"""Growth of the capacity in a round of start-up, below which the round counts as one without growth."""
+START_ROUNDS = 3
+"""Start-up ends after this many rounds without growth."""
+
+
+class Growth:
+    """Whether the capacity still grows in start-up."""
+
+    __slots__ = ("_capacity", "_rounds_without")
+
+    def __init__(self) -> None:
+        self._capacity = 0.0
+        self._rounds_without = 0
+
+    def is_over(self, capacity: float) -> bool:
+        """A round has ended with this capacity: tells whether it was the last one of start-up."""
+        if capacity >= self._capacity * START_GROWTH:
+            self._capacity, self._rounds_without = capacity, 0
+        else:
+            self._rounds_without += 1
+        return self._rounds_without >= START_ROUNDS
 
 
 class CapacityFilter:

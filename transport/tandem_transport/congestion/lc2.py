@@ -11,35 +11,27 @@ docs/transport.md explains why each rule is there, and what happened without it.
 
 from enum import Enum
 
-from tandem_transport.congestion.capacity import CAPACITY_ROUNDS, POLICED_ROUNDS, CapacityFilter
+from tandem_transport.congestion.capacity import CAPACITY_ROUNDS, POLICED_ROUNDS, CapacityFilter, Growth
 from tandem_transport.congestion.controller import AckSummary
 from tandem_transport.congestion.delivery_rate import DeliverySample
 from tandem_transport.congestion.loss_trial import (
     OVERDRIVEN,
     OVERDRIVEN_RUN,
-    START_PACKETS,
     LossTrial,
     Verdict,
     is_overdriven,
 )
+from tandem_transport.congestion.queue_target import NOISE_MARGIN, TARGET_FLOOR, QueueTarget
 from tandem_transport.congestion.random_loss import MAX_RANDOM_LOSS, POLICED_RUN, RandomLoss
+from tandem_transport.congestion.round_counts import RoundCounts
 from tandem_transport.parameters import INITIAL_WINDOW, MIN_WINDOW
 
-TARGET_FLOOR = 0.020
-"""Least queue-delay target, in seconds: turns of an event loop come late, too."""
-TARGET_RTT_SHARE = 0.25
-"""The target as a share of the least RTT, where that is more."""
-NOISE_MARGIN = 2.0
-"""Standard deviations of the queue delay that are added to the target: jitter is not a queue."""
 BASE_NOISE = 4.0
 """Standard deviations of single packets that a round trip without a queue takes longer than the luckiest, at most."""
 LOSS_MARGIN = 2.0
 """Standard deviations by which a sample may have met more than the average loss."""
 START_GAIN = 2.885
 """2 / ln 2: doubles the rate each round (BBR)."""
-START_GROWTH = 1.25
-START_ROUNDS = 3
-"""Start ends after this many rounds without START_GROWTH."""
 START_TARGET = 0.040
 """Queue delay that ends start-up, where that is less than the target: the queue still grows for a round trip."""
 START_SAMPLES = 8
@@ -95,12 +87,12 @@ class Lc2:
 
     def __init__(self) -> None:
         self.phase = Phase.START
-        self.queue_target = TARGET_FLOOR
+        self._target = QueueTarget()
         self._capacity = CapacityFilter()
         self._loss = RandomLoss()
         self._delivered = 0.0
         """Bytes per second that arrived lately when sent at full rate."""
-        self._round_acked = self._round_lost = self._round_runs = 0
+        self._round = RoundCounts()
         self._is_doubtful = False
         """Start-up ended by a delay that may have been jitter: the path may be much faster."""
         self._trial = LossTrial()
@@ -113,14 +105,9 @@ class Lc2:
         self._gain = START_GAIN
         self._phase_rounds = 0
         self._phase_began = 0.0
-        self._floor = 0.0
-        """Queue delay that remains when the queue is drained: jitter."""
-        self._queue = 0.0
-        """Queue delay without that."""
-        self._round_least = self._deep_least = float("inf")
+        self._deep_least = float("inf")
         self._delay_at_deep = 0.0
-        self._full_capacity = 0.0
-        self._rounds_without_growth = 0
+        self._growth = Growth()
         self._capacity_before_up = 0.0
         self._up_gain = UP_GAIN
 
@@ -128,6 +115,11 @@ class Lc2:
     def capacity(self) -> float:
         """Bytes per second that the path carries, lost bytes included."""
         return self._capacity.value
+
+    @property
+    def queue_target(self) -> float:
+        """Queue delay that is aimed at, at most, in seconds."""
+        return self._target.value
 
     @property
     def random_loss(self) -> float:
@@ -150,15 +142,14 @@ class Lc2:
         return self.phase in _BELOW_CAPACITY and (self.phase is not Phase.DOWN or self._phase_rounds > 0)
 
     def on_packets_lost(self, lost_below_capacity: int, lost: int = 0, runs: int = 0) -> None:
-        self._round_runs += runs
         self._count(0, 0, lost_below_capacity, lost, runs)
 
     def on_ack(self, ack: AckSummary) -> float:
         self._count(ack.acked_below_capacity, ack.acked, 0, 0)
-        self._round_least = min(self._round_least, ack.queue_delay)
+        self._round.min_queue_delay = min(self._round.min_queue_delay, ack.queue_delay)
         self._deep_least = min(self._deep_least, ack.queue_delay)
         rebase = 0.0
-        self._set_target(ack)
+        self._target.update(ack)
         if ack.is_round_start:
             self._loss.end_round()
             self._phase_rounds += 1
@@ -166,8 +157,7 @@ class Lc2:
             self._take_sample(ack, ack.sample)
         if ack.is_round_start:
             rebase = self._end_round(ack)
-            self._round_least = float("inf")
-            self._round_acked = self._round_lost = self._round_runs = 0
+            self._round.begin()
         else:
             self._within_round(ack)
         self._set_rate(ack)
@@ -176,14 +166,13 @@ class Lc2:
     # --- capacity and loss ---
 
     def _count(self, acked_low: int, acked: int, lost_low: int, lost: int, runs: int = 0) -> None:
-        self._round_acked += acked
-        self._round_lost += lost
+        self._round.count(acked, lost, runs)
         self._loss.count_low(acked_low, lost_low)
         self._trial.count_flight(acked - acked_low, lost - lost_low)
         # A policer has no queue. Once it is known, only the search for more shows whether it is still there.
         is_search = self.phase is Phase.UP and self._phase_rounds > 0
         counts = is_search or (self.phase in _FULL_RATE and not self._loss.is_policed)
-        if counts and self._queue < self.queue_target:
+        if counts and self._target.queue < self._target.value:
             # What is lost in one piece is a fade.
             self._loss.count_full(acked - acked_low, min(lost - lost_low, POLICED_RUN * runs))
 
@@ -195,7 +184,7 @@ class Lc2:
         self._capacity.rounds = POLICED_ROUNDS if self._loss.is_policed else CAPACITY_ROUNDS
         self._capacity.add(self._capacity_of(whole))
         # A policer that is known is not exceeded by so much that it drops long runs: that was a fade.
-        is_fade = self._loss.is_policed and self._is_torn(POLICED_RUN)
+        is_fade = self._loss.is_policed and self._round.is_torn(POLICED_RUN)
         if self.phase not in _BELOW_CAPACITY and not is_fade:
             share = _DELIVERED_SHARE if self._delivered and self.phase is not Phase.START else 1.0
             self._delivered += (whole.delivered - self._delivered) * share
@@ -203,7 +192,7 @@ class Lc2:
     def _raise_capacity(self, ack: AckSummary, sample: DeliverySample) -> None:
         """Whatever limited the sender: what arrives, the path can carry."""
         capacity = self._capacity_of(sample)
-        if self.phase is not Phase.START or capacity > self._initial_rate(ack):
+        if self.phase is not Phase.START or capacity > _initial_rate(ack):
             self._capacity.add_within_round(capacity)
         if self._is_doubtful:
             self._delivered = max(self._delivered, sample.delivered)
@@ -223,21 +212,21 @@ class Lc2:
         self._phase_rounds, self._phase_began = 0, now
 
     def _within_round(self, ack: AckSummary) -> None:
-        target = self.queue_target
+        target = self._target.value
         if self.phase is Phase.START:
             self._within_start_round(ack)
-        elif self.phase is Phase.UP and self._queue > target:
+        elif self.phase is Phase.UP and self._target.queue > target:
             self._loss.acquit()  # a policer has no queue
             self._is_doubtful = False
             self._enter(Phase.DOWN, DOWN_GAIN, ack.now)
         elif self.phase is Phase.DRAIN and self._trial.is_running:
             self._judge(ack)
-        elif self.phase is Phase.DRAIN and self._queue < target / 4:
+        elif self.phase is Phase.DRAIN and self._target.queue < target / 4:
             self._enter(Phase.CRUISE, 1.0, ack.now)
 
     def _judge(self, ack: AckSummary) -> None:
         """Whether what interrupted start-up is lost at a low rate, too."""
-        if self._queue > self.queue_target:
+        if self._target.queue > self._target.value:
             self._trial.is_running = False  # a policer has no queue
             return
         match self._trial.verdict(self._loss, self._phase_rounds, is_late=_is_late(ack)):
@@ -256,22 +245,13 @@ class Lc2:
                 pass
 
     def _within_start_round(self, ack: AckSummary) -> None:
-        if ack.delay_samples >= START_SAMPLES and _growing_queue(ack) > min(self.queue_target, START_TARGET):
+        if ack.delay_samples >= START_SAMPLES and _growing_queue(ack) > min(self._target.value, START_TARGET):
             self._is_doubtful = NOISE_MARGIN * ack.noise > DOUBTFUL_NOISE
-            self._leave_start(ack)
+            self._enter(Phase.DRAIN, DEEP_GAIN, ack.now)
         # Before the first sample, packets that overtake each other may look like lost ones.
-        elif self.capacity and not _is_late(ack) and self._is_overdriven:
-            self._trial.begin(self._round_acked, self._round_lost)
-            self._leave_start(ack)
-
-    def _is_torn(self, run: int) -> bool:
-        """What is lost of this round is lost in pieces of more than `run` packets, as in a fade or an outage."""
-        return self._round_lost > run * self._round_runs
-
-    @property
-    def _is_overdriven(self) -> bool:
-        """So much of this round is lost, here and there, that start-up must pause."""
-        return not self._is_torn(OVERDRIVEN_RUN) and is_overdriven(self._round_loss(START_PACKETS, 0.0), self._loss)
+        elif self.capacity and not _is_late(ack) and is_overdriven(self._round, self._loss):
+            self._trial.begin(*self._round.packets)
+            self._enter(Phase.DRAIN, DEEP_GAIN, ack.now)
 
     def _end_round(self, ack: AckSummary) -> float:
         is_app_limited = ack.sample is not None and ack.sample.is_app_limited
@@ -279,8 +259,9 @@ class Lc2:
             case Phase.START:
                 # A round without a sample says nothing either: the first packets of a quiet path come singly.
                 # Nor does one of which a piece is missing.
-                is_silent = is_app_limited or ack.sample is None or self._is_torn(OVERDRIVEN_RUN)
-                self._end_start_round(ack, says_nothing=is_silent)
+                is_silent = is_app_limited or ack.sample is None or self._round.is_torn(OVERDRIVEN_RUN)
+                if not is_silent and self._growth.is_over(self.capacity):
+                    self._enter(Phase.DRAIN, DEEP_GAIN, ack.now)
             case Phase.DRAIN:
                 if self._trial.is_running:
                     self._judge(ack)
@@ -296,24 +277,6 @@ class Lc2:
                 return self._end_deep_round(ack)
         return 0.0
 
-    def _end_start_round(self, ack: AckSummary, *, says_nothing: bool) -> None:
-        if says_nothing:
-            return
-        if self.capacity >= self._full_capacity * START_GROWTH:
-            self._full_capacity, self._rounds_without_growth = self.capacity, 0
-        else:
-            self._rounds_without_growth += 1
-        if self._rounds_without_growth >= START_ROUNDS:
-            self._leave_start(ack)
-
-    def _round_loss(self, least: int, otherwise: float) -> float:
-        """Share of this round's packets that were lost; `otherwise` where fewer than `least` are known of."""
-        packets = self._round_lost + self._round_acked
-        return self._round_lost / packets if packets >= least else otherwise
-
-    def _leave_start(self, ack: AckSummary) -> None:
-        self._enter(Phase.DRAIN, DEEP_GAIN, ack.now)
-
     def _end_up_round(self, ack: AckSummary, is_app_limited: bool) -> None:
         self._gain = 1.0  # the second round shows what the first one brought
         if self._phase_rounds < 2:
@@ -322,7 +285,12 @@ class Lc2:
         worthwhile = (1 + self._up_gain) / 2 if self._loss.is_policed else UP_WORTHWHILE
         grew = self.capacity > worthwhile * self._capacity_before_up
         is_free = self._is_doubtful or self._may_appeal or not self._loss.is_policed
-        if grew and self._least_queue < self.queue_target / 2 and not is_app_limited and is_free:
+        if (
+            grew
+            and self._target.above_floor(self._round.min_queue_delay) < self._target.value / 2
+            and not is_app_limited
+            and is_free
+        ):
             self._up_gain = min(UP_GAIN_MAX, self._up_gain * UP_GAIN)
             self._loss.acquit()
             self._enter_up(ack.now)
@@ -332,15 +300,15 @@ class Lc2:
             self._enter(Phase.DOWN, DOWN_GAIN, ack.now)
 
     def _end_down_round(self, ack: AckSummary) -> None:
-        target = self.queue_target
-        if self._queue >= target / 2 and self._phase_rounds < DOWN_ROUNDS:
+        target = self._target.value
+        if self._target.queue >= target / 2 and self._phase_rounds < DOWN_ROUNDS:
             return
-        if self._phase_rounds >= 2 and self._queue > target:
+        if self._phase_rounds >= 2 and self._target.queue > target:
             self._drain_hard(ack)
         else:
             self._loss.compare()
             self._is_unproven = False
-            self._floor += (self._round_least - self._floor) / 4
+            self._target.note_drained(self._round.min_queue_delay)
             self._enter(Phase.CRUISE, 1.0, ack.now)
 
     def _end_cruise_round(self, ack: AckSummary, is_app_limited: bool) -> None:
@@ -351,20 +319,20 @@ class Lc2:
             self._loss.is_policed = False
             self._enter(Phase.START, START_GAIN, ack.now)
             return
-        if self._is_unproven and self._round_loss(START_SAMPLES, 0.0) > self._loss.value + OVERDRIVEN:
+        if self._is_unproven and self._round.loss(START_SAMPLES, 0.0) > self._loss.value + OVERDRIVEN:
             self._capacity.replace(ack.sample.delivered / (1 - self._loss.value) if ack.sample else self.capacity)
             self._is_unproven = False
-        target = self.queue_target
-        if self._least_queue > HEAVY_QUEUE * target:
+        target = self._target.value
+        if self._target.above_floor(self._round.min_queue_delay) > HEAVY_QUEUE * target:
             self._drain_hard(ack)
             return
-        if self._least_queue > target:
+        if self._target.above_floor(self._round.min_queue_delay) > target:
             self._capacity.scale(SHRINK)
         appeals = self._may_appeal and self._loss.is_policed
         rounds = POLICED_CRUISE_ROUNDS if self._loss.is_policed and not appeals else CRUISE_ROUNDS
         if self._phase_rounds >= rounds or self._is_doubtful:
             self._up_gain = UP_GAIN_MAX if self._is_doubtful else APPEAL_GAIN if appeals else UP_GAIN
-            if self._least_queue < target:
+            if self._target.above_floor(self._round.min_queue_delay) < target:
                 self._enter_up(ack.now)
             else:
                 self._enter(Phase.DOWN, DOWN_GAIN, ack.now)
@@ -376,12 +344,12 @@ class Lc2:
     def _drain_hard(self, ack: AckSummary) -> None:
         # Forget the old maxima: half of the present rate empties a queue of our own. A sample may be short by
         # chance, unless the queue is so long that the path has been full all the time.
-        self._capacity.forget_older(1 if self._queue > FULL_QUEUE * self.queue_target else 2)
+        self._capacity.forget_older(1 if self._target.queue > FULL_QUEUE * self._target.value else 2)
         self._delay_at_deep, self._deep_least = ack.queue_delay, float("inf")
         self._enter(Phase.DEEP, DEEP_GAIN, ack.now)
 
     def _end_deep_round(self, ack: AckSummary) -> float:
-        if self._queue < self.queue_target / 2:
+        if self._target.queue < self._target.value / 2:
             self._enter(Phase.CRUISE, 1.0, ack.now)
         elif ack.now - self._phase_began > 2.5 * self._delay_at_deep + 1.5 * _base_rtt(ack):
             # A queue of ours would be gone: others fill it, or the route has become longer.
@@ -391,27 +359,14 @@ class Lc2:
 
     # --- output ---
 
-    def _set_target(self, ack: AckSummary) -> None:
-        target = max(TARGET_FLOOR, TARGET_RTT_SHARE * ack.min_rtt)
-        self._queue = max(0.0, ack.queue_delay - min(self._floor, 2 * target))
-        self.queue_target = target + NOISE_MARGIN * ack.noise
-
-    @property
-    def _least_queue(self) -> float:
-        """Least queue of this round, what remains when it is drained set aside."""
-        return max(0.0, self._round_least - min(self._floor, 2 * self.queue_target))
-
-    def _initial_rate(self, ack: AckSummary) -> float:
-        return INITIAL_WINDOW / (ack.smoothed_rtt or _DEFAULT_RTT) / START_GAIN
-
     def _set_rate(self, ack: AckSummary) -> None:
-        target = self.queue_target
+        target = self._target.value
         capacity, gain, rtts, least_window = self.capacity, self._gain, 2, MIN_WINDOW
         if self.phase is Phase.START:
-            capacity = max(capacity, self._initial_rate(ack))
+            capacity = max(capacity, _initial_rate(ack))
             rtts, least_window = 3, INITIAL_WINDOW
-        elif self.phase is Phase.CRUISE and self._queue > target / 2:
-            gain = max(0.8, 1 - 0.2 * (self._queue - target / 2) / target)
+        elif self.phase is Phase.CRUISE and self._target.queue > target / 2:
+            gain = max(0.8, 1 - 0.2 * (self._target.queue - target / 2) / target)
         rate = gain * capacity
         if self.phase is Phase.START:
             # Spread over a long round trip, the first packets would show too little too late.
@@ -424,8 +379,12 @@ class Lc2:
             rate = min(rate, LOW_SHARE * self._delivered * min(1.0, gain / DOWN_GAIN))
         self.pacing_rate = max(rate, MIN_RATE)
         self.congestion_window = max(
-            capacity * (rtts * _base_rtt(ack) + 2 * (target + min(self._floor, 2 * target))), least_window
+            capacity * (rtts * _base_rtt(ack) + 2 * (target + self._target.floor)), least_window
         )
+
+
+def _initial_rate(ack: AckSummary) -> float:
+    return INITIAL_WINDOW / (ack.smoothed_rtt or _DEFAULT_RTT) / START_GAIN
 
 
 def _base_rtt(ack: AckSummary) -> float:

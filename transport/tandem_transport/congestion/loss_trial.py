@@ -3,6 +3,7 @@
 from enum import Enum
 
 from tandem_transport.congestion.random_loss import RandomLoss
+from tandem_transport.congestion.round_counts import RoundCounts
 
 START_LOSS = 0.5
 """Loss of a round that interrupts start-up: a policer's bucket is empty, or half of everything is lost by chance ..."""
@@ -88,6 +89,9 @@ class LossTrial:
         return not self._is_second and self._arrived_last >= FLIGHT_PACKETS
 
 
-def is_overdriven(round_loss: float, loss: RandomLoss) -> bool:
-    """Whether a round of start-up lost so much that a trial is due."""
+def is_overdriven(counts: RoundCounts, loss: RandomLoss) -> bool:
+    """Whether a round of start-up lost so much, here and there, that start-up pauses for a trial."""
+    if counts.is_torn(OVERDRIVEN_RUN):
+        return False
+    round_loss = counts.loss(START_PACKETS, 0.0)
     return round_loss > START_LOSS and round_loss > (loss.at_low_rate(TRIAL_PACKETS) or 0.0) + OVERDRIVEN

@@ -11,14 +11,18 @@ class Pacer:
     section 7.7 asks for the same).
     """
 
-    __slots__ = ("next_send_at", "quantum")
+    __slots__ = ("max_rate", "next_send_at", "quantum")
 
     def __init__(self) -> None:
         self.next_send_at = 0.0
         self.quantum = PACER_QUANTUM
+        self.max_rate: int | None = None
+        """Bytes per second that the client allows, None for as many as the path takes."""
 
     def on_packet_sent(self, size: int, rate: float, *, now: float) -> None:
-        """Charges a packet at `rate` bytes per second."""
+        """Charges a packet at `rate` bytes per second, or at the rate that is allowed if that is lower."""
+        if self.max_rate is not None:
+            rate = min(rate, self.max_rate)
         self.next_send_at = max(self.next_send_at, now - self.quantum) + size / rate
 
     def is_late(self, *, now: float) -> bool:

@@ -4,8 +4,8 @@
 application reads and writes.
 """
 
-from tandem_transport.driver.client import ClientDriver
-from tandem_transport.driver.link import Link, LocalAddress, Resolve
+from tandem_transport.driver.client import ClientDriver, local_identity
+from tandem_transport.driver.link import Gate, Link, LocalAddress, Resolve
 from tandem_transport.driver.names import Names
 from tandem_transport.driver.server import ServerDriver, Source
 from tandem_transport.driver.session import DrivenSession
@@ -15,6 +15,7 @@ from tandem_transport.driver.stream import Stream
 __all__ = [
     "ClientDriver",
     "DrivenSession",
+    "Gate",
     "Link",
     "LocalAddress",
     "Names",
@@ -25,4 +26,5 @@ __all__ = [
     "UdpAddress",
     "family_of",
     "format_address",
+    "local_identity",
 ]

@@ -4,10 +4,10 @@ import asyncio
 import errno
 import logging
 import socket
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
+from typing import Protocol
 
 from tandem_transport.driver.names import Names
 from tandem_transport.driver.search import Homing, Search, Step
@@ -53,6 +53,18 @@ Resolve = Callable[[], list[LocalAddress]]
 Receive = Callable[[bytes, UdpAddress], None]
 
 
+class Gate(Protocol):
+    """Shuts a link that works: because of a cap on what it may carry, for example."""
+
+    def on_carried(self, size: int) -> bool:
+        """So many bytes have crossed the link, headers included; tells whether `problem` should be asked now."""
+        ...
+
+    def problem(self) -> str:
+        """Why the link may carry nothing now, for people; empty where it may."""
+        ...
+
+
 class Change(IntEnum):
     """What `Link.follow` has changed."""
 
@@ -87,8 +99,10 @@ class Link:
     """When its interface or address went away; None while it is there."""
     bytes_total: int = 0
     """Carried since the process began, both ways, headers of IP and UDP included."""
-    allowance: int = sys.maxsize
-    """What `bytes_total` may become before `local` is asked again, sooner than it would be."""
+    gate: Gate | None = field(default=None, repr=False)
+    """Asked each time the link is looked at; None where nothing shuts it."""
+    _is_gate_due: bool = False
+    """The gate has something to say."""
     first_message: bytes = field(default=b"", repr=False)
     """What was last sent to get a session."""
     targets: Targets = field(init=False, repr=False)
@@ -111,7 +125,7 @@ class Link:
         """Sends datagrams to the server, or drops them where that is not possible now; tells which."""
         if self.sock is None or self.remote is None or self.error:
             return False
-        self.bytes_total += sum(map(len, batch)) + _HEADERS * len(batch)
+        self._count(sum(map(len, batch)) + _HEADERS * len(batch))
         if self.send is None:
             self.sock.send_batch(batch, self.remote)
         else:
@@ -121,7 +135,7 @@ class Link:
 
     def on_received(self, size: int) -> None:
         """So many bytes have come, in one datagram, or in several that the kernel has merged."""
-        self.bytes_total += size + _HEADERS * (1 + size // _FULL)
+        self._count(size + _HEADERS * (1 + size // _FULL))
 
     @property
     def awaits_answer(self) -> bool:
@@ -148,12 +162,15 @@ class Link:
         self.search.on_answer()
         self.targets.asked.clear()
 
-    def is_spent(self) -> bool:
-        """Whether the allowance is used up; tells so once."""
-        if self.bytes_total < self.allowance:
-            return False
-        self.allowance = sys.maxsize
-        return True
+    def is_gate_due(self) -> bool:
+        """Whether the link should be looked at because its gate has something to say; tells so once."""
+        is_due, self._is_gate_due = self._is_gate_due, False
+        return is_due
+
+    def _count(self, size: int) -> None:
+        self.bytes_total += size
+        if self.gate is not None and self.gate.on_carried(size):
+            self._is_gate_due = True
 
     # --- what is wrong ---
 
@@ -186,6 +203,7 @@ class Link:
         Raises:
             OSError: The link cannot be used now; the socket is closed if its address is gone.
         """
+        self._check_gate()
         found = self.local()
         if self._bound is not None and self._bound not in found:
             self.close()
@@ -231,12 +249,18 @@ class Link:
     def take_over(self, other: "Link") -> None:
         """From now on the link is what `other` was made for: this path's next place, on another interface."""
         self.name, self.local, self.port = other.name, other.local, other.port
+        self.gate, self._is_gate_due = other.gate, False
         self.endpoints, self.targets = other.endpoints, other.targets
         self.search, self.homing, self._errors = other.search, other.homing, other._errors
         self.remote = self.gone_since = self._measured_on = None
         self.close()
 
     # --- inside ---
+
+    def _check_gate(self) -> None:
+        problem = self.gate.problem() if self.gate is not None else ""
+        if problem:
+            raise OSError(errno.EDQUOT, problem)
 
     async def _next_remote(self, found: list[LocalAddress], step: Step) -> UdpAddress:
         """The present address, or the next one; if there is none, the present one is still better than none."""

@@ -28,7 +28,6 @@ class TurnTaker(ABC):
     """Runs a sans-I/O endpoint: one timer, one call per turn of the loop."""
 
     def __init__(self) -> None:
-        self._loop = asyncio.get_running_loop()
         self._now: float | None = None
         self._is_scheduled = self._is_stopped = False
         self._is_put_off = False
@@ -58,9 +57,9 @@ class TurnTaker(ABC):
         early = self._next_turn_at - time.monotonic()
         self._is_put_off = early > 0
         if self._is_put_off:
-            self._loop.call_later(early, self._turn)
+            asyncio.get_running_loop().call_later(early, self._turn)
         else:
-            self._loop.call_soon(self._turn)
+            asyncio.get_running_loop().call_soon(self._turn)
 
     def stop_turns(self) -> None:
         """No turn comes after this."""
@@ -122,7 +121,7 @@ class TurnTaker(ABC):
             # An event loop fires timers below a millisecond at once: that would be a busy loop.
             delay = max(timeout - now, GRANULARITY)
             self._timer_at = now + delay
-            self._timer = self._loop.call_later(delay, self._on_timer)
+            self._timer = asyncio.get_running_loop().call_later(delay, self._on_timer)
 
     def _on_timer(self) -> None:
         self._timer = None

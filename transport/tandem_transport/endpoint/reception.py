@@ -26,6 +26,7 @@ from tandem_transport.parameters import (
 )
 from tandem_transport.path.addresses import HostOf
 from tandem_transport.session.connection import Connection
+from tandem_transport.session.options import SessionOptions
 from tandem_transport.streams.flow_control import Budget
 from tandem_transport.wire.packets import PacketView, Transmit
 from tandem_transport.wire.transport_parameters import TransportParameters
@@ -165,16 +166,15 @@ class Reception:
         known = self._sessions.tag(handshake.client_public, handshake.instance_id)
         parameters = replace(identity.parameters, known_session=known)
         data, established = handshake.accept(connection_id, token, parameters, identity.randomness)
-        connection = Connection(
-            established,
+        options = SessionOptions(
             is_client=False,
             parameters=identity.parameters,
             randomness=identity.randomness,
-            now=now,
             host_of=identity.host_of,
             send_budget=identity.send_budget,
             receive_budget=identity.receive_budget,
         )
+        connection = Connection(established, options, now=now)
         session = Session(connection, name, handshake.client_public, handshake.instance_id)
         self._embryos.put(connection_id, session)
         return data

@@ -62,6 +62,7 @@ class PathCounters:
         self._sent = RecentSums(10)
         self._received = RecentSums(10)
         self._won = RecentSums(60)
+        self._peer_count = (0, 0)
 
     def on_sent(self, size: int, *, now: float) -> None:
         self.bytes_sent += size
@@ -82,6 +83,16 @@ class PathCounters:
     def on_won(self, *, now: float) -> None:
         """A frame brought bytes that no other path had brought."""
         self._won.add(1, 0, now=now)
+
+    def on_peer_count(self, received: int, missing: int) -> None:
+        """The peer's newest count of our packets (STATS)."""
+        self._peer_count = (received, missing)
+
+    @property
+    def loss_at_peer(self) -> float | None:
+        """Share of our packets that the peer missed in its last 10 s, None where it counted none."""
+        received, missing = self._peer_count
+        return missing / (received + missing) if received + missing else None
 
     def rates(self, *, now: float) -> tuple[float, float]:
         """Bytes sent and received in the last second."""

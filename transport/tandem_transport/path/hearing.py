@@ -66,6 +66,11 @@ class Hearing:
         self.is_mute = False
         """Nothing that is sent here arrives, though the peer's packets do."""
 
+    @property
+    def is_one_way(self) -> bool:
+        """Only one of the directions works."""
+        return self.is_deaf or self.is_mute
+
     def begin_anew(self) -> None:
         """What was missed so far has found its explanation."""
         self.asked_at, self.arrived = None, 0

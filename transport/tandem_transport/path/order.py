@@ -2,7 +2,8 @@
 
 from collections.abc import Iterable
 
-from tandem_transport.path.path import Path, Reachability
+from tandem_transport.path.path import Path
+from tandem_transport.path.probing import Reachability
 from tandem_transport.wire.frames import PathUse
 
 _UNKNOWN_RTT = 1.0
@@ -12,7 +13,7 @@ _UNKNOWN_RTT = 1.0
 def in_order(paths: Iterable[Path]) -> list[Path]:
     """Paths that may carry data, best first; backups, and paths that are down, only where no other is left."""
     candidates = [path for path in paths if path.use is not PathUse.OFF]
-    candidates = [path for path in candidates if path.reachability is not Reachability.DOWN] or candidates
+    candidates = [path for path in candidates if path.probing.reachability is not Reachability.SILENT] or candidates
     candidates = [path for path in candidates if path.use is not PathUse.BACKUP] or candidates
     if len(candidates) > 1:
         candidates.sort(key=_preference)
@@ -20,4 +21,4 @@ def in_order(paths: Iterable[Path]) -> list[Path]:
 
 
 def _preference(path: Path) -> tuple[int, float]:
-    return (path.reachability, path.rtt.smoothed or _UNKNOWN_RTT)
+    return (path.probing.reachability, path.network.rtt.smoothed or _UNKNOWN_RTT)

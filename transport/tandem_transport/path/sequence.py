@@ -75,3 +75,14 @@ class LossRuns:
             runs += packet.number > self._last + 1
             self._last = packet.number
         return runs
+
+
+class PacketOrder:
+    """All that the numbers of one path's packets tell."""
+
+    __slots__ = ("advance", "loss_runs", "overtaking")
+
+    def __init__(self) -> None:
+        self.advance = Advance()
+        self.loss_runs = LossRuns()
+        self.overtaking = Overtaking()

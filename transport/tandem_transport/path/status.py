@@ -1,9 +1,9 @@
-"""What an operator is told about a path (the scheduler has its own states, see paths.py)."""
+"""What an operator is told about a path (the schedulers have states of their own, see probing.py)."""
 
 from typing import NamedTuple
 
 from tandem_transport.events import PathStatus
-from tandem_transport.parameters import DOWN_AFTER, DOWN_PROBES
+from tandem_transport.parameters import DEGRADED_HOLD, DOWN_AFTER, DOWN_PROBES
 
 _DEGRADED_LOSS = 0.10
 _DEGRADED_RTT = 3.0
@@ -42,6 +42,36 @@ class PathSigns(NamedTuple):
     """The peer hears, and is not heard."""
     is_unheard: bool = False
     """It was down, and nothing has come over it since: what others tell of its packets does not make it usable."""
+
+
+class Standing:
+    """The status that one path has now, and its cause."""
+
+    __slots__ = ("degraded_until", "link_error", "reason", "status")
+
+    def __init__(self) -> None:
+        self.status = PathStatus.PROBING
+        self.reason = "no answer yet"
+        self.degraded_until = 0.0
+        """A path that answers late now and then is not usable in between."""
+        self.link_error = ""
+        """Why this end cannot send here; empty where it can. A path that the other end has switched off sends
+        nothing of its own accord, but acknowledges: this is how that end learns that it is on again."""
+
+    @property
+    def is_down(self) -> bool:
+        """Nothing answers, or nothing can be sent."""
+        return self.status is PathStatus.DOWN
+
+    def update(self, signs: PathSigns, *, now: float) -> bool:
+        """Judges the path anew; tells whether its status, or its cause, has changed."""
+        before = self.status
+        status, reason = judge(signs)
+        if status is PathStatus.DEGRADED and not (signs.is_mute or signs.is_deaf):
+            self.degraded_until = now + DEGRADED_HOLD
+        if before is not PathStatus.DEGRADED or status is not PathStatus.USABLE or now >= self.degraded_until:
+            self.status, self.reason = status, reason
+        return self.status is not before
 
 
 def judge(signs: PathSigns) -> tuple[PathStatus, str]:

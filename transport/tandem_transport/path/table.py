@@ -1,47 +1,31 @@
 """All paths of one session."""
 
-from collections.abc import Callable
-
-from tandem_transport.congestion.controller import CongestionController
-from tandem_transport.crypto.handshake import Randomness
 from tandem_transport.errors import ErrorCode, PeerError
 from tandem_transport.parameters import BASE_DATAGRAM_SIZE, MAX_ACK_DELAY, MAX_DATAGRAM_HEAD, MAX_PATHS
-from tandem_transport.path.addresses import HostOf, PathAddresses
 from tandem_transport.path.order import in_order
-from tandem_transport.path.path import Path, Reachability
+from tandem_transport.path.path import Path
 from tandem_transport.path.policy import Policy
+from tandem_transport.path.probing import Reachability
+from tandem_transport.path.terms import PathTerms
 from tandem_transport.wire.frames import PathUse
 from tandem_transport.wire.packets import OVERHEAD
 
 
 class PathTable:
-    """Makes paths, and answers what is asked of all of them."""
+    """Has the paths of one session, and answers what is asked of all of them."""
 
-    def __init__(
-        self,
-        policy: Policy,
-        *,
-        is_client: bool,
-        randomness: Randomness,
-        host_of: HostOf,
-        make_controller: Callable[[], CongestionController],
-        epoch: float,
-    ) -> None:
-        """`host_of`: what addresses have in common where only the port differs; `epoch`: when the session began."""
+    def __init__(self, policy: Policy, terms: PathTerms) -> None:
         self._policy = policy
-        self._is_client = is_client
-        self._randomness = randomness
-        self._host_of = host_of
-        self._make_controller = make_controller
-        self._epoch = epoch
+        self._terms = terms
         self.by_id: dict[int, Path] = {}
         self.all: list[Path] = []
         """The same, in the order in which they were made."""
+        self.rtt = 0.0
+        """The least smoothed RTT of all paths, as of the last turn, in seconds; 0 where there is no sample yet."""
 
     def make(self, path_id: int, *, now: float) -> Path:
         """Another path, used as the policy says."""
-        addresses = PathAddresses(is_fixed=self._is_client, randomness=self._randomness, host_of=self._host_of)
-        path = self.by_id[path_id] = Path(path_id, addresses, self._make_controller, epoch=self._epoch)
+        path = self.by_id[path_id] = Path(path_id, self._terms)
         path.recovery.last_sent_at = now
         self.all.append(path)
         self._policy.apply(self.by_id)
@@ -52,22 +36,22 @@ class PathTable:
         path = self.by_id.get(path_id)
         if path is not None:
             return path
-        if self._is_client or path_id >= MAX_PATHS:
+        if self.is_client or path_id >= MAX_PATHS:
             raise PeerError(ErrorCode.PROTOCOL_VIOLATION, f"path id {path_id}")
         return self.make(path_id, now=now)
 
     def schedule_acks(self, path: Path, *, has_gap: bool, now: float) -> None:
         """Something that asks for an acknowledgement has come on a path: the others carry it too."""
-        if not path.link_error:
+        if not path.standing.link_error:
             path.received.on_ack_eliciting(has_gap=has_gap, now=now)
             if path.hearing.is_asked_again(path.recovery, now=now) and path.use is not PathUse.OFF:
-                path.probes = 1
+                path.probing.request()
         for other in self.all:
             if other is path or other.received.will_ack_by(now + MAX_ACK_DELAY):
                 continue
-            if other.use is not PathUse.AVAILABLE and path.reachability is Reachability.ACTIVE:
+            if other.use is not PathUse.AVAILABLE and path.probing.reachability is Reachability.ACTIVE:
                 continue  # a second copy of an ACK is not worth money, unless the first may not arrive
-            if other.reachability is not Reachability.DOWN and other.received.received:
+            if other.probing.reachability is not Reachability.SILENT and other.received.received:
                 other.received.ack_within(MAX_ACK_DELAY, now=now)
 
     def queue_message(self, frame: bytes) -> None:
@@ -78,14 +62,19 @@ class PathTable:
     def set_quantum(self, quantum: float) -> None:
         """What pacers may catch up, in seconds."""
         for path in self.all:
-            path.pacer.set_quantum(quantum, path.congestion, path.queue.queue_delay)
+            path.pacer.set_quantum(quantum, path.network.congestion, path.network.queue.queue_delay)
 
     # --- questions ---
 
     @property
+    def is_client(self) -> bool:
+        """This end is the client: it has the paths, and says how they are used."""
+        return self._terms.is_client
+
+    @property
     def datagram_room(self) -> int:
         """Most bytes that a message may have now: every path has to take it, but for those that take very little."""
-        sizes = [path.datagram_size for path in self.all if path.use is not PathUse.OFF]
+        sizes = [path.network.datagram_size for path in self.all if path.use is not PathUse.OFF]
         sizes = [size for size in sizes if size >= BASE_DATAGRAM_SIZE] or sizes
         return min(sizes, default=BASE_DATAGRAM_SIZE) - OVERHEAD - MAX_DATAGRAM_HEAD
 
@@ -94,14 +83,14 @@ class PathTable:
         """The peer was heard on one of them."""
         return any(path.last_received_at is not None for path in self.all)
 
-    def least_rtt(self) -> float:
-        """Seconds, smoothed; 0 where there is no sample yet."""
-        return min((path.rtt.smoothed for path in self.all if path.rtt.smoothed), default=0.0)
+    def note_rtt(self) -> None:
+        """A turn begins."""
+        self.rtt = min((path.network.rtt.smoothed for path in self.all if path.network.rtt.smoothed), default=0.0)
 
-    def longest_probe_timeout(self, max_ack_delay: float) -> float:
+    def longest_probe_timeout(self) -> float:
         """Seconds; 0 without a path."""
-        return max((path.rtt.probe_timeout(max_ack_delay) for path in self.all), default=0.0)
+        return max((path.network.rtt.probe_timeout(path.max_ack_delay) for path in self.all), default=0.0)
 
     def has_alternative(self, path: Path) -> bool:
         """Another path that is not down."""
-        return any(other is not path and other.reachability is not Reachability.DOWN for other in self.all)
+        return any(other is not path and other.probing.reachability is not Reachability.SILENT for other in self.all)

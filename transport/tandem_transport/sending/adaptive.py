@@ -5,12 +5,14 @@ from collections.abc import Sequence
 from itertools import islice
 
 from tandem_transport.parameters import BULK_LOSSES, GRANULARITY, IDLE_AFTER, MAX_COPY_QUEUE, MAX_IDLE_LOOK, STALL_LOOK
-from tandem_transport.path.path import Path, Reachability
+from tandem_transport.path.path import Path
+from tandem_transport.path.probing import Reachability
 from tandem_transport.recovery.chunk import Chunk
 from tandem_transport.sending.copies import CopyPlanner
 from tandem_transport.sending.duplicate import purge
 from tandem_transport.sending.outbox import LEAST_ROOM, Outbox
 from tandem_transport.sending.scheduler import is_slow, is_spared, may_repair, may_resend
+from tandem_transport.streams.turns import SendTurns
 from tandem_transport.wire.frames import PathUse
 
 _LEAST_SHARE = 1 / 16
@@ -28,9 +30,10 @@ class Adaptive:
     extra delay (earliest completion first), so that a slow path never makes things slower.
     """
 
-    def __init__(self, outbox: Outbox, *, max_ack_delay: float) -> None:
-        """`max_ack_delay` is the peer's, in seconds."""
+    def __init__(self, outbox: Outbox, turns: SendTurns, *, max_ack_delay: float) -> None:
+        """`turns` has the new data of all streams; `max_ack_delay` is the peer's, in seconds."""
         self._outbox = outbox
+        self._turns = turns
         self._max_ack_delay = max_ack_delay
         self._copies = CopyPlanner(max_ack_delay=max_ack_delay)
         self._stalled: deque[Chunk] = deque()
@@ -56,7 +59,7 @@ class Adaptive:
         room = self._copies.take(path, chunks, room)
         if self._stalled:
             room = self._take_stalled(path, chunks, room)
-        if outbox.streams.turns.has_data():
+        if self._turns.has_data():
             takes_bulk = path is self._best(paths) or (may_repair(path, paths) and self._takes_bulk(path, paths))
             outbox.take_new(chunks, room - full + new_room, takes_bulk=takes_bulk, now=now)
         if not chunks and self._unacked and self._is_idle(path, paths, now):
@@ -71,9 +74,9 @@ class Adaptive:
             return True
         if may_resend(path, paths) and outbox.has_lost():
             return True
-        if outbox.streams.turns.has_data(takes_bulk=False):
+        if self._turns.has_data(takes_bulk=False):
             return True
-        if repairs and outbox.streams.turns.has_data() and self._takes_bulk(path, paths):
+        if repairs and self._turns.has_data() and self._takes_bulk(path, paths):
             return True
         if any(_lacks(path, chunk) for chunk in self._stalled):
             return True
@@ -99,14 +102,14 @@ class Adaptive:
         if len(paths) > 1 and now >= self._looked_at + STALL_LOOK:
             self._looked_at = now
             for path in paths:
-                self._look_for_stalls(path, paths[0].rtt.smoothed, now)
+                self._look_for_stalls(path, paths[0].network.rtt.smoothed, now)
 
     def next_timeout(self, *, paths: Sequence[Path], now: float) -> float | None:
         times = [self._copies.next_timeout(paths)]
         if self._unacked and self._idle_seen_at >= now and not all(path.is_window_limited() for path in paths):
             times.append(max(self._idle_at, now + GRANULARITY))
         if len(paths) > 1:
-            times += [self._stalls_at(path, paths[0].rtt.smoothed) for path in paths]
+            times += [self._stalls_at(path, paths[0].network.rtt.smoothed) for path in paths]
         return min((time for time in times if time is not None), default=None)
 
     # --- kinds of data ---
@@ -125,7 +128,7 @@ class Adaptive:
         """Data whose only packet is overdue elsewhere."""
         for _ in range(len(self._stalled)):
             chunk = self._stalled[0]
-            if chunk.is_wanted and len(chunk.frame) > path.room:
+            if chunk.is_wanted and len(chunk.frame) > path.network.room:
                 self._stalled.rotate(-1)  # another path takes it
                 continue
             if chunk.is_wanted and (chunk.paths_in_flight & path.bit or len(chunk.frame) > room):
@@ -138,7 +141,7 @@ class Adaptive:
 
     def _is_late(self, path: Path) -> bool:
         """Nothing has arrived of what was sent after a packet that is overdue: the path carries less than it did."""
-        if path.congestion.is_starting:
+        if path.network.congestion.is_starting:
             return False  # its first packets are overdue by a clock that did not know it
         return self._looked_up_to.get(path.path_id, -1) > path.recovery.largest_acked
 
@@ -157,36 +160,36 @@ class Adaptive:
         """Earliest completion first: whether the backlog keeps faster paths busy for longer than this one delays."""
         if self._is_late(path):
             return False
-        rtt = path.rtt.smoothed
+        rtt = path.network.rtt.smoothed
         rate, least_rtt = 0.0, rtt
         for other in paths:
-            other_rtt = other.rtt.smoothed
-            if is_spared(other, paths) or other.reachability is not Reachability.ACTIVE:
+            other_rtt = other.network.rtt.smoothed
+            if is_spared(other, paths) or other.probing.reachability is not Reachability.ACTIVE:
                 continue
             if other_rtt and (other_rtt < rtt or not rtt):
-                rate += other.congestion.pacing_rate
+                rate += other.network.congestion.pacing_rate
                 least_rtt = min(least_rtt, other_rtt)
         if not rate:
             return True
         if not rtt:
             return False
-        needed, congestion = rate * (rtt - least_rtt) / 2, path.congestion
+        needed, congestion = rate * (rtt - least_rtt) / 2, path.network.congestion
         if congestion.is_starting:
             # What is in flight there is sent again in no time should it turn out to be the end, and a path that
             # is never tried stays slow.
             needed = min(needed, _TRIAL_SHARE * path.recovery.bytes_in_flight)
         elif is_slow(path, paths) and congestion.pacing_rate < _LEAST_SHARE * rate:
             return False
-        return self._outbox.streams.turns.has_backlog(needed)
+        return self._turns.has_backlog(needed)
 
     def _is_idle(self, path: Path, paths: Sequence[Path], now: float) -> bool:
         """There is nothing new, or only what faster paths carry sooner; a download that takes breath is not idle.
 
         A copy that comes too late, or makes a queue longer, helps nobody.
         """
-        if path.use is PathUse.METERED or path.has_queue or is_slow(path, paths):
+        if path.use is PathUse.METERED or path.network.has_queue(path.recovery.bytes_in_flight) or is_slow(path, paths):
             return False
-        if self._outbox.streams.turns.has_data():
+        if self._turns.has_data():
             return True
         if now < self._idle_at:
             return False
@@ -227,7 +230,7 @@ class Adaptive:
         The path's own clock says how late it usually is, and how long what is in flight takes to arrive; but a path
         whose queue grows without end gives itself ever more time, and so the best path's RTT limits that.
         """
-        rtt, congestion, jitter = path.rtt, path.congestion, 4 * path.queue.packet_noise
+        rtt, congestion, jitter = path.network.rtt, path.network.congestion, 4 * path.network.queue.packet_noise
         own = rtt.smoothed + max(4 * rtt.variation, jitter)
         if congestion.capacity:
             own = max(own, path.recovery.bytes_in_flight / congestion.capacity)
@@ -255,4 +258,4 @@ class Adaptive:
 
 def _lacks(path: Path, chunk: Chunk) -> bool:
     """Whether a path could carry a chunk that is wanted, and does not."""
-    return chunk.is_wanted and not chunk.paths_in_flight & path.bit and len(chunk.frame) <= path.room
+    return chunk.is_wanted and not chunk.paths_in_flight & path.bit and len(chunk.frame) <= path.network.room

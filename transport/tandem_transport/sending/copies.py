@@ -18,7 +18,8 @@ from tandem_transport.parameters import (
     RESIDUAL_LOSS,
     TINY_LEVEL,
 )
-from tandem_transport.path.path import Path, Reachability
+from tandem_transport.path.path import Path
+from tandem_transport.path.probing import Reachability
 from tandem_transport.recovery.chunk import Chunk
 
 
@@ -64,7 +65,7 @@ class CopyPlanner:
         """Plans nothing yet, but copies should nobody acknowledge it."""
         if len(self._again) >= MAX_COPY_QUEUE:
             return
-        wait = min(path.rtt.probe_timeout(self._max_ack_delay) for path in paths)
+        wait = min(path.network.rtt.probe_timeout(self._max_ack_delay) for path in paths)
         again_at = now + wait * REPLAN_GROWTH ** min(plans, REPLAN_STEPS)
         heappush(self._again, (again_at, next(self._order), plans + 1, chunk))
 
@@ -79,7 +80,7 @@ class CopyPlanner:
         queue = self._due.get(path.path_id)
         while queue:
             chunk = queue[0]
-            if chunk.is_wanted and chunk not in chunks and len(chunk.frame) <= path.room:
+            if chunk.is_wanted and chunk not in chunks and len(chunk.frame) <= path.network.room:
                 if len(chunk.frame) > room:
                     break
                 chunks.append(chunk)
@@ -90,7 +91,7 @@ class CopyPlanner:
     def has_due(self, path: Path) -> bool:
         """Whether a copy waits for this path; drops those that are too large for it."""
         queue = self._due.get(path.path_id)
-        while queue and not (queue[0].is_wanted and len(queue[0].frame) <= path.room):
+        while queue and not (queue[0].is_wanted and len(queue[0].frame) <= path.network.room):
             queue.popleft()
         return bool(queue)
 
@@ -118,24 +119,24 @@ class CopyPlanner:
     @staticmethod
     def _may_plan(paths: Sequence[Path]) -> bool:
         """While all paths are down, their probes ask whether one is back; until then copies help nobody."""
-        return bool(paths) and paths[0].reachability is not Reachability.DOWN
+        return bool(paths) and paths[0].probing.reachability is not Reachability.SILENT
 
     def _count(self, chunk: Chunk, paths: Sequence[Path], now: float) -> int:
         """Packets that should carry it, the first one included."""
         level = chunk.stream.level(now=now) if chunk.stream is not None else 0.0
         most = max(self._max_copies, len(paths)) if level <= TINY_LEVEL else len(paths)
-        in_time = COPY_RTTS * min(path.rtt.smoothed or INITIAL_PTO for path in paths)
+        in_time = COPY_RTTS * min(path.network.rtt.smoothed or INITIAL_PTO for path in paths)
         number, residual = 0, 1.0
         while number < most and (number < len(paths) or residual > RESIDUAL_LOSS):
             path = paths[number % len(paths)]
-            if (path.rtt.smoothed or INITIAL_PTO) <= in_time:
-                residual *= path.loss_rate.value
+            if (path.network.rtt.smoothed or INITIAL_PTO) <= in_time:
+                residual *= path.network.loss_rate.value
             number += 1
         return number
 
     def _refilled(self, paths: Sequence[Path], now: float) -> float:
         """The budget as of now, in bytes; negative where it is overdrawn."""
-        rate = COPY_SHARE * sum(path.congestion.pacing_rate for path in paths)
+        rate = COPY_SHARE * sum(path.network.congestion.pacing_rate for path in paths)
         self._budget = min(COPY_BUDGET, self._budget + (now - self._budget_at) * rate)
         self._budget_at = now
         return self._budget

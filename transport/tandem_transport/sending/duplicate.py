@@ -9,6 +9,7 @@ from tandem_transport.recovery.chunk import Chunk
 from tandem_transport.sending.copies import CopyPlanner
 from tandem_transport.sending.outbox import LEAST_ROOM, Outbox
 from tandem_transport.sending.scheduler import is_slow, is_spared, may_resend
+from tandem_transport.streams.turns import SendTurns
 
 
 class Duplicate:
@@ -19,9 +20,10 @@ class Duplicate:
     data that nobody acknowledges is copied again, on every path.
     """
 
-    def __init__(self, outbox: Outbox, *, max_ack_delay: float) -> None:
-        """`max_ack_delay` is the peer's, in seconds."""
+    def __init__(self, outbox: Outbox, turns: SendTurns, *, max_ack_delay: float) -> None:
+        """`turns` has the new data of all streams; `max_ack_delay` is the peer's, in seconds."""
         self._outbox = outbox
+        self._turns = turns
         self._again = CopyPlanner(max_copies=1, max_ack_delay=max_ack_delay)
         self._copies: dict[int, deque[Chunk]] = {}
 
@@ -43,7 +45,7 @@ class Duplicate:
         if is_spared(path, paths):
             return self._next_copy(path) is not None or self._again.has_due(path)
         outbox, takes_bulk = self._outbox, not is_slow(path, paths)
-        if outbox.control or outbox.streams.turns.has_data(takes_bulk=takes_bulk) or self._next_copy(path) is not None:
+        if outbox.control or self._turns.has_data(takes_bulk=takes_bulk) or self._next_copy(path) is not None:
             return True
         return self._again.has_due(path) or (may_resend(path, paths) and outbox.has_lost())
 
@@ -93,7 +95,7 @@ class Duplicate:
         while queue:
             chunk = queue[0]
             is_missing = chunk.is_wanted and not chunk.is_queued and not chunk.paths_in_flight & path.bit
-            if is_missing and len(chunk.frame) <= path.room:
+            if is_missing and len(chunk.frame) <= path.network.room:
                 return chunk
             queue.popleft()
         return None

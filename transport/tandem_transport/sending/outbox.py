@@ -5,13 +5,13 @@ from collections import deque
 from collections.abc import Collection
 from operator import attrgetter
 
-from tandem_transport.errors import ErrorCode, PeerError
-from tandem_transport.parameters import MAX_CONTROL_QUEUE
-from tandem_transport.path.path import Path, Reachability
+from tandem_transport.path.path import Path
+from tandem_transport.path.probing import Reachability
 from tandem_transport.recovery.chunk import Chunk
 from tandem_transport.recovery.sent_packet import SentPacket
+from tandem_transport.sending.control import ControlQueue
 from tandem_transport.streams.table import Streams
-from tandem_transport.wire.frames import Frame, StreamFrame, decode_frames
+from tandem_transport.wire.frames import StreamFrame, decode_frames
 
 LEAST_ROOM = 64
 """Room below which a packet counts as full."""
@@ -27,15 +27,14 @@ _INTERACTIVE_COPIES = 2
 
 
 class Outbox:
-    """Control frames and lost chunks in queues, new data in the streams.
+    """Control frames, lost chunks and new data of the streams, and what became of each chunk.
 
     A chunk that a copy has delivered is never sent again: it is dropped where it waits.
     """
 
-    def __init__(self) -> None:
-        self.streams: Streams
-        """Set by the connection, for the streams send their control frames through here."""
-        self.control: deque[Chunk] = deque()
+    def __init__(self, control: ControlQueue, streams: Streams) -> None:
+        self.control = control.chunks
+        self._streams = streams
         self.lost: deque[Chunk] = deque()
         """In order of their first sending: a receiver waits for the oldest, whichever path took longer to lose it."""
         self._paths: Collection[Path] = ()
@@ -45,12 +44,6 @@ class Outbox:
         """Chunks whose first packet was declared lost while a copy sent before that arrived."""
         self.copy_bytes = 0
         """Frame bytes sent again, as copies or retransmissions."""
-
-    def add_control(self, frame: Frame) -> None:
-        """A frame that must arrive. Raises PeerError where the peer makes us queue without end."""
-        if len(self.control) >= MAX_CONTROL_QUEUE:
-            raise PeerError(ErrorCode.PROTOCOL_VIOLATION, "too many frames to answer")
-        self.control.append(Chunk(frame.encode()))
 
     def has_lost(self) -> bool:
         """Whether a lost chunk waits that is still wanted."""
@@ -82,7 +75,7 @@ class Outbox:
     def take_new(self, chunks: list[Chunk], room: int, *, takes_bulk: bool = True, now: float) -> int:
         """Cuts new data from the streams, interactive before bulk; returns the room that is left."""
         while room >= LEAST_ROOM:
-            chunk = self.streams.turns.cut(room, takes_bulk=takes_bulk, now=now)
+            chunk = self._streams.turns.cut(room, takes_bulk=takes_bulk, now=now)
             if chunk is None:
                 return room
             chunks.append(chunk)
@@ -112,7 +105,7 @@ class Outbox:
             chunk.frame = b""
             if chunk.first_lost_at is not None and packet.sent_at < chunk.first_lost_at:
                 self.rescued += 1
-            self.streams.on_chunk_acked(chunk)
+            self._streams.on_chunk_acked(chunk)
 
     def on_lost(self, packet: SentPacket, path: Path, *, now: float) -> None:
         """A packet is lost; what no other packet carries, or only one that comes too late, is queued again."""
@@ -130,11 +123,11 @@ class Outbox:
 
     def _slower_than(self, path: Path) -> int:
         """Bit set of the paths on which a copy comes later than a retransmission on this one would."""
-        slower, limit = 0, _SLOW_RTTS * path.rtt.smoothed
+        slower, limit = 0, _SLOW_RTTS * path.network.rtt.smoothed
         for other in self._paths:
-            if other.rtt.smoothed > limit:
+            if other.network.rtt.smoothed > limit:
                 slower |= other.bit
-        return slower if path.reachability is Reachability.ACTIVE else 0
+        return slower if path.probing.reachability is Reachability.ACTIVE else 0
 
     def note_blocked(self, paths: Collection[Path]) -> None:
         """All paths of the session; those that have become blocked give up what they carry."""
@@ -142,7 +135,7 @@ class Outbox:
         for path in paths:
             if path.is_blocked:
                 self._blocked |= path.bit
-                path.reachability = Reachability.DOWN
+                path.probing.on_blocked()
         for path in paths:
             if self._blocked & ~before & path.bit:
                 self.move_away_from(path)
@@ -151,7 +144,7 @@ class Outbox:
         """A path has gone silent: what only it carries, and others that are as dead, is queued for the rest."""
         dead = path.bit
         for other in self._paths:
-            if other.reachability is Reachability.DOWN:
+            if other.probing.reachability is Reachability.SILENT:
                 dead |= other.bit
         for packet in path.recovery.outstanding():
             for chunk in packet.chunks:

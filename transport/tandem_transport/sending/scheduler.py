@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from typing import Protocol
 
-from tandem_transport.path.path import Path, Reachability
+from tandem_transport.path.path import Path
+from tandem_transport.path.probing import Reachability
 from tandem_transport.recovery.chunk import Chunk
 from tandem_transport.wire.frames import PathUse
 
@@ -41,15 +42,15 @@ class Scheduler(Protocol):
 def may_repair(path: Path, paths: Sequence[Path]) -> bool:
     """Lost data goes on a suspect path only where no active one exists, and so does bulk data."""
     # The best path is an active one, if there is any.
-    return path.reachability is Reachability.ACTIVE or paths[0].reachability is not Reachability.ACTIVE
+    return path.probing.reachability is Reachability.ACTIVE or paths[0].probing.reachability is not Reachability.ACTIVE
 
 
 def is_slow(path: Path, paths: Sequence[Path]) -> bool:
     """What this path carries arrives later than what the best one sends when it finds the first packet lost."""
     best = paths[0]
-    if best.reachability is not Reachability.ACTIVE or not best.rtt.smoothed:
+    if best.probing.reachability is not Reachability.ACTIVE or not best.network.rtt.smoothed:
         return False
-    return path.rtt.smoothed > _SLOW_RTTS * best.rtt.smoothed
+    return path.network.rtt.smoothed > _SLOW_RTTS * best.network.rtt.smoothed
 
 
 def may_resend(path: Path, paths: Sequence[Path]) -> bool:
@@ -61,4 +62,4 @@ def is_spared(path: Path, paths: Sequence[Path]) -> bool:
     """A metered path carries nothing but copies of interactive data while one that costs nothing works."""
     if path.use is not PathUse.METERED:
         return False
-    return any(other.use is PathUse.AVAILABLE and other.reachability is Reachability.ACTIVE for other in paths)
+    return any(other.use is PathUse.AVAILABLE and other.probing.reachability is Reachability.ACTIVE for other in paths)

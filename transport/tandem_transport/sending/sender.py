@@ -14,6 +14,7 @@ from tandem_transport.sending.adaptive import Adaptive
 from tandem_transport.sending.duplicate import Duplicate
 from tandem_transport.sending.outbox import Outbox
 from tandem_transport.sending.scheduler import Scheduler
+from tandem_transport.streams.turns import SendTurns
 from tandem_transport.wire.frames import FrameType, Mode, PathUse
 from tandem_transport.wire.packets import OVERHEAD, Transmit
 
@@ -25,10 +26,13 @@ _ACK_ROOM = 300
 class Sender:
     """Builds packets for all paths of a session."""
 
-    def __init__(self, protection: PacketProtection, outbox: Outbox, policy: Policy, *, max_ack_delay: float) -> None:
-        """`max_ack_delay` is the peer's, in seconds."""
+    def __init__(
+        self, protection: PacketProtection, outbox: Outbox, turns: SendTurns, policy: Policy, max_ack_delay: float
+    ) -> None:
+        """`turns` has the new data of all streams; `max_ack_delay` is the peer's, in seconds."""
         self._protection = protection
         self._outbox = outbox
+        self._turns = turns
         self._policy = policy
         self._max_ack_delay = max_ack_delay
         self._mode = policy.mode
@@ -42,7 +46,7 @@ class Sender:
             self._scheduler = self._make_scheduler()
         out: list[Transmit] = []
         for path in paths:
-            path.watch_size(self._max_ack_delay, now=now)
+            path.network.watch_size(path.recovery, self._max_ack_delay, now=now)
             if path.is_urgent and path.use is not PathUse.OFF:
                 self._send_urgent(path, paths, out, now=now)
         ordered = in_order(paths)
@@ -54,14 +58,14 @@ class Sender:
                 self._send_messages(path, ordered, out, now=now)
             if path.may_send(now=now):
                 self._send_paced(path, ordered, out, all_paths=paths, now=now)
-            if path.mtu.is_checking:
+            if path.network.mtu.is_checking:
                 self._send_extras(path, ordered, out, now=now)
-            if not path.addresses.may_send(path.datagram_size):
+            if not path.addresses.may_send(path.network.datagram_size):
                 # What an unproven address may get says nothing of what the path could carry.
                 path.delivery_rate.on_app_limited()
         for path in paths:
             due = path.received.ack_at
-            if due is not None and due <= now and not path.link_error:
+            if due is not None and due <= now and not path.standing.link_error:
                 self._send_acks(path, paths, out, now=now)
         return out
 
@@ -76,7 +80,7 @@ class Sender:
             return None
         wake = self._scheduler.next_timeout(paths=ordered, now=now)
         for path in ordered:
-            late_at = path.late_at(self._max_ack_delay)
+            late_at = path.network.late_at(path.recovery, self._max_ack_delay)
             if late_at is not None and late_at > now and (wake is None or late_at < wake):
                 wake = late_at
             if path.is_window_limited():
@@ -89,9 +93,9 @@ class Sender:
     def _make_scheduler(self) -> Scheduler:
         match self._mode:
             case Mode.DUPLICATE:
-                return Duplicate(self._outbox, max_ack_delay=self._max_ack_delay)
+                return Duplicate(self._outbox, self._turns, max_ack_delay=self._max_ack_delay)
             case Mode.ADAPTIVE:
-                return Adaptive(self._outbox, max_ack_delay=self._max_ack_delay)
+                return Adaptive(self._outbox, self._turns, max_ack_delay=self._max_ack_delay)
 
     # --- kinds of packets ---
 
@@ -101,14 +105,14 @@ class Sender:
         for frame, address in addresses.take_waiting():
             if not path.recovery.is_full and addresses.may_send(OVERHEAD + len(frame), to=address):
                 out.append(self._build(path, paths, frame, [], address, now=now))
-        while path.probes > 0 and addresses.may_send(OVERHEAD + len(_PING)):
-            path.probes -= 1
+        if path.probing.is_due and addresses.may_send(OVERHEAD + len(_PING)):
+            path.probing.on_sent()
             out.append(self._build(path, paths, *self._probe(path), now=now))
-        if path.mtu.due_rungs():
+        if path.network.mtu.due_rungs():
             self._send_check(path, paths, out, now=now)
         while path.once and not path.recovery.is_full and addresses.may_send(OVERHEAD + len(path.once[0])):
             frames = b""
-            room = min(path.datagram_size, addresses.allowance) - OVERHEAD
+            room = min(path.network.datagram_size, addresses.allowance) - OVERHEAD
             while path.once and len(frames) + len(path.once[0]) <= room:
                 frames += path.once.popleft()
             if not frames:
@@ -120,7 +124,7 @@ class Sender:
         """DATAGRAM frames: never again, and ahead of streams, for they are stale soon."""
         while path.messages and path.may_send(now=now):
             frames = b""
-            room = path.datagram_size - OVERHEAD
+            room = path.network.datagram_size - OVERHEAD
             while path.messages and len(frames) + len(path.messages[0]) <= room:
                 frames += path.messages.popleft()
             if not frames:
@@ -137,7 +141,7 @@ class Sender:
         all_paths: Sequence[Path],
         now: float,
     ) -> None:
-        room, new_room = path.room, _new_room(path, ordered)
+        room, new_room = path.network.room, _new_room(path, ordered)
         select = self._scheduler.select
         if path.received.has_news and self._scheduler.has_work_for(path, paths=ordered, now=now):
             acks = self._acks(all_paths, now=now)
@@ -157,12 +161,12 @@ class Sender:
         """And a small packet after it, whose acknowledgement tells that the probe is lost, should it be."""
         number = path.recovery.next_number
         out.append(self._build(path, paths, _PING + bytes(size - OVERHEAD - len(_PING)), [], now=now))
-        path.mtu.on_probe_sent(path.recovery.outstanding_packet(number))
+        path.network.mtu.on_probe_sent(path.recovery.outstanding_packet(number))
         out.append(self._build(path, paths, COMPANION, [], now=now))
 
     def _send_check(self, path: Path, paths: Sequence[Path], out: list[Transmit], *, now: float) -> None:
         """Probes of many sizes at once, outside of the window and the pacer: what is in flight may never arrive."""
-        sizes, recovery = path.mtu.due_rungs(), path.recovery
+        sizes, recovery = path.network.mtu.due_rungs(), path.recovery
         if recovery.is_full or not path.addresses.may_send(sum(sizes) + len(sizes) * COMPANION_SIZE):
             return
         numbers, next_send_at = list[int](), path.pacer.next_send_at
@@ -170,13 +174,13 @@ class Sender:
             numbers.append(recovery.next_number)
             out.append(self._build(path, paths, _PING + bytes(size - OVERHEAD - len(_PING)), [], now=now))
             out.append(self._build(path, paths, COMPANION, [], now=now))
-        path.mtu.on_check_sent([recovery.outstanding_packet(number) for number in numbers], now=now)
+        path.network.mtu.on_check_sent([recovery.outstanding_packet(number) for number in numbers], now=now)
         self._send_again(path, paths, out, now=now)
         path.pacer.next_send_at = next_send_at
 
     def _send_again(self, path: Path, paths: Sequence[Path], out: list[Transmit], *, now: float) -> None:
         """What somebody waits for, and what has left together with bulk data, once more and by itself."""
-        chunks, room = list[Chunk](), path.room
+        chunks, room = list[Chunk](), path.network.room
         for packet in path.recovery.outstanding():
             if packet.size <= LEAST_DATAGRAM_SIZE:
                 continue
@@ -184,17 +188,18 @@ class Sender:
                 if chunk.is_wanted and chunk.is_interactive and len(chunk.frame) <= room and chunk not in chunks:
                     chunks.append(chunk)
                     room -= len(chunk.frame)
-        if chunks and path.addresses.may_send(path.room + OVERHEAD):
+        if chunks and path.addresses.may_send(path.network.room + OVERHEAD):
             out.append(self._build(path, paths, b"", chunks, now=now))
 
     def _send_extras(self, path: Path, ordered: Sequence[Path], out: list[Transmit], *, now: float) -> None:
         """New data that somebody waits for, while a window may be full of what never arrives."""
-        while path.mtu.extras > 0 and not path.recovery.is_full and path.addresses.may_send(path.room + OVERHEAD):
+        network, recovery = path.network, path.recovery
+        while network.mtu.extras > 0 and not recovery.is_full and path.addresses.may_send(network.room + OVERHEAD):
             chunks: list[Chunk] = []
-            self._outbox.take_new(chunks, path.room, takes_bulk=False, now=now)
+            self._outbox.take_new(chunks, network.room, takes_bulk=False, now=now)
             if not chunks:
                 return
-            path.mtu.extras -= 1
+            network.mtu.extras -= 1
             out.append(self._build(path, ordered, b"", chunks, now=now))
 
     def _send_acks(self, path: Path, paths: Sequence[Path], out: list[Transmit], *, now: float) -> None:
@@ -236,11 +241,11 @@ class Sender:
 
     def _probe(self, path: Path) -> tuple[bytes, list[Chunk]]:
         """A PING, and the oldest data that this path still owes, if there is room for it."""
-        room = path.datagram_size - OVERHEAD - len(_PING)
-        if path.is_fresh and path.addresses.may_send(path.datagram_size):
-            path.is_fresh = False
+        room = path.network.datagram_size - OVERHEAD - len(_PING)
+        if path.probing.is_full and path.addresses.may_send(path.network.datagram_size):
+            path.probing.on_full_sent()
             return _PING + bytes(room), []
-        if path.addresses.may_send(path.datagram_size):
+        if path.addresses.may_send(path.network.datagram_size):
             for packet in path.recovery.outstanding():
                 wanted = [chunk for chunk in packet.chunks if chunk.is_wanted]
                 if wanted and sum(len(chunk.frame) for chunk in wanted) <= room:
@@ -253,7 +258,7 @@ class Sender:
     def _ack_payloads(self, path: Path, paths: Sequence[Path], *, now: float) -> Iterator[bytes]:
         """All ACK frames, the path's own first, in as few packets as hold them."""
         own_first = [path, *(other for other in paths if other is not path)]
-        room, payload = path.datagram_size - OVERHEAD, b""
+        room, payload = path.network.datagram_size - OVERHEAD, b""
         for other in own_first:
             encoded = other.received.encode_ack(other.path_id, now=now)
             if payload and len(payload) + len(encoded) > room:
@@ -269,5 +274,5 @@ def _new_room(path: Path, ordered: Sequence[Path]) -> int:
 
     Any other path may have to carry a copy; but one that takes very little must not make the packets of all small.
     """
-    sizes = [other.datagram_size for other in ordered if other.datagram_size >= BASE_DATAGRAM_SIZE]
-    return min([path.room, *(size - OVERHEAD for size in sizes)])
+    sizes = [other.network.datagram_size for other in ordered if other.network.datagram_size >= BASE_DATAGRAM_SIZE]
+    return min([path.network.room, *(size - OVERHEAD for size in sizes)])

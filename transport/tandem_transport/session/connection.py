@@ -4,26 +4,24 @@ import hmac
 from collections import deque
 from collections.abc import Callable, Hashable, Iterable, Iterator
 
-from tandem_transport.congestion.lc2 import Lc2
-from tandem_transport.crypto.handshake import Established, Randomness
+from tandem_transport.crypto.handshake import Established
 from tandem_transport.errors import DecodeError, ErrorCode, LocalProtocolError, PeerError
 from tandem_transport.events import ConnectionTerminated, Event
 from tandem_transport.parameters import CLOSING_PTOS, LATE_TURN, MAX_PATHS, MAX_REASON_SIZE
-from tandem_transport.path.addresses import HostOf
 from tandem_transport.path.policy import Policy
 from tandem_transport.path.table import PathTable
+from tandem_transport.sending.control import ControlQueue
 from tandem_transport.sending.outbox import Outbox
 from tandem_transport.sending.sender import Sender
 from tandem_transport.session.closing import Closing
 from tandem_transport.session.lateness import Lateness
 from tandem_transport.session.liveness import Liveness
+from tandem_transport.session.options import SessionOptions
 from tandem_transport.session.receiver import Receiver
 from tandem_transport.session.reports import Reports
 from tandem_transport.session.stats import ConnectionStats, path_stats
 from tandem_transport.session.timers import PathTimers
 from tandem_transport.session.twins import TwinFilter
-from tandem_transport.streams.flow_control import Budget
-from tandem_transport.streams.table import Streams
 from tandem_transport.wire.frames import (
     NOT_ACK_ELICITING,
     ConnectionCloseFrame,
@@ -34,7 +32,6 @@ from tandem_transport.wire.frames import (
     decode_frames,
 )
 from tandem_transport.wire.packets import PacketType, PacketView, Transmit, split_datagram
-from tandem_transport.wire.transport_parameters import TransportParameters
 
 
 class Connection:
@@ -55,72 +52,28 @@ class Connection:
     LocalProtocolError.
     """
 
-    def __init__(
-        self,
-        established: Established,
-        *,
-        is_client: bool,
-        parameters: TransportParameters,
-        randomness: Randomness,
-        now: float,
-        host_of: HostOf = lambda address: address,
-        send_budget: Budget | None = None,
-        receive_budget: Budget | None = None,
-        make_controller: Callable[[], Lc2] = Lc2,
-    ) -> None:
-        """`host_of`: what addresses have in common where only the port differs. The budgets are shared with others."""
-        self.is_client = is_client
+    def __init__(self, established: Established, options: SessionOptions, *, now: float) -> None:
         self.connection_id = established.protection.connection_id
+        self._established = established
         self._protection = established.protection
-        self._reset_token = established.reset_token
-        self._peer_max_ack_delay = established.peer_parameters.max_ack_delay
         self._now = now
         self._is_terminated = False
         self._closing: Closing | None = None
         """Where this end has closed the session."""
         self._events: deque[Event] = deque()
+        self._control = ControlQueue()
         self._policy = Policy()
-        self._paths = PathTable(
-            self._policy,
-            is_client=is_client,
-            randomness=randomness,
-            host_of=host_of,
-            make_controller=make_controller,
-            epoch=now,
-        )
-        self._outbox = Outbox()
-        self._streams = self._outbox.streams = Streams(
-            is_client=is_client,
-            local=parameters,
-            remote=established.peer_parameters,
-            send_control=self._outbox.add_control,
-            emit=self._events.append,
-            send_budget=send_budget,
-            receive_budget=receive_budget,
-        )
-        self._sender = Sender(self._protection, self._outbox, self._policy, max_ack_delay=self._peer_max_ack_delay)
-        self._liveness = Liveness(is_client=is_client, emit=self._events.append, now=now)
-        self._twins = TwinFilter()
+        self._paths = paths = PathTable(self._policy, options.path_terms(established, now=now))
+        self._streams = streams = options.make_streams(established, self._control.add, self._events.append)
+        self._outbox = outbox = Outbox(self._control, streams)
+        max_ack_delay = established.peer_parameters.max_ack_delay
+        self._sender = Sender(self._protection, outbox, streams.turns, self._policy, max_ack_delay)
+        self._liveness = Liveness(is_client=options.is_client, emit=self._events.append, now=now)
+        self._twins = TwinFilter(self._events.append)
         self._reports = Reports()
-        self._receiver = Receiver(
-            paths=self._paths.by_id,
-            outbox=self._outbox,
-            liveness=self._liveness,
-            policy=self._policy,
-            reports=self._reports,
-            twins=self._twins,
-            emit=self._events.append,
-            close=lambda frame: self._terminate(frame.code, frame.reason, is_remote=True),
-            takes_policy=not is_client,
-            max_ack_delay=self._peer_max_ack_delay,
-        )
-        self._rtt = 0.0
-        """The least smoothed RTT of all paths, as of the last turn."""
+        self._receiver = Receiver(paths, outbox, streams, self._liveness, self._policy, self._reports, self._twins)
         self._lateness = Lateness()
-        self._timers = PathTimers(
-            self._paths, self._outbox, self._streams, self._lateness, max_ack_delay=self._peer_max_ack_delay
-        )
-        self._bytes_sent = 0
+        self._timers = PathTimers(paths, outbox, streams, self._lateness)
         self.packets_dropped = 0
 
     # --- input ---
@@ -169,7 +122,7 @@ class Connection:
         """
         self._now = now
         path = self._paths.by_id[path_id]
-        path.probes, path.is_fresh = 1, True
+        path.probing.request(is_full=True)
         if not is_same_network:
             path.rebind(now=now)
             self._outbox.move_away_from(path)
@@ -192,7 +145,7 @@ class Connection:
         The server learns of it over another path. Where there is none, it finds out by silence.
         """
         path = self._paths.by_id[path_id]
-        was, path.link_error = path.link_error, error
+        was, path.standing.link_error = path.standing.link_error, error
         if bool(was) != bool(error):
             self._tell_policy(self._policy.switch(path_id, is_off=bool(error)))
         self._liveness.judge(self._paths.all, now=now)
@@ -204,7 +157,7 @@ class Connection:
         if not self.is_client or path_id in self._paths.by_id or path_id >= MAX_PATHS:
             raise LocalProtocolError(f"path {path_id} cannot be added")
         self._now = now
-        self._paths.make(path_id, now=now).probes = 1
+        self._paths.make(path_id, now=now).probing.request()
 
     def open_stream(self) -> int:
         """A new stream's id. Raises LocalProtocolError at the peer's limit."""
@@ -221,19 +174,18 @@ class Connection:
         """Queues data. Raises LocalProtocolError on a stream that is finished, reset or unknown."""
         self._check_open()
         self._streams.write(stream_id, data, end_stream=end_stream)
-        self._bytes_sent += len(data)
 
     def consume(self, stream_id: int, size: int) -> None:
         """The application has passed on `size` bytes of StreamDataReceived; more may come."""
         if self._is_terminated:
             return
-        self._guard(lambda: self._streams.consume(stream_id, size, rtt=self._rtt, now=self._now))
+        self._guard(lambda: self._streams.consume(stream_id, size, rtt=self._paths.rtt, now=self._now))
 
     def reset_stream(self, stream_id: int, code: int = ErrorCode.STREAM_CANCELLED) -> None:
         """Ends both directions at once, as a TCP reset does; does nothing to a stream that is over."""
         if self._is_terminated:
             return
-        self._guard(lambda: self._streams.reset(stream_id, code, rtt=self._rtt, now=self._now))
+        self._guard(lambda: self._streams.reset(stream_id, code, rtt=self._paths.rtt, now=self._now))
 
     def send_datagram(self, flow_id: int, data: bytes) -> bool:
         """An unreliable message, copied on all paths; False where it is too large for a packet."""
@@ -277,7 +229,7 @@ class Connection:
         self._now = now
         if not self._is_terminated:
             self._protection.update_if_due(now=now)
-            self._rtt = self._paths.least_rtt()
+            self._paths.note_rtt()
             self._outbox.note_blocked(self._paths.all)
             yield from self._sender.packets(self._paths.all, now=now)
         elif self._closing is not None:
@@ -307,6 +259,11 @@ class Connection:
         return self._events.popleft()
 
     # --- questions ---
+
+    @property
+    def is_client(self) -> bool:
+        """This end is the client."""
+        return self._paths.is_client
 
     @property
     def is_closed(self) -> bool:
@@ -354,7 +311,7 @@ class Connection:
         return ConnectionStats(
             streams_open=len(self._streams),
             streams_total=self._streams.opened,
-            stream_bytes_sent=self._bytes_sent,
+            stream_bytes_sent=self._streams.bytes_written,
             stream_bytes_received=self._receiver.stream_bytes,
             copy_bytes=self._outbox.copy_bytes + self._reports.peer_copied,
             spurious=sum(path.recovery.reordering.spurious for path in paths),
@@ -396,14 +353,16 @@ class Connection:
             if not isinstance(frame, NOT_ACK_ELICITING):
                 self._paths.schedule_acks(path, has_gap=has_gap, now=self._now)
                 break
-        self._receiver.receive(frames, path, rtt=self._rtt, now=self._now)
+        close = self._receiver.receive(frames, path, now=self._now)
+        if close is not None:
+            self._terminate(close.code, close.reason, is_remote=True)
 
     def _tell_policy(self, frame: PathPolicyFrame) -> None:
         self._policy.apply(self._paths.by_id)
-        self._guard(lambda: self._outbox.add_control(frame))
+        self._guard(lambda: self._control.add(frame))
 
     def _receive_reset(self, packet: PacketView) -> None:
-        if hmac.compare_digest(packet.body, self._reset_token) and not self._is_terminated:
+        if hmac.compare_digest(packet.body, self._established.reset_token) and not self._is_terminated:
             self.on_forgotten(now=self._now)
         else:
             self.packets_dropped += 1
@@ -442,6 +401,6 @@ class Connection:
         self._streams.release()
         if not is_remote:
             frame = ConnectionCloseFrame(code, reason[:MAX_REASON_SIZE])
-            over_at = self._now + CLOSING_PTOS * self._paths.longest_probe_timeout(self._peer_max_ack_delay)
+            over_at = self._now + CLOSING_PTOS * self._paths.longest_probe_timeout()
             self._closing = Closing(frame, self._paths.all, over_at)
         self._events.append(ConnectionTerminated(code, reason, is_remote))

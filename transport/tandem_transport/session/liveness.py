@@ -61,7 +61,7 @@ class Liveness:
         for path in paths:
             probe_at = self._probe_at(path, paths, self._interval)
             if probe_at is not None and now >= probe_at:
-                path.probes = max(path.probes, 1)
+                path.probing.request()
             if path.use is not PathUse.OFF:
                 path.addresses.tend(now=now)
         if now >= self._judged_at + _JUDGE_INTERVAL:
@@ -72,8 +72,8 @@ class Liveness:
         self._judged_at = now
         for path in paths:
             if path.update_status(_sparse(self._interval or KEEPALIVE_IDLE, path) + _PATIENCE, now=now):
-                self._emit(PathStatusChanged(path.path_id, path.status, path.status_reason))
-        is_out = len(paths) > 0 and all(path.status is PathStatus.DOWN or path.hearing.is_mute for path in paths)
+                self._emit(PathStatusChanged(path.path_id, path.standing.status, path.standing.reason))
+        is_out = len(paths) > 0 and all(path.standing.is_down or path.hearing.is_mute for path in paths)
         if is_out and self._outage_began is None:
             self._outage_began = now
             self._emit(OutageChanged(True, 0.0))
@@ -87,7 +87,7 @@ class Liveness:
             path.recovery.excuse(late, now=now)
             path.hearing.excuse(late, now=now)
             if late > LONG_STOP:
-                path.rtt.ignore_until(path.recovery.next_number - 1)
+                path.network.rtt.ignore_until(path.recovery.next_number - 1)
         self._judged_at = now  # what has arrived meanwhile is read first
 
     def is_expired(self, streams: Streams, *, now: float) -> bool:
@@ -130,7 +130,7 @@ class Liveness:
         if path.is_blocked:
             return None
         recovery, times = path.recovery, [path.hearing.probe_at(path.recovery)]
-        if interval is None and path.is_one_way:
+        if interval is None and path.hearing.is_one_way:
             interval = KEEPALIVE_IDLE
         if recovery.is_idle and interval is not None:
             # What nobody acknowledges, ACKs that is, does not count: a path may send nothing else, and stay down.
@@ -149,14 +149,14 @@ class Liveness:
         since = path.recovery.unanswered_since
         if path.hearing.is_deaf or (path.hearing.is_mute and since is not None):
             return  # until a packet comes that ends it, or the next keep-alive is due
-        if path.use is PathUse.OFF and path.status is PathStatus.DOWN:
+        if path.use is PathUse.OFF and path.standing.is_down:
             return  # until another policy comes
-        if since is not None and path.status is not PathStatus.DOWN and self._judged_at < since + DOWN_AFTER:
+        if since is not None and not path.standing.is_down and self._judged_at < since + DOWN_AFTER:
             yield max(since + DOWN_AFTER, self._judged_at + _JUDGE_INTERVAL)
-        elif since is None and path.status in (PathStatus.DOWN, PathStatus.PROBING):
+        elif since is None and path.standing.status in (PathStatus.DOWN, PathStatus.PROBING):
             yield self._judged_at + _JUDGE_INTERVAL
-        elif path.status is PathStatus.DEGRADED:
-            yield max(path.degraded_until, self._judged_at + _JUDGE_INTERVAL)
+        elif path.standing.status is PathStatus.DEGRADED:
+            yield max(path.standing.degraded_until, self._judged_at + _JUDGE_INTERVAL)
 
 
 def _sparse(interval: float, path: Path) -> float:

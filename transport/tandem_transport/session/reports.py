@@ -3,7 +3,8 @@
 from collections.abc import Mapping, Sequence
 
 from tandem_transport.path.order import in_order
-from tandem_transport.path.path import Path, Reachability
+from tandem_transport.path.path import Path
+from tandem_transport.path.probing import Reachability
 from tandem_transport.wire.frames import PathCount, StatsFrame
 
 
@@ -24,7 +25,7 @@ class Reports:
         counts = [PathCount(path.path_id, *path.counters.received_and_missing(now=now)) for path in paths]
         frame = StatsFrame(self._sequence, rescued, copied, tuple(counts)).encode()
         for path in in_order(paths):
-            if path.reachability is Reachability.ACTIVE:
+            if path.probing.reachability is Reachability.ACTIVE:
                 path.once.append(frame)
 
     def take(self, frame: StatsFrame, paths: Mapping[int, Path]) -> None:
@@ -35,4 +36,4 @@ class Reports:
         self.peer_rescued, self.peer_copied = frame.rescued, frame.copied
         for count in frame.counts:
             if count.path_id in paths:
-                paths[count.path_id].peer_count = count
+                paths[count.path_id].counters.on_peer_count(count.received, count.missing)

@@ -21,6 +21,8 @@ class PathStats:
     rtt_min: float | None
     rtt_p95: float | None
     loss_sent: float | None
+    loss_at_peer: float | None
+    """Loss of what this end sends, as the other end counts it."""
     loss_received: float | None
     rate_sent: float
     rate_received: float
@@ -67,30 +69,31 @@ class ConnectionStats:
 
 def path_stats(path: Path, all_won: int, *, now: float) -> PathStats:
     """`all_won`: frames that all paths together brought first."""
-    rtt, counters = path.rtt, path.counters
+    rtt, counters = path.network.rtt, path.counters
     rate_sent, rate_received = counters.rates(now=now)
     is_measured = _has_rtt(path)
     return PathStats(
         path_id=path.path_id,
         address=path.addresses.current,
-        status=path.status,
-        reason=path.status_reason,
+        status=path.standing.status,
+        reason=path.standing.reason,
         rtt_latest=rtt.latest if is_measured else None,
         rtt_smoothed=rtt.smoothed if is_measured else None,
         rtt_min=rtt.minimum if is_measured else None,
         rtt_p95=rtt.p95() if is_measured else None,
         loss_sent=counters.loss_sent(now=now),
+        loss_at_peer=counters.loss_at_peer,
         loss_received=counters.loss_received(now=now),
         rate_sent=rate_sent,
         rate_received=rate_received,
         bytes_sent=counters.bytes_sent,
         bytes_received=counters.bytes_received,
         won=counters.won(now=now) / all_won if all_won else None,
-        queue_delay=path.queue.queue_delay,
-        datagram_size=path.datagram_size,
+        queue_delay=path.network.queue.queue_delay,
+        datagram_size=path.network.datagram_size,
         spurious=path.recovery.reordering.spurious,
-        pacing_rate=path.congestion.pacing_rate,
-        congestion_window=path.congestion.congestion_window,
+        pacing_rate=path.network.congestion.pacing_rate,
+        congestion_window=path.network.congestion.congestion_window,
         bytes_in_flight=path.recovery.bytes_in_flight,
         limited_by=_limited_by(path),
     )
@@ -98,13 +101,13 @@ def path_stats(path: Path, all_won: int, *, now: float) -> PathStats:
 
 def _has_rtt(path: Path) -> bool:
     """There are RTT samples, and they are of the present: a path that does not answer has none."""
-    return bool(path.rtt.smoothed) and path.status is not PathStatus.DOWN and not path.is_one_way
+    return bool(path.network.rtt.smoothed) and not path.standing.is_down and not path.hearing.is_one_way
 
 
 def _limited_by(path: Path) -> Literal["queue", "drops"] | None:
     """How the path shows that it is given more than it carries; None where it does not."""
     if not _has_rtt(path):
         return None
-    if path.congestion.is_policed:
+    if path.network.congestion.is_policed:
         return "drops"
-    return "queue" if path.has_queue else None
+    return "queue" if path.network.has_queue(path.recovery.bytes_in_flight) else None

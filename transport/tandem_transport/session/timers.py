@@ -11,23 +11,19 @@ from tandem_transport.wire.frames import PathUse
 class PathTimers:
     """Computed from the state of the paths each time they are asked for; there is no table to keep in step."""
 
-    __slots__ = ("_lateness", "_max_ack_delay", "_outbox", "_paths", "_streams")
+    __slots__ = ("_lateness", "_outbox", "_paths", "_streams")
 
-    def __init__(
-        self, paths: PathTable, outbox: Outbox, streams: Streams, lateness: Lateness, *, max_ack_delay: float
-    ) -> None:
-        """`max_ack_delay`: seconds for which the peer may keep an acknowledgement back."""
+    def __init__(self, paths: PathTable, outbox: Outbox, streams: Streams, lateness: Lateness) -> None:
         self._paths = paths
         self._outbox = outbox
         self._streams = streams
         self._lateness = lateness
-        self._max_ack_delay = max_ack_delay
 
     def next_timeout(self, *, now: float) -> float | None:
         """When the first of them passes."""
         times: list[float | None] = []
         for path in self._paths.all:
-            if not path.link_error:
+            if not path.standing.link_error:
                 times.append(path.received.ack_at)
             if path.use is not PathUse.OFF:
                 times += (path.recovery.loss_time, self._probe_at(path, now))
@@ -38,11 +34,11 @@ class PathTimers:
         for path in self._paths.all:
             recovery = path.recovery
             if recovery.is_probe_due(recovery.loss_time, now=now):
-                for packet in path.on_loss_timeout(max_ack_delay=self._max_ack_delay, now=now):
+                for packet in path.on_loss_timeout(now=now):
                     self._outbox.on_lost(packet, path, now=now)
             probe_at = self._probe_at(path, now)
             if recovery.is_probe_due(probe_at, now=now) and not self._lateness.excuses(path, probe_at or now, now=now):
-                path.on_probe_timeout(now=now)
+                path.probing.on_timeout(path.recovery, now=now)
                 if self._paths.has_alternative(path):
                     self._outbox.move_away_from(path)
 
@@ -50,5 +46,5 @@ class PathTimers:
         # An end that may not send to an unproven address has nothing to time (RFC 9002 section 6.2.2.1).
         if path.is_blocked:
             return None
-        at = path.recovery.probe_at(self._max_ack_delay, has_streams=len(self._streams) > 0, now=now)
+        at = path.recovery.probe_at(path.max_ack_delay, has_streams=len(self._streams) > 0, now=now)
         return None if at is None else self._lateness.put_off(path, at)

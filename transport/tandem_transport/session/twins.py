@@ -1,15 +1,20 @@
 """DATAGRAM frames are copied on all paths; of each only the first to arrive counts."""
 
+from collections.abc import Callable
+
+from tandem_transport.events import DatagramReceived, Event
 from tandem_transport.parameters import MAX_TRACKED_RANGES
+from tandem_transport.wire.frames import DatagramFrame
 from tandem_transport.wire.ranges import RangeSet
 
 
 class TwinFilter:
     """Numbers our messages and recognises the peer's twins."""
 
-    __slots__ = ("_floor", "_ranges", "_sequence")
+    __slots__ = ("_emit", "_floor", "_ranges", "_sequence")
 
-    def __init__(self) -> None:
+    def __init__(self, emit: Callable[[Event], None]) -> None:
+        self._emit = emit
         self._sequence = -1
         self._ranges = RangeSet()
         self._floor = -1
@@ -19,8 +24,13 @@ class TwinFilter:
         self._sequence += 1
         return self._sequence
 
-    def is_new(self, sequence: int) -> bool:
-        """Whether a message of the peer is the first of its twins; very late ones count as twins."""
+    def receive(self, frame: DatagramFrame) -> None:
+        """A message of the peer: the first of its twins is an event."""
+        if self._is_new(frame.sequence):
+            self._emit(DatagramReceived(frame.flow_id, frame.data))
+
+    def _is_new(self, sequence: int) -> bool:
+        # What comes very late counts as a twin.
         if sequence <= self._floor or sequence in self._ranges:
             return False
         self._ranges.add(sequence)

@@ -75,6 +75,8 @@ class Streams:
         self._unsent = SendMemory(send_budget)
         self._unread = ReceiveMemory(local.initial_max_data, receive_budget, send_control)
         self._readable: dict[int, ReceiveStream] = {}
+        self.bytes_written = 0
+        """Bytes of stream data, each counted once."""
 
     def __len__(self) -> int:
         return len(self._streams)
@@ -110,6 +112,7 @@ class Streams:
         sending = self._known(stream_id).sending
         sending.write(data, end_stream=end_stream)
         self._unsent.hold(len(data))
+        self.bytes_written += len(data)
         self.turns.add(sending)
 
     def consume(self, stream_id: int, size: int, *, rtt: float, now: float) -> None:

@@ -1,0 +1,211 @@
+"""Looks after a client's links: sockets that come and go, addresses of the server to try, a machine that slept."""
+
+import asyncio
+import contextlib
+import logging
+
+from tandem_transport.driver.link import Change, Link, Receive
+from tandem_transport.driver.search import Step
+from tandem_transport.driver.sleep import SleepWatch
+from tandem_transport.driver.sockets import UdpAddress
+from tandem_transport.driver.turns import TurnTaker
+from tandem_transport.endpoint.client import ClientEndpoint
+from tandem_transport.events import PathStatus
+
+log = logging.getLogger("tandem.client")
+
+BEAT = 1.0
+"""Seconds between two looks at the links and at this machine."""
+RESTING_BEATS = 5
+"""Beats between two looks where nothing is open and all links are well: each look wakes the machine."""
+
+_WELL_WITHIN = 2.0
+"""Seconds within which a link has answered on which all is well."""
+
+
+class LinkKeeper:
+    """One task for each link, and one that watches the clock."""
+
+    def __init__(self, endpoint: ClientEndpoint, links: list[Link], turns: TurnTaker) -> None:
+        """`links` stay the caller's; `turns` are those of the driver."""
+        self._endpoint = endpoint
+        self._links = links
+        self._turns = turns
+        self._awake = asyncio.Event()
+        """Set, and replaced, when the links are to be looked at now."""
+        self._beat_at = 0.0
+        """When all who look around do so next, by the event loop's clock."""
+        self._is_resting = False
+        self._tasks: list[asyncio.Task[None]] = []
+        for _ in links:
+            endpoint.add_path(now=turns.now())
+
+    def start(self) -> None:
+        """Opens the links."""
+        self._tasks = [asyncio.create_task(self._maintain(i, link)) for i, link in enumerate(self._links)]
+        self._tasks.append(asyncio.create_task(self._watch_sleep()))
+
+    async def close(self) -> None:
+        """Closes the sockets."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for link in self._links:
+            link.close()
+
+    def add(self, link: Link) -> None:
+        """Another link while running. Raises LocalProtocolError beyond MAX_PATHS."""
+        path_id = self._endpoint.add_path(now=self._turns.now())
+        self._links.append(link)
+        self._tasks.append(asyncio.create_task(self._maintain(path_id, link)))
+
+    def look_now(self) -> None:
+        """There is a reason to look at the links."""
+        self._beat_at = 0.0
+        self._awake.set()
+        self._awake = asyncio.Event()
+
+    def stop_resting(self) -> None:
+        """Somebody is about to need the links."""
+        if self._is_resting:
+            self._is_resting = False
+            self.look_now()
+
+    async def next_beat(self, awake: asyncio.Event | None = None) -> float:
+        """Waits until it is time, or there is a reason, to look around; returns the seconds that it meant to wait.
+
+        All who wait for it wake at the same moment. `awake` counts reasons from the moment when it was taken.
+        """
+        now = asyncio.get_running_loop().time()
+        if now >= self._beat_at:
+            self._is_resting = self._may_rest()
+            interval = BEAT * (RESTING_BEATS if self._is_resting else 1)
+            self._beat_at = (now // interval + 1) * interval
+        at = self._beat_at
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout_at(at):
+                await (awake or self._awake).wait()
+        return at - now
+
+    def send(self, link: Link, batch: list[bytes], path_id: int, *, now: float) -> None:
+        """Sends datagrams on a link, and notes whether an answer is due."""
+        if link.transmit(batch) and not link.search.is_waiting and self._is_answer_due(path_id, now=now):
+            link.search.on_asked(now=now)
+        if link.is_gate_due():
+            self.look_now()
+
+    # --- inside ---
+
+    async def _maintain(self, path_id: int, link: Link) -> None:
+        """Watches over a link at each beat, and sooner when there is a reason."""
+
+        def receive(data: bytes, source: UdpAddress) -> None:
+            if link.arrive is None:
+                self._take(path_id, link, data, source)
+            else:
+                link.arrive(data, lambda late: self._take(path_id, link, late, source))
+
+        while True:
+            awake = self._awake
+            await self._look_after(path_id, link, receive)
+            await self.next_beat(awake)
+
+    def _may_rest(self) -> bool:
+        connection = self._endpoint.connection
+        if connection is None or any(link.error or link.homing.is_under_way for link in self._links):
+            return False
+        stats = connection.stats(now=self._turns.now())
+        return stats.streams_open == 0 and all(path.status is PathStatus.USABLE for path in stats.paths)
+
+    def _take(self, path_id: int, link: Link, data: bytes, source: UdpAddress) -> None:
+        """A datagram has arrived on a link."""
+        self._turns.wake()
+        now = self._turns.now()
+        link.on_received(len(data))
+        if link.is_gate_due():
+            self.look_now()
+        is_answer = link.awaits_answer and link.is_asking(source)
+        if is_answer and link.is_elsewhere and self._endpoint.connection is not None:
+            self._endpoint.on_rebound(path_id, is_same_network=False, now=now)
+        self._endpoint.receive_datagram(path_id, data, now=now)
+        # What the server sends of its own accord does not show that our packets arrive.
+        if is_answer and link.search.is_answered(unacknowledged=self._unacknowledged(path_id, now=now)):
+            link.on_answer(now=now)
+
+    def _unacknowledged(self, path_id: int, *, now: float) -> float:
+        """Seconds for which nothing that was sent on a path was acknowledged, on whatever path."""
+        connection = self._endpoint.connection
+        return 0.0 if connection is None else connection.silence(path_id, now=now)
+
+    async def _look_after(self, path_id: int, link: Link, receive: Receive) -> None:
+        if link.homing.is_over(now=self._turns.now()):
+            link.leave_home(now=self._turns.now())
+            self._on_moved(path_id, link, Change.ROUTE)
+        step = self._next_step(path_id, link, now=self._turns.now())
+        try:
+            change = await link.follow(receive, step)
+        except OSError as error:
+            self._set_error(path_id, link, error)
+            return
+        self._set_error(path_id, link, None)
+        if change is not Change.NONE:
+            self._on_moved(path_id, link, change)
+        elif self._may_try_home(path_id, link) and await link.try_home(now=self._turns.now()):
+            self._on_moved(path_id, link, Change.ROUTE)
+
+    def _next_step(self, path_id: int, link: Link, *, now: float) -> Step:
+        if link.homing.is_under_way or link.error:
+            return Step.STAY
+        return link.search.next_step(unacknowledged=self._unacknowledged(path_id, now=now), now=now)
+
+    def _on_moved(self, path_id: int, link: Link, change: Change) -> None:
+        """The link has another socket, or asks another address of the server: there it is heard at once."""
+        self._turns.wake()
+        now = self._turns.now()
+        link.search.on_moved(now=now)
+        if change is Change.NETWORK:
+            link.search.restart()
+        elif self._endpoint.connection is None and link.first_message:
+            # The endpoint's next message may be half a minute away, when the link has moved on.
+            self.send(link, [link.first_message], path_id, now=now)
+        self._endpoint.on_rebound(path_id, is_same_network=change is Change.ROUTE, now=now)
+
+    def _may_try_home(self, path_id: int, link: Link) -> bool:
+        """A trial is due, and what is lost in it is carried by another link, or there is nothing to be lost."""
+        connection, now = self._endpoint.connection, self._turns.now()
+        if connection is None or not link.homing.is_due(now=now) or link.search.silence(now=now) > _WELL_WITHIN:
+            return False
+        if any(other.homing.is_under_way for other in self._links):
+            return False
+        stats = connection.stats(now=now)
+        working = {path.path_id for path in stats.paths if path.status in (PathStatus.USABLE, PathStatus.DEGRADED)}
+        return path_id in working and (stats.streams_open == 0 or len(working) > 1)
+
+    async def _watch_sleep(self) -> None:
+        watch = SleepWatch()
+        while True:
+            missed = watch.missed(await self.next_beat())
+            if missed:
+                log.info("this machine slept, or stood still, for %.0f s", missed)
+                self._turns.wake()
+                self._endpoint.on_wake(now=self._turns.now())
+                for link in self._links:
+                    link.search.restart()
+                self.look_now()
+
+    def _set_error(self, path_id: int, link: Link, error: OSError | None) -> None:
+        if not link.set_error(error, now=self._turns.now()):
+            return
+        if link.error:
+            log.warning("link %s: %s", link.name, link.error)
+        connection = self._endpoint.connection
+        self._turns.wake()
+        if connection is None and not link.error:
+            self._endpoint.retry(now=self._turns.now())
+        if connection is not None:
+            connection.set_link_error(path_id, link.error, now=self._turns.now())
+
+    def _is_answer_due(self, path_id: int, *, now: float) -> bool:
+        """Something that was sent on this path waits for an answer; acknowledgements alone do not."""
+        connection = self._endpoint.connection
+        return connection is None or connection.silence(path_id, now=now + 1.0) > 0.0
