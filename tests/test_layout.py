@@ -14,6 +14,12 @@ from simnet import Victim
 from tandem_transport import Connection
 
 MAX_LINES = 450
+MAX_METHODS = 25
+MAX_CONSTRUCTOR_LINES = 25
+"""Docstrings do not count."""
+
+FACADE = "Connection"
+"""The class that has a method for everything that can be done with a session."""
 
 
 def modules(package: Package) -> Iterator[Path]:
@@ -99,6 +105,42 @@ def test_no_file_is_longer_than_a_reader_likes() -> None:
     places = [ROOT / name for name in ("app", "socks", "transport", "tests")]
     long = {str(path.relative_to(ROOT)) for place in places for path in place.rglob("*.py") if _lines(path) > MAX_LINES}
     assert long == set(), f"one noun, one file, {MAX_LINES} lines at most"
+
+
+def classes() -> Iterator[ast.ClassDef]:
+    """Every class of the three packages."""
+    for package in PACKAGES:
+        for path in modules(package):
+            yield from (node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.ClassDef))
+
+
+def methods(node: ast.ClassDef) -> list[ast.FunctionDef | ast.AsyncFunctionDef]:
+    return [member for member in node.body if isinstance(member, ast.FunctionDef | ast.AsyncFunctionDef)]
+
+
+def code_lines(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    """Lines from `def` to the end, without docstrings of the function and of its attributes."""
+    said = [node for node in function.body if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)]
+    return _span(function) - sum(map(_span, said))
+
+
+def _span(node: ast.stmt) -> int:
+    return (node.end_lineno or node.lineno) - node.lineno + 1
+
+
+def test_no_class_has_more_methods_than_a_reader_keeps_in_mind() -> None:
+    large = {node.name: len(methods(node)) for node in classes() if len(methods(node)) > MAX_METHODS}
+    assert set(large) == {FACADE}, large
+
+
+def test_no_constructor_is_longer_than_a_glance() -> None:
+    long = {
+        node.name: code_lines(method)
+        for node in classes()
+        for method in methods(node)
+        if method.name == "__init__" and code_lines(method) >= MAX_CONSTRUCTOR_LINES
+    }
+    assert long == {}
 
 
 def _lines(path: Path) -> int:

@@ -146,7 +146,7 @@ def test_a_cookie_is_answered_once() -> None:
     network.is_server_up = False
     network.run(0.001)
     inside: Any = network.client_endpoint
-    packet = split_datagram(inside._handshakes[0].first_message())[0]
+    packet = split_datagram(inside._search._handshakes[0].first_message())[0]
     cookie = cookie_reply(cookie_key(SERVER_PUBLIC), packet, b"c" * 16, network.random.randbytes)
 
     def answers() -> int:
