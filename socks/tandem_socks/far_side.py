@@ -12,7 +12,7 @@ class FarReset(ConnectionResetError):
 
 
 class ByteStream(Protocol):
-    """The far side. `read` and `write` raise ConnectionError once it is reset."""
+    """The far side. `read`, `room` and `write` raise ConnectionError once it is reset."""
 
     async def read(self) -> bytes:
         """Some bytes; b"" at the end of data. What the last call returned has been passed on."""
@@ -39,7 +39,12 @@ class ByteStream(Protocol):
         ...
 
     @property
-    def is_held(self) -> bool:
+    def is_reset(self) -> bool:
+        """Reset by either side."""
+        ...
+
+    @property
+    def is_suspended(self) -> bool:
         """The far side is out of reach for a while: its silence means nothing."""
         ...
 

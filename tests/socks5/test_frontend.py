@@ -35,7 +35,8 @@ class Far:
         self.to_near: asyncio.Queue[bytes | None] = asyncio.Queue()
         self.received = bytearray()
         self.is_finished = asyncio.Event()
-        self.is_reset = asyncio.Event()
+        self.was_reset = asyncio.Event()
+        self.is_reset = False
         self.has_room = asyncio.Event()
         self.has_room.set()
         self._callback: Callable[[], None] | None = None
@@ -43,6 +44,7 @@ class Far:
     async def read(self) -> bytes:
         data = await self.to_near.get()
         if data is None:
+            self.is_reset = True
             raise FarReset("far side: reset")
         return data
 
@@ -58,13 +60,14 @@ class Far:
         self.is_finished.set()
 
     def reset(self) -> None:
-        self.is_reset.set()
+        self.was_reset.set()
+        self.is_reset = True
 
     def watch_reset(self, callback: Callable[[], None]) -> None:
         self._callback = callback
 
     @property
-    def is_held(self) -> bool:
+    def is_suspended(self) -> bool:
         return False
 
     def break_off(self) -> None:
@@ -187,7 +190,7 @@ async def test_a_far_reset_is_noticed_while_nothing_flows(bench: Bench) -> None:
     bench.far.to_near.put_nowait(b"")
     assert await reader.read() == b""
     bench.far.break_off()
-    await bench.far.is_reset.wait()
+    await bench.far.was_reset.wait()
     writer.close()
 
 
@@ -196,7 +199,7 @@ async def test_a_near_reset_is_a_reset(bench: Bench) -> None:
     sock: socket.socket = writer.get_extra_info("socket")
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     writer.transport.abort()
-    await bench.far.is_reset.wait()
+    await bench.far.was_reset.wait()
     assert not bench.far.is_finished.is_set()
 
 
@@ -284,7 +287,7 @@ async def test_an_answer_that_has_passed_lets_its_stream_go(bench: Bench) -> Non
         await writer.wait_closed()
         await bench.far.is_finished.wait()
         async with asyncio.timeout(60):
-            await bench.far.is_reset.wait()
+            await bench.far.was_reset.wait()
 
 
 async def test_a_port_that_drains_does_not_wait_for_those_between_two_requests(bench: Bench) -> None:

@@ -52,7 +52,7 @@ class PeerError(TransportError):
         self.reason = reason
 
 
-class SessionClosed(TransportError):
+class SessionClosed(TransportError, ConnectionResetError):
     """The session is over. `is_remote` tells who ended it."""
 
     def __init__(self, code: int, reason: str, *, is_remote: bool) -> None:
@@ -63,7 +63,7 @@ class SessionClosed(TransportError):
         self.is_remote = is_remote
 
 
-class StreamReset(TransportError):
+class StreamReset(TransportError, ConnectionResetError):
     """The stream was reset, by either side or with its session; data may be missing."""
 
     def __init__(self, code: int) -> None:

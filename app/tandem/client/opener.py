@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 from tandem.admin.status import refusal_text
+from tandem.exchange.eager_stream import EagerStream
 from tandem.exchange.failures import Failure, Hop, session_failure
 from tandem.exchange.request import Answer, Request, RequestError, read_answer
-from tandem.exchange.streams import AnsweredStream, EagerStream
 from tandem.exchange.tally import Tally
 from tandem_socks import Opened, Reply
-from tandem_transport import Connection, SessionClosed, TransportError
+from tandem_transport import SessionClosed, TransportError
 from tandem_transport.driver import ClientDriver, DrivenSession, Stream
 
 log = logging.getLogger("tandem.client")
@@ -61,7 +61,6 @@ class KnownTargets:
 class Asked:
     """A stream whose request the server has answered: it is served."""
 
-    connection: Connection
     stream: Stream
     answer: Answer
 
@@ -91,8 +90,7 @@ class Opener:
         if expected is not None:
             return await self.open_at_once(request, first, expected)
         asked = await self.ask(request, first)
-        stream = AnsweredStream(asked.connection, asked.stream)
-        return Opened(stream, asked.answer.bound_host, asked.answer.bound_port)
+        return Opened(asked.stream, asked.answer.bound_host, asked.answer.bound_port)
 
     async def ask(self, request: Request, first: bytes = b"") -> Asked:
         """Opens a stream and waits for the answer. Raises Failure like `open`."""
@@ -134,15 +132,13 @@ class Opener:
                 self.tally.add(answer.failure())
                 log.info("%s: %s; it was expected to work, and is reset", request, answer.failure())
 
-        async def ask_again() -> tuple[Connection, Stream]:
+        async def ask_again() -> Stream:
             log.info("%s: the server was restarted; asking again", request)
-            again = await self._session()
-            return again.connection, _open_stream(again)
+            return _open_stream(await self._session())
 
         data = _encoded(request) + first
         try:
-            stream = _open_stream(session)
-            eager = EagerStream(session.connection, stream, on_answer=on_answer, ask_again=ask_again)
+            eager = EagerStream(_open_stream(session), on_answer=on_answer, ask_again=ask_again)
             await eager.write(data)
         except ConnectionError as error:
             raise session_failure(error) from error
@@ -175,7 +171,7 @@ class Opener:
         if answer.reply is not Reply.SUCCEEDED:
             stream.reset()
             raise answer.failure()
-        return Asked(session.connection, stream, answer)
+        return Asked(stream, answer)
 
     async def _session(self) -> DrivenSession:
         """Raises Failure, at once where the server does not want this client: waiting does not help."""

@@ -4,7 +4,6 @@ from tandem.client.opener import Asked, Opener
 from tandem.exchange.failures import session_failure
 from tandem.exchange.pieces import Cutter, Joiner, decode_datagram, encode_datagram
 from tandem.exchange.request import SUFFIX, Kind, Request, RequestError, read_answer
-from tandem.exchange.streams import AnsweredStream
 from tandem_socks import Association, Binding, Opened, Receive, Reply
 from tandem_socks import Request as SocksRequest
 from tandem_transport import TransportError
@@ -57,7 +56,7 @@ class _RemoteBinding:
         if answer.reply is not Reply.SUCCEEDED:
             raise answer.failure()
         self._is_accepted = True
-        return Opened(AnsweredStream(self._asked.connection, stream), answer.bound_host, answer.bound_port)
+        return Opened(stream, answer.bound_host, answer.bound_port)
 
     def close(self) -> None:
         if not self._is_accepted:

@@ -13,7 +13,6 @@ from tandem.exchange.failures import Failure, Hop, rule_failure
 from tandem.exchange.link_names import LinkNames
 from tandem.exchange.request import Answer, Kind, Request, RequestError, failed, read_request
 from tandem.exchange.speedtest import DIRECTIONS
-from tandem.exchange.streams import AnsweredStream
 from tandem.exchange.tally import Tally
 from tandem.server.access import Access
 from tandem.server.bound_port import Admits, BoundPort
@@ -158,7 +157,7 @@ class StreamService:
         except TransportError:
             dialed.tcp.reset()
             raise
-        result = await Relay(dialed.tcp, AnsweredStream(session.connection, stream)).run()
+        result = await Relay(dialed.tcp, stream).run()
         log.info(
             "%s: %s: %d bytes up, %d down, %.1f s, ended by %s",
             session.client_name,

@@ -111,6 +111,11 @@ class FilteredStream:
         self.reset, self.watch_reset = stream.reset, stream.watch_reset
 
     @property
-    def is_held(self) -> bool:
+    def is_reset(self) -> bool:
+        """Reset by either side."""
+        return self._stream.is_reset
+
+    @property
+    def is_suspended(self) -> bool:
         """The far side is out of reach for a while."""
-        return self._stream.is_held
+        return self._stream.is_suspended

@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from tandem_socks.far_side import ByteStream, FarReset
+from tandem_socks.far_side import ByteStream
 from tandem_socks.tcp.connection import TcpConnection
 
 _FIRST_READ = 4096
@@ -107,7 +107,7 @@ class Relay:
                 size = max(_FIRST_READ, 4 * len(data))
             self._stream.finish()
         except OSError as error:
-            self._abort(_who(error))
+            self._abort(self._who(error))
 
     async def _stream_to_tcp(self) -> None:
         try:
@@ -118,7 +118,7 @@ class Relay:
             if not self._goes_on:
                 self._tcp.write_eof()
         except OSError as error:
-            self._abort(_who(error))
+            self._abort(self._who(error))
 
     async def _wait_for_an_end(self, *directions: "asyncio.Task[None]") -> None:
         """Until one direction is over, or nothing has moved for too long."""
@@ -127,7 +127,7 @@ class Relay:
             done, _ = await asyncio.wait(
                 directions, timeout=self._idle_timeout or None, return_when=asyncio.FIRST_COMPLETED
             )
-            if not done and self._progress() == before and not self._stream.is_held:
+            if not done and self._progress() == before and not self._stream.is_suspended:
                 self._abort("idle for too long")
                 return
             before = self._progress()
@@ -140,7 +140,7 @@ class Relay:
         while not uplink.done():
             before = self._progress()
             await asyncio.wait({uplink}, timeout=HALF_CLOSE_LINGER)
-            if not uplink.done() and self._progress() == before and not self._stream.is_held:
+            if not uplink.done() and self._progress() == before and not self._stream.is_suspended:
                 self._is_over, self._result.ended_by = True, "silence after a half-close"
                 self._stream.reset()
                 return
@@ -157,6 +157,5 @@ class Relay:
         self._stream.reset()
         self._tcp.reset()
 
-
-def _who(error: OSError) -> str:
-    return "far side: reset" if isinstance(error, FarReset) else f"near side: {error.strerror or error}"
+    def _who(self, error: OSError) -> str:
+        return "far side: reset" if self._stream.is_reset else f"near side: {error.strerror or error}"

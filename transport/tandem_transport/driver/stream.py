@@ -34,10 +34,11 @@ class Stream:
         """Bytes that the last `read` has returned."""
         self._is_ended = self._is_finished = False
         self._error: TransportError | None = None
+        self._is_reset_below = False
+        """The session knows of a reset whose event comes with the next turn."""
         self._readable = asyncio.Event()
         self._writable = asyncio.Event()
-        self.on_reset: Callable[[], None] | None = None
-        """Called once when the peer, or the end of the session, resets the stream."""
+        self._on_reset: Callable[[], None] | None = None
         self.on_datagram: Callable[[bytes], None] | None = None
         """Called with each message that the peer sends beside the stream."""
 
@@ -93,7 +94,8 @@ class Stream:
             size = min(len(view), await self.room())
             try:
                 self._connection.send_stream_data(self.stream_id, bytes(view[:size]))
-            except LocalProtocolError as error:  # reset; its event comes with the next turn
+            except LocalProtocolError as error:
+                self._is_reset_below = True
                 raise StreamReset(ErrorCode.STREAM_CANCELLED) from error
             self._wake()
             view = view[size:]
@@ -133,10 +135,26 @@ class Stream:
         """Most bytes that a message may have now."""
         return self._connection.datagram_room
 
+    def watch_reset(self, callback: Callable[[], None]) -> None:
+        """`callback` is called once when the peer, or the end of the session, resets the stream; now if it has."""
+        self._on_reset = callback
+        if self._error is not None:
+            callback()
+
     @property
     def is_reset(self) -> bool:
         """Reset by either side, or with its session."""
-        return self._error is not None
+        return self._is_reset_below or self._error is not None
+
+    @property
+    def is_suspended(self) -> bool:
+        """All links are down: the peer's silence means nothing."""
+        return self._connection.is_out
+
+    @property
+    def heard_at(self) -> float:
+        """When the session's peer was last heard, by `time.monotonic`."""
+        return self._connection.last_received_at
 
     # --- called by the session ---
 
@@ -182,8 +200,8 @@ class Stream:
         self._readable.set()
         self._writable.set()
         self._on_over(self)
-        if is_remote and self.on_reset is not None:
-            self.on_reset()
+        if is_remote and self._on_reset is not None:
+            self._on_reset()
 
     def _check_over(self) -> None:
         if self._is_finished and self._is_ended:
