@@ -75,3 +75,7 @@ class Chunk:
     def is_wanted(self) -> bool:
         """Sending it again could still help."""
         return not self.is_done and (self.stream is None or not self.stream.is_reset)
+
+    def is_missing_on(self, bit: int, room: int) -> bool:
+        """A path of that bit, whose packets have `room` bytes for frames, could carry it and does not."""
+        return self.is_wanted and not self.paths_in_flight & bit and len(self.frame) <= room

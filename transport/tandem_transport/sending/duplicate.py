@@ -8,68 +8,33 @@ from tandem_transport.path.path import Path
 from tandem_transport.recovery.chunk import Chunk
 from tandem_transport.sending.copies import CopyPlanner
 from tandem_transport.sending.outbox import LEAST_ROOM, Outbox
-from tandem_transport.sending.scheduler import is_slow, is_spared, may_resend
+from tandem_transport.sending.preference import is_slow, is_spared
+from tandem_transport.sending.scheduler import Scheduler
+from tandem_transport.sending.sources import ControlFrames, Draft, LostChunks, PlannedCopies, Source, purge
 from tandem_transport.streams.turns import SendTurns
 
 
-class Duplicate:
+class Duplicate(Scheduler):
     """Lost data, then copies of what another path carries, then new data.
 
-    Every path works through its own queue of copies, oldest first. What was acknowledged in
-    the meantime is skipped, so the slower path never holds the faster one back. Interactive
-    data that nobody acknowledges is copied again, on every path.
+    Interactive data that nobody acknowledges is copied again, on every path.
     """
 
     def __init__(self, outbox: Outbox, turns: SendTurns, *, max_ack_delay: float) -> None:
         """`turns` has the new data of all streams; `max_ack_delay` is the peer's, in seconds."""
-        self._outbox = outbox
-        self._turns = turns
         self._again = CopyPlanner(max_copies=1, max_ack_delay=max_ack_delay)
-        self._copies: dict[int, deque[Chunk]] = {}
-
-    def select(self, path: Path, room: int, new_room: int, *, paths: Sequence[Path], now: float) -> list[Chunk]:
-        outbox, chunks, full = self._outbox, list[Chunk](), room
-        if is_spared(path, paths):
-            self._take_copies(path, chunks, self._again.take(path, chunks, room))
-            return chunks
-        if outbox.control:
-            room = outbox.take_waiting(outbox.control, chunks, room, full)
-        if outbox.lost and may_resend(path, paths):
-            room = outbox.take_waiting(outbox.lost, chunks, room, full)
-        room = self._again.take(path, chunks, room)
-        room = self._take_copies(path, chunks, room)
-        outbox.take_new(chunks, room - full + new_room, takes_bulk=not is_slow(path, paths), now=now)
-        return chunks
-
-    def has_work_for(self, path: Path, *, paths: Sequence[Path], now: float) -> bool:
-        if is_spared(path, paths):
-            return self._next_copy(path) is not None or self._again.has_due(path)
-        outbox, takes_bulk = self._outbox, not is_slow(path, paths)
-        if outbox.control or self._turns.has_data(takes_bulk=takes_bulk) or self._next_copy(path) is not None:
-            return True
-        return self._again.has_due(path) or (may_resend(path, paths) and outbox.has_lost())
+        self._copies = PathCopies()
+        again = PlannedCopies(self._again)
+        new = NewData(outbox, turns)
+        super().__init__(
+            [ControlFrames(outbox), LostChunks(outbox), again, self._copies, new], copies=[again, self._copies]
+        )
 
     def on_sent(self, chunks: list[Chunk], path: Path, *, paths: Sequence[Path], now: float) -> None:
         for chunk in chunks:
             if chunk.is_interactive and chunk.first_packet is None:
                 self._again.watch(chunk, paths, now=now)
-        to_copy = [chunk for chunk in chunks if not chunk.paths_in_flight]
-        if not to_copy:
-            return
-        for other in paths:
-            if other is path:
-                continue
-            queue = self._copies.setdefault(other.path_id, deque())
-            is_dear = is_spared(other, paths)
-            for chunk in to_copy:
-                if is_dear and not chunk.is_interactive:
-                    continue
-                if chunk.first_lost_at is None:
-                    queue.append(chunk)
-                else:
-                    queue.appendleft(chunk)  # a retransmission: its copy is urgent
-            if len(queue) > MAX_COPY_QUEUE:
-                purge(queue)
+        self._copies.on_sent(chunks, path, paths)
 
     def handle_timeout(self, *, paths: Sequence[Path], now: float) -> None:
         if paths:
@@ -78,20 +43,53 @@ class Duplicate:
     def next_timeout(self, *, paths: Sequence[Path], now: float) -> float | None:
         return self._again.next_timeout(paths)
 
-    def _take_copies(self, path: Path, chunks: list[Chunk], room: int) -> int:
-        while room >= LEAST_ROOM:
-            chunk = self._next_copy(path)
-            if chunk is None or len(chunk.frame) > room:
-                break
-            self._copies[path.path_id].popleft()
-            if chunk not in chunks:
-                chunks.append(chunk)
-                room -= len(chunk.frame)
-        return room
 
-    def _next_copy(self, path: Path) -> Chunk | None:
+class PathCopies(Source):
+    """A queue for each path of what others have carried, oldest first.
+
+    What was acknowledged in the meantime is skipped, so the slower path never holds the faster one back.
+    """
+
+    def __init__(self) -> None:
+        self._queues: dict[int, deque[Chunk]] = {}
+        """By path id."""
+
+    def on_sent(self, chunks: list[Chunk], path: Path, paths: Sequence[Path]) -> None:
+        """These chunks leave on a path: the others carry them, too."""
+        to_copy = [chunk for chunk in chunks if not chunk.paths_in_flight]
+        if not to_copy:
+            return
+        for other in paths:
+            if other is not path:
+                self._queue(to_copy, other, is_metered=is_spared(other, paths))
+
+    def has(self, path: Path, paths: Sequence[Path], *, now: float) -> bool:
+        return self._next(path) is not None
+
+    def take(self, path: Path, paths: Sequence[Path], draft: Draft, *, now: float) -> None:
+        while draft.room >= LEAST_ROOM:
+            chunk = self._next(path)
+            if chunk is None or len(chunk.frame) > draft.room:
+                return
+            self._queues[path.path_id].popleft()
+            if chunk not in draft.chunks:
+                draft.add(chunk)
+
+    def _queue(self, chunks: list[Chunk], path: Path, *, is_metered: bool) -> None:
+        queue = self._queues.setdefault(path.path_id, deque())
+        for chunk in chunks:
+            if is_metered and not chunk.is_interactive:
+                continue
+            if chunk.first_lost_at is None:
+                queue.append(chunk)
+            else:
+                queue.appendleft(chunk)  # a retransmission: its copy is urgent
+        if len(queue) > MAX_COPY_QUEUE:
+            purge(queue)
+
+    def _next(self, path: Path) -> Chunk | None:
         """The oldest chunk that is worth copying on this path; drops what is not."""
-        queue = self._copies.get(path.path_id)
+        queue = self._queues.get(path.path_id)
         while queue:
             chunk = queue[0]
             is_missing = chunk.is_wanted and not chunk.is_queued and not chunk.paths_in_flight & path.bit
@@ -101,8 +99,15 @@ class Duplicate:
         return None
 
 
-def purge(queue: deque[Chunk]) -> None:
-    """Makes room in a queue of chunks: what is no longer wanted goes first, then the oldest."""
-    wanted = [chunk for chunk in queue if chunk.is_wanted][-MAX_COPY_QUEUE // 2 :]
-    queue.clear()
-    queue.extend(wanted)
+class NewData(Source):
+    """New data of the streams; bulk data does not begin on a path that is much slower than the best one."""
+
+    def __init__(self, outbox: Outbox, turns: SendTurns) -> None:
+        self._outbox = outbox
+        self._turns = turns
+
+    def has(self, path: Path, paths: Sequence[Path], *, now: float) -> bool:
+        return self._turns.has_data(takes_bulk=not is_slow(path, paths))
+
+    def take(self, path: Path, paths: Sequence[Path], draft: Draft, *, now: float) -> None:
+        self._outbox.take_new(draft.chunks, draft.room_for_new, takes_bulk=not is_slow(path, paths), now=now)

@@ -1,0 +1,78 @@
+"""New data in mode `adaptive`: interactive data on any path, bulk data where it arrives earliest."""
+
+from collections.abc import Sequence
+
+from tandem_transport.path.path import Path
+from tandem_transport.path.probing import Reachability
+from tandem_transport.sending.outbox import Outbox
+from tandem_transport.sending.preference import is_slow, is_spared, may_repair
+from tandem_transport.sending.sources import Draft, Source
+from tandem_transport.sending.stalls import StalledChunks
+from tandem_transport.streams.turns import SendTurns
+
+_LEAST_SHARE = 1 / 16
+"""Of the faster paths' rate: what a slow path with less than that could add is not worth waiting for."""
+
+_TRIAL_SHARE = 8
+"""Bytes of backlog for each byte in flight on a slow path that has not shown yet what it carries."""
+
+
+class SpreadData(Source):
+    """A path takes bulk data only where waiting for the faster ones would take longer than its own
+    extra delay (earliest completion first), so that a slow path never makes things slower.
+    """
+
+    def __init__(self, outbox: Outbox, turns: SendTurns, stalls: StalledChunks) -> None:
+        self._outbox = outbox
+        self._turns = turns
+        self._stalls = stalls
+
+    def has(self, path: Path, paths: Sequence[Path], *, now: float) -> bool:
+        if self._turns.has_data(takes_bulk=False):
+            return True
+        return self._turns.has_data() and self._may_take_bulk(path, paths)
+
+    def take(self, path: Path, paths: Sequence[Path], draft: Draft, *, now: float) -> None:
+        if self._turns.has_data():
+            takes_bulk = self._may_take_bulk(path, paths)
+            self._outbox.take_new(draft.chunks, draft.room_for_new, takes_bulk=takes_bulk, now=now)
+
+    def _may_take_bulk(self, path: Path, paths: Sequence[Path]) -> bool:
+        return path is self._best(paths) or (may_repair(path, paths) and self._completes_early(path, paths))
+
+    def _best(self, paths: Sequence[Path]) -> Path:
+        """The path that takes bulk data in any case."""
+        first: Path | None = None
+        for path in paths:
+            if is_spared(path, paths):
+                continue
+            if not self._stalls.is_late(path):
+                return path
+            first = first or path
+        return first or paths[0]
+
+    def _completes_early(self, path: Path, paths: Sequence[Path]) -> bool:
+        """Earliest completion first: whether the backlog keeps faster paths busy for longer than this one delays."""
+        if self._stalls.is_late(path):
+            return False
+        rtt = path.network.rtt.smoothed
+        rate, least_rtt = 0.0, rtt
+        for other in paths:
+            other_rtt = other.network.rtt.smoothed
+            if is_spared(other, paths) or other.probing.reachability is not Reachability.ACTIVE:
+                continue
+            if other_rtt and (other_rtt < rtt or not rtt):
+                rate += other.network.congestion.pacing_rate
+                least_rtt = min(least_rtt, other_rtt)
+        if not rate:
+            return True
+        if not rtt:
+            return False
+        needed, congestion = rate * (rtt - least_rtt) / 2, path.network.congestion
+        if congestion.is_starting:
+            # What is in flight there is sent again in no time should it turn out to be the end, and a path that
+            # is never tried stays slow.
+            needed = min(needed, _TRIAL_SHARE * path.recovery.bytes_in_flight)
+        elif is_slow(path, paths) and congestion.pacing_rate < _LEAST_SHARE * rate:
+            return False
+        return self._turns.has_backlog(needed)

@@ -1,0 +1,87 @@
+"""Data that is overdue: its only packet should have been acknowledged long ago."""
+
+from collections import deque
+from collections.abc import Sequence
+
+from tandem_transport.parameters import MAX_COPY_QUEUE, STALL_LOOK
+from tandem_transport.path.path import Path
+from tandem_transport.recovery.chunk import Chunk
+from tandem_transport.sending.sources import Draft, Source, purge
+
+
+class StalledChunks(Source):
+    """Looks for overdue packets on all paths, and offers what they carry to the other ones."""
+
+    def __init__(self, *, max_ack_delay: float) -> None:
+        """`max_ack_delay` is the peer's, in seconds."""
+        self._max_ack_delay = max_ack_delay
+        self._stalled: deque[Chunk] = deque()
+        self._looked_up_to: dict[int, int] = {}
+        """By path id: packets up to this number were found overdue already."""
+        self._looked_at = 0.0
+
+    def has(self, path: Path, paths: Sequence[Path], *, now: float) -> bool:
+        return any(chunk.is_missing_on(path.bit, path.network.room) for chunk in self._stalled)
+
+    def take(self, path: Path, paths: Sequence[Path], draft: Draft, *, now: float) -> None:
+        for _ in range(len(self._stalled)):
+            chunk = self._stalled[0]
+            if chunk.is_wanted and len(chunk.frame) > path.network.room:
+                self._stalled.rotate(-1)  # another path takes it
+                continue
+            if chunk.is_wanted and (chunk.paths_in_flight & path.bit or len(chunk.frame) > draft.room):
+                return
+            self._stalled.popleft()
+            if chunk.is_wanted and chunk not in draft.chunks:
+                draft.add(chunk)
+
+    def is_late(self, path: Path) -> bool:
+        """Nothing has arrived of what was sent after a packet that is overdue: the path carries less than it did."""
+        if path.network.congestion.is_starting:
+            return False  # its first packets are overdue by a clock that did not know it
+        return self._looked_up_to.get(path.path_id, -1) > path.recovery.largest_acked
+
+    def handle_timeout(self, paths: Sequence[Path], *, now: float) -> None:
+        """Looks for what has become overdue."""
+        if len(paths) > 1 and now >= self._looked_at + STALL_LOOK:
+            self._looked_at = now
+            for path in paths:
+                self._look(path, paths[0].network.rtt.smoothed, now)
+
+    def next_timeout(self, paths: Sequence[Path]) -> float | None:
+        """When `handle_timeout` has something to do."""
+        if len(paths) <= 1:
+            return None
+        times = [self._overdue_at(path, paths[0].network.rtt.smoothed) for path in paths]
+        return min((time for time in times if time is not None), default=None)
+
+    def _overdue_after(self, path: Path, best_rtt: float) -> float:
+        """Age at which a packet should have been acknowledged.
+
+        The path's own clock says how late it usually is, and how long what is in flight takes to arrive; but a path
+        whose queue grows without end gives itself ever more time, and so the best path's RTT limits that.
+        """
+        rtt, congestion, jitter = path.network.rtt, path.network.congestion, 4 * path.network.queue.packet_noise
+        own = rtt.smoothed + max(4 * rtt.variation, jitter)
+        if congestion.capacity:
+            own = max(own, path.recovery.bytes_in_flight / congestion.capacity)
+        return min(own, rtt.minimum + jitter + 2 * (congestion.queue_target + best_rtt)) + self._max_ack_delay
+
+    def _look(self, path: Path, best_rtt: float, now: float) -> None:
+        latest = now - self._overdue_after(path, best_rtt)
+        for packet in path.recovery.outstanding_after(self._looked_up_to.get(path.path_id, -1)):
+            if packet.sent_at > latest:
+                return
+            self._looked_up_to[path.path_id] = packet.number
+            for chunk in packet.chunks:
+                if chunk.is_wanted and not chunk.is_queued and not chunk.paths_in_flight & ~path.bit:
+                    self._stalled.append(chunk)
+        if len(self._stalled) > MAX_COPY_QUEUE:
+            purge(self._stalled)
+
+    def _overdue_at(self, path: Path, best_rtt: float) -> float | None:
+        """When the oldest packet that was not found overdue yet will be."""
+        oldest = next(path.recovery.outstanding_after(self._looked_up_to.get(path.path_id, -1)), None)
+        if oldest is None:
+            return None
+        return max(oldest.sent_at + self._overdue_after(path, best_rtt), self._looked_at + STALL_LOOK)
