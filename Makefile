@@ -88,6 +88,7 @@ lock: $(VENV)/installed-dev
 	$(LOCK) --output-file requirements/dev.txt --constraint requirements/run.txt --constraint requirements/build.txt --group dev
 	$(LOCK) --output-file requirements/fuzz.txt --group fuzz
 	$(LOCK) --output-file requirements/lock.txt --group lock
+	$(LOCK) --output-file requirements/mutants.txt $(addprefix --constraint requirements/,run.txt build.txt dev.txt) --group mutants
 
 $(VENV)/created:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
