@@ -164,7 +164,7 @@ def _replacements(module: Any, node: Any) -> Iterator[str]:
     for kind, operator in operators:
         if isinstance(node, kind):
             for changed in operator(node):
-                if not _drops_a_text(node, changed):
+                if not _drops_a_text(node, changed) and not _is_false_to_none(node, changed):
                     yield _text(module, changed)
 
 
@@ -175,6 +175,12 @@ def _drops_a_text(node: Any, changed: Any) -> bool:
         return False
     lost = [arg for arg in node.args if all(arg is not kept for kept in changed.args)]
     return bool(lost) and all(_is_text(arg.value) for arg in lost)
+
+
+def _is_false_to_none(node: Any, changed: Any) -> bool:
+    """Whether `= False` becomes `= None`, which is as false; it becomes `= True` in another mutant."""
+    is_false = getattr(getattr(node, "value", None), "value", None) == "False"
+    return is_false and getattr(changed.value, "value", None) == "None"
 
 
 def _text(module: Any, node: Any) -> str:
