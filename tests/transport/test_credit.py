@@ -67,6 +67,15 @@ def test_a_window_grows_where_half_of_it_is_consumed_within_four_rtts(rtt: float
     assert window.window == grown
 
 
+def test_a_window_grows_once_for_each_half_of_it() -> None:
+    window = ReceiveWindow(1000, 100_000)
+    window.on_consumed(500, 0, rtt=0.1, now=1.0)
+    window.on_consumed(1999, 0, rtt=0.1, now=1.1)
+    assert window.window == 4000
+    window.on_consumed(1, 0, rtt=0.1, now=1.1)
+    assert window.window == 16_000
+
+
 def test_small_windows_become_four_times_as_large_and_large_ones_twice() -> None:
     sizes = {(512 << 10) - 1: (2 << 20) - 4, 512 << 10: 1 << 20, 6 << 20: LARGE, LARGE: LARGE}
     for before, after in sizes.items():
@@ -154,6 +163,9 @@ def test_capacity_is_what_is_free_and_fair_and_not_too_far_ahead() -> None:
     memory.hold(-1)
     assert memory.writable() == [4]
     assert memory.writable() == [], "told once"
+    memory = SendMemory(Budget(1 << 40))
+    memory.hold(SESSION_BUFFER - 100)
+    assert memory.capacity(SendStream(0, 10)) == 100, "however much others leave"
     memory = SendMemory(Budget(8000))
     stream = filled(memory, 2000)
     # room: (8000 - 2000 - 2000) // 2; share: 2 * (2000 - 4000 // 4)

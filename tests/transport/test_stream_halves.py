@@ -79,6 +79,8 @@ def test_the_end_may_come_alone_and_twice_but_at_one_place() -> None:
             stream.receive(offset, data, fin=fin)
     assert stream.take() == (b"abc", True)
     assert not stream.is_done
+    stream.window.consumed = 2
+    assert stream.unread == 1
     stream.window.consumed = 3
     assert stream.is_done
 
@@ -270,7 +272,9 @@ def test_an_old_stream_is_interactive_while_it_says_little() -> None:
 
 
 def test_what_was_cut_lately_is_forgotten_at_a_rate() -> None:
-    stream = old(level=30_000)
+    stream = old(level=20_000)
+    stream.write(bytes(10_000), end_stream=False)
+    cut(stream, 1 << 20)
     assert stream.level(now=100.0) == 30_000
     assert stream.level(now=100.02) == pytest.approx(30_000 - 0.02 * INTERACTIVE_RATE)
     assert stream.level(now=100.04) == pytest.approx(30_000 - 0.04 * INTERACTIVE_RATE)

@@ -61,8 +61,8 @@ class End:
     def events(self) -> list[Event]:
         return list(self.streams.events())
 
-    def consume(self, stream_id: int, size: int) -> None:
-        self.streams.consume(stream_id, size, rtt=0.1, now=1.0)
+    def consume(self, stream_id: int, size: int, *, rtt: float = 0.1, now: float = 1.0) -> None:
+        self.streams.consume(stream_id, size, rtt=rtt, now=now)
 
     def reset(self, stream_id: int) -> bool:
         return self.streams.reset(stream_id, 7, rtt=0.1, now=1.0) is not None
@@ -211,6 +211,18 @@ def test_what_is_read_moves_both_windows() -> None:
     end.consume(8, 600)
 
 
+@pytest.mark.parametrize(("pause", "has_grown"), [(3.9, True), (4.1, False)])
+def test_what_is_quick_depends_on_the_round_trip(pause: float, *, has_grown: bool) -> None:
+    end = End(session=1000)
+    end.consume(0, 0)
+    end.receive(0, 0, bytes(400))
+    for now in (1.0, 1.0 + pause):
+        for _ in range(20):
+            end.consume(0, 200, rtt=1.0, now=now)
+    windows = [frame.window for frame in end.sent if isinstance(frame, MaxDataFrame | MaxStreamDataFrame)]
+    assert (max(windows) > 16_000) == has_grown
+
+
 def test_what_is_read_counts_for_the_session_and_streams_that_have_ended_hear_no_limit() -> None:
     end = End(session=1200, budget=Budget(0))
     end.receive(0, 0, bytes(900), fin=True)
@@ -228,9 +240,10 @@ def test_a_gap_makes_the_window_of_a_quick_reader_grow() -> None:
     assert len(end.sent) == 1, "300 bytes are unread"
     end.receive(4, 0, bytes(700))
     assert len(end.sent) == 1, "no gap"
-    end.receive(6, 200, bytes(200))
-    end.receive(6, 100, bytes(300))
-    assert len(end.sent) == 1
+    end.receive(6, 0, bytes(600))
+    end.consume(6, 400)
+    end.receive(6, 600, bytes(10))
+    assert len(end.sent) == 1, "200 bytes are unread, but there is no gap"
 
 
 def test_the_session_takes_no_more_on_all_streams_together_than_it_offered() -> None:
@@ -334,6 +347,28 @@ def test_a_reset_ends_both_directions() -> None:
     assert len(end.streams) == 0
 
 
+def test_a_reset_counts_what_was_not_read_yet() -> None:
+    for reset in (End.reset, lambda end, stream_id: End.receive_reset(end, stream_id, 900)):
+        end = End(session=1200, budget=Budget(0))
+        end.receive(0, 0, bytes(900))
+        end.consume(0, 500)
+        reset(end, 0)
+        assert MaxDataFrame(2100, 1200) in end.sent
+
+
+def test_a_writer_that_waits_is_not_told_of_a_stream_that_has_ended() -> None:
+    end = End()
+    end.receive(0, 0, b"", fin=True)
+    end.events()
+    end.streams.write(0, bytes(SEND_AHEAD), end_stream=True)
+    assert end.streams.send_capacity(0) == 0
+    end.streams.on_max_stream_data_frame(MaxStreamDataFrame(0, SEND_AHEAD, SEND_AHEAD))
+    end.streams.turns.raise_credit(1 << 20, 1 << 20)
+    end.deliver()
+    assert len(end.streams) == 0
+    assert end.events() == []
+
+
 def test_a_writer_that_waits_is_not_told_of_a_stream_that_was_reset() -> None:
     end = End()
     stream_id = end.streams.open()
@@ -364,7 +399,7 @@ def test_a_reset_of_a_stream_that_is_read_to_its_end_counts_nothing_twice() -> N
 
 def test_what_a_stream_held_out_of_order_is_free_after_a_reset() -> None:
     for reset in (End.reset, lambda end, stream_id: End.receive_reset(end, stream_id, 1000)):
-        end = End(session=2000, max_streams=2000)
+        end = End(session=2000, max_streams=2000, budget=Budget(0))
         for stream_id in range(0, 4000, 2):
             for offset in range(1, 11, 2):
                 end.receive(stream_id, offset, b"x")
