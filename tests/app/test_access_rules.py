@@ -53,6 +53,7 @@ FORWARD_NAME = {"action": "forward", "match": "www.example:*", "target": "inside
         ([], ["www.example"]),
         ([ALLOW_NETWORK, DENY_NAME], ["www.example"]),
         ([FORWARD_NETWORK], ["www.example", "inside"]),
+        ([FORWARD_NETWORK, DENY_NAME], ["www.example", "inside"]),
         ([FORWARD_NAME], ["inside"]),
         ([ALLOW_NETWORK, {**FORWARD_NAME, "match": "*.example:80"}], ["www.example"]),
     ],
