@@ -19,6 +19,11 @@ def told(received: ReceivedPackets) -> Ranges:
     return frame.ranges
 
 
+def news(received: ReceivedPackets) -> tuple[bool, float | None]:
+    """Whether there is any, and when it is told."""
+    return received.has_news, received.ack_at
+
+
 def newest(count: int, largest: int) -> Ranges:
     """Every second number, so many of them."""
     return tuple((number, number) for number in range(largest, largest - 2 * count, -2))
@@ -90,7 +95,7 @@ def test_news_is_acknowledged_by_the_earliest_deadline() -> None:
     assert received.will_ack_by(1.375)
     assert not received.will_ack_by(1.25)
     received.on_ack_sent()
-    assert (received.has_news, received.ack_at) == (False, None)
+    assert news(received) == (False, None)
     assert not received.will_ack_by(100.0)
     received.on_ack_eliciting(has_gap=True, now=2.0)
     assert received.has_news

@@ -16,7 +16,10 @@ from tandem_transport.wire.transport_parameters import CipherSuite
 
 ID = b"c" * 16
 SECRETS = (b"1" * 32, b"2" * 32)
-AEADS = {CipherSuite.AES_256_GCM: AESGCM, CipherSuite.CHACHA20_POLY1305: ChaCha20Poly1305}
+AEADS: dict[CipherSuite, type[AESGCM] | type[ChaCha20Poly1305]] = {
+    CipherSuite.AES_256_GCM: AESGCM,
+    CipherSuite.CHACHA20_POLY1305: ChaCha20Poly1305,
+}
 
 
 def both_ends(suite: CipherSuite = CipherSuite.CHACHA20_POLY1305) -> tuple[PacketProtection, PacketProtection]:

@@ -1,5 +1,7 @@
 """What a stream leaves behind that either end gives up, and when it is gone."""
 
+from collections.abc import Callable
+
 import pytest
 
 from stream_end import WINDOW, End
@@ -18,6 +20,15 @@ from tandem_transport.wire.frames import (
     ResetStreamFrame,
     StopSendingFrame,
 )
+
+Reset = Callable[[End, int], object]
+
+
+def peer_resets(end: End, stream_id: int) -> None:
+    end.receive_reset(stream_id, WINDOW)
+
+
+BY_EITHER_END: tuple[Reset, ...] = (End.reset, peer_resets)
 
 
 def test_a_reset_ends_both_directions() -> None:
@@ -45,12 +56,12 @@ def test_a_reset_ends_both_directions() -> None:
 
 
 def test_a_reset_counts_what_was_not_read_yet() -> None:
-    for reset in (End.reset, lambda end, stream_id: End.receive_reset(end, stream_id, 900)):
+    for reset in BY_EITHER_END:
         end = End(session=1200, budget=Budget(0))
-        end.receive(0, 0, bytes(900))
+        end.receive(0, 0, bytes(WINDOW))
         end.consume(0, 500)
         reset(end, 0)
-        assert MaxDataFrame(2100, 1200) in end.sent
+        assert MaxDataFrame(2200, 1200) in end.sent
 
 
 def test_a_writer_that_waits_is_not_told_of_a_stream_that_has_ended() -> None:
@@ -95,13 +106,13 @@ def test_a_reset_of_a_stream_that_is_read_to_its_end_counts_nothing_twice() -> N
 
 
 def test_what_a_stream_held_out_of_order_is_free_after_a_reset() -> None:
-    for reset in (End.reset, lambda end, stream_id: End.receive_reset(end, stream_id, 1000)):
+    for reset in BY_EITHER_END:
         end = End(session=2000, max_streams=2000, budget=Budget(0))
         for stream_id in range(0, 4000, 2):
             for offset in range(1, 11, 2):
                 end.receive(stream_id, offset, b"x")
             reset(end, stream_id)
-            end.receive_reset(stream_id, 1000)
+            end.receive_reset(stream_id, WINDOW)
             end.reset(stream_id)
 
 
@@ -165,18 +176,22 @@ def test_the_peer_wants_no_more_of_ours() -> None:
     assert len(end.streams) == 0
 
 
+def finish(end: End, stream_id: int) -> None:
+    end.finish(stream_id)
+
+
+def stop(end: End, stream_id: int) -> None:
+    end.streams.on_stop_sending_frame(StopSendingFrame(stream_id, 9))
+
+
 def test_a_stream_whose_direction_to_the_peer_ends_last_is_gone_then() -> None:
-    for end_it in (
-        lambda end: end.finish(0),
-        lambda end: end.streams.on_stop_sending_frame(StopSendingFrame(0, 9)),
-        lambda end: end.reset(0),
-    ):
+    for end_it in (finish, stop, End.reset):
         end = End()
         end.receive(0, 0, b"x", fin=True)
         end.events()
         end.consume(0, 1)
         assert len(end.streams) == 1
-        end_it(end)
+        end_it(end, 0)
         assert len(end.streams) == 0
 
 

@@ -110,16 +110,18 @@ def _edits(source: str) -> Iterator[_Edit]:
     """Each change that one of mutmut's operators makes within a function, in the order of the file."""
     metadata: Any = importlib.import_module("libcst.metadata")
     wrapper = metadata.MetadataWrapper(_libcst().parse_module(source), unsafe_skip_copy=True)
-    positions = wrapper.resolve(metadata.PositionProvider)
+    positions: dict[Any, Any] = wrapper.resolve(metadata.PositionProvider)
     starts = _line_starts(source)
+
+    def offset_of(place: Any) -> int:
+        return starts[place.line - 1] + int(place.column)
+
     for node in _mutable(wrapper.module, False, False):
         position = positions.get(node)
         if position is None:
             continue
-        start = starts[position.start.line - 1] + position.start.column
-        end = starts[position.end.line - 1] + position.end.column
         for text in _replacements(wrapper.module, node):
-            yield _Edit(start, end, text, position.start.line)
+            yield _Edit(offset_of(position.start), offset_of(position.end), text, position.start.line)
 
 
 def _line_starts(source: str) -> list[int]:

@@ -58,6 +58,7 @@ class Loop:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
+        session.config.option.tbstyle = "native"  # the quickest; nobody reads it
         gc.freeze()
         files = {str(self.root / mutant.place.file) for mutant in self.mutants}
         for item in session.items:
