@@ -17,6 +17,8 @@ ON_COMPILED := -o "pythonpath=tests tests/support tests/tools"
 
 SEEDS := 2000
 FUZZ_SECONDS := 60
+ROOMS :=
+SAMPLE := 100
 
 # What is fetched is what the lists in requirements/ say, by version and hash, also what builds the package.
 INSTALL := install --disable-pip-version-check
@@ -27,7 +29,7 @@ LOCK := $(BIN)/uv pip compile --quiet --universal --generate-hashes --python-ver
 RUNS := 3
 BENCHMARK := loopback
 
-.PHONY: demo test test-long check bench bench-compare matrix conformance sweep fuzz lock clean help
+.PHONY: demo test test-long check bench bench-compare matrix conformance sweep fuzz mutants lock clean help
 
 help:
 	@echo "make demo   client and server over two bad links on this machine, with the live console"
@@ -36,6 +38,7 @@ help:
 	@echo "make check  ruff, mypy --strict, pyright"
 	@echo "make sweep  play $(SEEDS) random histories of sessions (SEEDS=10000 for more)"
 	@echo "make fuzz   coverage-guided fuzzing for $(FUZZ_SECONDS) s (FUZZ_SECONDS=3600 for more)"
+	@echo "make mutants  change the code in small ways and see that tests fail (ROOMS=\"crypto recovery\", SAMPLE=20 percent)"
 	@echo "make bench  the benchmarks; they print figures and never fail"
 	@echo "make bench-compare REV=...  the same figures of another commit and of this one, in turn (RUNS=5, BENCHMARK=connections)"
 	@echo "make matrix write tests/transport/matrix.txt anew: what two links do together, loss by RTT by mode"
@@ -81,6 +84,10 @@ fuzz: $(VENV)/installed-dev
 	$(BIN)/pip $(LISTED) --quiet --requirement requirements/fuzz.txt
 	$(BIN)/python tests/tools/fuzz/run.py --seconds $(FUZZ_SECONDS)
 
+mutants: $(VENV)/installed-dev
+	$(BIN)/pip $(LISTED) --quiet --requirement requirements/mutants.txt
+	$(BIN)/python tests/tools/mutants/run.py --sample $(SAMPLE) $(ROOMS)
+
 lock: $(VENV)/installed-dev
 	$(BIN)/pip $(LISTED) --quiet --requirement requirements/lock.txt
 	$(LOCK) --output-file requirements/run.txt pyproject.toml
@@ -88,6 +95,7 @@ lock: $(VENV)/installed-dev
 	$(LOCK) --output-file requirements/dev.txt --constraint requirements/run.txt --constraint requirements/build.txt --group dev
 	$(LOCK) --output-file requirements/fuzz.txt --group fuzz
 	$(LOCK) --output-file requirements/lock.txt --group lock
+	$(LOCK) --output-file requirements/mutants.txt $(addprefix --constraint requirements/,run.txt build.txt dev.txt) --group mutants
 
 $(VENV)/created:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

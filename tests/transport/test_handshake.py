@@ -1,5 +1,6 @@
 """Noise IK against published vectors and another implementation; the messages around it."""
 
+from hashlib import blake2s
 from random import Random
 from typing import Any
 
@@ -19,6 +20,7 @@ from tandem_transport.crypto.handshake import (
     ServerHandshake,
     cookie_key,
     cookie_reply,
+    has_mac2,
     has_valid_mac1,
     has_valid_mac2,
     mac1_key,
@@ -26,7 +28,7 @@ from tandem_transport.crypto.handshake import (
 from tandem_transport.crypto.noise import Initiator, NoiseError, Responder, public_key
 from tandem_transport.errors import DecodeError
 from tandem_transport.parameters import PROLOGUE
-from tandem_transport.wire.packets import PacketView, split_datagram
+from tandem_transport.wire.packets import PacketType, PacketView, message, split_datagram
 from tandem_transport.wire.transport_parameters import CipherSuite, TransportParameters
 
 # Noise_IK_25519_ChaChaPoly_BLAKE2s of the cacophony test vectors.
@@ -112,14 +114,16 @@ def test_our_responder_with_another_initiator() -> None:
 RANDOM = Random(1)
 
 
-def client_handshake(*, server_public: bytes | None = None, timestamp_us: int = 5) -> ClientHandshake:
+def client_handshake(
+    *, server_public: bytes | None = None, timestamp_us: int = 5, token: bytes = bytes(16)
+) -> ClientHandshake:
     return ClientHandshake(
         static_private=CLIENT_KEY,
         server_public=server_public or public_key(SERVER_KEY),
         parameters=TransportParameters(cipher_suite=CipherSuite.CHACHA20_POLY1305),
         instance_id=b"instance",
         timestamp_us=timestamp_us,
-        token=bytes(16),
+        token=token,
         randomness=RANDOM.randbytes,
     )
 
@@ -137,12 +141,50 @@ def test_both_ends_get_the_same_session() -> None:
     answer, at_server = server.accept(b"c" * 16, b"r" * 16, TransportParameters(), RANDOM.randbytes)
     at_client = client.read_answer(view(answer))
     assert isinstance(at_client, Established)
-    assert at_client.reset_token == b"r" * 16
+    assert at_client.reset_token == at_server.reset_token == b"r" * 16
     assert at_server.peer_parameters.cipher_suite is CipherSuite.CHACHA20_POLY1305
     for sender, receiver in ((at_client, at_server), (at_server, at_client)):
         packet = sender.protection.seal(2, 7, b"payload")
         assert receiver.protection.open(view(packet), 7, now=0) == b"payload"
         assert receiver.protection.open(view(packet), 8, now=0) is None
+
+
+def test_the_fields_of_both_messages_stand_where_the_specification_has_them() -> None:
+    first = client_handshake(timestamp_us=258, token=b"0123456789abcdef").first_message()
+    noise = Responder(PROLOGUE, SERVER_KEY)
+    payload = noise.read_initiation(view(first).body[:-32])
+    parameters = TransportParameters(cipher_suite=CipherSuite.CHACHA20_POLY1305).encode()
+    assert payload == bytes(6) + b"\x01\x02instance0123456789abcdef" + parameters + bytes(64 - len(parameters))
+    assert ServerHandshake(SERVER_KEY, view(first)).token == b"0123456789abcdef"
+
+    initiator = Initiator(PROLOGUE, CLIENT_KEY, b"e" * 32, public_key(SERVER_KEY))
+    body = initiator.write_initiation(payload)
+    server = ServerHandshake(SERVER_KEY, view(message(PacketType.INITIATION, bytes(16), body + bytes(32))))
+    answer, _ = server.accept(b"c" * 16, b"r" * 16, TransportParameters(), RANDOM.randbytes)
+    parameters = TransportParameters().encode()
+    padding = bytes(64 - len(parameters))
+    assert initiator.read_response(view(answer).body)[0] == b"c" * 16 + b"r" * 16 + parameters + padding
+
+
+def test_parameters_that_are_left_out_have_their_defaults() -> None:
+    initiator = Initiator(PROLOGUE, CLIENT_KEY, b"e" * 32, public_key(SERVER_KEY))
+    body = initiator.write_initiation(bytes(32)) + bytes(32)
+    server = ServerHandshake(SERVER_KEY, view(message(PacketType.INITIATION, bytes(16), body)))
+    assert server.parameters == TransportParameters()
+
+    client = client_handshake()
+    responder = Responder(PROLOGUE, SERVER_KEY)
+    responder.read_initiation(view(client.first_message()).body[:-32])
+    body, *_ = responder.write_response(b"e" * 32, bytes(32))
+    answer = client.read_answer(view(message(PacketType.RESPONSE, client.handshake_id, body)))
+    assert isinstance(answer, Established)
+    assert answer.peer_parameters == TransportParameters()
+
+
+def test_noise_carries_empty_payloads() -> None:
+    initiator, responder = Initiator(b"", CLIENT_KEY, b"e" * 32, public_key(SERVER_KEY)), Responder(b"", SERVER_KEY)
+    assert responder.read_initiation(initiator.write_initiation(b"")) == b""
+    assert initiator.read_response(responder.write_response(b"f" * 32, b"")[0])[0] == b""
 
 
 def test_answers_are_not_larger_than_the_first_message() -> None:
@@ -171,9 +213,33 @@ def test_challenge_refusal_and_cookie_are_read_by_their_client_alone() -> None:
     assert [other.read_answer(answer) for answer in (challenge, refusal, cookie)] == [None] * 3
 
 
+def test_challenges_and_refusals_have_one_size() -> None:
+    client = client_handshake()
+    server: Any = ServerHandshake(SERVER_KEY, view(client.first_message()))
+    for size in (0, 1, 15, 17):
+        assert client.read_answer(view(server.challenge(bytes(size), RANDOM.randbytes))) is None
+    for size in (0, 2, 16):
+        assert client.read_answer(view(server._seal(PacketType.REFUSED, bytes(size), RANDOM.randbytes))) is None
+
+
+def test_keys_of_what_stands_around_noise_are_those_of_the_specification() -> None:
+    assert mac1_key(b"public") == blake2s(b"tandem mac1public").digest()
+    assert cookie_key(b"public") == blake2s(b"tandem cookiepublic").digest()
+
+
+def test_a_message_too_short_for_what_it_must_have_is_refused_whatever_its_mac() -> None:
+    key = mac1_key(public_key(SERVER_KEY))
+    for size, is_valid in ((96, True), (95, False), (0, False)):
+        unsigned = message(PacketType.INITIATION, bytes(16), bytes(size + 32))[:-32]
+        packet = view(unsigned + blake2s(unsigned, key=key, digest_size=16).digest() + bytes(16))
+        assert has_valid_mac1(key, packet) == is_valid
+
+
 def test_macs() -> None:
     first = client_handshake().first_message()
     key = mac1_key(public_key(SERVER_KEY))
+    assert not has_mac2(view(first))
+    assert has_mac2(view(client_handshake().first_message(b"k" * 16)))
     assert has_valid_mac1(key, view(first))
     assert not has_valid_mac1(mac1_key(public_key(CLIENT_KEY)), view(first))
     assert not has_valid_mac1(key, view(first[:5] + b"\xff" + first[6:]))
@@ -203,7 +269,5 @@ def test_points_of_low_order_are_refused() -> None:
 
 @given(st.binary(max_size=400))
 def test_arbitrary_first_messages_are_refused(body: bytes) -> None:
-    from tandem_transport.wire.packets import PacketType, message
-
     with pytest.raises(DecodeError):
         ServerHandshake(SERVER_KEY, view(message(PacketType.INITIATION, bytes(16), body)))
