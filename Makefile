@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-# A second environment, with Tandem as its users install it: the protocol core compiled where there is a C compiler.
+# A second environment, with Tandem as its users install it where there is a C compiler: the protocol core compiled.
 COMPILED := .venv-compiled
 LISTS := $(wildcard requirements/*.txt)
 SOURCES := hatch_build.py pyproject.toml $(LISTS) $(shell find app transport socks -name '*.py')
@@ -119,7 +119,7 @@ $(COMPILED)/created:
 
 $(COMPILED)/installed-dev: $(COMPILED)/created $(SOURCES)
 	$(COMPILED)/bin/pip $(LISTED) --quiet $(addprefix --requirement requirements/,run.txt build.txt dev.txt)
-	$(COMPILED)/bin/pip $(OURS) --force-reinstall .
+	TANDEM_PURE=0 $(COMPILED)/bin/pip $(OURS) --force-reinstall .
 	$(COMPILED)/bin/tandem --version
 	@touch $@
 

@@ -17,8 +17,9 @@ from typing import Any
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 PACKAGE = "tandem_transport"
-INTERPRETED = frozenset({"__init__", "noise"})
-"""Modules that stay as they are: a handshake is tried on a copy of its state, and compiled objects cannot be copied."""
+INTERPRETED = frozenset({"__init__", "errors", "noise"})
+"""Modules that stay as they are: a handshake is tried on a copy of its state, and compiled objects cannot be copied;
+errors are of two built-in kinds, and compiled classes cannot be."""
 COMPILER_FLAGS = ["-w"]
 """The C that mypyc writes has warnings that say nothing of our code."""
 
