@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from tandem.config.config import ClientConfig, ForwardConfig, RuleConfig
+from tandem.config.config import ForwardConfig, QuotaConfig, RuleConfig
 from tandem.config.patterns import canonical_name, parse_pattern
 from tandem.exchange.failures import Failure, Hop
 from tandem.exchange.request import Kind, Request
@@ -394,7 +394,7 @@ async def test_a_client_that_opens_too_fast_waits_and_is_refused_in_the_end(monk
 
 def test_some_clients_have_limits_of_their_own() -> None:
     made = ClientLimits(max_streams=10, max_new_streams=5)
-    made.configure(10, 5, [ClientConfig(name="kid-*", max_streams=2), ClientConfig(name="*", max_new_streams=7)])
+    made.configure(10, 5, [QuotaConfig(name="kid-*", max_streams=2), QuotaConfig(name="*", max_new_streams=7)])
     assert made.of("kid-1") == (2, 5)
     assert made.of("anna") == (10, 7)
     with made.stream("kid-1"), made.stream("kid-1"), pytest.raises(Failure), made.stream("kid-1"):

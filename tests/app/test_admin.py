@@ -102,7 +102,7 @@ async def test_on_other_addresses_a_name_is_refused_unless_it_is_configured(host
 
 
 async def test_heads_that_never_end_are_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(admin, "HEAD_LIMIT", 0.3)
+    monkeypatch.setattr(admin, "HEAD_TIMEOUT", 0.3)
     port = free_port()
     endpoint = AdminEndpoint("127.0.0.1", port, client_status, token=TOKEN)
     await endpoint.start()

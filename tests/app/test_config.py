@@ -47,6 +47,34 @@ def test_file_then_environment_then_options(monkeypatch: pytest.MonkeyPatch, tmp
     assert (loaded.link[0].bind, loaded.forward[0].match) == ("eth0", "web")
 
 
+def test_names_of_an_earlier_release_are_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    file = tmp_path / "tandem.toml"
+    file.write_text(
+        '[[link]]\nname = "a"\nbind = "eth0"\ncost = "normal"\n[[link]]\nname = "b"\nbind = "usb0"\ncost = "metered"\n'
+        '[[client]]\nname = "kid-*"\nmax_streams = 200\n'
+    )
+    loaded = config.load(file)
+    assert [link.use for link in loaded.link] == ["available", "metered"]
+    assert [(quota.name, quota.max_streams) for quota in loaded.quota] == [("kid-*", 200)]
+    monkeypatch.setenv("TANDEM_CLIENT", '[{"name": "*", "max_streams": 5}]')
+    assert config.load().quota[0].max_streams == 5
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ('[[client]]\nname = "a"\n[[quota]]\nname = "b"\n', "client: unknown key"),
+        ('[[link]]\nname = "a"\nbind = "x"\ncost = "backup"\nuse = "backup"\n', "cost: unknown key"),
+        ('[[link]]\nname = "a"\nbind = "x"\ncost = "cheap"\n', "'available', 'metered' or 'backup', got 'cheap'"),
+    ],
+)
+def test_an_old_name_beside_the_new_one_is_a_mistake(text: str, problem: str, tmp_path: Path) -> None:
+    file = tmp_path / "tandem.toml"
+    file.write_text(text)
+    with pytest.raises(UsageError, match=problem):
+        config.load(file)
+
+
 def test_the_default_file_is_read(tmp_path: Path) -> None:
     (tmp_path / "tandem").mkdir()
     (tmp_path / "tandem" / "tandem.toml").write_text('[socks]\nlisten = "127.0.0.1:9"\n')
@@ -84,7 +112,7 @@ def test_all_mistakes_at_once_with_place_value_and_what_is_accepted(tmp_path: Pa
         ('[[link]]\nname="a"\nbind="x"\n[[link]]\nname="a"\nbind="y"', "link: name a is there twice"),
         ('[[link]]\nname="a"\nbind="x"\n[[link]]\nname="b"\nbind="x"', "link: bind x is there twice; two links need"),
         ('[[link]]\nname="a"\nbind="x"\ndaily_cap="5"', r"link\[a\].daily_cap: '5' is not an amount of data; accepted"),
-        ('[[link]]\nname="a"\nbind="x"\ncots="metered"', r"link\[a\].cots: unknown key, did you mean `cost`"),
+        ('[[link]]\nname="a"\nbind="x"\nus="metered"', r"link\[a\].us: unknown key, did you mean `use`"),
         (
             '[[link]]\nname="a"\nbind="x"\nmax_rate=5',
             r"link\[a\].max_rate: '5' is not a rate; accepted is a number and bit/s",

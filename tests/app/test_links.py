@@ -39,10 +39,10 @@ def test_named_links_are_as_they_are_named() -> None:
 
 
 def test_a_pattern_stands_for_all_that_match_now_and_later(monkeypatch: pytest.MonkeyPatch) -> None:
-    configured = [link("wifi", "wlan0"), LinkConfig(name="phone", bind="usb*", cost="metered")]
+    configured = [link("wifi", "wlan0"), LinkConfig(name="phone", bind="usb*", use="metered")]
     planned = planned_links(configured)
     assert names(planned) == [("wifi", "wlan0"), ("phone", "usb0"), ("phone-2", "usb1")]
-    assert [item.cost for item in planned] == ["normal", "metered", "metered"]
+    assert [item.use for item in planned] == ["available", "metered", "metered"]
     monkeypatch.setattr("tandem.client.interfaces.interface_addresses", lambda: INTERFACES | {"usb2": ["192.0.2.4"]})
     assert names(planned_links(configured, planned)) == [("phone-3", "usb2")]
     assert follows_interfaces(configured)

@@ -54,17 +54,17 @@ def test_what_is_never_finished_takes_little_and_goes(monkeypatch: pytest.Monkey
     for number, cut in enumerate(pieces_of_all):
         for piece in cut[1:]:
             joiner.join(number.to_bytes(2, "big") + piece[2:])
-    assert joiner.held < pieces.MAX_UNFINISHED_SIZE + 1300
+    assert joiner.buffered < pieces.MAX_UNFINISHED_SIZE + 1300
     now[0] = pieces.PIECE_LIFETIME + 1
     joiner.join(pieces_of_all[0][1])
-    assert joiner.held < 1300
+    assert joiner.buffered < 1300
 
 
 def test_a_datagram_larger_than_any_is_given_up() -> None:
     joiner = Joiner()
     for index in range(200):
         joiner.join(b"\0\0" + bytes([index, 255]) + bytes(1000))
-    assert joiner.held <= pieces.MAX_DATAGRAM
+    assert joiner.buffered <= pieces.MAX_DATAGRAM
 
 
 @given(st.binary(max_size=400))

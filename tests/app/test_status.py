@@ -1,6 +1,6 @@
 """The status: names that monitoring relies on, and its one line."""
 
-from tandem.admin.status import ClientStatus
+from tandem.admin.status import ClientStatus, LinkStatus
 from tandem.console.screen import line
 
 
@@ -44,7 +44,14 @@ def test_the_status_keeps_its_names() -> None:
     assert list(status["links"][0]) == [
         "name", "path_id", "local", "remote", "state", "reason", "rtt_ms", "loss_up", "loss_down",
         "rate_up_bps", "rate_down_bps", "bytes_up", "bytes_down", "won",
-        "queue_ms", "datagram_size", "spurious", "cost", "day_bytes", "month_bytes", "drill",
-        "limited_by", "day_cap_bytes", "month_cap_bytes",
+        "queue_ms", "datagram_size", "spurious", "use", "day_bytes", "month_bytes", "drill",
+        "limited_by", "day_cap_bytes", "month_cap_bytes", "loss_peer",
     ]  # fmt: skip
     assert list(status["links"][0]["rtt_ms"]) == ["latest", "smoothed", "min", "p95"]
+
+
+def test_the_status_of_an_earlier_release_is_read() -> None:
+    fields = client_status().links[0].model_dump()
+    fields.pop("use")
+    uses = [LinkStatus.model_validate(fields | {"cost": cost}).use for cost in ("normal", "metered")]
+    assert uses == ["available", "metered"]

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from tandem.base.units import format_size, parse_rate, parse_size
-from tandem.client.links import wish_of
+from tandem.client.links import preference_of
 from tandem.client.usage import LinkCap, UsageBook
 from tandem.config.config import LinkConfig
-from tandem_transport import PathUse, PathWish
+from tandem_transport import PathPreference, PathUse
 
 
 @pytest.mark.parametrize(
@@ -51,13 +51,13 @@ def test_sizes_are_told_with_three_digits() -> None:
 def test_wishes_say_what_links_cost() -> None:
     links = [
         LinkConfig(name="a", bind="x"),
-        LinkConfig(name="b", bind="y", cost="metered", max_rate="8 Mbit/s"),
-        LinkConfig(name="c", bind="z", cost="backup"),
+        LinkConfig(name="b", bind="y", use="metered", max_rate="8 Mbit/s"),
+        LinkConfig(name="c", bind="z", use="backup"),
     ]
-    assert [wish_of(link, path_id) for path_id, link in enumerate(links)] == [
-        PathWish(0, PathUse.AVAILABLE, 0),
-        PathWish(1, PathUse.METERED, 1_000_000),
-        PathWish(2, PathUse.BACKUP, 0),
+    assert [preference_of(link, path_id) for path_id, link in enumerate(links)] == [
+        PathPreference(0, PathUse.AVAILABLE, 0),
+        PathPreference(1, PathUse.METERED, 1_000_000),
+        PathPreference(2, PathUse.BACKUP, 0),
     ]
 
 

@@ -30,7 +30,7 @@ from tandem_transport.driver import (
     UdpAddress,
     local_identity,
 )
-from tandem_transport.endpoint.sessions import Session
+from tandem_transport.endpoint.sessions import ClientSession
 
 SERVER_KEY, CLIENT_KEY = bytes(range(32)), bytes(range(32, 64))
 DELAY = 0.030
@@ -50,7 +50,7 @@ def first_messages(kind: str) -> list[bytes]:
         token=bytes(16),
         randomness=os.urandom,
     )
-    template, key = stranger.first_message(), mac1_key(public_key(SERVER_KEY))
+    template, key = stranger.initiation(), mac1_key(public_key(SERVER_KEY))
     made: list[bytes] = []
     for _ in range(FLOOD):
         unsigned = template[:1] + os.urandom(16) + template[17:-32]
@@ -91,7 +91,7 @@ class Ends:
         self.client.start()
         return (await self.client.wait_connected()).open_stream()
 
-    def _accept(self, session: Session, stream: Stream) -> None:
+    def _accept(self, session: ClientSession, stream: Stream) -> None:
         task = asyncio.create_task(self._echo(stream))
         self._tasks.add(task)
 

@@ -276,12 +276,12 @@ ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
 async def test_an_answer_that_has_passed_lets_its_stream_go(bench: Bench) -> None:
     """Whatever the origin still says, and whether or not the connection goes on."""
-    for wish in (b"", b"Connection: close\r\n"):
+    for preference in (b"", b"Connection: close\r\n"):
         bench.far = Far()
-        reader, writer = await bench.dial(GET[:-2] + wish + b"\r\n")
+        reader, writer = await bench.dial(GET[:-2] + preference + b"\r\n")
         bench.far.to_near.put_nowait(ANSWER + b"and on")
         head = await reader.readuntil(b"\r\n\r\n")
-        assert (b"Connection: close" in head) == bool(wish)
+        assert (b"Connection: close" in head) == bool(preference)
         assert await reader.readexactly(2) == b"ok"
         writer.close()
         await writer.wait_closed()

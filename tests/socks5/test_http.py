@@ -329,7 +329,7 @@ def test_the_head_of_the_pac_file_can_be_asked_for() -> None:
 
 def test_a_browser_on_the_wrong_way_is_told_the_right_one() -> None:
     connection = feed(head("GET / HTTP/1.1", "Host: 127.0.0.1:1080"))
-    assert connection.is_puzzled
+    assert connection.is_misconfigured
     status, text = answer(connection)
     assert status == 400
     assert "SOCKS v5 host to 127.0.0.1 and its port to 1080" in text
@@ -337,7 +337,7 @@ def test_a_browser_on_the_wrong_way_is_told_the_right_one() -> None:
 
 def test_tls_bytes_get_words() -> None:
     connection = feed(b"\x16\x03\x01\x02\x00\x01")
-    assert connection.is_puzzled
+    assert connection.is_misconfigured
     status, text = answer(connection)
     assert status == 400
     assert "takes no TLS" in text

@@ -32,6 +32,7 @@ def link(name: str, state: str, reason: str, **changed: object) -> LinkStatus:
         "reason": reason,
         "rtt_ms": RttStatus(latest=67.2, smoothed=71.0, min=60.1, p95=98.7),
         "loss_up": 0.18,
+        "loss_peer": 0.171,
         "loss_down": 0.203,
         "rate_up_bps": 628_000.0,
         "rate_down_bps": 90_600_000.0,
@@ -61,7 +62,7 @@ def status(state: str = "up") -> ClientStatus:
         loss_down=0.004,
         rate_down_bps=1_250_000_000.0,
         won=0.22,
-        cost="metered",
+        use="metered",
     )
     new = link("dsl", "probing", "no answer yet", rtt_ms=no_rtt, loss_up=None, loss_down=None, won=None, queue_ms=None)
     down = {"state": "down", "reason": "no answer for 2 s", "rate_up_bps": 0.0, "rate_down_bps": 0.0}

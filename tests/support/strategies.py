@@ -20,7 +20,7 @@ def ack_frames(draw: st.DrawFn) -> frames.AckFrame:
 
 
 EIGHT_BYTES = st.binary(min_size=8, max_size=8)
-WISH = st.builds(frames.PathWish, PATH_ID, st.sampled_from(frames.PathUse), INTEGER)
+WISH = st.builds(frames.PathPreference, PATH_ID, st.sampled_from(frames.PathUse), INTEGER)
 COUNT = st.builds(frames.PathCount, PATH_ID, INTEGER, INTEGER)
 FRAME: st.SearchStrategy[Frame] = st.one_of(
     st.just(frames.PingFrame()),

@@ -54,9 +54,10 @@ def test_a_nat_that_has_another_port_for_each_endpoint(pair: Pair, gates: list[G
 def test_a_network_that_answers_in_the_servers_place() -> None:
     head = "HTTP/1.1 302 Found\r\nLocation: http://login.example.net/?back=http%3A%2F%2F192.0.2.1\r\nX: y"
     assert (
-        portal.judge(head, ("192.0.2.1", "vpn.example.org")) == "http://login.example.net/?back=http%3A%2F%2F192.0.2.1"
+        portal.classify(head, ("192.0.2.1", "vpn.example.org"))
+        == "http://login.example.net/?back=http%3A%2F%2F192.0.2.1"
     )
-    assert portal.judge("HTTP/1.1 511 Network Authentication Required\x1b[2J\x9b", ()).startswith("511 ")
+    assert portal.classify("HTTP/1.1 511 Network Authentication Required\x1b[2J\x9b", ()).startswith("511 ")
     for harmless in (
         "HTTP/1.1 301 Moved\r\nLocation: https://192.0.2.1/",
         "HTTP/1.1 302 Found\r\nlocation: /login",
@@ -67,7 +68,7 @@ def test_a_network_that_answers_in_the_servers_place() -> None:
         "SSH-2.0-OpenSSH",
         "",
     ):
-        assert portal.judge(harmless, ("192.0.2.1", "vpn.example.org")) == "", harmless
+        assert portal.classify(harmless, ("192.0.2.1", "vpn.example.org")) == "", harmless
 
 
 async def test_a_portal_is_asked_over_the_link() -> None:

@@ -12,7 +12,7 @@ from random import Random
 import pytest
 
 from simnet import CLIENT_KEY, Network, size_of
-from simnet.attackers import HostileClient, endpoint_of_hosts, first_message, sent_to
+from simnet.attackers import HostileClient, endpoint_of_hosts, initiation, sent_to
 from simnet.network import SERVER_PUBLIC
 from simnet.working_session import LINK, busy_network, echo_times, record, works
 from tandem_transport.crypto.handshake import Challenged, ClientHandshake, Established, Refusal
@@ -34,8 +34,8 @@ from tandem_transport.wire.frames import (
     Frame,
     MaxStreamDataFrame,
     PathPolicyFrame,
+    PathPreference,
     PathUse,
-    PathWish,
     PingFrame,
     ResetStreamFrame,
     StopSendingFrame,
@@ -170,7 +170,7 @@ def test_replayed_first_messages_neither_disturb_nor_let_anybody_in() -> None:
 def test_copies_of_a_raced_first_message_get_the_same_bytes_and_each_host_a_few() -> None:
     network = Network()
     endpoint = endpoint_of_hosts(network)
-    data = first_message(Random(1)).first_message()
+    data = initiation(Random(1)).initiation()
     answers: set[bytes] = set()
 
     def answered(host: str) -> int:
@@ -205,8 +205,8 @@ def test_a_challenge_is_of_no_use_to_another_client() -> None:
     random = Random(6)
     other_key = random.randbytes(32)
     network.known_clients[public_key(other_key)] = "other"
-    stale = first_message(random, timestamp_us=0)
-    network.server_endpoint.receive_datagram(stale.first_message(), source="x", now=network.now)
+    stale = initiation(random, timestamp_us=0)
+    network.server_endpoint.receive_datagram(stale.initiation(), source="x", now=network.now)
     challenge = stale.read_answer(split_datagram(sent_to(network.server_endpoint, "x", now=network.now)[0])[0])
     assert isinstance(challenge, Challenged)
     handshake = ClientHandshake(
@@ -218,7 +218,7 @@ def test_a_challenge_is_of_no_use_to_another_client() -> None:
         token=challenge.token,
         randomness=random.randbytes,
     )
-    network.server_endpoint.receive_datagram(handshake.first_message(), source="x", now=network.now)
+    network.server_endpoint.receive_datagram(handshake.initiation(), source="x", now=network.now)
     answer = handshake.read_answer(split_datagram(sent_to(network.server_endpoint, "x", now=network.now)[0])[0])
     assert not isinstance(answer, Established)
 
@@ -250,8 +250,8 @@ def test_one_key_with_many_short_sessions_locks_nobody_out() -> None:
         HostileClient(network, instance_id=b"instance")
         network.now += 1 / HANDSHAKES_PER_SECOND
     assert len(network.server_endpoint.sessions) <= 2 * MAX_SESSIONS
-    handshake = first_message(network.random, key=other_key, timestamp_us=1)
-    network.server_endpoint.receive_datagram(handshake.first_message(), source="other", now=network.now)
+    handshake = initiation(network.random, key=other_key, timestamp_us=1)
+    network.server_endpoint.receive_datagram(handshake.initiation(), source="other", now=network.now)
     (answer,) = sent_to(network.server_endpoint, "other", now=network.now)
     assert isinstance(handshake.read_answer(split_datagram(answer)[0]), Established)
 
@@ -372,8 +372,8 @@ def test_policies_without_end_keep_no_memory() -> None:
     hostile = HostileClient(network)
     gc.collect()
     before = size_of(network.server_endpoint)
-    wishes = tuple(PathWish(i, PathUse.AVAILABLE, 1 << 40) for i in range(32))
-    hostile.attack([[PathPolicyFrame(i, 99, wishes)] for i in range(2, 3000)])
+    preferences = tuple(PathPreference(i, PathUse.AVAILABLE, 1 << 40) for i in range(32))
+    hostile.attack([[PathPolicyFrame(i, 99, preferences)] for i in range(2, 3000)])
     assert size_of(network.server_endpoint) - before < 1_000_000
     assert hostile.peer.terminated is None
 

@@ -9,7 +9,7 @@ from simnet import Network, mbit, size_of
 from tandem.impair.impairment import Impairment
 from tandem_transport.crypto.noise import public_key
 from tandem_transport.endpoint.client import ClientEndpoint
-from tandem_transport.parameters import MAX_SESSIONS, MAX_STREAMS, OUTAGE_LIMIT, SERVER_BUFFER, SESSION_BUFFER
+from tandem_transport.parameters import MAX_SESSIONS, MAX_STREAMS, OUTAGE_TIMEOUT, SERVER_BUFFER, SESSION_BUFFER
 
 LINK = Impairment(delay=0.020, rate=mbit(100), queue=0.1)
 MB = 1 << 20
@@ -96,8 +96,8 @@ def test_a_ten_minute_outage_with_senders_that_do_not_stop(from_server: bool) ->
     network.run(1)
     receiver = network.client if from_server else network.server
     for i in range(2):
-        network.cut(i, begin=0, end=OUTAGE_LIMIT - 10)
-    network.run(OUTAGE_LIMIT - 15)
+        network.cut(i, begin=0, end=OUTAGE_TIMEOUT - 10)
+    network.run(OUTAGE_TIMEOUT - 15)
     assert size_of(network.client.connection) + size_of(network.server.connection) < 5 * SESSION_BUFFER
     assert resident() - before < 150 * MB
     had = sum(map(len, receiver.received.values()))

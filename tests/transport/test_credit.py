@@ -144,27 +144,27 @@ def test_what_the_peer_has_read_is_what_its_limits_say() -> None:
 def filled(memory: SendMemory, size: int, *, stream_id: int = 0) -> SendStream:
     stream = SendStream(stream_id, 1 << 30)
     stream.write(bytes(size), end_stream=False)
-    memory.hold(size)
+    memory.reserve(size)
     return stream
 
 
 def test_capacity_is_what_is_free_and_fair_and_not_too_far_ahead() -> None:
     memory = SendMemory(None)
-    assert memory.held == 0
+    assert memory.buffered == 0
     assert memory.capacity(SendStream(0, 10)) == SEND_AHEAD
     assert memory.capacity(filled(memory, 5000)) == SEND_AHEAD - 5000
     memory = SendMemory(None)
-    memory.hold(SESSION_BUFFER - 100)
+    memory.reserve(SESSION_BUFFER - 100)
     assert memory.capacity(SendStream(0, 10)) == 100
     assert memory.writable() == []
-    memory.hold(100)
+    memory.reserve(100)
     assert memory.capacity(SendStream(4, 10)) == 0
     assert memory.writable() == [], "no room"
-    memory.hold(-1)
+    memory.reserve(-1)
     assert memory.writable() == [4]
     assert memory.writable() == [], "told once"
     memory = SendMemory(Budget(1 << 40))
-    memory.hold(SESSION_BUFFER - 100)
+    memory.reserve(SESSION_BUFFER - 100)
     assert memory.capacity(SendStream(0, 10)) == 100, "however much others leave"
     memory = SendMemory(Budget(8000))
     stream = filled(memory, 2000)
@@ -187,40 +187,40 @@ def test_a_writer_with_little_waits_for_more_than_a_crumb() -> None:
 
 
 @pytest.mark.parametrize(
-    ("room", "held", "is_woken"),
+    ("room", "buffered", "is_woken"),
     [((16 << 10) - 1, 1, False), (16 << 10, 1, True), (20_000, 9076, True), (20_000, 9084, False), (1, 0, True)],
     ids=["too little room", "room", "a fair share", "more than its share", "a byte for who has nothing"],
 )
-def test_a_writer_is_woken_for_what_is_worth_it(room: int, held: int, *, is_woken: bool) -> None:
+def test_a_writer_is_woken_for_what_is_worth_it(room: int, buffered: int, *, is_woken: bool) -> None:
     budget = Budget(0)
     memory = SendMemory(budget)
     waiting = SendStream(4, 10)
     assert memory.capacity(waiting) == 0
-    waiting.unacked = held
-    memory.hold(held)
-    budget.limit = 2 * room + 2 * held
+    waiting.unacked = buffered
+    memory.reserve(buffered)
+    budget.limit = 2 * room + 2 * buffered
     assert memory.writable() == ([4] if is_woken else [])
 
 
 def test_a_stream_that_has_ended_waits_for_nothing() -> None:
     memory = SendMemory(None)
-    memory.hold(SESSION_BUFFER)
+    memory.reserve(SESSION_BUFFER)
     memory.capacity(SendStream(4, 10))
     memory.forget(4)
     memory.forget(8)
-    memory.hold(-SESSION_BUFFER)
+    memory.reserve(-SESSION_BUFFER)
     assert memory.writable() == []
 
 
 def test_a_session_that_is_over_gives_its_memory_back_once() -> None:
     budget = Budget(1 << 20)
     memory = SendMemory(budget)
-    memory.hold(3000)
-    memory.hold(-1000)
-    assert (memory.held, budget.used) == (2000, 2000)
+    memory.reserve(3000)
+    memory.reserve(-1000)
+    assert (memory.buffered, budget.used) == (2000, 2000)
     memory.release()
-    assert (memory.held, budget.used) == (0, 0)
-    memory.hold(500)
+    assert (memory.buffered, budget.used) == (0, 0)
+    memory.reserve(500)
     assert budget.used == 0
 
 

@@ -174,7 +174,7 @@ async def chatter(made: Net) -> None:
     """The server has something to say all the time."""
     while True:
         for session in made.server.sessions:
-            session.connection.send_datagram(1, b"x")
+            session.connection.send_datagram_frame(1, b"x")
             made.server.endpoint.touch(session)
         made.server.wake()
         await asyncio.sleep(0.02)

@@ -8,7 +8,7 @@ from random import Random
 import pytest
 
 from simnet import CLIENT_KEY, SERVER_KEY, Network, size_of
-from simnet.attackers import endpoint_of_hosts, first_message, gets_in_by_cookie, sent_to
+from simnet.attackers import endpoint_of_hosts, gets_in_by_cookie, initiation, sent_to
 from simnet.network import SERVER_PUBLIC
 from simnet.working_session import busy_network, echo_times, works
 from tandem_transport.crypto.connection_id import ConnectionIdIssuer
@@ -40,7 +40,7 @@ def test_fifty_thousand_first_messages(kind: str) -> None:
     network = busy_network()
     calm = echo_times(network, 1, lambda: None)
     random = Random(7)
-    template = first_message(random, key=random.randbytes(32)).first_message()
+    template = initiation(random, key=random.randbytes(32)).initiation()
     endpoint, sent, received = network.server_endpoint, 0, 0
     gc.collect()
     before = size_of(endpoint)
@@ -48,7 +48,7 @@ def test_fifty_thousand_first_messages(kind: str) -> None:
     def forge(i: int) -> bytes:
         if kind == "random keys":
             return template[:1] + i.to_bytes(16, "big") + template[17:-32] + random.randbytes(32)
-        return first_message_like(template, i)  # the best that can be done without a registered key
+        return initiation_like(template, i)  # the best that can be done without a registered key
 
     def flood() -> None:
         nonlocal sent, received
@@ -76,7 +76,7 @@ def test_fifty_thousand_first_messages(kind: str) -> None:
     works(network)
 
 
-def first_message_like(template: bytes, i: int) -> bytes:
+def initiation_like(template: bytes, i: int) -> bytes:
     """Another handshake id, the mac1 made right again."""
     unsigned = template[:1] + i.to_bytes(16, "big") + template[17:-32]
     return unsigned + blake2s(unsigned, key=mac1_key(SERVER_PUBLIC), digest_size=16).digest() + bytes(16)
@@ -87,12 +87,12 @@ def test_one_host_with_a_cookie_does_not_use_up_the_server() -> None:
     endpoint = endpoint_of_hosts(Network())
     random = Random(3)
     worked_on = sum(
-        gets_in_by_cookie(endpoint, first_message(random, timestamp_us=i + 1), f"attacker:{i}") for i in range(2000)
+        gets_in_by_cookie(endpoint, initiation(random, timestamp_us=i + 1), f"attacker:{i}") for i in range(2000)
     )
     assert worked_on == HANDSHAKES_PER_HOST
     assert endpoint.counters.limited == 2000 - HANDSHAKE_BURST - HANDSHAKES_PER_HOST
     # Another host still gets in.
-    assert gets_in_by_cookie(endpoint, first_message(random, timestamp_us=5000), "other:1")
+    assert gets_in_by_cookie(endpoint, initiation(random, timestamp_us=5000), "other:1")
 
 
 def test_many_networks_with_cookies_have_one_measure_together() -> None:
@@ -108,7 +108,7 @@ def test_many_networks_with_cookies_have_one_measure_together() -> None:
     random, timestamps = Random(3), count(1)
 
     def worked_on(sources: list[str]) -> int:
-        messages = (first_message(random, timestamp_us=next(timestamps)) for _ in sources)
+        messages = (initiation(random, timestamp_us=next(timestamps)) for _ in sources)
         return sum(map(gets_in_by_cookie, repeat(endpoint), messages, sources))
 
     worked_on(["somebody.1.1"] * HANDSHAKE_BURST)
@@ -122,13 +122,13 @@ def test_tables_of_a_server_are_bounded() -> None:
     endpoint = network.server_endpoint
     random = Random(4)
     for i in range(2 * MAX_EMBRYOS):
-        endpoint.receive_datagram(first_message(random, timestamp_us=i + 1).first_message(), source=i, now=network.now)
+        endpoint.receive_datagram(initiation(random, timestamp_us=i + 1).initiation(), source=i, now=network.now)
         list(endpoint.datagrams_to_send(now=network.now))
         network.now += 1 / HANDSHAKES_PER_SECOND
     assert size_of(endpoint) < 60_000_000
     network.now += EMBRYO_LIFETIME + 1
-    last = first_message(random, timestamp_us=10_000)
-    endpoint.receive_datagram(last.first_message(), source="last", now=network.now)
+    last = initiation(random, timestamp_us=10_000)
+    endpoint.receive_datagram(last.initiation(), source="last", now=network.now)
     assert size_of(endpoint) < 1_500_000, "what is left are measures"
     assert MAX_LIMITED_HOSTS < 10_000
 
@@ -138,8 +138,8 @@ def test_first_messages_of_strangers_get_few_refusals() -> None:
     random = Random(5)
     refusals = 0
     for _ in range(100):
-        handshake = first_message(random, key=random.randbytes(32))
-        network.server_endpoint.receive_datagram(handshake.first_message(), source="x", now=network.now)
+        handshake = initiation(random, key=random.randbytes(32))
+        network.server_endpoint.receive_datagram(handshake.initiation(), source="x", now=network.now)
         answers = sent_to(network.server_endpoint, "x", now=network.now)
         refusals += sum(data[0] >> 4 == PacketType.REFUSED for data in answers)
     assert refusals == REFUSALS_PER_SECOND

@@ -135,7 +135,7 @@ def view(data: bytes) -> PacketView:
 
 def test_both_ends_get_the_same_session() -> None:
     client = client_handshake()
-    server = ServerHandshake(SERVER_KEY, view(client.first_message()))
+    server = ServerHandshake(SERVER_KEY, view(client.initiation()))
     assert (server.client_public, server.timestamp_us) == (public_key(CLIENT_KEY), 5)
     assert server.instance_id == b"instance"
     answer, at_server = server.accept(b"c" * 16, b"r" * 16, TransportParameters(), RANDOM.randbytes)
@@ -150,7 +150,7 @@ def test_both_ends_get_the_same_session() -> None:
 
 
 def test_the_fields_of_both_messages_stand_where_the_specification_has_them() -> None:
-    first = client_handshake(timestamp_us=258, token=b"0123456789abcdef").first_message()
+    first = client_handshake(timestamp_us=258, token=b"0123456789abcdef").initiation()
     noise = Responder(PROLOGUE, SERVER_KEY)
     payload = noise.read_initiation(view(first).body[:-32])
     parameters = TransportParameters(cipher_suite=CipherSuite.CHACHA20_POLY1305).encode()
@@ -174,7 +174,7 @@ def test_parameters_that_are_left_out_have_their_defaults() -> None:
 
     client = client_handshake()
     responder = Responder(PROLOGUE, SERVER_KEY)
-    responder.read_initiation(view(client.first_message()).body[:-32])
+    responder.read_initiation(view(client.initiation()).body[:-32])
     body, *_ = responder.write_response(b"e" * 32, bytes(32))
     answer = client.read_answer(view(message(PacketType.RESPONSE, client.handshake_id, body)))
     assert isinstance(answer, Established)
@@ -189,7 +189,7 @@ def test_noise_carries_empty_payloads() -> None:
 
 def test_answers_are_not_larger_than_the_first_message() -> None:
     client = client_handshake()
-    first = client.first_message()
+    first = client.initiation()
     server = ServerHandshake(SERVER_KEY, view(first))
     answers = [
         server.challenge(b"t" * 16, RANDOM.randbytes),
@@ -202,7 +202,7 @@ def test_answers_are_not_larger_than_the_first_message() -> None:
 
 def test_challenge_refusal_and_cookie_are_read_by_their_client_alone() -> None:
     client, other = client_handshake(), client_handshake()
-    first = client.first_message()
+    first = client.initiation()
     server = ServerHandshake(SERVER_KEY, view(first))
     challenge = view(server.challenge(b"t" * 16, RANDOM.randbytes))
     refusal = view(server.refuse(Refusal.SERVER_FULL, RANDOM.randbytes))
@@ -215,7 +215,7 @@ def test_challenge_refusal_and_cookie_are_read_by_their_client_alone() -> None:
 
 def test_challenges_and_refusals_have_one_size() -> None:
     client = client_handshake()
-    server: Any = ServerHandshake(SERVER_KEY, view(client.first_message()))
+    server: Any = ServerHandshake(SERVER_KEY, view(client.initiation()))
     for size in (0, 1, 15, 17):
         assert client.read_answer(view(server.challenge(bytes(size), RANDOM.randbytes))) is None
     for size in (0, 2, 16):
@@ -236,26 +236,26 @@ def test_a_message_too_short_for_what_it_must_have_is_refused_whatever_its_mac()
 
 
 def test_macs() -> None:
-    first = client_handshake().first_message()
+    first = client_handshake().initiation()
     key = mac1_key(public_key(SERVER_KEY))
     assert not has_mac2(view(first))
-    assert has_mac2(view(client_handshake().first_message(b"k" * 16)))
+    assert has_mac2(view(client_handshake().initiation(b"k" * 16)))
     assert has_valid_mac1(key, view(first))
     assert not has_valid_mac1(mac1_key(public_key(CLIENT_KEY)), view(first))
     assert not has_valid_mac1(key, view(first[:5] + b"\xff" + first[6:]))
     assert not has_valid_mac2(b"k" * 16, view(first))
-    assert has_valid_mac2(b"k" * 16, view(client_handshake().first_message(b"k" * 16)))
+    assert has_valid_mac2(b"k" * 16, view(client_handshake().initiation(b"k" * 16)))
 
 
 def test_a_message_for_another_server_is_refused() -> None:
-    first = client_handshake(server_public=public_key(b"x" * 32)).first_message()
+    first = client_handshake(server_public=public_key(b"x" * 32)).initiation()
     with pytest.raises(DecodeError):
         ServerHandshake(SERVER_KEY, view(first))
 
 
 def test_a_forged_answer_does_not_end_the_attempt() -> None:
     client = client_handshake()
-    server = ServerHandshake(SERVER_KEY, view(client.first_message()))
+    server = ServerHandshake(SERVER_KEY, view(client.initiation()))
     answer, _ = server.accept(b"c" * 16, b"r" * 16, TransportParameters(), RANDOM.randbytes)
     forged = answer[:-1] + bytes([answer[-1] ^ 1])
     assert client.read_answer(view(forged)) is None

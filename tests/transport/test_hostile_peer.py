@@ -17,8 +17,8 @@ from tandem_transport.wire.frames import (
     MaxStreamDataFrame,
     PathChallengeFrame,
     PathPolicyFrame,
+    PathPreference,
     PathUse,
-    PathWish,
     ResetStreamFrame,
     StopSendingFrame,
     StreamFrame,
@@ -31,7 +31,7 @@ def test_any_frames_in_any_order(is_client: bool, packets: list[list[Frame]], pa
     victim = Victim(is_client=is_client)
     if is_client:
         victim.connection.send_stream_data(victim.connection.open_stream(), b"hello")
-        victim.settle()
+        victim.run_timers()
     for number, frames in enumerate(packets):
         victim.receive(b"".join(frame.encode() for frame in frames), path_id=path_id if number % 2 else 0)
     victim.connection.stats(now=victim.now)
@@ -109,14 +109,14 @@ def test_challenges_that_nobody_acknowledges_are_not_answered_without_end() -> N
 def test_a_short_frame_does_not_carry_a_long_one_past_the_limit() -> None:
     victim = Victim(is_client=False)
     victim.receive(b"\x01" + bytes(1100))
-    assert victim.connection.send_datagram(1, bytes(1000))
+    assert victim.connection.send_datagram_frame(1, bytes(1000))
     victim.receive(PathChallengeFrame(bytes(8)).encode(), source="elsewhere")
     assert victim.sent_to["elsewhere"] <= 3 * 51
 
 
 def test_a_path_that_is_off_makes_no_timer_fire_forever_and_holds_nothing_up() -> None:
     victim = Victim(is_client=False)
-    victim.receive(PathPolicyFrame(1, 1, (PathWish(0, PathUse.OFF, 0),)).encode())
+    victim.receive(PathPolicyFrame(1, 1, (PathPreference(0, PathUse.OFF, 0),)).encode())
     for _ in range(20):
         victim.receive(b"\x01")
     timeout = victim.connection.next_timeout()

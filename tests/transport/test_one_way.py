@@ -7,7 +7,7 @@ import pytest
 from simnet import Network, Traffic, mbit
 from tandem.impair.impairment import Impairment
 from tandem_transport.session.stats import PathStats
-from tandem_transport.wire.frames import Mode, PathUse, PathWish
+from tandem_transport.wire.frames import Mode, PathPreference, PathUse
 
 FAST = Impairment(delay=0.015, rate=mbit(20))
 SLOW = Impairment(delay=0.040, rate=mbit(8))
@@ -113,7 +113,7 @@ def test_an_idle_session_says_it_within_a_keep_alive(direction: str, after: floa
 @pytest.mark.parametrize("direction", ["down", "up"])
 def test_links_that_cost_money_are_judged_too(use: PathUse, spared: int, direction: str) -> None:
     network = Network(FAST, SLOW).connect()
-    network.client.connection.set_policy(Mode.ADAPTIVE, (PathWish(spared, use, 0),))
+    network.client.connection.set_policy(Mode.ADAPTIVE, (PathPreference(spared, use, 0),))
     Traffic(network).echo(count=900)
     network.run(20)
     network.change(1, after=0, directions=direction, loss=1.0)

@@ -203,7 +203,7 @@ def test_a_path_that_has_shown_patience_waits_longer() -> None:
     rtt = RttEstimator()
     rtt.on_ack(0, 0.1, now=0.1)
     recovery = Recovery(rtt)
-    recovery.reordering.patience = 0.05
+    recovery.reordering.window = 0.05
     send(recovery, 2, now=1.0, gap=0.0)
     recovery.on_ack_received(ack((1, 1)), now=1.1)
     assert recovery.loss_time == pytest.approx(1.0 + 0.1125 + 0.002 + 0.05, abs=1e-3)
@@ -232,9 +232,9 @@ def test_an_arrival_after_all_teaches_how_far_the_path_reorders() -> None:
     assert recovery.reordering.spurious == 1
     # number 1 was six behind
     assert recovery.reordering.packet_threshold == 12
-    assert recovery.reordering.patience == pytest.approx(0.1 / 8)
+    assert recovery.reordering.window == pytest.approx(0.1 / 8)
     recovery.on_ack_received(ack((8, 17)), now=100.03)
-    assert recovery.reordering.patience == pytest.approx(0.1 / 8 * (1 - 10 * 0.003)), "given back by arrivals"
+    assert recovery.reordering.window == pytest.approx(0.1 / 8 * (1 - 10 * 0.003)), "given back by arrivals"
 
 
 # --- chunks ---

@@ -34,7 +34,7 @@ def look(
 
 def test_an_arrival_of_what_was_lost_is_spurious_loss() -> None:
     reordering = Reordering()
-    assert (reordering.spurious, reordering.patience, reordering.packet_threshold) == (0, 0.0, PACKET_THRESHOLD)
+    assert (reordering.spurious, reordering.window, reordering.packet_threshold) == (0, 0.0, PACKET_THRESHOLD)
     for number in (10, 20, 30, 40):
         reordering.on_lost(number, behind=4)
     look(reordering, (30, 50), (10, 20))
@@ -101,12 +101,12 @@ def test_patience_grows_by_an_eighth_of_the_rtt_up_to_a_limit() -> None:
     reordering = Reordering()
     reordering.on_lost(5, behind=4)
     look(reordering, (0, 9))
-    assert reordering.patience == pytest.approx(RTT / 8)
+    assert reordering.window == pytest.approx(RTT / 8)
     for _ in range(100):
         reordering.on_lost(5, behind=4)
         look(reordering, (0, 9))
     # two RTTs and four variations
-    assert reordering.patience == pytest.approx(2 * RTT + 4 * RTT / 2)
+    assert reordering.window == pytest.approx(2 * RTT + 4 * RTT / 2)
 
 
 def test_patience_that_more_than_pays_for_itself_is_given_back() -> None:
@@ -114,9 +114,9 @@ def test_patience_that_more_than_pays_for_itself_is_given_back() -> None:
     reordering.on_lost(5, behind=4)
     look(reordering, (0, 9))
     look(reordering, (0, 9), acked=10)
-    assert reordering.patience == pytest.approx(RTT / 8 * (1 - 80 * 0.003))
+    assert reordering.window == pytest.approx(RTT / 8 * (1 - 80 * 0.003))
     look(reordering, (0, 9), acked=100)
-    assert reordering.patience == 0.0
+    assert reordering.window == 0.0
 
 
 def test_losses_are_remembered_up_to_a_limit_and_the_oldest_forgotten() -> None:

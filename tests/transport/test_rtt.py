@@ -7,45 +7,45 @@ from tandem_transport.recovery.rtt import MinimumFilter, RttEstimator
 
 
 def test_a_minimum_is_that_of_buckets_of_a_second() -> None:
-    least = MinimumFilter(3.0)
-    assert not least
-    assert least.value == 0.0
-    least.add(5.0, now=100.0)
-    assert least
-    least.add(4.0, now=100.75)
-    least.add(6.0, now=100.875)
-    assert least.value == 4.0, "of one bucket, the least"
-    least.add(9.0, now=101.0)
-    assert least.value == 4.0
-    least.add(8.0, now=103.0)
-    assert least.value == 4.0, "a bucket of three seconds ago still counts"
-    least.add(7.0, now=104.0)
-    assert least.value == 7.0
-    least.add(9.0, now=104.5)
-    assert least.value == 7.0
-    least.add(9.0, now=106.0)
-    assert least.value == 7.0
-    least.add(9.0, now=107.5)
-    assert least.value == 9.0
+    minimum = MinimumFilter(3.0)
+    assert not minimum
+    assert minimum.value == 0.0
+    minimum.add(5.0, now=100.0)
+    assert minimum
+    minimum.add(4.0, now=100.75)
+    minimum.add(6.0, now=100.875)
+    assert minimum.value == 4.0, "of one bucket, the least"
+    minimum.add(9.0, now=101.0)
+    assert minimum.value == 4.0
+    minimum.add(8.0, now=103.0)
+    assert minimum.value == 4.0, "a bucket of three seconds ago still counts"
+    minimum.add(7.0, now=104.0)
+    assert minimum.value == 7.0
+    minimum.add(9.0, now=104.5)
+    assert minimum.value == 7.0
+    minimum.add(9.0, now=106.0)
+    assert minimum.value == 7.0
+    minimum.add(9.0, now=107.5)
+    assert minimum.value == 9.0
 
 
 def test_a_sample_later_in_a_bucket_makes_it_no_younger() -> None:
-    least = MinimumFilter(3.0)
-    least.add(5.0, now=100.0)
-    least.add(1.0, now=100.9)
-    least.add(9.0, now=103.5)
-    assert least.value == 9.0
+    minimum = MinimumFilter(3.0)
+    minimum.add(5.0, now=100.0)
+    minimum.add(1.0, now=100.9)
+    minimum.add(9.0, now=103.5)
+    assert minimum.value == 9.0
 
 
 def test_a_minimum_that_begins_anew_knows_one_sample() -> None:
-    least = MinimumFilter(3.0)
-    least.add(1.0, now=100.0)
-    least.restart(5.0, now=101.0)
-    assert least.value == 5.0
-    least.add(7.0, now=103.0)
-    assert least.value == 5.0
-    least.add(7.0, now=104.5)
-    assert least.value == 7.0
+    minimum = MinimumFilter(3.0)
+    minimum.add(1.0, now=100.0)
+    minimum.restart(5.0, now=101.0)
+    assert minimum.value == 5.0
+    minimum.add(7.0, now=103.0)
+    assert minimum.value == 5.0
+    minimum.add(7.0, now=104.5)
+    assert minimum.value == 7.0
 
 
 def test_before_the_first_sample() -> None:

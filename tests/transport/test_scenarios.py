@@ -242,11 +242,11 @@ def test_datagrams_arrive_once() -> None:
     network = Network(LINK, LOSSY).connect()
     network.run(1)
     for i in range(50):
-        assert network.client.connection.send_datagram(1, b"%d" % i)
+        assert network.client.connection.send_datagram_frame(1, b"%d" % i)
         network.run(0.01)
     network.run(1)
     assert sorted(network.server.datagrams) == sorted(b"%d" % i for i in range(50))
-    assert not network.client.connection.send_datagram(1, bytes(2000))
+    assert not network.client.connection.send_datagram_frame(1, bytes(2000))
 
 
 def test_a_burst_of_datagrams_keeps_to_the_window_and_the_newest_go() -> None:
@@ -254,7 +254,7 @@ def test_a_burst_of_datagrams_keeps_to_the_window_and_the_newest_go() -> None:
     network.run(1)
     connection = network.client.connection
     for i in range(1000):
-        assert connection.send_datagram(1, i.to_bytes(2, "big") + bytes(connection.datagram_room - 2))
+        assert connection.send_datagram_frame(1, i.to_bytes(2, "big") + bytes(connection.datagram_room - 2))
     network.run(2)
     numbers = sorted(int.from_bytes(data[:2], "big") for data in network.server.datagrams)
     assert numbers == list(range(1000 - MAX_DATAGRAM_QUEUE, 1000)), (
@@ -269,7 +269,7 @@ def test_datagrams_go_ahead_of_a_transfer() -> None:
     client.connection.send_stream_data(stream_id, bytes(400_000))
     network.run(0.5)
     for i in range(20):
-        client.connection.send_datagram(1, b"%d" % i)
+        client.connection.send_datagram_frame(1, b"%d" % i)
         network.run_until(lambda: len(server.datagrams) == i + 1, limit=0.5)  # noqa: B023 (called before i changes)
 
 

@@ -29,7 +29,7 @@ from tandem_transport.sending.copies import CopyPlanner
 from tandem_transport.sending.outbox import Outbox
 from tandem_transport.streams.send import SendStream
 from tandem_transport.streams.table import Streams
-from tandem_transport.wire.frames import AckFrame, Mode, PathUse, PathWish
+from tandem_transport.wire.frames import AckFrame, Mode, PathPreference, PathUse
 from tandem_transport.wire.transport_parameters import TransportParameters
 
 LINK = Impairment(delay=0.020, rate=mbit(20))
@@ -165,8 +165,8 @@ def test_thirty_downloads_are_not_thirty_key_presses() -> None:
 
 def test_a_backup_carries_nothing_while_another_link_works() -> None:
     network = Network(LINK, LINK, mode=Mode.ADAPTIVE).connect()
-    wishes = (PathWish(1, PathUse.BACKUP, 0),)
-    network.client.connection.set_policy(Mode.ADAPTIVE, wishes)
+    preferences = (PathPreference(1, PathUse.BACKUP, 0),)
+    network.client.connection.set_policy(Mode.ADAPTIVE, preferences)
     network.run(0.2)
     before = dict(network.bytes_to)
     Traffic(network).download(800_000).finish()
@@ -181,7 +181,7 @@ def test_a_backup_carries_nothing_while_another_link_works() -> None:
 def test_a_metered_link_carries_copies_of_key_presses_and_no_downloads(mode: Mode, dear: int) -> None:
     link = Impairment(delay=0.020, rate=mbit(20), loss=0.10)
     network = Network(link, link, mode=mode).connect()
-    network.client.connection.set_policy(mode, (PathWish(dear, PathUse.METERED, 0),))
+    network.client.connection.set_policy(mode, (PathPreference(dear, PathUse.METERED, 0),))
     network.run(0.2)
     traffic, place = Traffic(network), f"client-link-{dear}"
     before = dict(network.bytes_to)
@@ -197,7 +197,7 @@ def test_a_metered_link_carries_copies_of_key_presses_and_no_downloads(mode: Mod
 
 def test_a_backup_is_asked_seldom_also_while_streams_are_open() -> None:
     network = Network(LINK, LINK, mode=Mode.ADAPTIVE).connect()
-    network.client.connection.set_policy(Mode.ADAPTIVE, (PathWish(1, PathUse.BACKUP, 0),))
+    network.client.connection.set_policy(Mode.ADAPTIVE, (PathPreference(1, PathUse.BACKUP, 0),))
     network.run(1)
     Traffic(network).echo(count=1200, gap=0.05)
     before = dict(network.bytes_to)
@@ -207,7 +207,7 @@ def test_a_backup_is_asked_seldom_also_while_streams_are_open() -> None:
 
 def test_a_link_with_a_rate_cap_keeps_to_it() -> None:
     network = Network(LINK, mode=Mode.ADAPTIVE).connect()
-    network.client.connection.set_policy(Mode.ADAPTIVE, (PathWish(0, PathUse.AVAILABLE, 500_000),))
+    network.client.connection.set_policy(Mode.ADAPTIVE, (PathPreference(0, PathUse.AVAILABLE, 500_000),))
     network.run(0.2)
     download = Traffic(network).download(4_000_000)
     network.run(4)
@@ -242,7 +242,7 @@ def test_a_lost_packet_that_arrives_makes_the_path_patient() -> None:
     look(reordering, acknowledging([*range(7), 8, 9]))
     assert reordering.spurious == 1
     assert reordering.packet_threshold == 2 * PACKET_THRESHOLD
-    assert reordering.patience > 0
+    assert reordering.window > 0
 
 
 def test_patience_ends() -> None:

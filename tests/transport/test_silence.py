@@ -90,7 +90,7 @@ def test_a_round_lasts_most_of_a_feedback_time_at_least() -> None:
 
 def test_a_round_lasts_as_long_as_jitter_asks_for() -> None:
     recovery = Recovery(RttEstimator())
-    recovery.least_round = 5.0
+    recovery.min_round = 5.0
     send(recovery, 1, now=0.0)
     assert not recovery.on_ack_received(ack((0, 0)), now=4.5).is_round_start
     send(recovery, 1, now=4.5)

@@ -10,7 +10,7 @@ from tandem_transport.parameters import (
     COOKIE_LIFETIME,
 )
 from tandem_transport.path.counters import PathCounters
-from tandem_transport.path.status import PathSigns, judge
+from tandem_transport.path.status import PathSigns, evaluate
 
 GOOD = PathSigns(True, 0.0, 0, False, 0.01, 0.030, 0.030, "")
 
@@ -30,7 +30,7 @@ GOOD = PathSigns(True, 0.0, 0, False, 0.01, 0.030, 0.030, "")
     ],
 )
 def test_status_and_cause(signs: PathSigns, status: PathStatus, reason: str) -> None:
-    assert judge(signs) == (status, reason)
+    assert evaluate(signs) == (status, reason)
 
 
 def test_counters_forget() -> None:

@@ -132,18 +132,18 @@ def cut(stream: SendStream, room: int = 10_000, credit: int = 1 << 30) -> Chunk 
 
 def test_bytes_are_held_until_they_are_acknowledged() -> None:
     stream = SendStream(4, 1 << 20)
-    assert (stream.unsent, stream.held, stream.offset, stream.is_ready, stream.is_done) == (0, 0, 0, False, False)
+    assert (stream.unsent, stream.buffered, stream.offset, stream.is_ready, stream.is_done) == (0, 0, 0, False, False)
     stream.write(bytes(100), end_stream=False)
     stream.write(bytes(50), end_stream=False)
-    assert (stream.unsent, stream.held, stream.is_ready) == (150, 150, True)
+    assert (stream.unsent, stream.buffered, stream.is_ready) == (150, 150, True)
     first, second = cut(stream, credit=60), cut(stream, credit=40)
     assert first is not None
     assert second is not None
     assert (first.data_size, second.data_size, first.stream) == (60, 40, stream)
-    assert (stream.unsent, stream.unacked, stream.held, stream.offset, stream.unread) == (50, 100, 150, 100, 100)
+    assert (stream.unsent, stream.unacked, stream.buffered, stream.offset, stream.unread) == (50, 100, 150, 100, 100)
     stream.on_chunk_acked(first)
     stream.on_chunk_acked(second)
-    assert (stream.unsent, stream.unacked, stream.held) == (50, 0, 50)
+    assert (stream.unsent, stream.unacked, stream.buffered) == (50, 0, 50)
 
 
 @pytest.mark.parametrize(("room", "size"), [(5 + 31, None), (5 + 32, 32), (5 + 33, 33)])
@@ -215,7 +215,13 @@ def test_a_reset_gives_up_what_has_not_arrived() -> None:
     stream.write(bytes(100), end_stream=False)
     cut(stream, credit=60)
     assert stream.reset() == 60
-    assert (stream.held, stream.unacked, stream.is_reset, stream.is_done, stream.is_ready) == (0, 0, True, True, False)
+    assert (stream.buffered, stream.unacked, stream.is_reset, stream.is_done, stream.is_ready) == (
+        0,
+        0,
+        True,
+        True,
+        False,
+    )
     with pytest.raises(LocalProtocolError, match="reset"):
         stream.write(b"x", end_stream=False)
 

@@ -44,7 +44,7 @@ def test_a_reset_ends_both_directions() -> None:
         StopSendingFrame(stream_id, 7),
         MaxStreamDataFrame(stream_id, 4600, 4000),
     ]
-    assert end.streams.held == 0
+    assert end.streams.buffered == 0
     assert end.events() == []
     assert len(end.streams) == 1, "the peer has not ended its direction"
     assert end.reset(stream_id)
@@ -167,10 +167,10 @@ def test_the_peer_wants_no_more_of_ours() -> None:
     assert sending.stream_id == stream_id
     assert end.sent == [ResetStreamFrame(stream_id, 9, 2 * WINDOW)]
     assert end.told == [StopSendingReceived(stream_id, 9)]
-    assert end.streams.held == 0
+    assert end.streams.buffered == 0
     assert end.streams.on_stop_sending_frame(StopSendingFrame(stream_id, 9)) is None
     end.streams.on_chunk_acked(chunks[0])
-    assert end.streams.held == 0, "an acknowledgement that comes too late"
+    assert end.streams.buffered == 0, "an acknowledgement that comes too late"
     end.receive(stream_id, 0, b"", fin=True)
     end.events()
     assert len(end.streams) == 0

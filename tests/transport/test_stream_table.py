@@ -206,15 +206,15 @@ def test_what_is_written_is_held_until_it_has_arrived() -> None:
     end = End()
     stream_id = end.streams.open()
     end.streams.write(stream_id, bytes(3000), end_stream=False)
-    assert end.streams.held == 3000
+    assert end.streams.buffered == 3000
     chunks = end.cut()
     assert sum(chunk.data_size for chunk in chunks) == 2 * WINDOW, "what the peer takes"
     for chunk in chunks:
         end.streams.on_chunk_acked(chunk)
-    assert end.streams.held == WINDOW
+    assert end.streams.buffered == WINDOW
     end.streams.on_max_stream_data_frame(MaxStreamDataFrame(stream_id, 3 * WINDOW, WINDOW))
     end.deliver()
-    assert end.streams.held == 0
+    assert end.streams.buffered == 0
     end.streams.on_chunk_acked(Chunk(b"control"))
 
 

@@ -71,8 +71,8 @@ def test_no_session_takes_all_of_the_memory_that_a_server_has() -> None:
             stream_id = streams.open()
             while capacity := streams.send_capacity(stream_id):
                 streams.write(stream_id, bytes(capacity), end_stream=False)
-        assert streams.held > 0
-    assert sum(streams.held for streams in everybody) == budget.used <= budget.limit
+        assert streams.buffered > 0
+    assert sum(streams.buffered for streams in everybody) == budget.used <= budget.limit
     for streams in everybody:
         streams.release()
     assert budget.used == 0

@@ -14,8 +14,8 @@ from tandem_transport.crypto.noise import public_key
 from tandem_transport.endpoint.client import HandshakeRefused
 from tandem_transport.errors import ErrorCode
 from tandem_transport.events import PathStatus
-from tandem_transport.parameters import DEGRADED_HOLD, MAX_SESSIONS, MAX_SESSIONS_PER_KEY, OUTAGE_LIMIT
-from tandem_transport.wire.frames import Mode, PathUse, PathWish
+from tandem_transport.parameters import DEGRADED_HOLD, MAX_SESSIONS, MAX_SESSIONS_PER_KEY, OUTAGE_TIMEOUT
+from tandem_transport.wire.frames import Mode, PathPreference, PathUse
 from tandem_transport.wire.packets import transport_header
 
 MODES = list(Mode)
@@ -166,7 +166,7 @@ def test_whatever_links_did_one_that_works_is_enough(seed: int) -> None:
     slow = Impairment(delay=0.030, rate=mbit(4), queue=0.1, loss=random.choice((0, 0.1)))
     network = Network(*[slow] * count, mode=mode, seed=seed).connect()
     uses = [PathUse.AVAILABLE, *random.choices((PathUse.AVAILABLE, PathUse.METERED, PathUse.BACKUP), k=count - 1)]
-    network.client.connection.set_policy(mode, tuple(PathWish(i, use, 0) for i, use in enumerate(uses)))
+    network.client.connection.set_policy(mode, tuple(PathPreference(i, use, 0) for i, use in enumerate(uses)))
     down, up = download(network, 1_000_000), network.client.send(payload(1_000_000))
     off = [False] * count
     for _ in range(12):
@@ -236,7 +236,7 @@ def test_after_minutes_of_sleep_the_same_stream_goes_on_at_once() -> None:
     network = Network(LINK, LINK).connect()
     stream_id = download(network, 2_500_000)
     network.run(0.5)
-    network.sleep(OUTAGE_LIMIT - 60)
+    network.sleep(OUTAGE_TIMEOUT - 60)
     before = len(network.client.deliveries)
     network.run_until(lambda: len(network.client.deliveries) > before, limit=0.3)
     network.run_until(lambda: stream_id in network.client.ended, limit=10)

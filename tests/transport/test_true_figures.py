@@ -6,7 +6,7 @@ import pytest
 
 from simnet import Network, Traffic, mbit
 from tandem.impair.impairment import Impairment
-from tandem_transport.path.status import PathSigns, judge
+from tandem_transport.path.status import PathSigns, evaluate
 from tandem_transport.wire.frames import Mode
 
 FAST = Impairment(delay=0.015, rate=mbit(20))
@@ -51,4 +51,4 @@ def test_round_trip_times_are_those_of_the_links(mode: Mode) -> None:
 )
 def test_the_cause_is_named(signs: dict[str, float], status: str, reason: str) -> None:
     good = PathSigns(True, 0.0, 0, False, 0.01, 0.030, 0.030, "")
-    assert judge(good._replace(**signs)) == (status, reason)  # type: ignore[arg-type]
+    assert evaluate(good._replace(**signs)) == (status, reason)  # type: ignore[arg-type]

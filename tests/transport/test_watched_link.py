@@ -128,14 +128,14 @@ def test_a_server_that_comes_back_after_minutes_is_asked_as_often_as_at_first() 
     drop = 3
     deliver = network.deliver_to_server
 
-    def lose_first_messages(data: bytes, address: str) -> None:
+    def lose_initiations(data: bytes, address: str) -> None:
         nonlocal drop
         if data[0] >> 4 == PacketType.INITIATION and drop > 0:
             drop -= address == network.addresses[0] and network.client.terminated is not None
             return
         deliver(data, address)
 
-    network.deliver_to_server = lose_first_messages
+    network.deliver_to_server = lose_initiations
     network.run_until(lambda: network.client.terminated is not None, limit=60)
     network.run_until(lambda: len(network.client_peers) == 2, limit=3 * HANDSHAKE_RETRY)
 
@@ -146,7 +146,7 @@ def test_a_cookie_is_answered_once() -> None:
     network.is_server_up = False
     network.run(0.001)
     inside: Any = network.client_endpoint
-    packet = split_datagram(inside._search._handshakes[0].first_message())[0]
+    packet = split_datagram(inside._search._handshakes[0].initiation())[0]
     cookie = cookie_reply(cookie_key(SERVER_PUBLIC), packet, b"c" * 16, network.random.randbytes)
 
     def answers() -> int:

@@ -71,7 +71,7 @@ def test_mutated_frames_decode_or_are_refused(sent: list[Frame], data: st.DataOb
         (frames.PingFrame(), "01"),
         (frames.StreamFrame(4, 1000, b"hello", True), "090443e80568656c6c6f"),
         (frames.AckFrame(1, 70000, 1200, 25, ((7, 9), (2, 4))), "0201098001117044b01901020102"),
-        (frames.PathPolicyFrame(1, 1, (frames.PathWish(0, frames.PathUse.METERED, 0),)), "20010101000100"),
+        (frames.PathPolicyFrame(1, 1, (frames.PathPreference(0, frames.PathUse.METERED, 0),)), "20010101000100"),
     ],
 )
 def test_golden_frames(frame: Frame, encoded: str) -> None:
@@ -144,8 +144,8 @@ def test_range_sets_hold_what_was_added(numbers: list[int]) -> None:
     ranges = RangeSet()
     for number in numbers:
         ranges.add(number)
-    held = [n for low, high in ranges.newest(100) for n in range(low, high + 1)]
-    assert sorted(held) == sorted(set(numbers))
+    buffered = [n for low, high in ranges.newest(100) for n in range(low, high + 1)]
+    assert sorted(buffered) == sorted(set(numbers))
     assert all(number in ranges for number in numbers)
     assert 61 not in ranges
     lows = [low for low, _ in ranges.newest(100)]

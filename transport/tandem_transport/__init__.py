@@ -14,7 +14,7 @@ from tandem_transport.endpoint.client import (
     HandshakeUnanswered,
 )
 from tandem_transport.endpoint.server import ServerEndpoint, ServerEvent, SessionEvent, SessionStarted
-from tandem_transport.endpoint.sessions import Session
+from tandem_transport.endpoint.sessions import ClientSession
 from tandem_transport.errors import (
     ErrorCode,
     LocalProtocolError,
@@ -29,7 +29,7 @@ from tandem_transport.session.connection import Connection
 from tandem_transport.session.options import SessionOptions
 from tandem_transport.session.stats import ConnectionStats, PathStats
 from tandem_transport.text import printable
-from tandem_transport.wire.frames import Mode, PathUse, PathWish
+from tandem_transport.wire.frames import Mode, PathPreference, PathUse
 from tandem_transport.wire.packets import Transmit
 from tandem_transport.wire.transport_parameters import CipherSuite, TransportParameters
 
@@ -38,6 +38,7 @@ __all__ = [
     "CipherSuite",
     "ClientEndpoint",
     "ClientEvent",
+    "ClientSession",
     "Connected",
     "Connection",
     "ConnectionStats",
@@ -46,13 +47,12 @@ __all__ = [
     "HandshakeUnanswered",
     "LocalProtocolError",
     "Mode",
+    "PathPreference",
     "PathStats",
     "PathStatus",
     "PathUse",
-    "PathWish",
     "ServerEndpoint",
     "ServerEvent",
-    "Session",
     "SessionClosed",
     "SessionEvent",
     "SessionOptions",

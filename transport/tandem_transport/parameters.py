@@ -41,7 +41,7 @@ DATAGRAM_SIZES = (1472, 1452, 1432, 1392, 1352, 1312, 1252)
 SMALL_DATAGRAM_SIZES = (1052, 972, 872, 772, 660, 548)
 """The same where a path takes less than BASE_DATAGRAM_SIZE; every host takes 576 bytes of IP (RFC 1122)."""
 
-LEAST_DATAGRAM_SIZE = SMALL_DATAGRAM_SIZES[-1]
+MIN_DATAGRAM_SIZE = SMALL_DATAGRAM_SIZES[-1]
 """UDP payload below which nothing is tried."""
 
 MTU_PROBES = 3
@@ -62,7 +62,7 @@ BLACK_HOLE_LOSSES = 6
 CHECK_RUNGS = (1252, 1200, 972, 772, 548)
 """Sizes below the present one that a check tries all at once; the search finds those in between."""
 
-CHECK_PATIENCE = (5.0, 60.0)
+CHECK_BACKOFF = (5.0, 60.0)
 """Seconds after a check in vain for which only BLACK_HOLE_LOSSES are worth another one: at first, and at most."""
 
 CHECK_EXTRAS = 16
@@ -101,11 +101,11 @@ MIN_PTO_VARIANCE = 0.010
 PTO_BACKOFF_CAP = 0.25
 """Longest backed-off probe timeout at first: a link that returns is used again at once."""
 
-PTO_PATIENCE = (20.0, 60.0)
+PTO_BACKOFF_AGES = (20.0, 60.0)
 """Ages of a silence after which probes become rarer, and rarer still."""
 
 PTO_RARE = 1.0
-"""Probe interval between the two ages of PTO_PATIENCE."""
+"""Probe interval between the two ages of PTO_BACKOFF_AGES."""
 
 PTO_RAREST = 2.0
 """Probe interval of a long silence while a stream is open; a returning link is used within 3 s."""
@@ -252,7 +252,7 @@ MAX_IDLE_LOOK = 400
 MAX_REASON_SIZE = 256
 """Bytes of the text in a CONNECTION_CLOSE."""
 
-MAX_ONCE_QUEUE = 64
+MAX_OWN_FRAMES = 64
 """Answers to path challenges, and the like, that wait on each path; older ones are dropped."""
 
 MAX_DATAGRAM_HEAD = 20
@@ -261,10 +261,10 @@ MAX_DATAGRAM_HEAD = 20
 MAX_DATAGRAM_QUEUE = 128
 """DATAGRAM frames waiting for room on each path: two UDP datagrams of 64 KB. Older ones are dropped."""
 
-OUTAGE_LIMIT = 600.0
+OUTAGE_TIMEOUT = 600.0
 """Silence on all paths after which a session with open streams is given up."""
 
-IDLE_LIMIT = 180.0
+IDLE_TIMEOUT = 180.0
 """Silence on all paths after which a session without streams is given up."""
 
 CLOSING_PTOS = 3
@@ -273,13 +273,13 @@ CLOSING_PTOS = 3
 HANDSHAKE_RETRY = 2.0
 """Seconds without an answer after which a client makes a new first message."""
 
-HANDSHAKE_PATIENCE = 30
+HANDSHAKE_FAST_RETRIES = 30
 """First messages after which they become rarer: for a minute a server that restarts is asked twice a second."""
 
 HANDSHAKE_RETRY_MAX = 30.0
 """Longest time between two first messages."""
 
-SILENCE_LIMIT = 5.0
+SILENCE_TIMEOUT = 5.0
 """Seconds of silence on all links after which a client asks for another session beside the one it has."""
 
 HANDSHAKE_REPEAT = 0.5

@@ -22,10 +22,10 @@ from tandem.process import runtime
 
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 _LARGEST_BODY = 64 << 10
-_SHUTDOWN_LIMIT = 0.5
+_SHUTDOWN_TIMEOUT = 0.5
 """Seconds that answers under way have when this process ends; a speedtest is not waited for."""
 
-HEAD_LIMIT = 10.0
+HEAD_TIMEOUT = 10.0
 """Seconds that a request's head may take, and for which a connection may wait for the next one."""
 
 
@@ -80,8 +80,8 @@ class AdminEndpoint:
             access_log=None,
             handle_signals=False,
             handler_cancellation=True,
-            shutdown_timeout=_SHUTDOWN_LIMIT,
-            keepalive_timeout=HEAD_LIMIT,
+            shutdown_timeout=_SHUTDOWN_TIMEOUT,
+            keepalive_timeout=HEAD_TIMEOUT,
         )
         await self._runner.setup()
         try:
@@ -112,7 +112,7 @@ class AdminEndpoint:
         assert self._runner.server is not None
         protocol = self._runner.server()
         self._unheard.add(protocol)
-        asyncio.get_running_loop().call_later(HEAD_LIMIT, self._end_if_silent, protocol)
+        asyncio.get_running_loop().call_later(HEAD_TIMEOUT, self._end_if_silent, protocol)
         return protocol
 
     def _end_if_silent(self, protocol: web.RequestHandler) -> None:

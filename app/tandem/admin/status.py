@@ -8,13 +8,23 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Literal
 
-from pydantic import BaseModel
+from pydantic import BaseModel, model_validator
 
 from tandem import __version__
+from tandem.config.old_names import present_use
 from tandem.exchange.link_names import LinkNames
-from tandem_transport import ConnectionStats, PathStats, PathStatus
+from tandem_transport import ConnectionStats, PathStats, PathStatus, PathUse
 from tandem_transport.driver import ClientDriver, Link, ServerDriver, Source, format_address
 from tandem_transport.parameters import MAX_SESSIONS
+
+LinkUse = Literal["available", "metered", "backup", "off"]
+
+_USES: dict[PathUse, LinkUse] = {
+    PathUse.AVAILABLE: "available",
+    PathUse.METERED: "metered",
+    PathUse.BACKUP: "backup",
+    PathUse.OFF: "off",
+}
 
 
 class RttStatus(BaseModel):
@@ -49,7 +59,8 @@ class LinkStatus(BaseModel):
     """Bytes of UDP payload that the link is known to carry."""
     spurious: int = 0
     """Packets of this end that were declared lost and arrived all the same."""
-    cost: str = "normal"
+    use: LinkUse = "available"
+    """How this end uses the link now; before there is a session, as it is configured."""
     day_bytes: int | None = None
     """Carried today, headers included, also before a restart; the client's alone, like `month_bytes`."""
     month_bytes: int | None = None
@@ -60,6 +71,14 @@ class LinkStatus(BaseModel):
     day_cap_bytes: int | None = None
     """What it may carry in a day; None for as much as it likes."""
     month_cap_bytes: int | None = None
+    loss_peer: float | None = None
+    """Loss of what this end sends, as the other end counts it."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _present_names(cls, fields: object) -> object:
+        """A running Tandem of an earlier release may have written them."""
+        return present_use(fields)
 
 
 class StreamStatus(BaseModel):
@@ -317,6 +336,8 @@ def _link(path: PathStats, name: str, local: str | None, remote: str | None, *, 
         limited_by=path.limited_by,
         datagram_size=path.datagram_size,
         spurious=path.spurious,
+        use=_USES[path.use],
+        loss_peer=_round(path.loss_at_peer),
     )
 
 

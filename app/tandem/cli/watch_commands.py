@@ -9,7 +9,7 @@ import click
 from tandem.base.errors import TandemError
 from tandem.cli import completing, options
 
-_SPEEDTEST_LIMIT = 600.0
+_SPEEDTEST_TIMEOUT = 600.0
 """Seconds; many links take a while."""
 
 
@@ -138,7 +138,7 @@ def speedtest(as_json: bool, admin: str | None) -> None:
 
     places = admin_client.places(admin)[:1]
     with _patience(len(admin_client.ask(places, "/status").get("links", []))):
-        found = admin_client.ask(places, "/speedtest", {}, timeout=_SPEEDTEST_LIMIT)["speeds"]
+        found = admin_client.ask(places, "/speedtest", {}, timeout=_SPEEDTEST_TIMEOUT)["speeds"]
     if as_json:
         click.echo(json.dumps(found))
         return

@@ -15,7 +15,7 @@ from tandem.base.tasks import TaskSet
 from tandem.client.client_links import ClientLinks
 from tandem.client.connections import ConnectionTable
 from tandem.client.drill import Drill
-from tandem.client.failover import PATIENCE, Failover
+from tandem.client.failover import ANSWER_TIMEOUT, Failover
 from tandem.client.forwards import ForwardPorts, port_error
 from tandem.client.journal import Journal
 from tandem.client.link_names import NameTeller
@@ -109,7 +109,8 @@ class Client:
         status.failures, status.failovers = self.opener.tally.counts, self._failover.count
         for shown, each in zip(status.links, self.links, strict=True):
             usage = each.cap.usage()
-            shown.cost = each.config.cost
+            if self.driver.session is None:
+                shown.use = each.config.use
             shown.drill = str(each.drill) if each.drill is not None else None
             shown.day_bytes, shown.month_bytes = usage.day_bytes, usage.month_bytes
             shown.day_cap_bytes, shown.month_cap_bytes = each.config.daily_bytes, each.config.monthly_bytes
@@ -145,7 +146,7 @@ class Client:
     async def _measure(self, _: bytes) -> dict[str, object]:
         if self.driver.session is None or self._journal.outage is not None:
             raise TandemError("speedtest: nothing to measure, for no link works", "`tandem status` says why")
-        speeds = await self._speedtest.run(self.driver.set_wishes)
+        speeds = await self._speedtest.run(self.driver.set_preferences)
         return {"speeds": [speed.model_dump() for speed in speeds]}
 
     # --- listening ---
@@ -172,7 +173,7 @@ class Client:
             instance_id=self._records.instance_id,
         )
         driver = ClientDriver(identity, links, mode=mode, on_event=lambda event: self._on_event(driver, event))
-        driver.endpoint.set_wishes(self.links.wishes())
+        driver.endpoint.set_preferences(self.links.preferences())
         return driver
 
     def _make_other(self, invite: Invite) -> ClientDriver:
@@ -187,14 +188,14 @@ class Client:
 
     def _is_unanswered(self) -> bool:
         """There has been no session, or an outage, for so long that another server may be better."""
-        return max(self._journal.outage or 0.0, self._journal.search or 0.0) > PATIENCE
+        return max(self._journal.outage or 0.0, self._journal.search or 0.0) > ANSWER_TIMEOUT
 
     def _adopt(self, driver: ClientDriver) -> None:
         """Another server has answered: connections of the old one are reset, new ones go to the new one."""
         log.warning("another server has answered: %s; connections are reset", self._failover.present.endpoints[0])
         old, self.driver = self.driver, driver
         self.links.adopt(driver, self._failover.present)
-        driver.set_wishes(self.links.wishes())
+        driver.set_preferences(self.links.preferences())
         self.opener.use(driver)
         self._tasks.begin(old.close())
         self._journal.note_session()
@@ -213,7 +214,7 @@ class Client:
             await self.driver.next_beat()
             for found in self.links.new_ones():
                 self.links.add(found, self.driver, self._failover.present)
-                self.driver.set_wishes(self.links.wishes())
+                self.driver.set_preferences(self.links.preferences())
                 self._names.tell()
 
 

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 from tandem.base.errors import UsageError
 from tandem.client.drill import Drill, RunningDrill
-from tandem.client.links import follows_interfaces, make_link, planned_links, wish_of
+from tandem.client.links import follows_interfaces, make_link, planned_links, preference_of
 from tandem.client.usage import LinkCap, UsageBook
 from tandem.config.config import LinkConfig
 from tandem.config.invites import Invite
-from tandem_transport import MAX_PATHS, PathWish
+from tandem_transport import MAX_PATHS, PathPreference
 from tandem_transport.driver import ClientDriver, Link, Names
 
 log = logging.getLogger("tandem.client")
@@ -70,9 +70,9 @@ class ClientLinks:
         known = ", ".join(each.link.name for each in self._links)
         raise UsageError(f"{what}: there is no link {name!r}", f"this client's links: {known}")
 
-    def wishes(self) -> tuple[PathWish, ...]:
+    def preferences(self) -> tuple[PathPreference, ...]:
         """How both ends are to use the links."""
-        return tuple(wish_of(each.config, path_id) for path_id, each in enumerate(self._links))
+        return tuple(preference_of(each.config, path_id) for path_id, each in enumerate(self._links))
 
     # --- drills ---
 

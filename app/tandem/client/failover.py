@@ -14,10 +14,10 @@ from tandem_transport.driver import ClientDriver
 
 log = logging.getLogger("tandem.client")
 
-PATIENCE = 10.0
+ANSWER_TIMEOUT = 10.0
 """Seconds without an answer after which the next server is tried."""
 
-_TRY_LIMIT = 10.0
+_TRY_TIMEOUT = 10.0
 """Seconds that it has to answer."""
 
 _LOOK_INTERVAL = 1.0
@@ -58,7 +58,7 @@ class Failover:
         driver.start()
         try:
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(_TRY_LIMIT):
+                async with asyncio.timeout(_TRY_TIMEOUT):
                     await driver.wait_connected()
             if driver.session is not None and is_unanswered():
                 self._present = index

@@ -12,7 +12,7 @@ from tandem.base.units import parse_rate
 from tandem.client.interfaces import matching
 from tandem.config.config import LinkConfig
 from tandem.config.invites import Invite
-from tandem_transport import PathUse, PathWish
+from tandem_transport import PathPreference, PathUse
 from tandem_transport.driver import Gate, Link, LocalAddress, Names, Resolve
 
 
@@ -81,11 +81,11 @@ def make_link(
     return Link(link.name, resolver(link.bind), own, names=names or Names(), gate=gate)
 
 
-def wish_of(link: LinkConfig, path_id: int) -> PathWish:
+def preference_of(link: LinkConfig, path_id: int) -> PathPreference:
     """What the configuration wants of a link."""
-    uses = {"normal": PathUse.AVAILABLE, "metered": PathUse.METERED, "backup": PathUse.BACKUP}
+    uses = {"available": PathUse.AVAILABLE, "metered": PathUse.METERED, "backup": PathUse.BACKUP}
     rate = parse_rate(link.max_rate) if link.max_rate is not None else 0
-    return PathWish(path_id, uses[link.cost], rate)
+    return PathPreference(path_id, uses[link.use], rate)
 
 
 def _same_family(bind: str, host: str) -> bool:

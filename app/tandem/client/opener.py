@@ -19,7 +19,7 @@ from tandem.exchange.request import Answer, Request, RequestError, read_answer
 from tandem.exchange.tally import Tally
 from tandem_socks import Opened, Reply
 from tandem_transport import SessionClosed, TransportError
-from tandem_transport.driver import ClientDriver, DrivenSession, Stream
+from tandem_transport.driver import ClientDriver, SessionStreams, Stream
 
 log = logging.getLogger("tandem.client")
 
@@ -31,7 +31,7 @@ KNOWN_LIFETIME = 600.0
 MAX_KNOWN = 4096
 """Targets that are remembered; the oldest give way."""
 
-_SESSION_WAIT = 15.0
+_SESSION_TIMEOUT = 15.0
 """Seconds that a new connection waits for a session while there is none."""
 
 _UNBOUND = Answer(Reply.SUCCEEDED)
@@ -173,12 +173,12 @@ class Opener:
             raise answer.failure()
         return Asked(stream, answer)
 
-    async def _session(self) -> DrivenSession:
+    async def _session(self) -> SessionStreams:
         """Raises Failure, at once where the server does not want this client: waiting does not help."""
         if self._driver.session is None and self._driver.refused is not None:
             raise self._no_session()
         try:
-            async with asyncio.timeout(_SESSION_WAIT):
+            async with asyncio.timeout(_SESSION_TIMEOUT):
                 return await self._driver.wait_connected()
         except TimeoutError as error:
             raise self._no_session() from error
@@ -196,7 +196,7 @@ def _encoded(request: Request) -> bytes:
         raise Failure(Reply.HOST_UNREACHABLE, Hop.LOCAL, f"the host's name: {error}") from error
 
 
-def _open_stream(session: DrivenSession) -> Stream:
+def _open_stream(session: SessionStreams) -> Stream:
     """Raises Failure where the server allows no more."""
     try:
         return session.open_stream()

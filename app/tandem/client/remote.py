@@ -70,11 +70,11 @@ class _RemoteAssociation:
         self._stream = asked.stream
         self._receive = receive
         self._cutter, self._joiner = Cutter(), Joiner()
-        self._stream.on_datagram = self._on_piece
+        self._stream.on_datagram_frame = self._on_piece
 
     def send(self, host: str, port: int, data: bytes) -> None:
         for piece in self._cutter.cut(encode_datagram(host, port, data), self._stream.datagram_room):
-            self._stream.send_datagram(piece)
+            self._stream.send_datagram_frame(piece)
 
     async def wait_closed(self) -> None:
         try:
@@ -84,7 +84,7 @@ class _RemoteAssociation:
             pass  # the session is over, and the server's port with it
 
     def close(self) -> None:
-        self._stream.on_datagram = None
+        self._stream.on_datagram_frame = None
         self._stream.finish()
 
     def _on_piece(self, piece: bytes) -> None:

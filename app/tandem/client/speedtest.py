@@ -16,7 +16,7 @@ from tandem.client.opener import Opener
 from tandem.exchange.failures import Failure
 from tandem.exchange.request import Kind, Request
 from tandem.exchange.speedtest import CHUNK, COUNT_SIZE
-from tandem_transport import PathUse, PathWish, TransportError
+from tandem_transport import PathPreference, PathUse, TransportError
 from tandem_transport.driver import Stream
 
 log = logging.getLogger("tandem.client")
@@ -27,7 +27,7 @@ DURATION = 4.0
 _WARM_UP = 1.5
 """Seconds before counting: windows grow."""
 
-_PATIENCE = 3 * DURATION
+_TIMEOUT = 3 * DURATION
 """Seconds for each direction of each test, where nothing goes through."""
 
 _SWITCH_TIME = 0.5
@@ -52,7 +52,7 @@ class Speedtest:
         self._links = links
         self._is_under_way = False
 
-    async def run(self, set_wishes: Callable[[tuple[PathWish, ...]], None]) -> list[Speed]:
+    async def run(self, set_preferences: Callable[[tuple[PathPreference, ...]], None]) -> list[Speed]:
         """Tests each link alone, at the rate that is wished, then all together; then all is as it was.
 
         Raises TandemError.
@@ -63,25 +63,25 @@ class Speedtest:
         self._is_under_way = True
         log.info("speedtest begins; each link is used alone for a while")
         try:
-            found = await self._measure_each(set_wishes)
-            set_wishes(self._links.wishes())
+            found = await self._measure_each(set_preferences)
+            set_preferences(self._links.preferences())
             found.append(await _measure(self._opener, "all together"))
         except (Failure, TransportError, EOFError) as error:
             raise TandemError(f"speedtest: {error}", "it needs a session: see `tandem status`") from error
         finally:
             self._is_under_way = False
-            set_wishes(self._links.wishes())
+            set_preferences(self._links.preferences())
         return found
 
-    async def _measure_each(self, set_wishes: Callable[[tuple[PathWish, ...]], None]) -> list[Speed]:
+    async def _measure_each(self, set_preferences: Callable[[tuple[PathPreference, ...]], None]) -> list[Speed]:
         found: list[Speed] = []
-        wishes = self._links.wishes()
-        for link, wish in zip(self._links.all, wishes, strict=True):
+        preferences = self._links.preferences()
+        for link, preference in zip(self._links.all, preferences, strict=True):
             if link.error:
                 found.append(Speed(link=link.name, note=link.error))
                 continue
-            uses = [PathUse.AVAILABLE if other is wish else PathUse.BACKUP for other in wishes]
-            set_wishes(tuple(other._replace(use=use) for other, use in zip(wishes, uses, strict=True)))
+            uses = [PathUse.AVAILABLE if other is preference else PathUse.BACKUP for other in preferences]
+            set_preferences(tuple(other._replace(use=use) for other, use in zip(preferences, uses, strict=True)))
             await asyncio.sleep(_SWITCH_TIME)
             before = link.bytes_total
             speed = await _measure(self._opener, link.name)
@@ -107,7 +107,7 @@ def _checked(speed: Speed, carried: int) -> Speed:
 async def _with_stream(opener: Opener, direction: str, count: Callable[[Stream], Awaitable[float]]) -> float | None:
     """None where nothing goes through."""
     try:
-        async with asyncio.timeout(_PATIENCE):
+        async with asyncio.timeout(_TIMEOUT):
             asked = await opener.ask(Request(Kind.SPEEDTEST, direction, 0))
             try:
                 return await count(asked.stream)

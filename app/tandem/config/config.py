@@ -32,6 +32,7 @@ from tandem.base.errors import UsageError
 from tandem.base.private_files import is_open_to_others, read_text
 from tandem.base.units import RATES, SIZES, parse_size
 from tandem.config.errors import describe, with_mistakes
+from tandem.config.old_names import OLD_TABLES, variables_of_old, with_present_names
 from tandem.config.passwords import is_hash
 from tandem.config.patterns import ACCEPTED, looks_like_a_host
 from tandem.config.values import (
@@ -68,8 +69,8 @@ class LinkConfig(_Section):
     endpoint: HostPort | None = Field(
         default=None, description="the server's address for this link; default: the invite's"
     )
-    cost: Literal["normal", "metered", "backup"] = Field(
-        default="normal",
+    use: Literal["available", "metered", "backup"] = Field(
+        default="available",
         description="metered: only copies of what somebody waits for, while another link works; backup: nothing",
     )
     max_rate: Rate | None = Field(default=None, description=f"the most it may carry, each way: {RATES}")
@@ -227,7 +228,7 @@ class RuleConfig(_Section):
         return self
 
 
-class ClientConfig(_Section):
+class QuotaConfig(_Section):
     """Other limits for some of a server's clients; the first that fits counts."""
 
     name: str = Field(min_length=1, description="the client's name, * for any text")
@@ -260,7 +261,7 @@ class Config(BaseSettings):
     socks: SocksConfig = SocksConfig()
     admin: AdminConfig = AdminConfig()
     server: ServerConfig = ServerConfig()
-    client: list[ClientConfig] = []
+    quota: list[QuotaConfig] = []
     rule: list[RuleConfig] = []
     forward: list[ForwardConfig] = []
 
@@ -268,6 +269,7 @@ class Config(BaseSettings):
     @classmethod
     def _distinct(cls, given: Any, validate: ModelWrapValidatorHandler["Config"]) -> "Config":
         """What is there twice is told beside all other mistakes."""
+        given = with_present_names(given)
         twice = [*_repeated(given), *_open_ports(given)]
         try:
             made = validate(given)
@@ -287,7 +289,12 @@ class Config(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         content = {} if _file_in_use is None else tomllib.loads(read_text(_file_in_use))
-        return init_settings, env_settings, InitSettingsSource(settings_cls, init_kwargs=content)
+        return (
+            init_settings,
+            env_settings,
+            InitSettingsSource(settings_cls, init_kwargs=variables_of_old(os.environ, ENV_PREFIX)),
+            InitSettingsSource(settings_cls, init_kwargs=content),
+        )
 
 
 _DISTINCT = (("link", "name"), ("link", "bind"), ("listen", "port"), ("forward", "match"))
@@ -396,7 +403,7 @@ def _check_environment() -> None:
         name
         for name in os.environ
         if name.upper().startswith(ENV_PREFIX)
-        and name.removeprefix(ENV_PREFIX).lower().split("__")[0] not in Config.model_fields
+        and name.removeprefix(ENV_PREFIX).lower().split("__")[0] not in {*Config.model_fields, *OLD_TABLES}
     ]
     if unknown:
         known = ", ".join(sorted(Config.model_fields))

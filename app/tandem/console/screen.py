@@ -15,7 +15,7 @@ from rich.text import Text
 from tandem.admin.status import ClientStatus, LinkStatus, StreamStatus
 from tandem.base.units import format_size
 from tandem.console.history import History, beginning
-from tandem_transport.parameters import OUTAGE_LIMIT
+from tandem_transport.parameters import OUTAGE_TIMEOUT
 
 SortBy = Literal["bytes", "rate", "age"]
 SORTS: tuple[SortBy, ...] = ("bytes", "rate", "age")
@@ -23,7 +23,7 @@ SORTS: tuple[SortBy, ...] = ("bytes", "rate", "age")
 MAX_STREAMS = 8
 """Connections that are shown."""
 
-_LEAST_BELOW_HEAD = 4
+_MIN_BELOW_HEAD = 4
 """Lines that logs should have before the head is shown too."""
 
 _SPARKS = 30
@@ -86,12 +86,12 @@ def fitted(status: ClientStatus, history: History, view: View, console: Console)
     """The whole console in a window: logs have the room that is left, and connections give way where there is none."""
     drawn = render(status, history, replace(view, lines=()))
     spare = console.height - len(console.render_lines(drawn, pad=False))
-    if view.head and spare < _LEAST_BELOW_HEAD:
+    if view.head and spare < _MIN_BELOW_HEAD:
         return fitted(status, history, replace(view, head=""), console)
     if spare < 0:
         shown = min(len(status.streams), MAX_STREAMS)
-        least = shown + spare - (shown == status.session.streams_open)  # a line tells how many there are beside
-        return render(status, history, replace(view, lines=(), most_streams=max(0, least)))
+        minimum = shown + spare - (shown == status.session.streams_open)  # a line tells how many there are beside
+        return render(status, history, replace(view, lines=(), most_streams=max(0, minimum)))
     return render(status, history, replace(view, lines=_newest(view.lines, spare - 1, console)))
 
 
@@ -140,7 +140,7 @@ def _banner(status: ClientStatus) -> Text | None:
     tried = tried or "no link, for no interface has a default route"
     if session.state == "outage":
         since = f" for {duration(session.outage_s)}" if session.outage_s is not None else ""
-        text = f"ALL LINKS ARE DOWN{since}. Connections are held for {OUTAGE_LIMIT / 60:.0f} min. Links: {tried}."
+        text = f"ALL LINKS ARE DOWN{since}. Connections are held for {OUTAGE_TIMEOUT / 60:.0f} min. Links: {tried}."
         return Text(text, style="bold red")
     if session.state == "connecting":
         why = f" ({session.reason})" if session.reason else ""
@@ -166,8 +166,8 @@ def _links(status: ClientStatus, history: History) -> RenderableType:
 def _sparks(link: LinkStatus, history: History) -> Text | None:
     """The last minute of a link, and why it is not as it should be; None where there is nothing to tell."""
     name = link.name if len(link.name) <= _NAME else link.name[: _NAME - 1] + "…"
-    cost = link.cost if link.cost != "normal" else ""
-    cause = ", ".join(filter(None, (cost, f"drill: {link.drill}" if link.drill else link.reason)))
+    use = link.use if link.use in ("metered", "backup") else ""
+    cause = ", ".join(filter(None, (use, f"drill: {link.drill}" if link.drill else link.reason)))
     sparks = history.sparkline(link.name, _SPARKS)
     if not sparks and not cause:
         return None
@@ -194,17 +194,18 @@ def _row(link: LinkStatus) -> list[RenderableType]:
 
 def _detail(link: LinkStatus) -> Text:
     rtt = link.rtt_ms
+    up = f"{percent(link.loss_up)} ({percent(link.loss_peer)} by the server's count)"
     facts = [
         f"{link.name} in full: {link.state}" + (f", {link.reason}" if link.reason else ""),
         f"  from {link.local or '-'} to {link.remote or '-'}, path {link.path_id}",
         f"  packets of up to {link.datagram_size or '-'} bytes",
         f"  round trip {ms(rtt.latest)} ms now, {ms(rtt.smoothed)} smoothed, {ms(rtt.min)} min, {ms(rtt.p95)} p95",
-        f"  loss {percent(link.loss_up)} up, {percent(link.loss_down)} down; {link.spurious} wrongly taken for lost",
+        f"  loss {up} up, {percent(link.loss_down)} down; {link.spurious} wrongly taken for lost",
         f"  carried {format_size(link.bytes_up)} up, {format_size(link.bytes_down)} down in this session",
     ]
     if link.day_bytes is not None and link.month_bytes is not None:
         used = f"{format_size(link.day_bytes)} today, {format_size(link.month_bytes)} this month"
-        facts.append(f"  {link.cost}; {used}")
+        facts.append(f"  {link.use}; {used}")
     return Text("\n".join(facts), no_wrap=True, overflow="ellipsis")
 
 

@@ -16,13 +16,13 @@ from tandem.doctor import portal
 from tandem.doctor.findings import Finding, Verdict
 from tandem.doctor.machine import RP_FILTER_ADVICE, bind_error, drops_answers, missing_route, rp_filter_text, send_error
 from tandem.doctor.nat import Mapping, nat
-from tandem.doctor.pings import REACH_LIMIT, Pinger
+from tandem.doctor.pings import REACH_TIMEOUT, Pinger
 from tandem.doctor.routes import Route
 from tandem.doctor.running import Heard
 from tandem.doctor.session import Visit
 from tandem_transport.driver import LocalAddress, UdpAddress
 
-_LOOKUP_LIMIT = 10.0
+_LOOKUP_TIMEOUT = 10.0
 """Seconds for one name."""
 
 _AGAIN_AFTER = 1.5
@@ -158,7 +158,7 @@ class Examination:
         host, port = parse_host_port(endpoint, what="endpoint")
         loop = asyncio.get_running_loop()
         try:
-            async with asyncio.timeout(_LOOKUP_LIMIT):
+            async with asyncio.timeout(_LOOKUP_TIMEOUT):
                 answers = await loop.getaddrinfo(host, port, type=socket.SOCK_DGRAM)
         except (OSError, UnicodeError, TimeoutError) as error:
             text = getattr(error, "strerror", None) or "no answer from the name server"
@@ -207,7 +207,7 @@ class Examination:
             self._note(endpoint, "problem", text, advice)
         without = [str(one) for one in silent if one.fault is None]
         if without:
-            self._note(endpoint, "warning", f"no answer from {' nor '.join(without)} within {REACH_LIMIT:.0f} s")
+            self._note(endpoint, "warning", f"no answer from {' nor '.join(without)} within {REACH_TIMEOUT:.0f} s")
 
     async def _visit(self, endpoint: str, asked: Asked, *, measures_size: bool) -> None:
         try:

@@ -19,7 +19,7 @@ from tandem_transport.driver import LocalAddress, UdpAddress, local_identity
 from tandem_transport.driver.sockets import bound_socket
 from tandem_transport.parameters import BASE_DATAGRAM_SIZE, DATAGRAM_SIZES
 
-REACH_LIMIT = 6.0
+REACH_TIMEOUT = 6.0
 """Seconds that an address has to answer the first of several pings."""
 
 _REACH_INTERVAL = 0.25
@@ -116,7 +116,7 @@ class Pinger:
         """Why the server turns this client down, None where it does not."""
         return next((message.refused for message in self._messages if message.refused is not None), None)
 
-    async def reach(self, limit: float = REACH_LIMIT) -> bool:
+    async def reach(self, limit: float = REACH_TIMEOUT) -> bool:
         """Pings until something comes back; tells whether it has."""
         message = self._message()
         with contextlib.suppress(TimeoutError):

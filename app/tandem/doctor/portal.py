@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from tandem_transport.driver import LocalAddress, family_of
 
-_LIMIT = 3.0
+_TIMEOUT = 3.0
 """Seconds that the page has to come."""
 
 _LARGEST_HEAD = 8192
@@ -30,14 +30,14 @@ async def guess(local: LocalAddress, host: str, names: Iterable[str], port: int 
         port: The server's web port.
     """
     try:
-        async with asyncio.timeout(_LIMIT):
+        async with asyncio.timeout(_TIMEOUT):
             head = await _ask(local, host, port)
     except (OSError, TimeoutError):
         return ""
-    return judge(head, {host, *names})
+    return classify(head, {host, *names})
 
 
-def judge(head: str, names: Container[str]) -> str:
+def classify(head: str, names: Container[str]) -> str:
     """The head of an HTTP answer that should have come from somebody with these names."""
     first, *lines = head.splitlines() or [""]
     _, _, status = first.partition(" ")

@@ -18,14 +18,14 @@ from tandem.doctor.pings import Count, Pinger, largest_size
 from tandem.exchange.failures import Failure
 from tandem.exchange.request import Answer, Kind, Request
 from tandem_transport import Connected, HandshakeRefused, PathStats, TransportError
-from tandem_transport.driver import ClientDriver, DrivenSession, UdpAddress, local_identity
-from tandem_transport.parameters import BASE_DATAGRAM_SIZE, LEAST_DATAGRAM_SIZE
+from tandem_transport.driver import ClientDriver, SessionStreams, UdpAddress, local_identity
+from tandem_transport.parameters import BASE_DATAGRAM_SIZE, MIN_DATAGRAM_SIZE
 
 PROBES = 50
 PROBE_INTERVAL = 0.05
 """Seconds."""
 
-_SESSION_LIMIT = 8.0
+_SESSION_TIMEOUT = 8.0
 """Seconds that a session has to come up where the server answers pings."""
 
 _BAD_LOSS = 0.1
@@ -73,7 +73,7 @@ class Visit:
         driver.start()
         try:
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(_SESSION_LIMIT):
+                async with asyncio.timeout(_SESSION_TIMEOUT):
                     await ended.wait()
             await self._look(driver)
         except TransportError as error:
@@ -84,9 +84,8 @@ class Visit:
     async def _look(self, driver: ClientDriver) -> None:
         session = driver.session
         if session is None:
-            text = (
-                f"{format_host_port(*self.remote[:2])} answers pings, but no session came up in {_SESSION_LIMIT:.0f} s"
-            )
+            place = format_host_port(*self.remote[:2])
+            text = f"{place} answers pings, but no session came up in {_SESSION_TIMEOUT:.0f} s"
             self._note(self.endpoint, "problem", text, "Try again; `tandem status` on the server tells how busy it is.")
             return
         await self._probe(driver, session)
@@ -97,11 +96,11 @@ class Visit:
 
     # --- round trips and losses ---
 
-    async def _probe(self, driver: ClientDriver, session: DrivenSession) -> None:
+    async def _probe(self, driver: ClientDriver, session: SessionStreams) -> None:
         """Gives the session something to measure round trips by."""
         for _ in range(PROBES):
             driver.wake()
-            session.connection.send_datagram(0, b"probe")
+            session.connection.send_datagram_frame(0, b"probe")
             await asyncio.sleep(PROBE_INTERVAL)
 
     def _note_path(self, path: PathStats) -> None:
@@ -120,7 +119,7 @@ class Visit:
             self._note("packet size", "ok", f"{size} bytes of UDP payload to {self.endpoint}")
             return
         advice = (
-            f"Tandem sends smaller packets over this link, which costs speed; below {LEAST_DATAGRAM_SIZE} bytes it "
+            f"Tandem sends smaller packets over this link, which costs speed; below {MIN_DATAGRAM_SIZE} bytes it "
             f"does not work at all. Raise the MTU of the tunnel or modem in between: `ip link set dev DEVICE mtu 1280`."
         )
         self._note("packet size", "problem", size_text(size), advice)
@@ -162,5 +161,5 @@ class Visit:
 def size_text(size: int) -> str:
     """What is wrong with packet sizes: `size` is the largest that arrives at the server, in bytes of UDP payload, 0 for
     none that was tried."""
-    largest = f"largest that does: {size}" if size else f"not even those of {LEAST_DATAGRAM_SIZE} do"
+    largest = f"largest that does: {size}" if size else f"not even those of {MIN_DATAGRAM_SIZE} do"
     return f"packets of {BASE_DATAGRAM_SIZE} bytes do not arrive; {largest}"

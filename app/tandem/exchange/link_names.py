@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from tandem.exchange.request import RequestError
-from tandem_transport import MAX_PATHS, Session, printable
+from tandem_transport import MAX_PATHS, ClientSession, printable
 from tandem_transport.driver import Stream
 
 MAX_NAME = 40
@@ -22,20 +22,20 @@ class LinkNames:
         self._told: Counter[bytes] = Counter()
         """How often, by connection id."""
 
-    def of(self, session: Session) -> Sequence[str]:
+    def of(self, session: ClientSession) -> Sequence[str]:
         """By path id; shorter than there are paths where the client has not told them."""
         return self._names.get(session.connection_id, ())
 
-    def told(self, session: Session) -> int:
+    def told(self, session: ClientSession) -> int:
         """Streams of a session that carried names: they are nobody's connection."""
         return self._told[session.connection_id]
 
-    def forget(self, session: Session) -> None:
+    def forget(self, session: ClientSession) -> None:
         """It is over."""
         self._names.pop(session.connection_id, None)
         self._told.pop(session.connection_id, None)
 
-    async def take(self, session: Session, stream: Stream) -> None:
+    async def take(self, session: ClientSession, stream: Stream) -> None:
         """Reads what a client says. Raises RequestError, and what `Stream.read` raises."""
         line = b""
         while not line.endswith(b"\n") and len(line) <= _MAX_LINE and (data := await stream.read()):

@@ -82,7 +82,7 @@ class Joiner:
         """Datagrams of which a piece never came."""
 
     @property
-    def held(self) -> int:
+    def buffered(self) -> int:
         """Bytes of unfinished datagrams."""
         return self._size
 

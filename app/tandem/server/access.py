@@ -44,20 +44,20 @@ class Access:
         if rule is None or rule.action is Action.ALLOW:
             if not self._may_dial and not candidates.by_address:
                 raise rule_failure("this server has forwards only")
-            return await self._judge(client, request, candidates, await self._resolver.resolve(request.host, client))
+            return await self._check(client, request, candidates, await self._resolver.resolve(request.host, client))
         if not candidates.by_address:
-            return await self._settle(client, rule, request)
+            return await self._apply(client, rule, request)
         try:
             addresses = await self._resolver.resolve(request.host, client)
         except Failure:  # rules about networks say nothing of a host that has no address
-            return await self._settle(client, rule, request)
-        return await self._judge(client, request, candidates, addresses)
+            return await self._apply(client, rule, request)
+        return await self._check(client, request, candidates, addresses)
 
-    async def _settle(self, client: str, rule: Rule, request: Request) -> Route:
+    async def _apply(self, client: str, rule: Rule, request: Request) -> Route:
         """A rule that denies or forwards, whatever the addresses are."""
         if rule.action is Action.DENY:
             raise rule_failure(f"rule `{rule}`")
-        return await self._lead(client, rule, request)
+        return await self._forward(client, rule, request)
 
     async def _route_forward(self, client: str, request: Request, rule: Rule | None) -> Route:
         if rule is None:
@@ -66,22 +66,22 @@ class Access:
             raise Failure(Reply.HOST_UNREACHABLE, Hop.RULE, text)
         if rule.action is Action.ALLOW:
             raise rule_failure(f"rule `{rule}` allows it, but says no target")
-        return await self._settle(client, rule, request)
+        return await self._apply(client, rule, request)
 
-    async def _lead(self, client: str, rule: Rule, request: Request) -> Route:
+    async def _forward(self, client: str, rule: Rule, request: Request) -> Route:
         """A target that the owner has named is past the deny list."""
         if request.kind not in (Kind.DIAL, Kind.FORWARD):
             raise rule_failure(f"rule `{rule}` is for connections, not for UDP or BIND")
         addresses = await self._resolver.resolve_target(rule.target_host, client)
         return Route(addresses, request.port if rule.target_port is None else rule.target_port)
 
-    async def _judge(self, client: str, request: Request, candidates: Candidates, addresses: tuple[str, ...]) -> Route:
+    async def _check(self, client: str, request: Request, candidates: Candidates, addresses: tuple[str, ...]) -> Route:
         allowed: list[str] = []
         refusal = rule_failure("this server has forwards only")
         for address in addresses:
-            rule = candidates.judge(address, request.port)
+            rule = candidates.match_address(address, request.port)
             if rule is not None and rule.action is Action.FORWARD:
-                return await self._lead(client, rule, request)
+                return await self._forward(client, rule, request)
             problem = self._problem(request.host, address, rule)
             if problem:
                 refusal = rule_failure(problem)

@@ -8,7 +8,7 @@ from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
-from tandem.config.config import ClientConfig
+from tandem.config.config import QuotaConfig
 from tandem.exchange.failures import Failure, Hop
 from tandem.exchange.request import Kind
 from tandem_socks import Reply
@@ -43,7 +43,7 @@ class ClientLimits:
         self._usage: dict[str, _Usage] = {}
         """Of clients that are registered: there are as many names as the owner has given."""
 
-    def configure(self, max_streams: int, max_new_streams: float, exceptions: Sequence[ClientConfig] = ()) -> None:
+    def configure(self, max_streams: int, max_new_streams: float, exceptions: Sequence[QuotaConfig] = ()) -> None:
         """Other limits from now on; what is open stays."""
         self._max_streams, self._max_new_streams = max_streams, max_new_streams
         self._exceptions = tuple(exceptions)

@@ -12,7 +12,7 @@ from tandem.server.state import Listing, StateDirectory
 
 log = logging.getLogger("tandem.state")
 
-_RELOAD_LEAST = 0.1
+_RELOAD_MIN = 0.1
 """Seconds between two looks at the directory that an unknown key may cause."""
 
 
@@ -46,7 +46,7 @@ class ClientRegistry:
 
     def lookup(self, public: bytes) -> str | None:
         """A client's name; looks again where it is unknown, ten times a second at most. Never raises."""
-        if public not in self._names and time.monotonic() - self._looked_at >= _RELOAD_LEAST:
+        if public not in self._names and time.monotonic() - self._looked_at >= _RELOAD_MIN:
             self._read()
         return self._names.get(public)
 

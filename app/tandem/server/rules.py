@@ -48,7 +48,7 @@ class Candidates:
     by_name: Rule | None
     """The first rule about the name; None where there is none."""
 
-    def judge(self, address: str, port: int) -> Rule | None:
+    def match_address(self, address: str, port: int) -> Rule | None:
         """The rule for one address that the host has, None for what holds without rules."""
         first = (rule for rule in self.by_address if rule.pattern.matches_address(address, port))
         return next(first, self.by_name)

@@ -26,7 +26,7 @@ from tandem.server.resolver import Resolver
 from tandem.server.rules import Rules
 from tandem.server.serving import StreamService
 from tandem.server.state import StateDirectory
-from tandem_transport import Session, error_name
+from tandem_transport import ClientSession, error_name
 from tandem_transport.driver import ServerDriver, Stream
 from tandem_transport.events import ConnectionTerminated, Event, PathStatusChanged
 
@@ -56,7 +56,7 @@ class Server:
         self._tally, self._names = Tally(), LinkNames()
         self._streams = self._stream_service(config)
         self._is_draining = False
-        self._drain_limit = section.drain
+        self._drain_timeout = section.drain
         self._tasks: set[asyncio.Task[None]] = set()
         self._background: list[asyncio.Task[None]] = []
         self._started_at = self._seen_at = time.monotonic()
@@ -82,7 +82,7 @@ class Server:
     def reload(self, config: Config) -> None:
         """Other rules, names and limits from now on, and the clients as they are on disk; what is open stays."""
         self._streams = self._stream_service(config)
-        self._drain_limit = config.server.drain
+        self._drain_timeout = config.server.drain
         self._read_clients()
         for name, before, after in _fixed(self._config, config):
             if before != after:
@@ -93,7 +93,7 @@ class Server:
         """Refuses new streams, and waits for those that are open, for as long as the configuration says."""
         self._is_draining = True
         if self._tasks:
-            limit = self._drain_limit
+            limit = self._drain_timeout
             log.info("draining: %d connections are open, %.0f s at most", len(self._tasks), limit)
             await asyncio.wait(set(self._tasks), timeout=limit)
 
@@ -179,7 +179,7 @@ class Server:
 
     # --- streams ---
 
-    def _accept(self, session: Session, stream: Stream) -> None:
+    def _accept(self, session: ClientSession, stream: Stream) -> None:
         if self._is_draining:
             task = asyncio.create_task(self._streams.refuse(stream, "the server shuts down"))
         else:
@@ -192,7 +192,7 @@ class Server:
         self._resolver.configure(
             {name: tuple(hosts) for name, hosts in section.hosts.items()}, cache_seconds=section.dns_cache
         )
-        self._limits.configure(section.max_streams, section.max_new_streams, config.client)
+        self._limits.configure(section.max_streams, section.max_new_streams, config.quota)
         guard = AddressGuard((ipaddress.ip_network(network) for network in section.allow), OwnNetworks())
         access = Access(Rules(config.rule, config.forward), self._resolver, guard, may_dial=section.dial)
         sources = tuple(section.source)
@@ -208,11 +208,11 @@ class Server:
 
     # --- logs ---
 
-    def _on_started(self, session: Session) -> None:
+    def _on_started(self, session: ClientSession) -> None:
         log.info("%s: session started", session.client_name)
         self._state.note_seen(session.client_name)
 
-    def _on_event(self, session: Session, event: Event) -> None:
+    def _on_event(self, session: ClientSession, event: Event) -> None:
         match event:
             case PathStatusChanged(path_id, status, reason):
                 log.debug("%s: path %d is %s%s", session.client_name, path_id, status, f" ({reason})" if reason else "")

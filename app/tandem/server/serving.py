@@ -21,7 +21,7 @@ from tandem.server.quotas import ClientLimits
 from tandem.server.speedtest import serve as serve_speedtest
 from tandem.server.udp_port import UdpPort
 from tandem_socks import Relay, Reply
-from tandem_transport import Session, TransportError
+from tandem_transport import ClientSession, TransportError
 from tandem_transport.driver import Source, Stream
 
 log = logging.getLogger("tandem.server")
@@ -60,7 +60,7 @@ class StreamService:
         self._sources = sources
         self._bind = bind
 
-    async def serve(self, session: Session, stream: Stream) -> None:
+    async def serve(self, session: ClientSession, stream: Stream) -> None:
         """Returns when the stream is over; what is wrong with it is logged."""
         try:
             async with asyncio.timeout(_REQUEST_TIMEOUT):
@@ -81,7 +81,7 @@ class StreamService:
         with contextlib.suppress(TransportError):
             await self._say(stream, Failure(Reply.GENERAL_FAILURE, Hop.SESSION, why))
 
-    async def _answer(self, session: Session, stream: Stream, request: Request) -> None:
+    async def _answer(self, session: ClientSession, stream: Stream, request: Request) -> None:
         client = session.client_name
         try:
             with self._limits.stream(client):
@@ -99,7 +99,7 @@ class StreamService:
                         await self._names.take(session, stream)
                         await _end_with(stream, Answer(Reply.SUCCEEDED))
                     case Kind.RESOLVE:
-                        route = await self._within_limit(request, self._access.route(client, request))
+                        route = await self._within_timeout(request, self._access.route(client, request))
                         await _end_with(stream, Answer(Reply.SUCCEEDED, route.addresses[0]))
                     case Kind.WHO_AM_I:
                         await _end_with(stream, _who(session))
@@ -115,11 +115,11 @@ class StreamService:
 
     # --- kinds ---
 
-    async def _serve_connect(self, session: Session, stream: Stream, request: Request) -> None:
-        dialed = await self._within_limit(request, self._dial(session.client_name, request))
+    async def _serve_connect(self, session: ClientSession, stream: Stream, request: Request) -> None:
+        dialed = await self._within_timeout(request, self._dial(session.client_name, request))
         await self._carry(session, stream, request, dialed)
 
-    async def _serve_bind(self, session: Session, stream: Stream, request: Request) -> None:
+    async def _serve_bind(self, session: ClientSession, stream: Stream, request: Request) -> None:
         toward, admits = await self._expected(session.client_name, request)
         with self._limits.hold(session.client_name, Kind.BIND):
             port = BoundPort.open(toward, self._sources, admits)
@@ -130,7 +130,7 @@ class StreamService:
                 port.close()
         await self._carry(session, stream, request, dialed)
 
-    async def _serve_udp(self, session: Session, stream: Stream) -> None:
+    async def _serve_udp(self, session: ClientSession, stream: Stream) -> None:
         with self._limits.hold(session.client_name, Kind.UDP):
             port = UdpPort(stream, self._access, session.client_name, self._sources)
             port.start()
@@ -150,7 +150,7 @@ class StreamService:
             await stream.write(Answer(Reply.SUCCEEDED).encode())
             await serve_speedtest(stream, direction)
 
-    async def _carry(self, session: Session, stream: Stream, request: Request, dialed: Dialed) -> None:
+    async def _carry(self, session: ClientSession, stream: Stream, request: Request, dialed: Dialed) -> None:
         began = time.monotonic()
         try:
             await stream.write(Answer(Reply.SUCCEEDED, dialed.bound_host, dialed.bound_port).encode())
@@ -174,7 +174,7 @@ class StreamService:
         route = await self._access.route(client, request)
         return await self._dialer.dial(route.addresses, route.port)
 
-    async def _within_limit(self, request: Request, dialing: Awaitable[T]) -> T:
+    async def _within_timeout(self, request: Request, dialing: Awaitable[T]) -> T:
         try:
             async with asyncio.timeout(DIAL_TIMEOUT):
                 return await dialing
@@ -209,7 +209,7 @@ async def _end_with(stream: Stream, answer: Answer) -> None:
     stream.finish()
 
 
-def _who(session: Session) -> Answer:
+def _who(session: ClientSession) -> Answer:
     """What a client may know of itself and of us."""
     paths = session.connection.stats(now=time.monotonic()).paths
     heard = [path for path in paths if isinstance(path.address, Source) and path.bytes_received]

@@ -15,7 +15,7 @@ class Shares:
         """`places` in all, `each` for one owner while most are free."""
         self._free = places
         self._each = each
-        self._held: Counter[str] = Counter()
+        self._used: Counter[str] = Counter()
         self._waiting: dict[str, deque[asyncio.Future[None]]] = {}
 
     async def take(self, owner: str) -> None:
@@ -35,20 +35,20 @@ class Shares:
     def give_back(self, owner: str) -> None:
         """A place is free again."""
         self._free += 1
-        self._held[owner] -= 1
-        if not self._held[owner]:
-            del self._held[owner]
+        self._used[owner] -= 1
+        if not self._used[owner]:
+            del self._used[owner]
         self._serve_waiting()
 
     def _may_have(self, owner: str) -> bool:
-        return self._free > 0 and self._held[owner] < max(1, min(self._each, self._free // 2))
+        return self._free > 0 and self._used[owner] < max(1, min(self._each, self._free // 2))
 
     def _give(self, owner: str) -> None:
         self._free -= 1
-        self._held[owner] += 1
+        self._used[owner] += 1
 
     def _serve_waiting(self) -> None:
-        for owner in sorted(self._waiting, key=lambda name: self._held[name]):
+        for owner in sorted(self._waiting, key=lambda name: self._used[name]):
             queue = self._waiting[owner]
             while queue and self._may_have(owner):
                 turn = queue.popleft()

@@ -5,7 +5,7 @@ import asyncio
 from tandem.exchange.speedtest import CHUNK, COUNT_SIZE
 from tandem_transport.driver import Stream
 
-_LIMIT = 60.0
+_TIMEOUT = 60.0
 """Seconds after which a server ends a test that its client has forgotten."""
 
 _COUNT_INTERVAL = 0.1
@@ -13,7 +13,7 @@ _COUNT_INTERVAL = 0.1
 
 async def serve(stream: Stream, direction: str) -> None:
     """Returns when the client has had enough."""
-    async with asyncio.timeout(_LIMIT):
+    async with asyncio.timeout(_TIMEOUT):
         if direction == "down":
             while True:
                 await stream.write(CHUNK)

@@ -45,7 +45,7 @@ class UdpCounters:
     """Dropped: the destination may not be reached, or has no address."""
     strangers: int = 0
     """Dropped: from a host that the client has sent nothing to."""
-    shed: int = 0
+    dropped: int = 0
     """Dropped: too many, or too large."""
 
 
@@ -71,11 +71,11 @@ class UdpPort:
 
     def start(self) -> None:
         """Takes what the client sends."""
-        self._stream.on_datagram = self._on_piece
+        self._stream.on_datagram_frame = self._on_piece
 
     async def close(self) -> None:
         """Nothing comes or goes any more."""
-        self._stream.on_datagram = None
+        self._stream.on_datagram_frame = None
         for task in self._lookups:
             task.cancel()
         await asyncio.gather(*self._lookups, return_exceptions=True)
@@ -99,7 +99,7 @@ class UdpPort:
             self._waiting += len(data)
             task.add_done_callback(lambda done: self._on_looked_up(done, len(data)))
         else:
-            self.counters.shed += 1
+            self.counters.dropped += 1
 
     def _on_looked_up(self, task: "asyncio.Task[None]", size: int) -> None:
         self._lookups.discard(task)
@@ -141,13 +141,13 @@ class UdpPort:
             return
         transport = self._sockets[family_of(address)]
         if cast("asyncio.WriteTransport", transport).get_write_buffer_size() > MAX_WAITING:
-            self.counters.shed += 1
+            self.counters.dropped += 1
             return
         try:
             place = address_infos(address, port, socket.SOCK_DGRAM)[0][4]
             transport.sendto(data, place)
         except OSError:
-            self.counters.shed += 1
+            self.counters.dropped += 1
         else:
             self.counters.sent += 1
 
@@ -161,11 +161,11 @@ class UdpPort:
         self.counters.received += 1
         pieces = self._cutter.cut(encode_datagram(host, port, data), self._stream.datagram_room)
         for piece in pieces:
-            self._stream.send_datagram(piece)
+            self._stream.send_datagram_frame(piece)
 
     def on_error(self) -> None:
         """The system could not send a datagram, or a peer has no such port."""
-        self.counters.shed += 1
+        self.counters.dropped += 1
 
     # --- sockets ---
 

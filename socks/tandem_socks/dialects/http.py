@@ -129,7 +129,7 @@ class HttpHandshake(Handshake):
         if head.target == PAC_PATH:
             page = http_pages.pac(terms.host, terms.port, has_body=head.method == "GET")
             raise _Answered(page, "the PAC file was given out")
-        self.is_puzzled = True
+        self.is_misconfigured = True
         raise _Answered(http_pages.welcome(400, terms.host, terms.port), "a browser takes this port for a web site")
 
     def _is_for_us(self, head: Head) -> bool:

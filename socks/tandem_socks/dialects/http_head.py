@@ -49,8 +49,8 @@ class Head:
     @property
     def keeps_alive(self) -> bool:
         """The client may send another request on the same connection (RFC 9112 section 9.3)."""
-        wishes = self._own_fields() | {value.strip().lower() for value in self.values("proxy-connection")}
-        return self.minor_version == 1 and "close" not in wishes
+        preferences = self._own_fields() | {value.strip().lower() for value in self.values("proxy-connection")}
+        return self.minor_version == 1 and "close" not in preferences
 
     @property
     def is_upgrade(self) -> bool:

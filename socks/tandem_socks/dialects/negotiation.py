@@ -51,7 +51,7 @@ class Handshake(ABC):
         """Name and password, in AUTHENTICATING."""
         self.error = ""
         """Why it was closed, for a log."""
-        self.is_puzzled = False
+        self.is_misconfigured = False
         """It was closed because the client is set up wrongly: its owner should hear of it."""
         self.received = bytearray()
         self.to_send = bytearray()

@@ -25,7 +25,7 @@ class DatagramCounters:
     """Dropped: from another address or port than the client's."""
     malformed: int = 0
     """Dropped: fragments (FRAG is not 0), and what is not a UDP request."""
-    shed: int = 0
+    dropped: int = 0
     """Dropped: too large for the client, or too many."""
 
 
@@ -71,7 +71,7 @@ class DatagramPort(asyncio.DatagramProtocol):
         if self._peer is None or self._transport.is_closing():
             return
         if cast("asyncio.WriteTransport", self._transport).get_write_buffer_size() > MAX_WAITING:
-            self.counters.shed += 1
+            self.counters.dropped += 1
             return
         self.counters.received += 1
         self.counters.bytes_down += len(data)
@@ -99,7 +99,7 @@ class DatagramPort(asyncio.DatagramProtocol):
             self._association.send(host, port, content)
 
     def error_received(self, exc: Exception) -> None:
-        self.counters.shed += 1  # too large for this system, or the client's port is gone
+        self.counters.dropped += 1  # too large for this system, or the client's port is gone
 
     def _is_client(self, host: str, port: int) -> bool:
         return host == self._client[0] and self._client[1] in (0, port)

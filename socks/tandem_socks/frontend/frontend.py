@@ -84,7 +84,7 @@ class SocksFrontend:
         networks = self._options.allow_from
         self._listener = Listener(self._accept, admits=lambda host: admits(host, networks), limit=MAX_CONNECTIONS)
         self._tasks: set[asyncio.Task[None]] = set()
-        self._handshakes: dict[TcpConnection, float] = {}
+        self._negotiations: dict[TcpConnection, float] = {}
         """When each came, in that order."""
         self._crowd_timer: asyncio.TimerHandle | None = None
         self._complained_at = float("-inf")
@@ -143,34 +143,34 @@ class SocksFrontend:
     async def _serve(self, tcp: TcpConnection) -> None:
         behind: bytes | None = await self._serve_one(ServerConnection(self._terms(tcp)), tcp, HANDSHAKE_TIMEOUT)
         while behind is not None:
-            handshake = ServerConnection(self._terms(tcp), is_further=True)
-            handshake.receive_data(behind)
+            negotiation = ServerConnection(self._terms(tcp), is_further=True)
+            negotiation.receive_data(behind)
             self._idle.add(tcp)
-            behind = await self._serve_one(handshake, tcp, KEEPALIVE_TIMEOUT)
+            behind = await self._serve_one(negotiation, tcp, KEEPALIVE_TIMEOUT)
 
-    async def _serve_one(self, handshake: ServerConnection, tcp: TcpConnection, patience: float) -> bytes | None:
+    async def _serve_one(self, negotiation: ServerConnection, tcp: TcpConnection, timeout: float) -> bytes | None:
         """One request; returns what has come after it where another may follow, None where the connection is over."""
-        self._handshakes[tcp] = time.monotonic()
+        self._negotiations[tcp] = time.monotonic()
         self._make_room()
         try:
-            async with asyncio.timeout(patience):
-                request = await self._read_request(handshake, tcp)
+            async with asyncio.timeout(timeout):
+                request = await self._read_request(negotiation, tcp)
         except TimeoutError:
-            log.debug("a client took over %.0f s for its request", patience)
+            log.debug("a client took over %.0f s for its request", timeout)
             return None
         finally:
-            self._handshakes.pop(tcp, None)
+            self._negotiations.pop(tcp, None)
             self._idle.discard(tcp)
         if request is None:
-            self._tell(handshake)
+            self._tell(negotiation)
             await _close_politely(tcp)
             return None
         try:
-            return await self._fulfil(handshake, request, tcp)
+            return await self._fulfil(negotiation, request, tcp)
         except SocksError as error:
             log.info("%s: %s", request, error)
-            handshake.fail(error if error.reply else SocksError(Reply.GENERAL_FAILURE, str(error)))
-            await tcp.write(handshake.data_to_send())
+            negotiation.fail(error if error.reply else SocksError(Reply.GENERAL_FAILURE, str(error)))
+            await tcp.write(negotiation.data_to_send())
             await _close_politely(tcp)
             return None
 
@@ -179,13 +179,13 @@ class SocksFrontend:
         if self._crowd_timer is not None:
             self._crowd_timer.cancel()
             self._crowd_timer = None
-        while len(self._handshakes) > MAX_HANDSHAKES:
-            oldest, since = next(iter(self._handshakes.items()))
+        while len(self._negotiations) > MAX_HANDSHAKES:
+            oldest, since = next(iter(self._negotiations.items()))
             left = since + _CHANCE - time.monotonic()
             if left > 0:
                 self._crowd_timer = asyncio.get_running_loop().call_later(left, self._make_room)
                 return
-            del self._handshakes[oldest]
+            del self._negotiations[oldest]
             oldest.reset()
 
     def _terms(self, tcp: TcpConnection) -> Terms:
@@ -194,70 +194,70 @@ class SocksFrontend:
         names = frozenset({advertised.lower()} if advertised else ())
         return Terms(self._options.authenticate is not None, advertised or host, port, names)
 
-    async def _read_request(self, handshake: ServerConnection, tcp: TcpConnection) -> Request | None:
+    async def _read_request(self, negotiation: ServerConnection, tcp: TcpConnection) -> Request | None:
         """None where none has come; what the client is to hear of that is sent."""
         while True:
-            await tcp.write(handshake.data_to_send())
-            if handshake.credentials is not None:
-                name, host = handshake.credentials[0], tcp.peer_address[0]
-                is_right = await self._is_right(*handshake.credentials, host)
+            await tcp.write(negotiation.data_to_send())
+            if negotiation.credentials is not None:
+                name, host = negotiation.credentials[0], tcp.peer_address[0]
+                is_right = await self._is_right(*negotiation.credentials, host)
                 if not is_right:
                     log.info("%s: wrong password, or no such user: %.40r", host, name)
-                handshake.decide(is_accepted=is_right)
+                negotiation.decide(is_accepted=is_right)
                 continue
-            if handshake.state is not State.READING:
-                return handshake.request if handshake.state is State.PENDING else None
+            if negotiation.state is not State.READING:
+                return negotiation.request if negotiation.state is State.PENDING else None
             data = await tcp.read(4096)
             if not data:
                 return None
-            handshake.receive_data(data)
+            negotiation.receive_data(data)
 
     async def _is_right(self, name: str, password: str, host: str) -> bool:
         authenticate = self._options.authenticate
         return authenticate is None or await authenticate(name, password, host)
 
-    def _tell(self, handshake: ServerConnection) -> None:
+    def _tell(self, negotiation: ServerConnection) -> None:
         """Why a client got nothing; aloud, now and then, where its owner has set it up wrongly."""
         now = time.monotonic()
-        if handshake.is_puzzled and now - self._complained_at >= _COMPLAIN_EVERY:
+        if negotiation.is_misconfigured and now - self._complained_at >= _COMPLAIN_EVERY:
             self._complained_at = now
-            log.warning("%s; it should have this as its SOCKS v5 or HTTP proxy", handshake.error)
+            log.warning("%s; it should have this as its SOCKS v5 or HTTP proxy", negotiation.error)
         else:
-            log.debug("handshake failed: %s", handshake.error or "the client closed")
+            log.debug("handshake failed: %s", negotiation.error or "the client closed")
 
     # --- commands ---
 
-    async def _fulfil(self, handshake: ServerConnection, request: Request, tcp: TcpConnection) -> bytes | None:
+    async def _fulfil(self, negotiation: ServerConnection, request: Request, tcp: TcpConnection) -> bytes | None:
         """Returns what has come after the request where another may follow."""
         match request.command:
-            case Command.CONNECT if handshake.forwarded is not None:
-                return await self._forward(handshake, handshake.forwarded, request, tcp)
+            case Command.CONNECT if negotiation.forwarded is not None:
+                return await self._forward(negotiation, negotiation.forwarded, request, tcp)
             case Command.CONNECT:
-                await self._connect(handshake, request, tcp)
+                await self._connect(negotiation, request, tcp)
             case Command.BIND:
-                await self._bind(handshake, request, tcp)
+                await self._bind(negotiation, request, tcp)
             case Command.UDP_ASSOCIATE:
-                await self._associate(handshake, request, tcp)
+                await self._associate(negotiation, request, tcp)
             case Command.RESOLVE:
                 address = await _unless_reset(tcp, self._far.resolve(request))
-                handshake.succeed(address, 0)
-                await tcp.write(handshake.data_to_send())
+                negotiation.succeed(address, 0)
+                await tcp.write(negotiation.data_to_send())
                 await _close_politely(tcp)
         return None
 
-    async def _connect(self, handshake: ServerConnection, request: Request, tcp: TcpConnection) -> None:
-        first = handshake.trailing_data()
+    async def _connect(self, negotiation: ServerConnection, request: Request, tcp: TcpConnection) -> None:
+        first = negotiation.trailing_data()
         opened = await _unless_reset(tcp, self._far.connect(request, first, is_told=True))
-        await self._carry(handshake, request, tcp, opened, already_sent=len(first))
+        await self._carry(negotiation, request, tcp, opened, already_sent=len(first))
 
     async def _forward(
-        self, handshake: ServerConnection, forwarded: Forwarded, request: Request, tcp: TcpConnection
+        self, negotiation: ServerConnection, forwarded: Forwarded, request: Request, tcp: TcpConnection
     ) -> bytes | None:
         """One HTTP request and its answer, over a stream of its own."""
-        first = handshake.trailing_data()
+        first = negotiation.trailing_data()
         opened = await _unless_reset(tcp, self._far.connect(request, first, is_told=False))
-        handshake.succeed(opened.bound_host, opened.bound_port)
-        exchange = HttpExchange(tcp, forwarded, opened.stream, handshake.behind)
+        negotiation.succeed(opened.bound_host, opened.bound_port)
+        exchange = HttpExchange(tcp, forwarded, opened.stream, negotiation.behind)
         relay = Relay(
             tcp,
             exchange.stream,
@@ -272,12 +272,12 @@ class SocksFrontend:
         return exchange.behind if relay.goes_on and not tcp.is_lost and not self._is_draining else None
 
     async def _carry(
-        self, handshake: ServerConnection, request: Request, tcp: TcpConnection, opened: Opened, *, already_sent: int
+        self, negotiation: ServerConnection, request: Request, tcp: TcpConnection, opened: Opened, *, already_sent: int
     ) -> None:
-        handshake.succeed(opened.bound_host, opened.bound_port)
+        negotiation.succeed(opened.bound_host, opened.bound_port)
         try:
             # In a write of its own: some clients lose data that comes in one segment with the reply.
-            await tcp.write(handshake.data_to_send())
+            await tcp.write(negotiation.data_to_send())
         except OSError:
             opened.stream.reset()
             raise
@@ -298,18 +298,18 @@ class SocksFrontend:
         self._endings.add(task)
         task.add_done_callback(self._endings.discard)
 
-    async def _bind(self, handshake: ServerConnection, request: Request, tcp: TcpConnection) -> None:
+    async def _bind(self, negotiation: ServerConnection, request: Request, tcp: TcpConnection) -> None:
         binding = await self._far.bind(request)
         try:
-            handshake.announce(*binding.address)
-            await tcp.write(handshake.data_to_send())
+            negotiation.announce(*binding.address)
+            await tcp.write(negotiation.data_to_send())
             opened = await _accepted(binding, tcp)
         finally:
             binding.close()
         if opened is not None:
-            await self._carry(handshake, request, tcp, opened, already_sent=0)
+            await self._carry(negotiation, request, tcp, opened, already_sent=0)
 
-    async def _associate(self, handshake: ServerConnection, request: Request, tcp: TcpConnection) -> None:
+    async def _associate(self, negotiation: ServerConnection, request: Request, tcp: TcpConnection) -> None:
         local_host, _ = tcp.local_address
         client_host, _ = tcp.peer_address
         try:
@@ -322,8 +322,8 @@ class SocksFrontend:
             association = await self._far.associate(port.deliver)
             try:
                 port.attach(association)
-                handshake.succeed(self._options.advertise or local_host, port.port)
-                await tcp.write(handshake.data_to_send())
+                negotiation.succeed(self._options.advertise or local_host, port.port)
+                await tcp.write(negotiation.data_to_send())
                 await self._while_used(tcp, port, association.wait_closed())
             finally:
                 association.close()

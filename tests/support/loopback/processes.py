@@ -13,7 +13,7 @@ from typing import Any
 
 from loopback.ports import free_port
 
-_READY_LIMIT = 60.0
+_READY_TIMEOUT = 60.0
 """Seconds; generous, for a test machine may be slow. Nothing waits this long when all is well."""
 
 
@@ -114,7 +114,7 @@ class Pair:
         return subprocess.run(command, capture_output=True, timeout=280, check=False)
 
     def wait(self, condition: Callable[[], bool], what: str) -> None:
-        deadline = time.monotonic() + _READY_LIMIT
+        deadline = time.monotonic() + _READY_TIMEOUT
         while not condition():
             assert time.monotonic() < deadline, f"no {what}\n{self.log('server')}\n{self.log('client')}"
             time.sleep(0.1)

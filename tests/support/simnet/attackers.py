@@ -10,7 +10,7 @@ from tandem_transport.wire.frames import Frame, PingFrame
 from tandem_transport.wire.packets import split_datagram
 
 
-def first_message(
+def initiation(
     random: Random, key: bytes = CLIENT_KEY, timestamp_us: int = 1, instance_id: bytes | None = None
 ) -> ClientHandshake:
     return ClientHandshake(
@@ -45,7 +45,7 @@ def gets_in_by_cookie(endpoint: ServerEndpoint, handshake: ClientHandshake, sour
     """Whether the server asks for a cookie, and answers the first message that brings it."""
 
     def answers(cookie: bytes | None) -> list[Answer | None]:
-        endpoint.receive_datagram(handshake.first_message(cookie), source=source, now=0.0)
+        endpoint.receive_datagram(handshake.initiation(cookie), source=source, now=0.0)
         return [handshake.read_answer(split_datagram(data)[0]) for data in sent_to(endpoint, source, now=0.0)]
 
     cookies = [answer.cookie for answer in answers(None) if isinstance(answer, CookieReceived)]
@@ -67,8 +67,8 @@ class HostileClient:
         self._network = network
         self.received: list[bytes] = []
         timestamp_us = round(network.now * 1e6) + 10**9
-        handshake = first_message(network.random, key, timestamp_us, instance_id)
-        self._deliver(handshake.first_message())
+        handshake = initiation(network.random, key, timestamp_us, instance_id)
+        self._deliver(handshake.initiation())
         answer = handshake.read_answer(split_datagram(self.received[0])[0])
         assert isinstance(answer, Established)
         self._protection = answer.protection

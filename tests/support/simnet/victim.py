@@ -23,7 +23,7 @@ def established() -> tuple[Established, Established]:
         token=bytes(16),
         randomness=random.randbytes,
     )
-    server = ServerHandshake(SERVER_KEY, split_datagram(client.first_message())[0])
+    server = ServerHandshake(SERVER_KEY, split_datagram(client.initiation())[0])
     answer, at_server = server.accept(b"c" * 16, b"r" * 16, TransportParameters(), random.randbytes)
     at_client = client.read_answer(split_datagram(answer)[0])
     assert isinstance(at_client, Established)
@@ -53,7 +53,7 @@ class Victim:
 
     def receive(self, payload: bytes, *, path_id: int = 0, source: str = "peer") -> None:
         self.receive_only(payload, path_id=path_id, source=source)
-        self.settle()
+        self.run_timers()
 
     def receive_only(self, payload: bytes, *, path_id: int = 0, source: str = "peer") -> None:
         """Without the second of timers that follows."""
@@ -83,14 +83,14 @@ class Victim:
             self.connection.handle_timeout(now=self.now)
             self._send()
         self.now = end
-        self.settle()
+        self.run_timers()
 
     def _send(self) -> None:
         for transmit in self.connection.datagrams_to_send(now=self.now):
             self.sent += len(transmit.data)
             self.sent_to[transmit.address] += len(transmit.data)
 
-    def settle(self) -> None:
+    def run_timers(self) -> None:
         for _ in range(20):
             while (event := self.connection.next_event()) is not None:
                 self.events.append(event)

@@ -35,9 +35,9 @@ from tandem_transport.wire.frames import (
     MaxStreamsFrame,
     PathChallengeFrame,
     PathPolicyFrame,
+    PathPreference,
     PathResponseFrame,
     PathUse,
-    PathWish,
     PingFrame,
     ResetStreamFrame,
     StatsFrame,
@@ -158,14 +158,14 @@ def _replay(victim: Victim, given: _Input) -> None:
 def _open(victim: Victim, given: _Input) -> None:
     stream_id = victim.connection.open_stream()
     victim.connection.send_stream_data(stream_id, given.blob(), end_stream=bool(given.byte() % 2))
-    victim.settle()
+    victim.run_timers()
 
 
 def _write(victim: Victim, given: _Input) -> None:
     stream_id = given.integer()
     size = min(victim.connection.send_capacity(stream_id), given.integer(), 100_000)
     victim.connection.send_stream_data(stream_id, bytes(size), end_stream=bool(given.byte() % 2))
-    victim.settle()
+    victim.run_timers()
 
 
 def _consume(victim: Victim, given: _Input) -> None:
@@ -173,7 +173,7 @@ def _consume(victim: Victim, given: _Input) -> None:
     received = sum(_size(event, stream_id) for event in victim.events)
     victim.connection.consume(stream_id, received)
     victim.events = [event for event in victim.events if not _size(event, stream_id)]
-    victim.settle()
+    victim.run_timers()
 
 
 def _size(event: Event, stream_id: int) -> int:
@@ -183,12 +183,12 @@ def _size(event: Event, stream_id: int) -> int:
 
 def _reset(victim: Victim, given: _Input) -> None:
     victim.connection.reset_stream(given.integer(), given.integer())
-    victim.settle()
+    victim.run_timers()
 
 
 def _send_datagram(victim: Victim, given: _Input) -> None:
-    victim.connection.send_datagram(given.integer(), given.blob())
-    victim.settle()
+    victim.connection.send_datagram_frame(given.integer(), given.blob())
+    victim.run_timers()
 
 
 def _advance(victim: Victim, given: _Input) -> None:
@@ -214,13 +214,13 @@ def _link(victim: Victim, given: _Input) -> None:
             victim.connection.set_link_error(0, "gone" if given.byte() % 2 else "", now=victim.now)
         case _:
             victim.connection.add_path(given.byte() % 34, now=victim.now)
-    victim.settle()
+    victim.run_timers()
 
 
 def _close(victim: Victim, given: _Input) -> None:
     if given.byte() == 255:
         victim.connection.close(given.integer(), "fuzz", now=victim.now)
-        victim.settle()
+        victim.run_timers()
 
 
 _OPERATIONS: list[Callable[[Victim, _Input], None]] = [
@@ -253,11 +253,11 @@ def _ack(given: _Input) -> Frame:
 
 
 def _policy(given: _Input) -> Frame:
-    wishes = tuple(
-        PathWish(given.byte() % 32, PathUse(given.byte() % len(PathUse)), given.integer())
+    preferences = tuple(
+        PathPreference(given.byte() % 32, PathUse(given.byte() % len(PathUse)), given.integer())
         for _ in range(given.byte() % 4)
     )
-    return PathPolicyFrame(given.integer(), given.byte(), wishes)
+    return PathPolicyFrame(given.integer(), given.byte(), preferences)
 
 
 _FRAMES: list[Callable[[_Input], Frame]] = [
@@ -326,7 +326,7 @@ def heads(data: bytes) -> None:
         whole = joiner.join(given.blob())
         decoded = decode_datagram(whole) if whole is not None else None
         assert decoded is None or decoded[0].isprintable()
-        assert joiner.held <= MAX_UNFINISHED_SIZE + MAX_DATAGRAM
+        assert joiner.buffered <= MAX_UNFINISHED_SIZE + MAX_DATAGRAM
 
 
 def http(data: bytes) -> None:

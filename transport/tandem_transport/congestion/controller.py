@@ -32,7 +32,7 @@ class AckSummary(NamedTuple):
     """Packets so far that were declared lost and arrived after all."""
     packet_noise: float | None = None
     """Standard deviation of the delay of single packets by chance, in seconds; None where it is not known apart."""
-    least_queue_delay: float | None = None
+    min_queue_delay: float | None = None
     """Queue delay of the fastest of the newest few packets; None where it is not known apart."""
 
 

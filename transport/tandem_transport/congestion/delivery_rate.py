@@ -80,7 +80,7 @@ class DeliveryRateEstimator:
         largest: int,
         received_at: float,
         received_bytes: int,
-        least_interval: float,
+        min_interval: float,
         *,
         holds_reference: bool = False,
     ) -> DeliverySample | None:
@@ -89,10 +89,10 @@ class DeliveryRateEstimator:
         Args:
             newest: The highest newly acknowledged packet.
             largest: The ACK's largest number; `received_at` and `received_bytes` are the ACK's too.
-            least_interval: Seconds that the sample spans at least; shorter ones measure bursts, or jitter.
+            min_interval: Seconds that the sample spans at least; shorter ones measure bursts, or jitter.
             holds_reference: Packets to come are compared with what is already the reference, not with this ACK.
         """
-        sample = self._sample(newest, largest, received_at, received_bytes, least_interval)
+        sample = self._sample(newest, largest, received_at, received_bytes, min_interval)
         if received_bytes > self._received_bytes and not holds_reference:
             self._received_bytes, self._received_at = received_bytes, received_at
             if newest.number == largest:
@@ -103,13 +103,13 @@ class DeliveryRateEstimator:
         return sample
 
     def _sample(
-        self, newest: SentPacket, largest: int, received_at: float, received_bytes: int, least_interval: float
+        self, newest: SentPacket, largest: int, received_at: float, received_bytes: int, min_interval: float
     ) -> DeliverySample | None:
         bytes_before, received_before, sent_before, sent_at_before = newest.reference
         if received_before is None:
             return None
         interval = max(received_at - received_before, newest.sent_at - sent_at_before)
-        if interval <= 0 or interval < least_interval:
+        if interval <= 0 or interval < min_interval:
             return None
         spanned = newest.sent_bytes - sent_before
         return DeliverySample(

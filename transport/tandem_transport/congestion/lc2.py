@@ -105,7 +105,7 @@ class Lc2:
         self._gain = START_GAIN
         self._phase_rounds = 0
         self._phase_began = 0.0
-        self._deep_least = float("inf")
+        self._deep_min_delay = float("inf")
         self._delay_at_deep = 0.0
         self._growth = Growth()
         self._capacity_before_up = 0.0
@@ -147,7 +147,7 @@ class Lc2:
     def on_ack(self, ack: AckSummary) -> float:
         self._count(ack.acked_below_capacity, ack.acked, 0, 0)
         self._round.min_queue_delay = min(self._round.min_queue_delay, ack.queue_delay)
-        self._deep_least = min(self._deep_least, ack.queue_delay)
+        self._deep_min_delay = min(self._deep_min_delay, ack.queue_delay)
         rebase = 0.0
         self._target.update(ack)
         if ack.is_round_start:
@@ -220,11 +220,11 @@ class Lc2:
             self._is_doubtful = False
             self._enter(Phase.DOWN, DOWN_GAIN, ack.now)
         elif self.phase is Phase.DRAIN and self._trial.is_running:
-            self._judge(ack)
+            self._end_trial(ack)
         elif self.phase is Phase.DRAIN and self._target.queue < target / 4:
             self._enter(Phase.CRUISE, 1.0, ack.now)
 
-    def _judge(self, ack: AckSummary) -> None:
+    def _end_trial(self, ack: AckSummary) -> None:
         """Whether what interrupted start-up is lost at a low rate, too."""
         if self._target.queue > self._target.value:
             self._trial.is_running = False  # a policer has no queue
@@ -264,7 +264,7 @@ class Lc2:
                     self._enter(Phase.DRAIN, DEEP_GAIN, ack.now)
             case Phase.DRAIN:
                 if self._trial.is_running:
-                    self._judge(ack)
+                    self._end_trial(ack)
                 elif self._phase_rounds >= DRAIN_ROUNDS:
                     self._enter(Phase.CRUISE, 1.0, ack.now)
             case Phase.UP:
@@ -345,7 +345,7 @@ class Lc2:
         # Forget the old maxima: half of the present rate empties a queue of our own. A sample may be short by
         # chance, unless the queue is so long that the path has been full all the time.
         self._capacity.forget_older(1 if self._target.queue > FULL_QUEUE * self._target.value else 2)
-        self._delay_at_deep, self._deep_least = ack.queue_delay, float("inf")
+        self._delay_at_deep, self._deep_min_delay = ack.queue_delay, float("inf")
         self._enter(Phase.DEEP, DEEP_GAIN, ack.now)
 
     def _end_deep_round(self, ack: AckSummary) -> float:
@@ -354,17 +354,17 @@ class Lc2:
         elif ack.now - self._phase_began > 2.5 * self._delay_at_deep + 1.5 * _base_rtt(ack):
             # A queue of ours would be gone: others fill it, or the route has become longer.
             self._enter(Phase.CRUISE, 1.0, ack.now)
-            return self._deep_least
+            return self._deep_min_delay
         return 0.0
 
     # --- output ---
 
     def _set_rate(self, ack: AckSummary) -> None:
         target = self._target.value
-        capacity, gain, rtts, least_window = self.capacity, self._gain, 2, MIN_WINDOW
+        capacity, gain, rtts, min_window = self.capacity, self._gain, 2, MIN_WINDOW
         if self.phase is Phase.START:
             capacity = max(capacity, _initial_rate(ack))
-            rtts, least_window = 3, INITIAL_WINDOW
+            rtts, min_window = 3, INITIAL_WINDOW
         elif self.phase is Phase.CRUISE and self._target.queue > target / 2:
             gain = max(0.8, 1 - 0.2 * (self._target.queue - target / 2) / target)
         rate = gain * capacity
@@ -378,9 +378,7 @@ class Lc2:
             # Relative to what arrives: a share of an inflated capacity would still be more than a policer passes.
             rate = min(rate, LOW_SHARE * self._delivered * min(1.0, gain / DOWN_GAIN))
         self.pacing_rate = max(rate, MIN_RATE)
-        self.congestion_window = max(
-            capacity * (rtts * _base_rtt(ack) + 2 * (target + self._target.floor)), least_window
-        )
+        self.congestion_window = max(capacity * (rtts * _base_rtt(ack) + 2 * (target + self._target.floor)), min_window)
 
 
 def _initial_rate(ack: AckSummary) -> float:
@@ -404,4 +402,4 @@ def _is_late(ack: AckSummary) -> bool:
 
 
 def _growing_queue(ack: AckSummary) -> float:
-    return ack.queue_delay if ack.least_queue_delay is None else ack.least_queue_delay
+    return ack.queue_delay if ack.min_queue_delay is None else ack.min_queue_delay

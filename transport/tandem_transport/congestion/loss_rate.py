@@ -7,7 +7,7 @@ _SHORT = 16
 """The same for the short one, which notices a burst of losses while it lasts."""
 
 _FIRST_GUESS = 0.02
-_LEAST = 0.01
+_MIN = 0.01
 
 
 class LossRate:
@@ -21,7 +21,7 @@ class LossRate:
     @property
     def value(self) -> float:
         """The higher of the two, at least 1 %: no link is without loss for long."""
-        return max(self._long, self._short, _LEAST)
+        return max(self._long, self._short, _MIN)
 
     def on_acked(self, packets: int) -> None:
         self._long *= (1 - 1 / _LONG) ** packets

@@ -10,10 +10,10 @@ from bisect import insort
 from collections import deque
 from itertools import islice
 
-_LEAST_PERIOD = 0.080
+_MIN_PERIOD = 0.080
 """Seconds that a window spans at least; it spans a round trip where that is more."""
 
-_LEAST_SAMPLES = 8
+_MIN_SAMPLES = 8
 """Samples that a window holds at least, however old: fewer would measure the jitter of a slow path."""
 
 _MOST_SAMPLES = 32
@@ -64,7 +64,7 @@ class QueueDelayEstimator:
         "_noted_at",
         "_ordered",
         "_window",
-        "least_queue_delay",
+        "min_queue_delay",
         "noise",
         "packet_noise",
         "queue_delay",
@@ -75,7 +75,7 @@ class QueueDelayEstimator:
     def __init__(self, after: int = -1) -> None:
         """Packets up to number `after` travelled over another network and say nothing."""
         self.queue_delay = 0.0
-        self.least_queue_delay = 0.0
+        self.min_queue_delay = 0.0
         """The least of the newest few samples: it follows a queue that grows quickly."""
         self.noise = 0.0
         """Standard deviation of `queue_delay` by chance alone, in seconds."""
@@ -114,7 +114,7 @@ class QueueDelayEstimator:
             return
         self.samples += 1
         self.typical = delay if self.typical is None else self.typical + (delay - self.typical) / 8
-        period = max(rtt or _DEFAULT_RTT, _LEAST_PERIOD)
+        period = max(rtt or _DEFAULT_RTT, _MIN_PERIOD)
         window = self._window
         if not window or now - window[-1][0] >= period / _MOST_SAMPLES:
             self._add(delay, period, now)
@@ -124,17 +124,17 @@ class QueueDelayEstimator:
         window, ordered = self._window, self._ordered
         window.append((now, delay))
         insort(ordered, delay)
-        while len(window) > _LEAST_SAMPLES and window[0][0] < now - period:
+        while len(window) > _MIN_SAMPLES and window[0][0] < now - period:
             ordered.remove(window.popleft()[1])
-        if self._base is None and len(window) < _LEAST_SAMPLES:
+        if self._base is None and len(window) < _MIN_SAMPLES:
             return  # a base that one lucky packet makes would look like a queue for seconds
         quartile = ordered[len(ordered) // 4]
         if self._base is None or now - self._noted_at >= period / 2:
             self._note(quartile, now)
         base = self._base or 0.0
         self.queue_delay = max(0.0, quartile - base)
-        least = min(delay for _, delay in islice(reversed(window), _LEAST_SAMPLES))
-        self.least_queue_delay = max(0.0, least - base - _SURE * self.packet_noise)
+        minimum = min(delay for _, delay in islice(reversed(window), _MIN_SAMPLES))
+        self.min_queue_delay = max(0.0, minimum - base - _SURE * self.packet_noise)
 
     def _measure_packet_noise(self, delay: float) -> None:
         """A queue that grows never makes a packet faster than the one before it; chance does every other time."""

@@ -4,9 +4,9 @@ MAX_RANDOM_LOSS = 0.5
 """Highest loss that is compensated for; beyond it, sending more only makes it worse."""
 LOSS_MEMORY = 400
 """Packets after which the loss counters are halved."""
-LOSS_LEAST = 30
+LOSS_MIN_PACKETS = 30
 """Packets that must have been counted before a loss rate is believed."""
-POLICED_LEAST = 0.03
+POLICED_MIN = 0.03
 """Loss at full rate, beyond the loss at a low rate, from which on a policer is suspected, ..."""
 POLICED_DEVIATIONS = 4.0
 """... and how many standard deviations that must be: loss in bursts varies more than loss by chance."""
@@ -39,11 +39,11 @@ class LossCounter:
     @property
     def rate(self) -> float | None:
         """Share of packets lost; None while too few were counted."""
-        return self.share(LOSS_LEAST)
+        return self.share(LOSS_MIN_PACKETS)
 
-    def share(self, least: int) -> float | None:
-        """The same with `least` packets instead of LOSS_LEAST."""
-        return self._lost / self._counted if self._counted >= least else None
+    def share(self, minimum: int) -> float | None:
+        """The same with `minimum` packets instead of LOSS_MIN_PACKETS."""
+        return self._lost / self._counted if self._counted >= minimum else None
 
     @property
     def deviation(self) -> float:
@@ -90,13 +90,13 @@ class RandomLoss:
         """A round trip has passed: what was sent at full rate is judged, if it is enough."""
         packets = self._span_acked + self._span_lost
         if packets >= POLICED_SPAN:
-            is_lossy = self._span_lost > (self.value + POLICED_LEAST) * packets
+            is_lossy = self._span_lost > (self.value + POLICED_MIN) * packets
             self._spans.count(not is_lossy, is_lossy)
             self._span_acked = self._span_lost = 0
 
-    def at_low_rate(self, least: int) -> float | None:
-        """Loss at a low rate; None while fewer than `least` packets were counted."""
-        return self._at_low_rate.share(least)
+    def at_low_rate(self, minimum: int) -> float | None:
+        """Loss at a low rate; None while fewer than `minimum` packets were counted."""
+        return self._at_low_rate.share(minimum)
 
     def forget_low_rate(self) -> None:
         """What was sent at a low rate was not low enough to tell."""
@@ -113,6 +113,6 @@ class RandomLoss:
         if full is None or low is None:
             return
         spread = self._at_full_rate.deviation + self._at_low_rate.deviation
-        margin = max(POLICED_LEAST, POLICED_DEVIATIONS * spread / 2)
+        margin = max(POLICED_MIN, POLICED_DEVIATIONS * spread / 2)
         is_lasting = (self._spans.share(1) or 0.0) >= POLICED_SPANS
         self.is_policed = is_lasting and full - low > (margin / 2 if self.is_policed else margin)

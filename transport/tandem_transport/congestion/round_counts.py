@@ -27,10 +27,10 @@ class RoundCounts:
         self._lost += lost
         self._runs += runs
 
-    def loss(self, least: int, otherwise: float) -> float:
-        """Share of the packets that were lost; `otherwise` where fewer than `least` are known of."""
+    def loss(self, minimum: int, otherwise: float) -> float:
+        """Share of the packets that were lost; `otherwise` where fewer than `minimum` are known of."""
         packets = self._lost + self._acked
-        return self._lost / packets if packets >= least else otherwise
+        return self._lost / packets if packets >= minimum else otherwise
 
     def is_torn(self, run: int) -> bool:
         """The losses are pieces of more than `run` packets on average, as in a fade or an outage."""

@@ -102,7 +102,7 @@ class ClientHandshake:
         self._mac1 = _mac(mac1_key(server_public), unsigned)
         self._authentic = unsigned + self._mac1
 
-    def first_message(self, cookie: bytes | None = None) -> bytes:
+    def initiation(self, cookie: bytes | None = None) -> bytes:
         """The INITIATION packet; the same bytes on every link, but for a cookie."""
         return self._authentic + (_mac(cookie, self._authentic) if cookie else bytes(MAC_SIZE))
 

@@ -8,19 +8,19 @@ from tandem_transport.driver.client import ClientDriver, local_identity
 from tandem_transport.driver.link import Gate, Link, LocalAddress, Resolve
 from tandem_transport.driver.names import Names
 from tandem_transport.driver.server import ServerDriver, Source
-from tandem_transport.driver.session import DrivenSession
+from tandem_transport.driver.session import SessionStreams
 from tandem_transport.driver.sockets import UdpAddress, family_of, format_address
 from tandem_transport.driver.stream import Stream
 
 __all__ = [
     "ClientDriver",
-    "DrivenSession",
     "Gate",
     "Link",
     "LocalAddress",
     "Names",
     "Resolve",
     "ServerDriver",
+    "SessionStreams",
     "Source",
     "Stream",
     "UdpAddress",

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from tandem_transport.driver.link import Link
 from tandem_transport.driver.link_keeper import LinkKeeper
-from tandem_transport.driver.session import DrivenSession
+from tandem_transport.driver.session import SessionStreams
 from tandem_transport.driver.sockets import all_unread
 from tandem_transport.driver.turns import TurnTaker, batches
 from tandem_transport.endpoint.client import (
@@ -19,10 +19,10 @@ from tandem_transport.endpoint.client import (
 )
 from tandem_transport.endpoint.search import ClientIdentity
 from tandem_transport.events import ConnectionTerminated
-from tandem_transport.wire.frames import Mode, PathWish
+from tandem_transport.wire.frames import Mode, PathPreference
 from tandem_transport.wire.transport_parameters import TransportParameters
 
-_CLOSE_LIMIT = 2.0
+_CLOSE_TIMEOUT = 2.0
 """Seconds that closing may take: the goodbye is sent, nobody waits for an answer."""
 
 
@@ -61,14 +61,14 @@ class ClientDriver(TurnTaker):
         self.links = links
         self._keeper = LinkKeeper(self.endpoint, links, self)
         self._on_event = on_event
-        self._session: DrivenSession | None = None
+        self._session: SessionStreams | None = None
         self._connected = asyncio.Event()
         self.started_at = self.now()
         self.refused: int | None = None
         """Why the server turned us down, None once it no longer does."""
 
     @property
-    def session(self) -> DrivenSession | None:
+    def session(self) -> SessionStreams | None:
         """The present session, None while there is none."""
         return self._session
 
@@ -82,7 +82,7 @@ class ClientDriver(TurnTaker):
         self._keeper.start()
         self.wake()
 
-    async def wait_connected(self) -> DrivenSession:
+    async def wait_connected(self) -> SessionStreams:
         """The session, as soon as there is one; the links are looked at, for somebody is about to need them."""
         self._keeper.stop_resting()
         while self._session is None:
@@ -95,17 +95,17 @@ class ClientDriver(TurnTaker):
         self.wake()
         self.endpoint.set_mode(mode)
 
-    def set_wishes(self, wishes: tuple[PathWish, ...]) -> None:
+    def set_preferences(self, preferences: tuple[PathPreference, ...]) -> None:
         """How both ends use single links, for this session and those after it."""
         self.wake()
-        self.endpoint.set_wishes(wishes)
+        self.endpoint.set_preferences(preferences)
 
     async def close(self) -> None:
         """Says goodbye and closes the sockets."""
         self.wake()
         self.endpoint.close(now=self.now())
         if self._session is not None:
-            await asyncio.wait([self._session.closed], timeout=_CLOSE_LIMIT)
+            await asyncio.wait([self._session.closed], timeout=_CLOSE_TIMEOUT)
             await asyncio.sleep(0)  # the turn that sends the goodbye ends
         self.stop_turns()
         await self._keeper.close()
@@ -146,7 +146,7 @@ class ClientDriver(TurnTaker):
             any_sent = True
             link = self.links[first.path_id]
             if self.endpoint.connection is None:
-                link.first_message = batch[-1]
+                link.initiation = batch[-1]
             self._keeper.send(link, batch, first.path_id, now=now)
         return any_sent
 
@@ -163,7 +163,7 @@ class ClientDriver(TurnTaker):
         match event:
             case Connected(connection):
                 self.refused = None
-                self._session = DrivenSession(connection, self.wake)
+                self._session = SessionStreams(connection, self.wake)
                 for path_id, link in enumerate(self.links):
                     if link.error:
                         connection.set_link_error(path_id, link.error, now=self.now())

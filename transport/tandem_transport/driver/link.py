@@ -103,7 +103,7 @@ class Link:
     """Asked each time the link is looked at; None where nothing shuts it."""
     _is_gate_due: bool = False
     """The gate has something to say."""
-    first_message: bytes = field(default=b"", repr=False)
+    initiation: bytes = field(default=b"", repr=False)
     """What was last sent to get a session."""
     targets: Targets = field(init=False, repr=False)
     search: Search = field(default_factory=Search, repr=False)

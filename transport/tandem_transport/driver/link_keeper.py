@@ -165,9 +165,9 @@ class LinkKeeper:
         link.search.on_moved(now=now)
         if change is Change.NETWORK:
             link.search.restart()
-        elif self._endpoint.connection is None and link.first_message:
+        elif self._endpoint.connection is None and link.initiation:
             # The endpoint's next message may be half a minute away, when the link has moved on.
-            self.send(link, [link.first_message], path_id, now=now)
+            self.send(link, [link.initiation], path_id, now=now)
         self._endpoint.on_rebound(path_id, is_same_network=change is Change.ROUTE, now=now)
 
     def _may_try_home(self, path_id: int, link: Link) -> bool:

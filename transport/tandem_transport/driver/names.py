@@ -13,10 +13,10 @@ from tandem_transport.driver.sockets import UdpAddress
 
 log = logging.getLogger("tandem.client")
 
-_PATIENCE = 5.0
+_LOOKUP_TIMEOUT = 5.0
 """Seconds that a link waits for the answer to a look-up. The look-up goes on, and its answer is used later."""
 
-_PATIENCE_KNOWN = 1.0
+_LOOKUP_TIMEOUT_KNOWN = 1.0
 """The same where an earlier answer is known."""
 
 LookUp = Callable[[str], Awaitable[list[UdpAddress]]]
@@ -60,8 +60,8 @@ class Names:
         if host not in self._running:
             self._begin(host)
         began, task = self._running[host]
-        patience = _PATIENCE_KNOWN if host in self._known else _PATIENCE
-        async with asyncio.timeout_at(began + patience):
+        timeout = _LOOKUP_TIMEOUT_KNOWN if host in self._known else _LOOKUP_TIMEOUT
+        async with asyncio.timeout_at(began + timeout):
             return await asyncio.shield(task)
 
     def _begin(self, host: str) -> None:

@@ -11,13 +11,13 @@ import socket
 from collections.abc import Callable, Hashable, Mapping
 from typing import NamedTuple
 
-from tandem_transport.driver.session import DrivenSession
+from tandem_transport.driver.session import SessionStreams
 from tandem_transport.driver.sockets import UdpAddress, UdpSocket, all_unread, format_address
 from tandem_transport.driver.stream import Stream
 from tandem_transport.driver.turns import TurnTaker, batches
 from tandem_transport.endpoint.reception import Lookup
 from tandem_transport.endpoint.server import ServerEndpoint, SessionEvent, SessionStarted
-from tandem_transport.endpoint.sessions import Session
+from tandem_transport.endpoint.sessions import ClientSession
 from tandem_transport.events import ConnectionTerminated, Event
 
 log = logging.getLogger("tandem.server")
@@ -58,9 +58,9 @@ class ServerDriver(TurnTaker):
         static_private: bytes,
         lookup: Lookup,
         *,
-        accept: Callable[[Session, Stream], None],
-        on_event: Callable[[Session, Event], None] | None = None,
-        on_started: Callable[[Session], None] | None = None,
+        accept: Callable[[ClientSession, Stream], None],
+        on_event: Callable[[ClientSession, Event], None] | None = None,
+        on_started: Callable[[ClientSession], None] | None = None,
     ) -> None:
         """`accept` takes each stream that a client opens."""
         super().__init__()
@@ -76,16 +76,16 @@ class ServerDriver(TurnTaker):
         self._on_event = on_event
         self._on_started = on_started
         self._sockets: dict[tuple[str, int], tuple[UdpSocket, asyncio.Task[None]]] = {}
-        self._sessions: dict[Session, DrivenSession] = {}
+        self._sessions: dict[ClientSession, SessionStreams] = {}
         self.send: Callable[[Source, bytes], bool] | None = None
         """Where datagrams go instead of a socket; `tandem demo` puts bad links there."""
 
     @property
-    def sessions(self) -> list[Session]:
+    def sessions(self) -> list[ClientSession]:
         """Confirmed sessions."""
         return list(self._sessions)
 
-    def down_since(self, session: Session) -> Mapping[int, float]:
+    def down_since(self, session: ClientSession) -> Mapping[int, float]:
         """When each path of a session that is down went down, by `time.monotonic`."""
         driven = self._sessions.get(session)
         return driven.down_since if driven is not None else {}
@@ -181,17 +181,17 @@ class ServerDriver(TurnTaker):
                     self._handle_session_event(session, inner)
         return any_event
 
-    def _start(self, session: Session) -> None:
+    def _start(self, session: ClientSession) -> None:
         def wake() -> None:
             self.endpoint.touch(session)
             self.wake()
 
-        self._sessions[session] = DrivenSession(session.connection, wake, lambda stream: self._accept(session, stream))
+        self._sessions[session] = SessionStreams(session.connection, wake, lambda stream: self._accept(session, stream))
         session.connection.set_quantum(self.quantum)
         if self._on_started is not None:
             self._on_started(session)
 
-    def _handle_session_event(self, session: Session, event: Event) -> None:
+    def _handle_session_event(self, session: ClientSession, event: Event) -> None:
         driven = self._sessions.get(session)
         if driven is None:
             return

@@ -21,7 +21,7 @@ from tandem_transport.events import (
 from tandem_transport.session.connection import Connection
 
 
-class DrivenSession:
+class SessionStreams:
     """The streams of one connection."""
 
     def __init__(
@@ -55,7 +55,7 @@ class DrivenSession:
                     self._streams[stream_id].on_writable()
             case DatagramReceived(stream_id, data):
                 if stream_id in self._streams:
-                    self._streams[stream_id].on_message(data)
+                    self._streams[stream_id].deliver_datagram_frame(data)
             case StreamOpened(stream_id):
                 self._on_opened(stream_id)
             case StreamReset(stream_id, code) | StopSendingReceived(stream_id, code):

@@ -39,7 +39,7 @@ class Stream:
         self._readable = asyncio.Event()
         self._writable = asyncio.Event()
         self._on_reset: Callable[[], None] | None = None
-        self.on_datagram: Callable[[bytes], None] | None = None
+        self.on_datagram_frame: Callable[[bytes], None] | None = None
         """Called with each message that the peer sends beside the stream."""
 
     async def read(self, limit: int = _READ_LIMIT) -> bytes:
@@ -117,7 +117,7 @@ class Stream:
             self._connection.reset_stream(self.stream_id, code)
             self._wake()
 
-    def send_datagram(self, data: bytes) -> bool:
+    def send_datagram_frame(self, data: bytes) -> bool:
         """A message beside the stream, copied on all links and never repeated (as RFC 9297 ties one to a stream).
 
         False where it was dropped: the stream is over, or the message larger than `datagram_room`.
@@ -126,7 +126,7 @@ class Stream:
             return False
         self._wake()
         try:
-            return self._connection.send_datagram(self.stream_id, data)
+            return self._connection.send_datagram_frame(self.stream_id, data)
         except LocalProtocolError:  # closed; its event comes with the next turn
             return False
 
@@ -173,12 +173,12 @@ class Stream:
         """The session is over."""
         self._fail(error, is_remote=True)
 
-    def on_message(self, data: bytes) -> None:
+    def deliver_datagram_frame(self, data: bytes) -> None:
         """A message has come beside the stream. What goes wrong with one must not cost the turn of all sessions."""
-        if self.on_datagram is None:
+        if self.on_datagram_frame is None:
             return
         try:
-            self.on_datagram(data)
+            self.on_datagram_frame(data)
         except Exception:
             log.exception("stream %d: a message", self.stream_id)
 

@@ -25,11 +25,11 @@ from tandem_transport.parameters import (
     EMBRYO_LIFETIME,
     HANDSHAKE_RETRY,
     MAX_PATHS,
-    SILENCE_LIMIT,
+    SILENCE_TIMEOUT,
 )
 from tandem_transport.session.connection import Connection
 from tandem_transport.session.options import SessionOptions
-from tandem_transport.wire.frames import Mode, PathWish
+from tandem_transport.wire.frames import Mode, PathPreference
 from tandem_transport.wire.packets import PacketType, PacketView, Transmit, split_datagram
 
 _MAX_OUTGOING = 16 * MAX_PATHS
@@ -70,7 +70,7 @@ class ClientEndpoint:
         self._identity = identity
         self._options = SessionOptions(is_client=True, parameters=identity.parameters, randomness=identity.randomness)
         self._mode = mode
-        self._wishes: tuple[PathWish, ...] = ()
+        self._preferences: tuple[PathPreference, ...] = ()
         self._path_ids: list[int] = []
         self._connection: Connection | None = None
         self._connected_at = now
@@ -132,7 +132,7 @@ class ClientEndpoint:
 
     def retry(self, *, now: float) -> None:
         """A link has changed, and an answer is to be expected: tries at once, where a session is being looked for."""
-        self._search.be_patient()
+        self._search.reset_backoff()
         if (self._connection is None or self._search.is_under_way) and not self._is_stopped:
             self._search.retry(now)
 
@@ -162,11 +162,11 @@ class ClientEndpoint:
         if self._connection is not None:
             self._connection.set_mode(mode)
 
-    def set_wishes(self, wishes: tuple[PathWish, ...]) -> None:
+    def set_preferences(self, preferences: tuple[PathPreference, ...]) -> None:
         """How both ends use single paths, in this session and in those after it."""
-        self._wishes = wishes
+        self._preferences = preferences
         if self._connection is not None:
-            self._connection.set_policy(self._mode, wishes)
+            self._connection.set_policy(self._mode, preferences)
 
     def close(self, *, now: float) -> None:
         """Ends the session for good."""
@@ -206,7 +206,7 @@ class ClientEndpoint:
         connection = self._connection
         if connection is None or self._search.is_under_way or self._is_stopped or not connection.is_out:
             return None
-        return connection.last_received_at + SILENCE_LIMIT
+        return connection.last_received_at + SILENCE_TIMEOUT
 
     def _look_beside(self, now: float) -> None:
         """Whatever made the server lose this session without our hearing of it, it is not to last."""
@@ -247,7 +247,7 @@ class ClientEndpoint:
         connection = Connection(established, self._options, now=now)
         for path_id in self._path_ids:
             connection.add_path(path_id, now=now)
-        connection.set_policy(self._mode, self._wishes)
+        connection.set_policy(self._mode, self._preferences)
         self._connection, self._connected_at = connection, now
         self._search.stop()
         self._events.append(Connected(connection))

@@ -13,7 +13,7 @@ from tandem_transport.crypto.noise import public_key
 from tandem_transport.endpoint.bounded_table import BoundedTable
 from tandem_transport.endpoint.guard import HandshakeGuard, NetworksOf, ServerCounters
 from tandem_transport.endpoint.rate_limits import RateLimiter, RateLimiters
-from tandem_transport.endpoint.sessions import Session, SessionTable
+from tandem_transport.endpoint.sessions import ClientSession, SessionTable
 from tandem_transport.endpoint.tokens import TokenIssuer, is_among
 from tandem_transport.errors import DecodeError
 from tandem_transport.parameters import (
@@ -78,20 +78,20 @@ class Reception:
         self._refusals = RateLimiter(REFUSALS_PER_SECOND, now=now)
         self._repeats: RateLimiters[tuple[bytes, Hashable]] = RateLimiters(ANSWERS_PER_HOST, limit=MAX_LIMITED_HOSTS)
         self._answers: BoundedTable[bytes, _Answer] = BoundedTable(MAX_EMBRYOS)
-        self._embryos: BoundedTable[bytes, Session] = BoundedTable(MAX_EMBRYOS)
+        self._embryos: BoundedTable[bytes, ClientSession] = BoundedTable(MAX_EMBRYOS)
         self._timestamps: dict[bytes, int] = {}
         """Newest accepted timestamp of each registered client."""
 
     # --- sessions that nobody has confirmed ---
 
-    def embryo(self, connection_id: bytes, *, now: float) -> Session | None:
+    def embryo(self, connection_id: bytes, *, now: float) -> ClientSession | None:
         """A session that has had its answer, and no packet yet that proves the keys."""
         session = self._embryos.get(connection_id)
         if session is None or session.connection.last_received_at <= now - EMBRYO_LIFETIME:
             return None
         return session
 
-    def hand_over(self, session: Session) -> bool:
+    def hand_over(self, session: ClientSession) -> bool:
         """The session is confirmed, and no longer kept here.
 
         Tells whether it still is welcome: much may have happened since its first message.
@@ -175,7 +175,7 @@ class Reception:
             receive_budget=identity.receive_budget,
         )
         connection = Connection(established, options, now=now)
-        session = Session(connection, name, handshake.client_public, handshake.instance_id)
+        session = ClientSession(connection, name, handshake.client_public, handshake.instance_id)
         self._embryos.put(connection_id, session)
         return data
 

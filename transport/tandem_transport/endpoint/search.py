@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from tandem_transport.crypto.handshake import MAC_SIZE, ClientHandshake, Randomness
 from tandem_transport.parameters import (
-    HANDSHAKE_PATIENCE,
+    HANDSHAKE_FAST_RETRIES,
     HANDSHAKE_REPEAT,
     HANDSHAKE_RETRY,
     HANDSHAKE_RETRY_MAX,
@@ -71,7 +71,7 @@ class Search:
         self._handshakes: deque[ClientHandshake] = deque(maxlen=_KEPT_HANDSHAKES)
         self.attempts = 0
         """First messages that were sent since the last session."""
-        self._patience, self._interval = HANDSHAKE_PATIENCE, HANDSHAKE_RETRY
+        self._fast_retries, self._interval = HANDSHAKE_FAST_RETRIES, HANDSHAKE_RETRY
         """First messages before they become rarer, and the seconds after which the next one is due."""
         self._is_refused = False
         """The last answer was a refusal."""
@@ -110,19 +110,19 @@ class Search:
 
     def begin_rarely(self, *, now: float) -> None:
         """A search beside a session that is silent: mostly it is the links that are dead."""
-        self.attempts = self._patience = 0
+        self.attempts = self._fast_retries = 0
         self._interval, self._retry_at = HANDSHAKE_RETRY, now
 
-    def be_patient(self) -> None:
+    def reset_backoff(self) -> None:
         """Things have changed: an answer is to be expected again."""
         self._is_refused = False
-        self._patience, self._interval = HANDSHAKE_PATIENCE, HANDSHAKE_RETRY
+        self._fast_retries, self._interval = HANDSHAKE_FAST_RETRIES, HANDSHAKE_RETRY
 
     def stop(self) -> None:
         """No session is wanted, or there is one; no answer is read any more."""
         self._handshakes.clear()
         self.attempts = 0
-        self.be_patient()
+        self.reset_backoff()
         self.pause()
 
     def pause(self) -> None:
@@ -145,14 +145,14 @@ class Search:
         """The server wants the same first message again, with proof that it comes from where it says."""
         if path_id not in handshake.paths_with_cookie:
             handshake.paths_with_cookie.add(path_id)  # once each: copies of a cookie must not make a flood
-            self._send(Transmit(path_id, handshake.first_message(cookie), None))
+            self._send(Transmit(path_id, handshake.initiation(cookie), None))
 
     def on_refused(self, *, now: float) -> None:
         """Retries soon, because the server may be registering this client right now, then backs off."""
         if not self._is_refused:
             self._interval = HANDSHAKE_RETRY
         self._is_refused = True
-        self.attempts, self._patience = 0, 0
+        self.attempts, self._fast_retries = 0, 0
         self._retry_at, self._repeat_at = now + self._interval, None
 
     # --- inside ---
@@ -161,8 +161,8 @@ class Search:
         if self.attempts == 0:
             self._began_at = now
         self.attempts += 1
-        self._patience -= 1
-        if self._patience < 0:
+        self._fast_retries -= 1
+        if self._fast_retries < 0:
             self._interval = min(2 * self._interval, HANDSHAKE_RETRY_MAX)
         self._retry_at = now + self._interval
         self._handshakes.append(self._identity.make_handshake())
@@ -171,7 +171,7 @@ class Search:
 
     def _repeat(self, path_ids: Iterable[int], now: float) -> None:
         self._handshakes[-1].paths_with_cookie.clear()
-        data = self._handshakes[-1].first_message()
+        data = self._handshakes[-1].initiation()
         for path_id in path_ids:
             self._send(Transmit(path_id, data, None))
         self._repeats_left -= 1

@@ -13,7 +13,7 @@ from tandem_transport.crypto.handshake import Randomness
 from tandem_transport.endpoint.guard import NetworksOf, ServerCounters
 from tandem_transport.endpoint.reception import Identity, Lookup, Reception
 from tandem_transport.endpoint.resets import Resets
-from tandem_transport.endpoint.sessions import Session, SessionTable
+from tandem_transport.endpoint.sessions import ClientSession, SessionTable
 from tandem_transport.errors import ErrorCode
 from tandem_transport.events import ConnectionTerminated, Event
 from tandem_transport.parameters import INITIAL_SESSION_WINDOW, MAX_EMBRYOS, MAX_SESSIONS, SERVER_BUFFER
@@ -30,14 +30,14 @@ _MAX_TABLE = 2 * MAX_SESSIONS
 class SessionStarted:
     """A client has confirmed its session."""
 
-    session: Session
+    session: ClientSession
 
 
 @dataclass(frozen=True, slots=True)
 class SessionEvent:
     """Something happened in a session."""
 
-    session: Session
+    session: ClientSession
     event: Event
 
 
@@ -73,11 +73,11 @@ class ServerEndpoint:
         self._outgoing: deque[Transmit] = deque(maxlen=MAX_EMBRYOS)
         self._events: deque[ServerEvent] = deque()
         self._timeouts: dict[bytes, float] = {}
-        self._touched: dict[bytes, Session] = {}
+        self._touched: dict[bytes, ClientSession] = {}
         self._is_closing = False
 
     @property
-    def sessions(self) -> list[Session]:
+    def sessions(self) -> list[ClientSession]:
         """Confirmed sessions."""
         return list(self._sessions)
 
@@ -113,7 +113,7 @@ class ServerEndpoint:
 
     # --- commands ---
 
-    def touch(self, session: Session) -> None:
+    def touch(self, session: ClientSession) -> None:
         """The application has given a command to the session's connection."""
         if session.connection_id in self._sessions:
             self._touched[session.connection_id] = session
@@ -173,7 +173,7 @@ class ServerEndpoint:
             self._confirm(session, now)
         self._touched[connection_id] = session
 
-    def _confirm(self, session: Session, now: float) -> None:
+    def _confirm(self, session: ClientSession, now: float) -> None:
         for other, reason in self._sessions.replaced_by(session):
             self._close(other, ErrorCode.REPLACED, reason, now)
         closed = self._sessions.closed() if len(self._sessions) >= _MAX_TABLE else None
@@ -188,24 +188,24 @@ class ServerEndpoint:
         if transmit is not None:
             self._outgoing.append(transmit)
 
-    def _close(self, session: Session, code: ErrorCode, reason: str, now: float) -> None:
+    def _close(self, session: ClientSession, code: ErrorCode, reason: str, now: float) -> None:
         session.connection.close(code, reason, now=now)
         self._touched[session.connection_id] = session
 
-    def _collect(self, session: Session) -> None:
+    def _collect(self, session: ClientSession) -> None:
         while (event := session.connection.next_event()) is not None:
             self._events.append(SessionEvent(session, event))
             if isinstance(event, ConnectionTerminated):
                 self._touched.setdefault(session.connection_id, session)
 
-    def _schedule(self, connection_id: bytes, session: Session) -> None:
+    def _schedule(self, connection_id: bytes, session: ClientSession) -> None:
         timeout = session.connection.next_timeout()
         if timeout is None or session.connection.is_closed:
             self._forget(session)
         else:
             self._timeouts[connection_id] = timeout
 
-    def _forget(self, session: Session) -> None:
+    def _forget(self, session: ClientSession) -> None:
         self._sessions.remove(session.connection_id)
         for table in (self._timeouts, self._touched):
             table.pop(session.connection_id, None)

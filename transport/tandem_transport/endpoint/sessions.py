@@ -12,7 +12,7 @@ _SILENT = 30.0
 
 
 @dataclass(eq=False, slots=True)
-class Session:
+class ClientSession:
     """A client that is connected."""
 
     connection: Connection
@@ -30,27 +30,27 @@ class SessionTable:
     """Sessions that their clients have confirmed; those that are only saying goodbye are in it, and do not count."""
 
     def __init__(self) -> None:
-        self._sessions: dict[bytes, Session] = {}
+        self._sessions: dict[bytes, ClientSession] = {}
 
     def __len__(self) -> int:
         return len(self._sessions)
 
-    def __iter__(self) -> Iterator[Session]:
+    def __iter__(self) -> Iterator[ClientSession]:
         return iter(list(self._sessions.values()))
 
     def __contains__(self, connection_id: bytes) -> bool:
         return connection_id in self._sessions
 
-    def get(self, connection_id: bytes) -> Session | None:
+    def get(self, connection_id: bytes) -> ClientSession | None:
         return self._sessions.get(connection_id)
 
-    def add(self, session: Session) -> None:
+    def add(self, session: ClientSession) -> None:
         self._sessions[session.connection_id] = session
 
     def remove(self, connection_id: bytes) -> None:
         self._sessions.pop(connection_id, None)
 
-    def open(self, client_public: bytes | None = None) -> list[Session]:
+    def open(self, client_public: bytes | None = None) -> list[ClientSession]:
         """Of one client, or of all, those that neither end has closed."""
         return [
             session
@@ -76,7 +76,7 @@ class SessionTable:
         """Another session of this key may begin: where all places are taken, only for a client that has one."""
         return len(self.open()) < MAX_SESSIONS or bool(self.open(client_public))
 
-    def replaced_by(self, session: Session) -> Iterator[tuple[Session, str]]:
+    def replaced_by(self, session: ClientSession) -> Iterator[tuple[ClientSession, str]]:
         """Those that give way to a new session, each with the reason; the caller closes each before it asks on."""
         others = self.open(session.client_public)
         for other in others:
@@ -87,6 +87,6 @@ class SessionTable:
             silent = min(others, key=lambda other: other.connection.last_received_at)
             yield silent, "another computer uses this key"
 
-    def closed(self) -> Session | None:
+    def closed(self) -> ClientSession | None:
         """One that is only saying goodbye, and can be forgotten early where there are too many of them."""
         return next((session for session in self if not session.connection.is_open), None)

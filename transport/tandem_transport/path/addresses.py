@@ -73,7 +73,7 @@ class PathAddresses:
         """The host of the address that was proven last."""
         self._home: _Record | None = None
         """The last proven address, while the current one is unproven."""
-        self._is_settled = False
+        self._is_stable = False
         """An address was doubted and has answered: the next stranger is challenged before it gets anything else."""
         self._moved_at = float("-inf")
         self._waiting: dict[Hashable, bytes] = {}
@@ -132,20 +132,20 @@ class PathAddresses:
             return False
         record.challenge = None
         if record is self._home:
-            self._current, self._home, self._is_settled = record, None, True
+            self._current, self._home, self._is_stable = record, None, True
         elif record is self._newest:
-            self._settle_at(record)
+            self._confirm(record)
             return self._is_other_network(self._host_of(record.address))
         return False
 
-    def tend(self, *, now: float) -> None:
+    def repeat_challenges(self, *, now: float) -> None:
         """Repeats challenges that are due."""
         for record in self._doubted():
             if now >= _repeat_at(record):
                 self._challenge(record, now)
 
     def next_timeout(self) -> float | None:
-        """When `tend` has something to do."""
+        """When `repeat_challenges` has something to do."""
         return min(map(_repeat_at, self._doubted()), default=None)
 
     # --- output ---
@@ -173,7 +173,7 @@ class PathAddresses:
             yield home
 
     def _on_other_source(self, record: _Record, now: float) -> None:
-        if not self._is_settled and now >= self._moved_at + _CHALLENGE_INTERVAL:
+        if not self._is_stable and now >= self._moved_at + _CHALLENGE_INTERVAL:
             self._doubt_both(record, now)
         elif self._is_due(record, now):
             self._challenge(record, now)
@@ -185,12 +185,12 @@ class PathAddresses:
         self._current, self._moved_at = record, now
         self._challenge(record, now)
 
-    def _settle_at(self, record: _Record) -> None:
+    def _confirm(self, record: _Record) -> None:
         """An address has answered. What was proven of others is history: whoever is there now has to answer again."""
         for known in self._known.values():
             if known.is_proven and known is not record:
                 known.is_proven, known.credit, known.challenge = False, 0, None
-        record.is_proven, self._is_settled = True, False
+        record.is_proven, self._is_stable = True, False
         self._current, self._home = record, None
 
     def _is_other_network(self, host: Hashable) -> bool:

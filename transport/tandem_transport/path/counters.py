@@ -99,20 +99,20 @@ class PathCounters:
         sent, received = self._rates.totals(now=now)
         return sent, received
 
-    def loss_sent(self, *, least: int = 1, now: float) -> float | None:
-        """lost / (acked + lost) of the last 10 s, None with fewer packets than `least`."""
+    def loss_sent(self, *, minimum: int = 1, now: float) -> float | None:
+        """lost / (acked + lost) of the last 10 s, None with fewer packets than `minimum`."""
         acked, lost = self._sent.totals(now=now)
-        return lost / (acked + lost) if acked + lost >= least else None
+        return lost / (acked + lost) if acked + lost >= minimum else None
 
     def received_and_missing(self, *, now: float) -> tuple[int, int]:
         """Packets of the last 10 s that arrived, and numbers that were skipped."""
         received, advance = self._received.totals(now=now)
         return int(received), max(0, int(advance - received))
 
-    def loss_received(self, *, least: int = 1, now: float) -> float | None:
-        """missing / (received + missing) of the last 10 s, None with fewer packets than `least`."""
+    def loss_received(self, *, minimum: int = 1, now: float) -> float | None:
+        """missing / (received + missing) of the last 10 s, None with fewer packets than `minimum`."""
         received, missing = self.received_and_missing(now=now)
-        return missing / (received + missing) if received + missing >= least else None
+        return missing / (received + missing) if received + missing >= minimum else None
 
     def won(self, *, now: float) -> int:
         """Frames of the last 60 s that this path brought first."""

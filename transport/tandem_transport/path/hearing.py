@@ -9,7 +9,7 @@ from tandem_transport.recovery.sent_packet import SentPacket
 ENOUGH = 8
 """Packets whose answers are missing, before a direction is called dead: at 30 % loss that is no chance any more."""
 
-LEAST_SILENCE = 1.2
+MIN_SILENCE = 1.2
 """Seconds that they span at least, with their answers: a burst of losses, or a hand-over, is shorter."""
 
 QUICK = 0.1
@@ -22,7 +22,7 @@ _ASKED_AGAIN = 1.0
 """Seconds within which a peer asks twice only if it misses answers, or has data."""
 
 _HEARD_PTOS = 2.0
-_HEARD_LEAST = 0.3
+_HEARD_MIN = 0.3
 """How long a path is heard, in probe timeouts and seconds, before its silence about our packets says anything:
 both directions of one that dies or returns do so at about the same time."""
 
@@ -114,12 +114,12 @@ class Hearing:
                 if self.arrived == ENOUGH:
                     self._arrived_until = packet.sent_at
 
-    def judge(self, recovery: Recovery, patience: float, *, now: float) -> None:
-        """Decides anew; `patience`: seconds after which a path that is asked now and then has been silent."""
+    def update(self, recovery: Recovery, timeout: float, *, now: float) -> None:
+        """Decides anew; `timeout`: seconds after which a path that is asked now and then has been silent."""
         timeout = recovery.rtt.probe_timeout(0.0)
         self.is_deaf = self.is_deaf or self._misses_answers(timeout, now)
         since = recovery.unanswered_since
-        if since is None or self.heard_at is None or now - self.heard_at > patience:
+        if since is None or self.heard_at is None or now - self.heard_at > timeout:
             self.is_mute = False
         elif self.is_mute:
             self.is_mute = (recovery.last_acked_at or 0.0) <= self._muted_at
@@ -140,16 +140,16 @@ class Hearing:
         since = recovery.unanswered_since
         if since is None or self.heard_at is None or not recovery.pto_count:
             return None
-        return since if self.heard_at - since > _HEARD_LEAST else None
+        return since if self.heard_at - since > _HEARD_MIN else None
 
     def _misses_answers(self, timeout: float, now: float) -> bool:
         if self.asked_at is None or self.arrived < ENOUGH:
             return False
-        return now >= max(self._arrived_until + timeout, self.asked_at + LEAST_SILENCE)
+        return now >= max(self._arrived_until + timeout, self.asked_at + MIN_SILENCE)
 
     def _is_ignored(self, since: float, unanswered: int, timeout: float, now: float) -> bool:
         if unanswered < ENOUGH or self.heard_at is None:
             return False
-        least = _HEARD_PTOS * timeout + _HEARD_LEAST
-        is_heard = self.heard_at - max(self.heard_since, since) >= least
-        return is_heard and now >= max(self._enough_at + timeout, since + LEAST_SILENCE)
+        minimum = _HEARD_PTOS * timeout + _HEARD_MIN
+        is_heard = self.heard_at - max(self.heard_since, since) >= minimum
+        return is_heard and now >= max(self._enough_at + timeout, since + MIN_SILENCE)

@@ -14,11 +14,11 @@ from collections.abc import Iterable
 from tandem_transport.parameters import (
     BASE_DATAGRAM_SIZE,
     BLACK_HOLE_LOSSES,
+    CHECK_BACKOFF,
     CHECK_EXTRAS,
-    CHECK_PATIENCE,
     CHECK_RUNGS,
     DATAGRAM_SIZES,
-    LEAST_DATAGRAM_SIZE,
+    MIN_DATAGRAM_SIZE,
     MTU_PROBES,
     MTU_RETRY,
     MTU_SOON,
@@ -41,7 +41,7 @@ _SIZES = (*DATAGRAM_SIZES, BASE_DATAGRAM_SIZE, *SMALL_DATAGRAM_SIZES)
 _CLASSES = tuple(reversed(_SIZES))
 """A packet is of the class of the least size that holds it; what is of class 0 fits everywhere."""
 
-_LEAST_TOPS, _MOST_TOPS = 2, 9
+_MIN_TOPS, _MAX_TOPS = 2, 9
 """Probes of the present size in a check: one before the smaller ones, and one after them, for a short burst of losses
 may begin or end in between. On a path that loses packets anyway, as many as it takes not to lose them all: these follow
 one at a time, for many at once would fill a short queue, which large packets find full sooner than small ones."""
@@ -52,7 +52,7 @@ _CHANCE = 1e-4
 _CHANCE_OF_SUSPICION = 3e-3
 """Chance of losing so many large packets in a row that is small enough for a check."""
 
-_MOST_SUSPECTS = 12
+_MAX_SUSPECTS = 12
 """Large packets lost in a row that are suspicious on any path."""
 
 
@@ -61,14 +61,14 @@ class MtuDiscovery:
 
     __slots__ = (
         "_arrived_at",
+        "_backoff",
+        "_backoff_until",
         "_best",
         "_candidates",
         "_checked_at",
         "_doubts",
         "_due_rungs",
         "_lost",
-        "_patience",
-        "_patient_until",
         "_probe",
         "_retry",
         "_rungs",
@@ -103,8 +103,8 @@ class MtuDiscovery:
         self._doubts = 0
         """Probes of the present size that have to be lost, one after the other, before the path counts as narrower."""
         self._checked_at = 0.0
-        self._patience = 0.0
-        self._patient_until = float("-inf")
+        self._backoff = 0.0
+        self._backoff_until = float("-inf")
         self.extras = 0
         """Small packets that may still leave during this check although the window is full."""
 
@@ -139,13 +139,13 @@ class MtuDiscovery:
 
         `loss` is the share of packets that the path loses anyway.
         """
-        suspects, tops = self.suspected + late, min(_MOST_TOPS, _improbable(loss, _CHANCE))
+        suspects, tops = self.suspected + late, min(_MAX_TOPS, _improbable(loss, _CHANCE))
         enough = max(SUSPICIOUS_LOSSES, _improbable(loss, _CHANCE_OF_SUSPICION))
-        if now < self._patient_until:
+        if now < self._backoff_until:
             enough = max(enough, BLACK_HOLE_LOSSES, tops)
-        if suspects < enough or self.is_checking or self.size <= LEAST_DATAGRAM_SIZE:
+        if suspects < enough or self.is_checking or self.size <= MIN_DATAGRAM_SIZE:
             return
-        at_once = max(_LEAST_TOPS, BLACK_HOLE_LOSSES - suspects)
+        at_once = max(_MIN_TOPS, BLACK_HOLE_LOSSES - suspects)
         rungs = (size for size in CHECK_RUNGS if size < self.size)
         self._due_rungs = [self.size, *rungs, *[self.size] * (at_once - 1)]
         self._best, self._doubts, self.extras = 0, max(0, tops - at_once), CHECK_EXTRAS
@@ -180,7 +180,7 @@ class MtuDiscovery:
                 self._rungs.clear()
                 self._end_in_vain(now)
             elif not self._rungs:
-                self._judge(now)
+                self._conclude(now)
 
     def on_lost(self, packet: SentPacket, *, now: float) -> None:
         """Any packet of the path that was declared lost; `size` may change."""
@@ -193,7 +193,7 @@ class MtuDiscovery:
             self._lost[kind] += is_suspect
             self.suspected += is_suspect
         if self._rungs.pop(packet.number, 0) and not self._rungs:
-            self._judge(now)
+            self._conclude(now)
 
     def _on_probe_lost(self, now: float) -> None:
         self._probe = None
@@ -216,11 +216,11 @@ class MtuDiscovery:
 
     def _end_in_vain(self, now: float) -> None:
         """The path takes what it took: on one that loses or delays a lot, the next check needs better reasons."""
-        least, most = CHECK_PATIENCE
-        self._patience = min(max(2 * self._patience, least), most)
-        self._patient_until = now + self._patience
+        minimum, maximum = CHECK_BACKOFF
+        self._backoff = min(max(2 * self._backoff, minimum), maximum)
+        self._backoff_until = now + self._backoff
 
-    def _judge(self, now: float) -> None:
+    def _conclude(self, now: float) -> None:
         """Nothing of the check is on its way any more. Where nothing of it has arrived, a later one will tell."""
         if not self._best or self.suspected < BLACK_HOLE_LOSSES:
             self._end_in_vain(now)
@@ -236,8 +236,8 @@ class MtuDiscovery:
         self._candidates = [between for between in _SIZES if size < between < self.size]
         self.size = size
         self._tries, self._probe, self._retry = 0, None, MTU_SOON
-        self._wait_until = self._patient_until = float("-inf")
-        self._patience = 0.0
+        self._wait_until = self._backoff_until = float("-inf")
+        self._backoff = 0.0
         self._acquit(len(_CLASSES))
 
     def _rest(self, now: float) -> None:
@@ -250,7 +250,7 @@ class MtuDiscovery:
 
 def _improbable(loss: float, chance: float) -> int:
     """Packets that are hardly ever all lost by chance, two at least."""
-    number, all_lost = _LEAST_TOPS, loss**_LEAST_TOPS
-    while all_lost > chance and number < _MOST_SUSPECTS:
+    number, all_lost = _MIN_TOPS, loss**_MIN_TOPS
+    while all_lost > chance and number < _MAX_SUSPECTS:
         number, all_lost = number + 1, all_lost * loss
     return number

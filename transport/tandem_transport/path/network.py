@@ -5,7 +5,7 @@ from itertools import islice
 from tandem_transport.congestion.controller import CongestionController
 from tandem_transport.congestion.loss_rate import LossRate
 from tandem_transport.congestion.queue_delay import QueueDelayEstimator
-from tandem_transport.parameters import LEAST_DATAGRAM_SIZE
+from tandem_transport.parameters import MIN_DATAGRAM_SIZE
 from tandem_transport.path.mtu import MtuDiscovery
 from tandem_transport.recovery.recovery import Recovery
 from tandem_transport.recovery.rtt import RttEstimator
@@ -48,7 +48,7 @@ class PathNetwork:
     @property
     def room(self) -> int:
         """Bytes of frames in a full packet. While a check is under way, in one that is small enough for any network."""
-        return (LEAST_DATAGRAM_SIZE if self.mtu.is_checking else self.datagram_size) - OVERHEAD
+        return (MIN_DATAGRAM_SIZE if self.mtu.is_checking else self.datagram_size) - OVERHEAD
 
     def follow_size(self, recovery: Recovery) -> list[SentPacket]:
         """Takes over the packet size that was found out; returns the packets that are lost because they are larger."""
@@ -68,6 +68,6 @@ class PathNetwork:
     def late_at(self, recovery: Recovery, max_ack_delay: float) -> float | None:
         """When the oldest large packet should have been acknowledged, None where nothing large is in flight."""
         for packet in islice(recovery.outstanding_after(-1), _MAX_LATE_LOOK):
-            if packet.size > LEAST_DATAGRAM_SIZE and not packet.is_mtu_probe:
-                return packet.sent_at + self.rtt.probe_timeout(max_ack_delay) + recovery.reordering.patience
+            if packet.size > MIN_DATAGRAM_SIZE and not packet.is_mtu_probe:
+                return packet.sent_at + self.rtt.probe_timeout(max_ack_delay) + recovery.reordering.window
         return None

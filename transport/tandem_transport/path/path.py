@@ -5,7 +5,7 @@ from collections.abc import Hashable
 
 from tandem_transport.congestion.delivery_rate import DeliveryRateEstimator, DeliverySample
 from tandem_transport.congestion.pacing import Pacer
-from tandem_transport.parameters import DOWN_AFTER, MAX_DATAGRAM_QUEUE, MAX_ONCE_QUEUE
+from tandem_transport.parameters import DOWN_AFTER, MAX_DATAGRAM_QUEUE, MAX_OWN_FRAMES
 from tandem_transport.path.counters import PathCounters
 from tandem_transport.path.hearing import Hearing
 from tandem_transport.path.network import PathNetwork
@@ -23,13 +23,13 @@ from tandem_transport.wire.packets import OVERHEAD
 _OUTAGE_PTOS = 3
 """A run of losses that spans more probe timeouts than this is an outage, not a loss rate."""
 
-_LEAST_SHARE = 0.5
+_MIN_SHARE = 0.5
 """Share of the time that news takes, or of the span below, which a sample of the delivery rate spans at least."""
 
 _NOISE_SPAN = 4.0
 """Standard deviations of a packet's delay that a round lasts at least: a rate over less would measure the jitter."""
 
-_LEAST_PACKET = OVERHEAD + 1
+_MIN_PACKET = OVERHEAD + 1
 
 _LOSS_PACKETS = 30
 """Packets in 10 s from which a loss rate says something; one lost keep-alive of five does not."""
@@ -57,10 +57,10 @@ class Path:
         self.probing = Probing()
         self.hearing = Hearing()
         self.use = PathUse.AVAILABLE
-        self.once: deque[bytes] = deque(maxlen=MAX_ONCE_QUEUE)
+        self.own_frames: deque[bytes] = deque(maxlen=MAX_OWN_FRAMES)
         """Encoded frames for this path alone, sent once and never again."""
-        self.messages: deque[bytes] = deque(maxlen=MAX_DATAGRAM_QUEUE)
-        """Encoded DATAGRAM frames: like `once`, but as the window and the pacer allow (RFC 9221 section 5.4)."""
+        self.datagram_frames: deque[bytes] = deque(maxlen=MAX_DATAGRAM_QUEUE)
+        """Encoded DATAGRAM frames: like `own_frames`, but as the window and the pacer allow (RFC 9221 section 5.4)."""
         self.standing = Standing()
 
     # --- address ---
@@ -68,7 +68,7 @@ class Path:
     @property
     def is_blocked(self) -> bool:
         """Not even a PING may be sent: switched off, or the address has proven nothing and used its credit up."""
-        return self.use is PathUse.OFF or not self.addresses.may_send(_LEAST_PACKET)
+        return self.use is PathUse.OFF or not self.addresses.may_send(_MIN_PACKET)
 
     def on_response(self, data: bytes, *, now: float) -> None:
         """A PATH_RESPONSE: whoever is at an address wants our packets."""
@@ -107,8 +107,8 @@ class Path:
             self.recovery.begin_anew()
             self.hearing.begin_anew()
         if use is PathUse.OFF:
-            self.messages.clear()
-            self.once.clear()
+            self.datagram_frames.clear()
+            self.own_frames.clear()
         self.use, self.pacer.max_rate = use, max_rate
 
     # --- receiving ---
@@ -140,7 +140,9 @@ class Path:
     @property
     def is_urgent(self) -> bool:
         """Something waits that neither window nor pacer holds up."""
-        return bool(self.probing.is_due or self.once or self.addresses.has_waiting or self.network.mtu.due_rungs())
+        return bool(
+            self.probing.is_due or self.own_frames or self.addresses.has_waiting or self.network.mtu.due_rungs()
+        )
 
     def may_send(self, *, now: float) -> bool:
         """Pacer, window and address allow a full packet."""
@@ -281,24 +283,24 @@ class Path:
 
     def _delivery_sample(self, ack: AckFrame, result: AckResult, received_at: float) -> DeliverySample | None:
         recovery = self.recovery
-        recovery.least_round = span = _NOISE_SPAN * self.network.queue.packet_noise
+        recovery.min_round = span = _NOISE_SPAN * self.network.queue.packet_noise
         return self.delivery_rate.on_ack(
             result.acked[-1],
             ack.largest,
             received_at,
             ack.received_bytes,
-            _LEAST_SHARE * max(recovery.feedback, span),
+            _MIN_SHARE * max(recovery.feedback, span),
             holds_reference=span > recovery.feedback and not result.is_round_start,
         )
 
     # --- status ---
 
-    def update_status(self, patience: float, *, now: float) -> bool:
+    def update_status(self, timeout: float, *, now: float) -> bool:
         """Judges the path anew; tells whether its status, or its cause, has changed.
 
-        `patience`: seconds after which the peer would have been heard.
+        `timeout`: seconds after which the peer would have been heard.
         """
-        self.hearing.judge(self.recovery, patience, now=now)
+        self.hearing.update(self.recovery, timeout, now=now)
         return self.standing.update(self._signs(now), now=now)
 
     def _signs(self, now: float) -> PathSigns:
@@ -313,8 +315,8 @@ class Path:
             is_suspect=is_suspect and since is not None and now - since >= LATE,
             loss=max(
                 # What a policer drops is more than it was asked to carry: it says nothing of the path.
-                0.0 if is_policed else self.counters.loss_sent(least=_LOSS_PACKETS, now=now) or 0.0,
-                self.counters.loss_received(least=_LOSS_PACKETS, now=now) or 0.0,
+                0.0 if is_policed else self.counters.loss_sent(minimum=_LOSS_PACKETS, now=now) or 0.0,
+                self.counters.loss_received(minimum=_LOSS_PACKETS, now=now) or 0.0,
             ),
             smoothed_rtt=network.rtt.smoothed,
             min_rtt=network.rtt.minimum,

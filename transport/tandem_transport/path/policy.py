@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from tandem_transport.path.path import Path
-from tandem_transport.wire.frames import Mode, PathPolicyFrame, PathUse, PathWish
+from tandem_transport.wire.frames import Mode, PathPolicyFrame, PathPreference, PathUse
 
 _MODES = frozenset(Mode)
 
@@ -16,12 +16,12 @@ class Policy:
         self._off: set[int] = set()
         self.mode = Mode.DUPLICATE
         """A mode that this end does not know means DUPLICATE."""
-        self.wishes: tuple[PathWish, ...] = ()
+        self.preferences: tuple[PathPreference, ...] = ()
         """What the client's owner wants of single paths; of those that are off, too."""
 
-    def choose(self, mode: Mode, wishes: tuple[PathWish, ...]) -> PathPolicyFrame:
+    def choose(self, mode: Mode, preferences: tuple[PathPreference, ...]) -> PathPolicyFrame:
         """The client's next policy."""
-        self.mode, self.wishes = mode, wishes
+        self.mode, self.preferences = mode, preferences
         return self._next()
 
     def switch(self, path_id: int, *, is_off: bool) -> PathPolicyFrame:
@@ -39,13 +39,13 @@ class Policy:
 
     def apply(self, paths: Mapping[int, Path]) -> None:
         """Tells the paths; one that is not named is available."""
-        wishes = {wish.path_id: wish for wish in self._frame.wishes}
+        preferences = {preference.path_id: preference for preference in self._frame.preferences}
         for path_id, path in paths.items():
-            wish = wishes.get(path_id, PathWish(path_id, PathUse.AVAILABLE, 0))
-            path.follow(wish.use, wish.max_rate or None)
+            preference = preferences.get(path_id, PathPreference(path_id, PathUse.AVAILABLE, 0))
+            path.follow(preference.use, preference.max_rate or None)
 
     def _next(self) -> PathPolicyFrame:
-        named = {wish.path_id: wish for wish in self.wishes}
-        off = {path_id: PathWish(path_id, PathUse.OFF, 0) for path_id in self._off}
+        named = {preference.path_id: preference for preference in self.preferences}
+        off = {path_id: PathPreference(path_id, PathUse.OFF, 0) for path_id in self._off}
         self._frame = PathPolicyFrame(self._frame.sequence + 1, self.mode, tuple((named | off).values()))
         return self._frame

@@ -50,11 +50,11 @@ class Overtaking:
     def on_ack(self, *, is_late: bool) -> bool:
         """An ACK with news, of packets that others have overtaken or not; tells whether it has become usual now."""
         self._late_share += (is_late - self._late_share) / 16
-        least, most = _REORDERING
-        if self._late_share > most and not self.is_usual:
+        minimum, maximum = _REORDERING
+        if self._late_share > maximum and not self.is_usual:
             self.is_usual = True
             return True
-        if self._late_share < least:
+        if self._late_share < minimum:
             self.is_usual = False
         return False
 

@@ -8,7 +8,7 @@ from tandem_transport.parameters import DEGRADED_HOLD, DOWN_AFTER, DOWN_PROBES
 _DEGRADED_LOSS = 0.10
 _DEGRADED_RTT = 3.0
 """Times the least RTT."""
-_DEGRADED_RTT_LEAST = 0.050
+_DEGRADED_RTT_MIN = 0.050
 """A path this fast is not degraded by its RTT, whatever its minimum."""
 LATE = 0.2
 """Seconds of silence from which on an answer is late; less is what a busy machine takes for its turns."""
@@ -66,7 +66,7 @@ class Standing:
     def update(self, signs: PathSigns, *, now: float) -> bool:
         """Judges the path anew; tells whether its status, or its cause, has changed."""
         before = self.status
-        status, reason = judge(signs)
+        status, reason = evaluate(signs)
         if status is PathStatus.DEGRADED and not (signs.is_mute or signs.is_deaf):
             self.degraded_until = now + DEGRADED_HOLD
         if before is not PathStatus.DEGRADED or status is not PathStatus.USABLE or now >= self.degraded_until:
@@ -74,7 +74,7 @@ class Standing:
         return self.status is not before
 
 
-def judge(signs: PathSigns) -> tuple[PathStatus, str]:
+def evaluate(signs: PathSigns) -> tuple[PathStatus, str]:
     """The status and its cause in a few words, empty for a usable path."""
     if signs.link_error:
         return PathStatus.DOWN, signs.link_error
@@ -88,11 +88,11 @@ def judge(signs: PathSigns) -> tuple[PathStatus, str]:
         return PathStatus.DOWN, "no answer"
     if not signs.has_answered:
         return PathStatus.PROBING, "no answer yet"
-    return _judge_quality(signs)
+    return _evaluate_quality(signs)
 
 
-def _judge_quality(signs: PathSigns) -> tuple[PathStatus, str]:
-    slow = max(_DEGRADED_RTT * signs.min_rtt, _DEGRADED_RTT_LEAST)
+def _evaluate_quality(signs: PathSigns) -> tuple[PathStatus, str]:
+    slow = max(_DEGRADED_RTT * signs.min_rtt, _DEGRADED_RTT_MIN)
     is_slow = bool(signs.min_rtt) and signs.smoothed_rtt > slow
     is_lossy = signs.loss > _DEGRADED_LOSS
     if (is_slow or is_lossy) and _is_queue_the_cause(signs, is_slow=is_slow):
@@ -110,5 +110,5 @@ def _judge_quality(signs: PathSigns) -> tuple[PathStatus, str]:
 
 def _is_queue_the_cause(signs: PathSigns, *, is_slow: bool) -> bool:
     # A loss comes from a queue that is full, and no short one holds up anybody.
-    least = (signs.smoothed_rtt - signs.min_rtt) / 2 if is_slow else _DEGRADED_RTT_LEAST
-    return signs.queue_delay > 0 and signs.queue_delay >= least
+    minimum = (signs.smoothed_rtt - signs.min_rtt) / 2 if is_slow else _DEGRADED_RTT_MIN
+    return signs.queue_delay > 0 and signs.queue_delay >= minimum

@@ -31,5 +31,5 @@ def summarize(
         packet_noise=queue.packet_noise,
         is_reordering=is_reordering,
         spurious=recovery.reordering.spurious,
-        least_queue_delay=queue.least_queue_delay,
+        min_queue_delay=queue.min_queue_delay,
     )

@@ -54,10 +54,10 @@ class PathTable:
             if other.probing.reachability is not Reachability.SILENT and other.received.received:
                 other.received.ack_within(MAX_ACK_DELAY, now=now)
 
-    def queue_message(self, frame: bytes) -> None:
+    def queue_datagram_frame(self, frame: bytes) -> None:
         """A DATAGRAM frame, for every path that carries data."""
         for path in in_order(self.all):
-            path.messages.append(frame)
+            path.datagram_frames.append(frame)
 
     def set_quantum(self, quantum: float) -> None:
         """What pacers may catch up, in seconds."""

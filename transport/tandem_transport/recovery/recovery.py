@@ -12,9 +12,9 @@ from tandem_transport.errors import ErrorCode, PeerError
 from tandem_transport.parameters import (
     MAX_OUTSTANDING,
     MAX_RTT,
+    PTO_BACKOFF_AGES,
     PTO_BACKOFF_CAP,
     PTO_IDLE,
-    PTO_PATIENCE,
     PTO_RARE,
     PTO_RAREST,
     SENT_TIMES,
@@ -27,7 +27,7 @@ from tandem_transport.wire.frames import AckFrame
 _SLACK = 1e-6
 """A timer that fires exactly at its deadline must not miss it by a rounding error and fire forever."""
 
-_LEAST_ROUND = 0.75
+_MIN_ROUND = 0.75
 """Feedback times that a round lasts at least."""
 
 
@@ -57,7 +57,7 @@ class Recovery:
         self.round = 0
         self._round_end = 0
         self._round_began = 0.0
-        self.least_round = 0.0
+        self.min_round = 0.0
         """Seconds that a round lasts at least, beside the time that news takes: jitter must not be what it measures."""
         self.feedback = 0.0
         """Smoothed seconds from a packet's sending to the news of its arrival, over whatever path that came."""
@@ -182,8 +182,8 @@ class Recovery:
         # What an outage, or a machine that slept, held up says nothing of how long news takes.
         self.feedback += (min(feedback, 2 * self.feedback) - self.feedback) / 16
         # On a path that reorders, a lucky packet would end the round of all others.
-        least = max(_LEAST_ROUND * self.feedback, self.least_round)
-        if acked[-1].number >= self._round_end and now >= self._round_began + least:
+        minimum = max(_MIN_ROUND * self.feedback, self.min_round)
+        if acked[-1].number >= self._round_end and now >= self._round_began + minimum:
             self._round_end, self._round_began = self.next_number, now
             self.round += 1
             result.is_round_start = True
@@ -193,7 +193,7 @@ class Recovery:
     def detect_lost_packets(self, *, now: float) -> list[SentPacket]:
         """Packets lost by count or by time (RFC 9002 section 6.1); sets `loss_time`."""
         self.loss_time = None
-        loss_delay = self.rtt.loss_delay() + self.reordering.patience
+        loss_delay = self.rtt.loss_delay() + self.reordering.window
         last_by_count = self.largest_acked - self.reordering.packet_threshold
         lost: list[SentPacket] = []
         for number, packet in self._sent.items():
@@ -231,11 +231,11 @@ class Recovery:
         if not self.pto_count:
             return pto
         silence = now - (self.unanswered_since if self.unanswered_since is not None else now)
-        if silence < PTO_PATIENCE[0]:
+        if silence < PTO_BACKOFF_AGES[0]:
             return max(pto, min(pto * 2.0 ** min(self.pto_count, 16), PTO_BACKOFF_CAP))
         if not has_streams:
             return PTO_IDLE
-        return max(pto, PTO_RARE if silence < PTO_PATIENCE[1] else PTO_RAREST)
+        return max(pto, PTO_RARE if silence < PTO_BACKOFF_AGES[1] else PTO_RAREST)
 
     def is_probe_due(self, deadline: float | None, *, now: float) -> bool:
         """Compares with the slack that keeps a timer from firing early forever."""

@@ -13,25 +13,25 @@ from tandem_transport.wire.frames import AckFrame
 _LOOK_EVERY = 8
 """ACKs between two looks: each says again what the last ones said."""
 
-_PATIENCE_STEP = 1 / 8
+_WINDOW_STEP = 1 / 8
 """RTTs by which a spurious loss makes the path more patient."""
 
 _SPURIOUS_SHARE = 0.003
 """Share of packets whose loss may be spurious: patience that more than pays for itself is given back."""
 
-_MAX_PATIENCE = 4.0
+_MAX_WINDOW = 4.0
 """Patience ends at two RTTs and so many RTT variations."""
 
 
 class Reordering:
     """The loss thresholds of one path."""
 
-    __slots__ = ("_acks", "_learned_at", "_lost", "packet_threshold", "patience", "spurious")
+    __slots__ = ("_acks", "_learned_at", "_lost", "packet_threshold", "spurious", "window")
 
     def __init__(self) -> None:
         self.packet_threshold = PACKET_THRESHOLD
         """Packets acknowledged after it that make a packet lost."""
-        self.patience = 0.0
+        self.window = 0.0
         """Seconds by which the path waits longer than RFC 9002 says."""
         self.spurious = 0
         """Packets that were declared lost and arrived."""
@@ -49,8 +49,8 @@ class Reordering:
     def on_ack(self, ack: AckFrame, acked: int, rtt: RttEstimator, *, now: float) -> None:
         """Looks now and then for lost packets among those that have arrived; `acked` are newly acknowledged."""
         self._acks += 1
-        if self.patience:
-            self.patience = max(0.0, self.patience - acked * _SPURIOUS_SHARE * _PATIENCE_STEP * rtt.smoothed)
+        if self.window:
+            self.window = max(0.0, self.window - acked * _SPURIOUS_SHARE * _WINDOW_STEP * rtt.smoothed)
         if self._acks % _LOOK_EVERY or not self._lost:
             return
         if now - self._learned_at > REORDERING_MEMORY:
@@ -76,5 +76,5 @@ class Reordering:
         self._learned_at = now
         # How far it really was behind is not known: it was given up as soon as it reached the threshold.
         self.packet_threshold = min(MAX_PACKET_THRESHOLD, max(self.packet_threshold, 2 * behind))
-        most = 2 * rtt.smoothed + _MAX_PATIENCE * rtt.variation
-        self.patience = min(most, self.patience + _PATIENCE_STEP * rtt.smoothed)
+        maximum = 2 * rtt.smoothed + _MAX_WINDOW * rtt.variation
+        self.window = min(maximum, self.window + _WINDOW_STEP * rtt.smoothed)

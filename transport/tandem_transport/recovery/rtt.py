@@ -40,7 +40,7 @@ class MinimumFilter:
         buckets.append((now, value))
         while buckets[0][0] < now - self._keep:
             buckets.popleft()
-        self.value = min(least for _, least in buckets)
+        self.value = min(minimum for _, minimum in buckets)
 
     def restart(self, value: float, *, now: float) -> None:
         """Forgets all samples but this one."""

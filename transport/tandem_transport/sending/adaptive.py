@@ -9,7 +9,7 @@ from tandem_transport.sending.bulk import SpreadData
 from tandem_transport.sending.copies import CopyPlanner
 from tandem_transport.sending.idle_copies import IdleCopies
 from tandem_transport.sending.outbox import Outbox
-from tandem_transport.sending.preference import is_spared
+from tandem_transport.sending.preference import is_copies_only
 from tandem_transport.sending.scheduler import Scheduler
 from tandem_transport.sending.sources import ControlFrames, Draft, LostChunks, PlannedCopies
 from tandem_transport.sending.stalls import StalledChunks
@@ -69,7 +69,7 @@ class CopiedLosses(LostChunks):
         other = next((other for other in paths if other is not path), None)
         if other is None:
             return
-        is_metered = is_spared(other, paths)
+        is_metered = is_copies_only(other, paths)
         for chunk in draft.chunks[before:]:
             if chunk.is_interactive or (chunk.losses >= BULK_LOSSES and not is_metered):
                 self._copies.add_now(chunk, other)

@@ -5,12 +5,12 @@ from collections.abc import Sequence
 from tandem_transport.path.path import Path
 from tandem_transport.path.probing import Reachability
 from tandem_transport.sending.outbox import Outbox
-from tandem_transport.sending.preference import is_slow, is_spared, may_repair
+from tandem_transport.sending.preference import is_copies_only, is_slow, may_repair
 from tandem_transport.sending.sources import Draft, Source
 from tandem_transport.sending.stalls import StalledChunks
 from tandem_transport.streams.turns import SendTurns
 
-_LEAST_SHARE = 1 / 16
+_MIN_SHARE = 1 / 16
 """Of the faster paths' rate: what a slow path with less than that could add is not worth waiting for."""
 
 _TRIAL_SHARE = 8
@@ -44,7 +44,7 @@ class SpreadData(Source):
         """The path that takes bulk data in any case."""
         first: Path | None = None
         for path in paths:
-            if is_spared(path, paths):
+            if is_copies_only(path, paths):
                 continue
             if not self._stalls.is_late(path):
                 return path
@@ -56,23 +56,23 @@ class SpreadData(Source):
         if self._stalls.is_late(path):
             return False
         rtt = path.network.rtt.smoothed
-        rate, least_rtt = 0.0, rtt
+        rate, min_rtt = 0.0, rtt
         for other in paths:
             other_rtt = other.network.rtt.smoothed
-            if is_spared(other, paths) or other.probing.reachability is not Reachability.ACTIVE:
+            if is_copies_only(other, paths) or other.probing.reachability is not Reachability.ACTIVE:
                 continue
             if other_rtt and (other_rtt < rtt or not rtt):
                 rate += other.network.congestion.pacing_rate
-                least_rtt = min(least_rtt, other_rtt)
+                min_rtt = min(min_rtt, other_rtt)
         if not rate:
             return True
         if not rtt:
             return False
-        needed, congestion = rate * (rtt - least_rtt) / 2, path.network.congestion
+        needed, congestion = rate * (rtt - min_rtt) / 2, path.network.congestion
         if congestion.is_starting:
             # What is in flight there is sent again in no time should it turn out to be the end, and a path that
             # is never tried stays slow.
             needed = min(needed, _TRIAL_SHARE * path.recovery.bytes_in_flight)
-        elif is_slow(path, paths) and congestion.pacing_rate < _LEAST_SHARE * rate:
+        elif is_slow(path, paths) and congestion.pacing_rate < _MIN_SHARE * rate:
             return False
         return self._turns.has_backlog(needed)

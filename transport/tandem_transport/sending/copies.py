@@ -124,10 +124,10 @@ class CopyPlanner:
     def _count(self, chunk: Chunk, paths: Sequence[Path], now: float) -> int:
         """Packets that should carry it, the first one included."""
         level = chunk.stream.level(now=now) if chunk.stream is not None else 0.0
-        most = max(self._max_copies, len(paths)) if level <= TINY_LEVEL else len(paths)
+        maximum = max(self._max_copies, len(paths)) if level <= TINY_LEVEL else len(paths)
         in_time = COPY_RTTS * min(path.network.rtt.smoothed or INITIAL_PTO for path in paths)
         number, residual = 0, 1.0
-        while number < most and (number < len(paths) or residual > RESIDUAL_LOSS):
+        while number < maximum and (number < len(paths) or residual > RESIDUAL_LOSS):
             path = paths[number % len(paths)]
             if (path.network.rtt.smoothed or INITIAL_PTO) <= in_time:
                 residual *= path.network.loss_rate.value

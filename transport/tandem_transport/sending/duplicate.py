@@ -7,8 +7,8 @@ from tandem_transport.parameters import MAX_COPY_QUEUE
 from tandem_transport.path.path import Path
 from tandem_transport.recovery.chunk import Chunk
 from tandem_transport.sending.copies import CopyPlanner
-from tandem_transport.sending.outbox import LEAST_ROOM, Outbox
-from tandem_transport.sending.preference import is_slow, is_spared
+from tandem_transport.sending.outbox import MIN_ROOM, Outbox
+from tandem_transport.sending.preference import is_copies_only, is_slow
 from tandem_transport.sending.scheduler import Scheduler
 from tandem_transport.sending.sources import ControlFrames, Draft, LostChunks, PlannedCopies, Source, purge
 from tandem_transport.streams.turns import SendTurns
@@ -61,13 +61,13 @@ class PathCopies(Source):
             return
         for other in paths:
             if other is not path:
-                self._queue(to_copy, other, is_metered=is_spared(other, paths))
+                self._queue(to_copy, other, is_metered=is_copies_only(other, paths))
 
     def has(self, path: Path, paths: Sequence[Path], *, now: float) -> bool:
         return self._next(path) is not None
 
     def take(self, path: Path, paths: Sequence[Path], draft: Draft, *, now: float) -> None:
-        while draft.room >= LEAST_ROOM:
+        while draft.room >= MIN_ROOM:
             chunk = self._next(path)
             if chunk is None or len(chunk.frame) > draft.room:
                 return

@@ -7,7 +7,7 @@ from itertools import islice
 from tandem_transport.parameters import GRANULARITY, IDLE_AFTER, MAX_COPY_QUEUE, MAX_IDLE_LOOK
 from tandem_transport.path.path import Path
 from tandem_transport.recovery.chunk import Chunk
-from tandem_transport.sending.outbox import LEAST_ROOM
+from tandem_transport.sending.outbox import MIN_ROOM
 from tandem_transport.sending.preference import is_slow
 from tandem_transport.sending.sources import Draft, Source, purge
 from tandem_transport.streams.turns import SendTurns
@@ -40,7 +40,7 @@ class IdleCopies(Source):
     def take(self, path: Path, paths: Sequence[Path], draft: Draft, *, now: float) -> None:
         if draft.chunks or not self._unacked or not self._is_idle(path, paths, now):
             return
-        while draft.room >= LEAST_ROOM:
+        while draft.room >= MIN_ROOM:
             chunk = self._next(path, besides=draft.chunks)
             if chunk is None or len(chunk.frame) > draft.room:
                 return

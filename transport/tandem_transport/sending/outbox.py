@@ -13,7 +13,7 @@ from tandem_transport.sending.control import ControlQueue
 from tandem_transport.streams.table import Streams
 from tandem_transport.wire.frames import StreamFrame, decode_frames
 
-LEAST_ROOM = 64
+MIN_ROOM = 64
 """Room below which a packet counts as full."""
 
 _LARGER_OFFSET = 7
@@ -74,7 +74,7 @@ class Outbox:
 
     def take_new(self, chunks: list[Chunk], room: int, *, takes_bulk: bool = True, now: float) -> int:
         """Cuts new data from the streams, interactive before bulk; returns the room that is left."""
-        while room >= LEAST_ROOM:
+        while room >= MIN_ROOM:
             chunk = self._streams.turns.cut(room, takes_bulk=takes_bulk, now=now)
             if chunk is None:
                 return room
@@ -117,8 +117,8 @@ class Outbox:
             if chunk.first_packet == (path.path_id, packet.number):
                 chunk.first_lost_at = now
                 self.rescued += chunk.is_done
-            least = _INTERACTIVE_COPIES if chunk.is_interactive else 1
-            if chunk.in_flight < least or not chunk.paths_in_flight & ~too_late:
+            minimum = _INTERACTIVE_COPIES if chunk.is_interactive else 1
+            if chunk.in_flight < minimum or not chunk.paths_in_flight & ~too_late:
                 self._queue_lost(chunk)
 
     def _slower_than(self, path: Path) -> int:

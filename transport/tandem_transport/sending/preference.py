@@ -29,7 +29,7 @@ def may_resend(path: Path, paths: Sequence[Path]) -> bool:
     return may_repair(path, paths) and not is_slow(path, paths)
 
 
-def is_spared(path: Path, paths: Sequence[Path]) -> bool:
+def is_copies_only(path: Path, paths: Sequence[Path]) -> bool:
     """A metered path carries nothing but copies of interactive data while one that costs nothing works."""
     if path.use is not PathUse.METERED:
         return False

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from tandem_transport.path.path import Path
 from tandem_transport.recovery.chunk import Chunk
-from tandem_transport.sending.preference import is_spared
+from tandem_transport.sending.preference import is_copies_only
 from tandem_transport.sending.sources import Draft, Source
 
 
@@ -23,13 +23,13 @@ class Scheduler(ABC):
         New ones fit in `new_room`, so that any path in use can carry a copy.
         """
         draft = Draft(room, new_room)
-        for source in self._copies_only if is_spared(path, paths) else self._sources:
+        for source in self._copies_only if is_copies_only(path, paths) else self._sources:
             source.take(path, paths, draft, now=now)
         return draft.chunks
 
     def has_work_for(self, path: Path, *, paths: Sequence[Path], now: float) -> bool:
         """Whether `select` would find something."""
-        for source in self._copies_only if is_spared(path, paths) else self._sources:
+        for source in self._copies_only if is_copies_only(path, paths) else self._sources:
             if source.has(path, paths, now=now):
                 return True
         return False

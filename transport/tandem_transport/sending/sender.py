@@ -3,7 +3,7 @@
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 
 from tandem_transport.crypto.protection import PacketProtection
-from tandem_transport.parameters import BASE_DATAGRAM_SIZE, LEAST_DATAGRAM_SIZE
+from tandem_transport.parameters import BASE_DATAGRAM_SIZE, MIN_DATAGRAM_SIZE
 from tandem_transport.path.mtu import COMPANION, COMPANION_SIZE
 from tandem_transport.path.order import in_order
 from tandem_transport.path.path import Path
@@ -54,8 +54,8 @@ class Sender:
             size = path.mtu_probe_size(now=now)
             if size is not None:
                 self._send_mtu_probe(path, ordered, size, out, now=now)
-            if path.messages:
-                self._send_messages(path, ordered, out, now=now)
+            if path.datagram_frames:
+                self._send_datagram_frames(path, ordered, out, now=now)
             if path.may_send(now=now):
                 self._send_paced(path, ordered, out, all_paths=paths, now=now)
             if path.network.mtu.is_checking:
@@ -85,7 +85,7 @@ class Sender:
                 wake = late_at
             if path.is_window_limited():
                 continue
-            if path.messages or self._scheduler.has_work_for(path, paths=ordered, now=now):
+            if path.datagram_frames or self._scheduler.has_work_for(path, paths=ordered, now=now):
                 at = path.pacer.wake_at(now=now)
                 wake = at if wake is None or at < wake else wake
         return wake
@@ -110,25 +110,25 @@ class Sender:
             out.append(self._build(path, paths, *self._probe(path), now=now))
         if path.network.mtu.due_rungs():
             self._send_check(path, paths, out, now=now)
-        while path.once and not path.recovery.is_full and addresses.may_send(OVERHEAD + len(path.once[0])):
+        while path.own_frames and not path.recovery.is_full and addresses.may_send(OVERHEAD + len(path.own_frames[0])):
             frames = b""
             room = min(path.network.datagram_size, addresses.allowance) - OVERHEAD
-            while path.once and len(frames) + len(path.once[0]) <= room:
-                frames += path.once.popleft()
+            while path.own_frames and len(frames) + len(path.own_frames[0]) <= room:
+                frames += path.own_frames.popleft()
             if not frames:
-                path.once.popleft()  # larger than the path takes
+                path.own_frames.popleft()  # larger than the path takes
                 continue
             out.append(self._build(path, paths, frames, [], now=now))
 
-    def _send_messages(self, path: Path, paths: Sequence[Path], out: list[Transmit], *, now: float) -> None:
+    def _send_datagram_frames(self, path: Path, paths: Sequence[Path], out: list[Transmit], *, now: float) -> None:
         """DATAGRAM frames: never again, and ahead of streams, for they are stale soon."""
-        while path.messages and path.may_send(now=now):
+        while path.datagram_frames and path.may_send(now=now):
             frames = b""
             room = path.network.datagram_size - OVERHEAD
-            while path.messages and len(frames) + len(path.messages[0]) <= room:
-                frames += path.messages.popleft()
+            while path.datagram_frames and len(frames) + len(path.datagram_frames[0]) <= room:
+                frames += path.datagram_frames.popleft()
             if not frames:
-                path.messages.popleft()  # larger than the path takes now
+                path.datagram_frames.popleft()  # larger than the path takes now
                 continue
             out.append(self._build(path, paths, frames, [], now=now))
 
@@ -182,7 +182,7 @@ class Sender:
         """What somebody waits for, and what has left together with bulk data, once more and by itself."""
         chunks, room = list[Chunk](), path.network.room
         for packet in path.recovery.outstanding():
-            if packet.size <= LEAST_DATAGRAM_SIZE:
+            if packet.size <= MIN_DATAGRAM_SIZE:
                 continue
             for chunk in packet.chunks:
                 if chunk.is_wanted and chunk.is_interactive and len(chunk.frame) <= room and chunk not in chunks:

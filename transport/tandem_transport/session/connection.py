@@ -28,7 +28,7 @@ from tandem_transport.wire.frames import (
     DatagramFrame,
     Mode,
     PathPolicyFrame,
-    PathWish,
+    PathPreference,
     decode_frames,
 )
 from tandem_transport.wire.packets import PacketType, PacketView, Transmit, split_datagram
@@ -39,7 +39,7 @@ class Connection:
 
     - input: `receive_datagram` or `receive_packets`, `handle_timeout`, and what the driver learns of its links and
       machine: `add_path`, `on_rebound`, `set_link_error`, `set_quantum`, `on_wake`, `on_forgotten`;
-    - commands of the application: `open_stream`, `send_stream_data`, `consume`, `reset_stream`, `send_datagram`,
+    - commands of the application: `open_stream`, `send_stream_data`, `consume`, `reset_stream`, `send_datagram_frame`,
       `set_policy`, `set_mode`, `update_keys`, `close`;
     - output: after any input or command, `next_event` and `datagrams_to_send` until neither has anything left, for
       what is done about an event may have something to send; then `next_timeout`;
@@ -108,7 +108,7 @@ class Connection:
         self._note_lateness()
         self._timers.handle_timeout(now=now)
         self._sender.handle_timeout(self._paths.all, now=now)
-        self._guard(lambda: self._liveness.tend(self._paths.all, self._streams, now=now))
+        self._guard(lambda: self._liveness.update(self._paths.all, self._streams, now=now))
         if self._liveness.is_stats_due(now=now):
             self._reports.send(self._outbox.rescued, self._outbox.copy_bytes, self._paths.all, now=now)
         if self._liveness.is_expired(self._streams, now=now):
@@ -148,7 +148,7 @@ class Connection:
         was, path.standing.link_error = path.standing.link_error, error
         if bool(was) != bool(error):
             self._tell_policy(self._policy.switch(path_id, is_off=bool(error)))
-        self._liveness.judge(self._paths.all, now=now)
+        self._liveness.update_status(self._paths.all, now=now)
 
     # --- application ---
 
@@ -187,12 +187,12 @@ class Connection:
             return
         self._guard(lambda: self._streams.reset(stream_id, code, rtt=self._paths.rtt, now=self._now))
 
-    def send_datagram(self, flow_id: int, data: bytes) -> bool:
+    def send_datagram_frame(self, flow_id: int, data: bytes) -> bool:
         """An unreliable message, copied on all paths; False where it is too large for a packet."""
         self._check_open()
         if len(data) > self.datagram_room:
             return False
-        self._paths.queue_message(DatagramFrame(flow_id, self._twins.next_sequence(), data).encode())
+        self._paths.queue_datagram_frame(DatagramFrame(flow_id, self._twins.next_sequence(), data).encode())
         return True
 
     @property
@@ -200,13 +200,13 @@ class Connection:
         """Most bytes that a message may have now: every path has to take it."""
         return self._paths.datagram_room
 
-    def set_policy(self, mode: Mode, wishes: tuple[PathWish, ...]) -> None:
+    def set_policy(self, mode: Mode, preferences: tuple[PathPreference, ...]) -> None:
         """The client decides how both ends use the paths (PATH_POLICY)."""
-        self._tell_policy(self._policy.choose(mode, wishes))
+        self._tell_policy(self._policy.choose(mode, preferences))
 
     def set_mode(self, mode: Mode) -> None:
         """The client's other mode, from now on; what it wishes of single paths stays."""
-        self.set_policy(mode, self._policy.wishes)
+        self.set_policy(mode, self._policy.preferences)
 
     def update_keys(self, *, now: float) -> None:
         """Begins the next key phase; the peer follows with its next packet.

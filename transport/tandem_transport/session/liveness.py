@@ -6,24 +6,24 @@ from tandem_transport.events import Event, OutageChanged, PathStatus, PathStatus
 from tandem_transport.parameters import (
     ACTIVE_PERIOD,
     DOWN_AFTER,
-    IDLE_LIMIT,
+    IDLE_TIMEOUT,
     KEEPALIVE_ACTIVE,
     KEEPALIVE_IDLE,
     LONG_STOP,
-    OUTAGE_LIMIT,
+    OUTAGE_TIMEOUT,
     STATS_INTERVAL,
 )
 from tandem_transport.path.path import Path
 from tandem_transport.streams.table import Streams
 from tandem_transport.wire.frames import PathUse
 
-_PATIENCE = 2.0
+_KEEPALIVE_GRACE = 2.0
 """Seconds that a keep-alive of the peer may be late."""
 
-_LATE = 0.5
+_ASK_GRACE = 0.5
 """The same, before this end asks itself."""
 
-_JUDGE_INTERVAL = 0.1
+_UPDATE_INTERVAL = 0.1
 """Statuses are for people: ten looks a second are enough."""
 
 
@@ -36,7 +36,7 @@ class Liveness:
         self.last_received_at = now
         """Last authentic packet on any path."""
         self._active_at = now
-        self._judged_at = now
+        self._updated_at = now
         self._stats_at = now
         self._outage_began: float | None = None
         self._interval: float | None = KEEPALIVE_ACTIVE
@@ -53,9 +53,9 @@ class Liveness:
 
     def is_active(self, streams: Streams, *, now: float) -> bool:
         """Streams are open, and either in use lately or waiting for an acknowledgement."""
-        return len(streams) > 0 and (now - self._active_at < ACTIVE_PERIOD or streams.held > 0)
+        return len(streams) > 0 and (now - self._active_at < ACTIVE_PERIOD or streams.buffered > 0)
 
-    def tend(self, paths: Collection[Path], streams: Streams, *, now: float) -> None:
+    def update(self, paths: Collection[Path], streams: Streams, *, now: float) -> None:
         """Does what is due."""
         self._interval = self._keepalive_interval(streams, now=now)
         for path in paths:
@@ -63,15 +63,15 @@ class Liveness:
             if probe_at is not None and now >= probe_at:
                 path.probing.request()
             if path.use is not PathUse.OFF:
-                path.addresses.tend(now=now)
-        if now >= self._judged_at + _JUDGE_INTERVAL:
-            self.judge(paths, now=now)
+                path.addresses.repeat_challenges(now=now)
+        if now >= self._updated_at + _UPDATE_INTERVAL:
+            self.update_status(paths, now=now)
 
-    def judge(self, paths: Collection[Path], *, now: float) -> None:
+    def update_status(self, paths: Collection[Path], *, now: float) -> None:
         """Updates every path's status, and whether all are down."""
-        self._judged_at = now
+        self._updated_at = now
         for path in paths:
-            if path.update_status(_sparse(self._interval or KEEPALIVE_IDLE, path) + _PATIENCE, now=now):
+            if path.update_status(_sparse(self._interval or KEEPALIVE_IDLE, path) + _KEEPALIVE_GRACE, now=now):
                 self._emit(PathStatusChanged(path.path_id, path.standing.status, path.standing.reason))
         is_out = len(paths) > 0 and all(path.standing.is_down or path.hearing.is_mute for path in paths)
         if is_out and self._outage_began is None:
@@ -88,7 +88,7 @@ class Liveness:
             path.hearing.excuse(late, now=now)
             if late > LONG_STOP:
                 path.network.rtt.ignore_until(path.recovery.next_number - 1)
-        self._judged_at = now  # what has arrived meanwhile is read first
+        self._updated_at = now  # what has arrived meanwhile is read first
 
     def is_expired(self, streams: Streams, *, now: float) -> bool:
         """The session has been silent for longer than it is held."""
@@ -102,7 +102,7 @@ class Liveness:
         return True
 
     def next_timeout(self, paths: Collection[Path], streams: Streams, *, now: float) -> float:
-        """When `tend` has something to do."""
+        """When `update` has something to do."""
         times = [self._expires_at(streams)]
         interval = self._keepalive_interval(streams, now=now)
         for path in paths:
@@ -137,13 +137,13 @@ class Liveness:
             times.append(recovery.last_sent_at + _sparse(interval, path))
         elif recovery.is_idle and path.last_received_at is not None:
             # The client asks every path; where it seems to leave one out, this one may not carry what it asks.
-            missed_at = max(path.last_received_at, recovery.last_sent_at) + KEEPALIVE_IDLE + _LATE
+            missed_at = max(path.last_received_at, recovery.last_sent_at) + KEEPALIVE_IDLE + _ASK_GRACE
             if any((other.last_received_at or 0.0) > path.last_received_at + KEEPALIVE_ACTIVE for other in paths):
                 times.append(missed_at)
         return min((time for time in times if time is not None), default=None)
 
     def _expires_at(self, streams: Streams) -> float:
-        return self.last_received_at + (OUTAGE_LIMIT if len(streams) else IDLE_LIMIT)
+        return self.last_received_at + (OUTAGE_TIMEOUT if len(streams) else IDLE_TIMEOUT)
 
     def _status_times(self, path: Path) -> Iterable[float]:
         since = path.recovery.unanswered_since
@@ -151,12 +151,12 @@ class Liveness:
             return  # until a packet comes that ends it, or the next keep-alive is due
         if path.use is PathUse.OFF and path.standing.is_down:
             return  # until another policy comes
-        if since is not None and not path.standing.is_down and self._judged_at < since + DOWN_AFTER:
-            yield max(since + DOWN_AFTER, self._judged_at + _JUDGE_INTERVAL)
+        if since is not None and not path.standing.is_down and self._updated_at < since + DOWN_AFTER:
+            yield max(since + DOWN_AFTER, self._updated_at + _UPDATE_INTERVAL)
         elif since is None and path.standing.status in (PathStatus.DOWN, PathStatus.PROBING):
-            yield self._judged_at + _JUDGE_INTERVAL
+            yield self._updated_at + _UPDATE_INTERVAL
         elif path.standing.status is PathStatus.DEGRADED:
-            yield max(path.standing.degraded_until, self._judged_at + _JUDGE_INTERVAL)
+            yield max(path.standing.degraded_until, self._updated_at + _UPDATE_INTERVAL)
 
 
 def _sparse(interval: float, path: Path) -> float:

@@ -88,7 +88,7 @@ class Receiver:
             case StatsFrame():
                 self._reports.take(frame, self._paths.by_id)
             case PathChallengeFrame():
-                path.once.append(PathResponseFrame(frame.data).encode())
+                path.own_frames.append(PathResponseFrame(frame.data).encode())
             case PathResponseFrame():
                 path.on_response(frame.data, now=now)
             case PathPolicyFrame():

@@ -26,7 +26,7 @@ class Reports:
         frame = StatsFrame(self._sequence, rescued, copied, tuple(counts)).encode()
         for path in in_order(paths):
             if path.probing.reachability is Reachability.ACTIVE:
-                path.once.append(frame)
+                path.own_frames.append(frame)
 
     def take(self, frame: StatsFrame, paths: Mapping[int, Path]) -> None:
         """The peer's; one that a newer one has overtaken is ignored."""

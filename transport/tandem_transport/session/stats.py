@@ -6,6 +6,7 @@ from typing import Literal
 
 from tandem_transport.events import PathStatus
 from tandem_transport.path.path import Path
+from tandem_transport.wire.frames import PathUse
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +17,8 @@ class PathStats:
     address: Hashable
     status: PathStatus
     reason: str
+    use: PathUse
+    """As the newest policy says."""
     rtt_latest: float | None
     rtt_smoothed: float | None
     rtt_min: float | None
@@ -77,6 +80,7 @@ def path_stats(path: Path, all_won: int, *, now: float) -> PathStats:
         address=path.addresses.current,
         status=path.standing.status,
         reason=path.standing.reason,
+        use=path.use,
         rtt_latest=rtt.latest if is_measured else None,
         rtt_smoothed=rtt.smoothed if is_measured else None,
         rtt_min=rtt.minimum if is_measured else None,

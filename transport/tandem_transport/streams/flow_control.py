@@ -6,10 +6,10 @@ _QUICK_BELOW = 512 << 10
 """A window below this becomes four times as large, a larger one twice: two paths at their start outgrow doubling."""
 _QUICK_FACTOR = 4
 _DEFAULT_RTT = 0.1
-_LEAST_OFFER = 512
+_MIN_OFFER = 512
 """Bytes for which a sender is told of a new limit; less would make tiny packets."""
-_LEAST_SHARE = 1024
-"""Bytes that each stream may have unread at the peer, however many others have; more than _LEAST_OFFER."""
+_MIN_SHARE = 1024
+"""Bytes that each stream may have unread at the peer, however many others have; more than _MIN_OFFER."""
 
 
 class Budget:
@@ -96,7 +96,7 @@ class ReceiveWindow:
     def tell(self, share: int) -> int | None:
         """Returns the new limit where the peer does not know of so much that it should."""
         limit = self.consumed + self._window
-        if limit - self.limit < min(self._window // 2, max(share // 4, _LEAST_OFFER)):
+        if limit - self.limit < min(self._window // 2, max(share // 4, _MIN_OFFER)):
             return None
         self.limit = limit
         return limit
@@ -148,7 +148,7 @@ def fair_share(left: int, window: int) -> int:
     A quarter is for those that come late or have little: readers that stopped, however many, leave
     each of MAX_STREAMS others its least share. The rest is shared by dynamic thresholds.
     """
-    return max(_LEAST_SHARE, 2 * (left - window // 4))
+    return max(_MIN_SHARE, 2 * (left - window // 4))
 
 
 class PeerWindow:

@@ -18,29 +18,29 @@ _SEGMENTS_MIN = 1 << 20
 class SendMemory:
     """Bytes that are unsent or unacknowledged, of all streams, and the writers that found no room."""
 
-    __slots__ = ("_budget", "_waiting", "held")
+    __slots__ = ("_budget", "_waiting", "buffered")
 
     def __init__(self, budget: Budget | None) -> None:
         """`budget` is shared with other sessions; without one it is this session's own."""
         self._budget = budget or Budget(2 * SESSION_BUFFER)
         self._waiting: dict[int, SendStream] = {}
         """By stream id, first come first served."""
-        self.held = 0
+        self.buffered = 0
 
-    def hold(self, growth: int) -> None:
+    def reserve(self, growth: int) -> None:
         """So many bytes more, or fewer."""
-        self.held += growth
+        self.buffered += growth
         self._budget.used += growth
 
     def release(self) -> None:
         """The session is over: what it held of memory shared with others is free."""
-        self.hold(-self.held)
+        self.reserve(-self.buffered)
         self._budget = Budget(0)  # nothing that follows counts there
 
     def capacity(self, sending: SendStream) -> int:
         """Bytes that a stream may be given now; where it is none, its writer waits."""
         room = self._room
-        capacity = min(room, fair_share(room, room + self.held) - sending.held, sending.ahead)
+        capacity = min(room, fair_share(room, room + self.buffered) - sending.buffered, sending.ahead)
         if capacity <= 0:
             self._waiting[sending.stream_id] = sending
         return max(0, capacity)
@@ -53,7 +53,7 @@ class SendMemory:
         """Streams whose writers wait no longer."""
         if not self._waiting or (room := self._room) <= 0:
             return []
-        share = fair_share(room, room + self.held)
+        share = fair_share(room, room + self.buffered)
         woken = [stream_id for stream_id, sending in self._waiting.items() if _is_worth_waking(sending, room, share)]
         for stream_id in woken:
             del self._waiting[stream_id]
@@ -62,7 +62,7 @@ class SendMemory:
     @property
     def _room(self) -> int:
         """Bytes that all streams together may take now."""
-        return min(SESSION_BUFFER - self.held, self._budget.left_for(self.held))
+        return min(SESSION_BUFFER - self.buffered, self._budget.left_for(self.buffered))
 
 
 class ReceiveMemory:
@@ -116,6 +116,6 @@ class ReceiveMemory:
 
 def _is_worth_waking(sending: SendStream, room: int, share: int) -> bool:
     """The cheap question first: a thousand may wait, and this is asked with each packet."""
-    held = sending.held
-    least = _WORTH_WAKING if held else 1
-    return min(room, share - held) >= least and sending.ahead >= least
+    buffered = sending.buffered
+    minimum = _WORTH_WAKING if buffered else 1
+    return min(room, share - buffered) >= minimum and sending.ahead >= minimum

@@ -15,7 +15,7 @@ from tandem_transport.streams.flow_control import PeerWindow
 from tandem_transport.wire.frames import stream_frame_header
 from tandem_transport.wire.varint import varint_size
 
-_LEAST_ROOM = 32
+_MIN_ROOM = 32
 """A packet with less room than this gets no data: the header would outweigh it."""
 
 
@@ -53,7 +53,7 @@ class SendStream(Origin):
         return len(self._buffer)
 
     @property
-    def held(self) -> int:
+    def buffered(self) -> int:
         """Bytes for which this stream needs memory."""
         return len(self._buffer) + self.unacked
 
@@ -126,7 +126,7 @@ class SendStream(Origin):
         header_size = 3 + self._id_size + varint_size(offset)
         size = min(len(self._buffer), room - header_size, self._peer.limit - offset, session_credit)
         is_fin = self._finished and size == len(self._buffer)
-        if room < header_size + _LEAST_ROOM or (size <= 0 and not (is_fin and size == 0)):
+        if room < header_size + _MIN_ROOM or (size <= 0 and not (is_fin and size == 0)):
             return None
         frame = stream_frame_header(self.stream_id, offset, size, is_fin) + self._buffer[:size]
         del self._buffer[:size]

@@ -87,9 +87,9 @@ class Streams:
         return self._opened + self._accepted
 
     @property
-    def held(self) -> int:
+    def buffered(self) -> int:
         """Bytes that wait for sending or for an acknowledgement."""
-        return self._unsent.held
+        return self._unsent.buffered
 
     # --- application ---
 
@@ -111,7 +111,7 @@ class Streams:
         """Raises LocalProtocolError for a stream that is unknown, finished or reset."""
         sending = self._known(stream_id).sending
         sending.write(data, end_stream=end_stream)
-        self._unsent.hold(len(data))
+        self._unsent.reserve(len(data))
         self.bytes_written += len(data)
         self.turns.add(sending)
 
@@ -216,7 +216,7 @@ class Streams:
             return
         stream = self._streams[chunk.stream.stream_id]  # it is not removed before its last chunk has arrived
         stream.sending.on_chunk_acked(chunk)
-        self._unsent.hold(-chunk.data_size)
+        self._unsent.reserve(-chunk.data_size)
         if stream.sending.is_done:
             self._remove_if_done(chunk.stream.stream_id, stream)
 
@@ -268,7 +268,7 @@ class Streams:
 
     def _reset_sending(self, sending: SendStream, code: int) -> None:
         if not sending.is_done:
-            self._unsent.hold(-sending.held)
+            self._unsent.reserve(-sending.buffered)
             self._unsent.forget(sending.stream_id)
             self._send_control(ResetStreamFrame(sending.stream_id, code, sending.reset()))
 

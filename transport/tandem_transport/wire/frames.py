@@ -184,7 +184,7 @@ class ConnectionCloseFrame(NamedTuple):
         return _encode(FrameType.CONNECTION_CLOSE, self.code, len(text)) + text
 
 
-class PathWish(NamedTuple):
+class PathPreference(NamedTuple):
     """How the client wants one path to be used."""
 
     path_id: int
@@ -199,12 +199,12 @@ class PathPolicyFrame(NamedTuple):
     sequence: int
     mode: int
     """A `Mode`; a value that the receiver does not offer means DUPLICATE."""
-    wishes: tuple[PathWish, ...]
+    preferences: tuple[PathPreference, ...]
 
     def encode(self) -> bytes:
-        values = [FrameType.PATH_POLICY, self.sequence, self.mode, len(self.wishes)]
-        for wish in self.wishes:
-            values += wish
+        values = [FrameType.PATH_POLICY, self.sequence, self.mode, len(self.preferences)]
+        for preference in self.preferences:
+            values += preference
         return b"".join(map(encode_varint, values))
 
 
@@ -371,8 +371,10 @@ def _connection_close(reader: Reader) -> Frame:
 
 def _path_policy(reader: Reader) -> Frame:
     sequence, mode = reader.varint(), reader.varint()
-    wishes = tuple(PathWish(_path_id(reader), _path_use(reader), reader.varint()) for _ in _path_list(reader))
-    return PathPolicyFrame(sequence, mode, wishes)
+    preferences = tuple(
+        PathPreference(_path_id(reader), _path_use(reader), reader.varint()) for _ in _path_list(reader)
+    )
+    return PathPolicyFrame(sequence, mode, preferences)
 
 
 def _stats(reader: Reader) -> Frame:

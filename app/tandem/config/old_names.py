@@ -1,0 +1,49 @@
+"""Keys that had another name in an earlier release, and are read under it for one more.
+
+`cost` of a link is `use` now, and its value `normal` is `available`; `[[client]]` is `[[quota]]`.
+"""
+
+import json
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+
+log = logging.getLogger("tandem.config")
+
+OLD_TABLES = {"client": "quota"}
+"""Present names of tables, by their old ones."""
+
+_OLD_LINK_KEY, _LINK_KEY = "cost", "use"
+_OLD_VALUES = {"normal": "available"}
+
+
+def with_present_names(given: Mapping[str, Any]) -> dict[str, Any]:
+    """The same configuration under the present names. What stands there under both names keeps both: a mistake."""
+    names = {name: new for name, new in OLD_TABLES.items() if new not in given}
+    renamed = {names.get(name, name): value for name, value in given.items()}
+    links = renamed.get("link")
+    if isinstance(links, list):
+        renamed["link"] = [_with_use(item) for item in cast("Sequence[object]", links)]
+    for name in given.keys() - renamed.keys():
+        log.warning("[[%s]] is called [[%s]] now; the old name is read until the next release", name, OLD_TABLES[name])
+    return renamed
+
+
+def variables_of_old(environment: Mapping[str, str], prefix: str) -> dict[str, Any]:
+    """Tables whose environment variables have an old name. What is no JSON is left to whoever reads it."""
+    found = {OLD_TABLES[name]: environment.get(f"{prefix}{name.upper()}") for name in OLD_TABLES}
+    return {name: json.loads(text) for name, text in found.items() if text is not None}
+
+
+def present_use(fields: object) -> object:
+    """The fields of a link's status as an earlier release wrote them, under the present names."""
+    return _with_use(fields)
+
+
+def _with_use(item: object) -> object:
+    if not isinstance(item, Mapping) or _LINK_KEY in item or _OLD_LINK_KEY not in item:
+        return item
+    fields = dict(cast("Mapping[str, Any]", item))
+    old = fields.pop(_OLD_LINK_KEY)
+    fields[_LINK_KEY] = _OLD_VALUES.get(old, old) if isinstance(old, str) else old
+    return fields
