@@ -114,7 +114,8 @@ def _edits(source: str) -> Iterator[_Edit]:
     starts = _line_starts(source)
 
     def offset_of(place: Any) -> int:
-        return starts[place.line - 1] + int(place.column)
+        line, column = int(place.line), int(place.column)
+        return starts[line - 1] + column
 
     for node in _mutable(wrapper.module, False, False):
         position = positions.get(node)
