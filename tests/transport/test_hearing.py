@@ -3,7 +3,7 @@
 import pytest
 
 from tandem_transport.parameters import KEEPALIVE_ACTIVE
-from tandem_transport.path.hearing import ENOUGH, LEAST_SILENCE, QUICK, QUICK_FOR, Hearing
+from tandem_transport.path.hearing import ENOUGH, MIN_SILENCE, QUICK, QUICK_FOR, Hearing
 from tandem_transport.recovery.recovery import Recovery
 from tandem_transport.recovery.rtt import RttEstimator
 from tandem_transport.recovery.sent_packet import SentPacket
@@ -40,9 +40,9 @@ class Ear:
         for tenth in range(round((end - begin) * 10) + 1):
             self.hearing.on_received(now=begin + tenth / 10)
 
-    def judge(self, now: float) -> tuple[bool, bool]:
+    def update(self, now: float) -> tuple[bool, bool]:
         """Whether it is deaf, and whether mute."""
-        self.hearing.judge(self.recovery, PATIENCE, now=now)
+        self.hearing.update(self.recovery, PATIENCE, now=now)
         return self.hearing.is_deaf, self.hearing.is_mute
 
 
@@ -53,13 +53,13 @@ def test_a_path_on_which_enough_arrives_and_nothing_comes_back_is_deaf() -> None
     ear = Ear()
     sent = ear.ask(ENOUGH, now=1.0)
     ear.hearing.on_acked(sent[:-1])
-    assert ear.judge(100.0) == (False, False), "one too few"
+    assert ear.update(100.0) == (False, False), "one too few"
     ear.hearing.on_acked(sent[-1:])
-    assert ear.judge(1.0 + LEAST_SILENCE - 0.01) == (False, False)
-    assert ear.judge(1.0 + LEAST_SILENCE) == (True, False)
+    assert ear.update(1.0 + MIN_SILENCE - 0.01) == (False, False)
+    assert ear.update(1.0 + MIN_SILENCE) == (True, False)
     assert ear.hearing.is_one_way
     ear.hearing.on_received(now=3.0)
-    assert ear.judge(100.0) == (False, False)
+    assert ear.update(100.0) == (False, False)
     assert not ear.hearing.is_one_way
     assert (ear.hearing.asked_at, ear.hearing.arrived) == (None, 0)
 
@@ -68,15 +68,15 @@ def test_the_answer_to_the_last_of_them_has_its_time() -> None:
     ear = Ear()
     ear.hearing.on_acked(ear.ask(ENOUGH, now=1.0, gap=0.25))
     last = 1.0 + (ENOUGH - 1) * 0.25
-    assert not ear.judge(last + PTO - 0.01)[0]
-    assert ear.judge(last + PTO)[0]
+    assert not ear.update(last + PTO - 0.01)[0]
+    assert ear.update(last + PTO)[0]
 
 
 def test_packets_after_enough_do_not_prolong_the_wait() -> None:
     ear = Ear()
     ear.hearing.on_acked(ear.ask(ENOUGH, now=1.0))
     ear.hearing.on_acked(ear.ask(1, now=2.1))
-    assert ear.judge(1.0 + LEAST_SILENCE)[0]
+    assert ear.update(1.0 + MIN_SILENCE)[0]
 
 
 def test_what_was_sent_before_the_last_packet_came_is_answered() -> None:
@@ -97,8 +97,8 @@ def test_time_in_which_this_end_did_not_listen_is_not_counted() -> None:
     ear.hearing.on_acked(ear.ask(ENOUGH, now=1.0))
     ear.hearing.excuse(10.0, now=11.0)
     assert (ear.hearing.asked_at, ear.hearing.heard_at) == (11.0, 11.0)
-    assert not ear.judge(11.0 + LEAST_SILENCE - 0.01)[0]
-    assert ear.judge(11.0 + LEAST_SILENCE)[0]
+    assert not ear.update(11.0 + MIN_SILENCE - 0.01)[0]
+    assert ear.update(11.0 + MIN_SILENCE)[0]
     ear.hearing.excuse(10.0, now=12.0)
     assert (ear.hearing.asked_at, ear.hearing.heard_at) == (12.0, 12.0), "never later than now"
     fresh = Hearing()
@@ -110,14 +110,14 @@ def test_the_wait_after_enough_is_excused_too() -> None:
     ear = Ear()
     ear.hearing.on_acked(ear.ask(ENOUGH, now=1.0, gap=0.25))
     ear.hearing.excuse(1.0, now=2.75)
-    assert not ear.judge(3.75 + PTO - 0.01)[0]
-    assert ear.judge(3.75 + PTO)[0]
+    assert not ear.update(3.75 + PTO - 0.01)[0]
+    assert ear.update(3.75 + PTO)[0]
 
 
 def test_a_path_that_begins_anew_has_missed_nothing() -> None:
     ear = Ear()
     ear.hearing.on_acked(ear.ask(ENOUGH, now=1.0))
-    ear.judge(10.0)
+    ear.update(10.0)
     ear.hearing.is_mute = True
     ear.hearing.begin_anew()
     assert (ear.hearing.asked_at, ear.hearing.arrived, ear.hearing.is_one_way) == (None, 0, False)
@@ -131,12 +131,12 @@ def test_a_path_that_is_heard_and_not_answered_is_mute() -> None:
     ear.hear(0.0, 3.0)
     ear.ask(ENOUGH, now=1.0)
     # heard for two probe timeouts and 0.3 s since then
-    assert ear.judge(3.0) == (False, True)
+    assert ear.update(3.0) == (False, True)
     assert ear.hearing.is_one_way
     ear.recovery.last_acked_at = 3.0
-    assert ear.judge(3.0) == (False, True)
+    assert ear.update(3.0) == (False, True)
     ear.recovery.last_acked_at = 3.01
-    assert ear.judge(3.1) == (False, False)
+    assert ear.update(3.1) == (False, False)
 
 
 @pytest.mark.parametrize(("count", "is_mute"), [(ENOUGH - 1, False), (ENOUGH, True)])
@@ -144,7 +144,7 @@ def test_enough_packets_must_be_unanswered(count: int, *, is_mute: bool) -> None
     ear = Ear()
     ear.hear(0.0, 3.0)
     ear.ask(count, now=1.0)
-    assert ear.judge(3.0)[1] == is_mute
+    assert ear.update(3.0)[1] == is_mute
 
 
 @pytest.mark.parametrize(("until", "is_mute"), [(1.8, False), (2.0, True)])
@@ -152,7 +152,7 @@ def test_a_path_must_be_heard_for_a_while_after_it_was_asked(until: float, *, is
     ear = Ear()
     ear.hear(0.0, until)
     ear.ask(ENOUGH, now=1.0)
-    assert ear.judge(4.0)[1] == is_mute
+    assert ear.update(4.0)[1] == is_mute
 
 
 @pytest.mark.parametrize(("begin", "is_mute"), [(2.2, False), (1.9, True)])
@@ -161,7 +161,7 @@ def test_a_path_that_is_heard_again_must_be_heard_for_a_while(begin: float, *, i
     ear.hear(-3.0, -2.0)
     ear.ask(ENOUGH, now=1.0)
     ear.hear(begin, 3.0)
-    assert ear.judge(3.0)[1] == is_mute
+    assert ear.update(3.0)[1] == is_mute
 
 
 def test_two_seconds_without_a_packet_are_no_gap() -> None:
@@ -173,13 +173,13 @@ def test_two_seconds_without_a_packet_are_no_gap() -> None:
     assert ear.hearing.heard_since == 5.1
 
 
-@pytest.mark.parametrize(("gap", "wait"), [(0.0, LEAST_SILENCE), (0.3, 7 * 0.3 + PTO)])
+@pytest.mark.parametrize(("gap", "wait"), [(0.0, MIN_SILENCE), (0.3, 7 * 0.3 + PTO)])
 def test_a_verdict_has_its_time(gap: float, wait: float) -> None:
     ear = Ear()
     ear.hear(0.0, 10.0)
     ear.ask(ENOUGH, now=1.0, gap=gap)
-    assert not ear.judge(1.0 + wait - 0.01)[1]
-    assert ear.judge(1.0 + wait + 0.001)[1]
+    assert not ear.update(1.0 + wait - 0.01)[1]
+    assert ear.update(1.0 + wait + 0.001)[1]
 
 
 def test_packets_after_enough_do_not_put_the_verdict_off() -> None:
@@ -187,7 +187,7 @@ def test_packets_after_enough_do_not_put_the_verdict_off() -> None:
     ear.hear(0.0, 10.0)
     ear.ask(ENOUGH, now=1.0)
     ear.ask(3, now=2.15)
-    assert ear.judge(1.0 + LEAST_SILENCE)[1]
+    assert ear.update(1.0 + MIN_SILENCE)[1]
 
 
 def test_time_in_which_this_end_did_not_listen_puts_it_off() -> None:
@@ -196,24 +196,24 @@ def test_time_in_which_this_end_did_not_listen_puts_it_off() -> None:
     ear.ask(ENOUGH, now=1.0, gap=0.3)
     ear.hearing.excuse(1.0, now=10.0)
     ear.hearing.heard_at = 10.0
-    assert not ear.judge(1.0 + 2.1 + PTO + 0.99)[1]
-    assert ear.judge(1.0 + 2.1 + PTO + 1.01)[1]
+    assert not ear.update(1.0 + 2.1 + PTO + 0.99)[1]
+    assert ear.update(1.0 + 2.1 + PTO + 1.01)[1]
 
 
 def test_a_path_that_is_not_heard_any_more_is_silent_and_not_mute() -> None:
     ear = Ear()
     ear.hear(0.0, 3.0)
     ear.ask(ENOUGH, now=1.0)
-    assert ear.judge(3.0)[1]
-    assert ear.judge(3.0 + PATIENCE)[1]
-    assert not ear.judge(3.01 + PATIENCE)[1]
+    assert ear.update(3.0)[1]
+    assert ear.update(3.0 + PATIENCE)[1]
+    assert not ear.update(3.01 + PATIENCE)[1]
     never = Ear()
     never.ask(ENOUGH, now=1.0)
-    assert never.judge(3.0) == (False, False)
+    assert never.update(3.0) == (False, False)
     ear = Ear()
     ear.hear(0.0, 3.0)
     ear.hearing.is_mute = True
-    assert not ear.judge(3.0)[1], "nothing is unanswered"
+    assert not ear.update(3.0)[1], "nothing is unanswered"
 
 
 # --- asking ---

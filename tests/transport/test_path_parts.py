@@ -9,12 +9,12 @@ from tandem_transport.path.mtu import COMPANION_SIZE
 from tandem_transport.path.policy import Policy
 from tandem_transport.path.probing import Probing, Reachability
 from tandem_transport.path.sequence import Advance, LossRuns, Overtaking
-from tandem_transport.path.status import DEAF, LATE, MUTE, PathSigns, Standing, judge
+from tandem_transport.path.status import DEAF, LATE, MUTE, PathSigns, Standing, evaluate
 from tandem_transport.recovery.acknowledgement import ReceivedPackets
 from tandem_transport.recovery.recovery import Recovery
 from tandem_transport.recovery.rtt import RttEstimator
 from tandem_transport.recovery.sent_packet import SentPacket
-from tandem_transport.wire.frames import Mode, PathPolicyFrame, PathUse, PathWish
+from tandem_transport.wire.frames import Mode, PathPolicyFrame, PathPreference, PathUse
 
 # --- counters ---
 
@@ -63,8 +63,8 @@ def test_what_a_path_has_done() -> None:
     assert counters.rates(now=1.5) == (1500, 500)
     assert counters.received_and_missing(now=1.5) == (2, 2)
     assert counters.loss_received(now=1.5) == pytest.approx(0.5)
-    assert counters.loss_received(least=4, now=1.5) == pytest.approx(0.5)
-    assert counters.loss_received(least=5, now=1.5) is None
+    assert counters.loss_received(minimum=4, now=1.5) == pytest.approx(0.5)
+    assert counters.loss_received(minimum=5, now=1.5) is None
     for _ in range(3):
         counters.on_received(10, 0, now=1.5)
     assert counters.received_and_missing(now=1.5) == (5, 0), "late packets fill gaps"
@@ -73,8 +73,8 @@ def test_what_a_path_has_done() -> None:
     counters.on_acked(3, now=1.0)
     counters.on_lost(1, now=1.0)
     assert counters.loss_sent(now=1.0) == pytest.approx(0.25)
-    assert counters.loss_sent(least=4, now=1.0) == pytest.approx(0.25)
-    assert counters.loss_sent(least=5, now=1.0) is None
+    assert counters.loss_sent(minimum=4, now=1.0) == pytest.approx(0.25)
+    assert counters.loss_sent(minimum=5, now=1.0) is None
     assert counters.loss_sent(now=10.9) == pytest.approx(0.25)
     assert counters.loss_sent(now=11.0) is None
     counters.on_peer_count(3, 1)
@@ -180,7 +180,7 @@ HELD_UP = GOOD._replace(smoothed_rtt=0.200, min_rtt=0.040)
     ],
 )
 def test_status_and_cause_at_their_limits(signs: PathSigns, status: PathStatus, reason: str) -> None:
-    assert judge(signs) == (status, reason)
+    assert evaluate(signs) == (status, reason)
 
 
 def test_a_new_path_is_probing() -> None:
@@ -224,28 +224,30 @@ def test_an_answer_is_late_after_two_tenths_of_a_second() -> None:
 
 def test_the_clients_policy_names_wishes_and_links_that_cannot_be_used() -> None:
     policy = Policy()
-    assert (policy.mode, policy.wishes) == (Mode.DUPLICATE, ())
-    wishes = (PathWish(1, PathUse.BACKUP, 0), PathWish(2, PathUse.METERED, 5))
-    assert policy.choose(Mode.ADAPTIVE, wishes) == PathPolicyFrame(1, Mode.ADAPTIVE, wishes)
-    assert (policy.mode, policy.wishes) == (Mode.ADAPTIVE, wishes)
-    off = PathWish(1, PathUse.OFF, 0)
-    assert policy.switch(1, is_off=True) == PathPolicyFrame(2, Mode.ADAPTIVE, (off, wishes[1]))
-    assert policy.switch(3, is_off=True).wishes == (off, wishes[1], PathWish(3, PathUse.OFF, 0))
-    assert policy.switch(3, is_off=True).wishes[2:] == (PathWish(3, PathUse.OFF, 0),)
-    assert policy.switch(1, is_off=False).wishes == (*wishes, PathWish(3, PathUse.OFF, 0))
-    assert policy.switch(3, is_off=False) == PathPolicyFrame(6, Mode.ADAPTIVE, wishes)
-    assert policy.switch(3, is_off=False) == PathPolicyFrame(7, Mode.ADAPTIVE, wishes)
+    assert (policy.mode, policy.preferences) == (Mode.DUPLICATE, ())
+    preferences = (PathPreference(1, PathUse.BACKUP, 0), PathPreference(2, PathUse.METERED, 5))
+    assert policy.choose(Mode.ADAPTIVE, preferences) == PathPolicyFrame(1, Mode.ADAPTIVE, preferences)
+    assert (policy.mode, policy.preferences) == (Mode.ADAPTIVE, preferences)
+    off = PathPreference(1, PathUse.OFF, 0)
+    assert policy.switch(1, is_off=True) == PathPolicyFrame(2, Mode.ADAPTIVE, (off, preferences[1]))
+    assert policy.switch(3, is_off=True).preferences == (off, preferences[1], PathPreference(3, PathUse.OFF, 0))
+    assert policy.switch(3, is_off=True).preferences[2:] == (PathPreference(3, PathUse.OFF, 0),)
+    assert policy.switch(1, is_off=False).preferences == (*preferences, PathPreference(3, PathUse.OFF, 0))
+    assert policy.switch(3, is_off=False) == PathPolicyFrame(6, Mode.ADAPTIVE, preferences)
+    assert policy.switch(3, is_off=False) == PathPolicyFrame(7, Mode.ADAPTIVE, preferences)
+
+
+def mode_after(policy: Policy, frame: PathPolicyFrame) -> Mode:
+    policy.take(frame)
+    return policy.mode
 
 
 def test_the_newest_policy_of_the_peer_counts() -> None:
     policy = Policy()
-    policy.take(PathPolicyFrame(2, Mode.ADAPTIVE, ()))
-    assert policy.mode is Mode.ADAPTIVE
-    policy.take(PathPolicyFrame(2, Mode.DUPLICATE, ()))
-    policy.take(PathPolicyFrame(1, Mode.DUPLICATE, ()))
-    assert policy.mode is Mode.ADAPTIVE
-    policy.take(PathPolicyFrame(3, 77, ()))  # type: ignore[arg-type]
-    assert policy.mode is Mode.DUPLICATE
+    assert mode_after(policy, PathPolicyFrame(2, Mode.ADAPTIVE, ())) is Mode.ADAPTIVE
+    assert mode_after(policy, PathPolicyFrame(2, Mode.DUPLICATE, ())) is Mode.ADAPTIVE
+    assert mode_after(policy, PathPolicyFrame(1, Mode.DUPLICATE, ())) is Mode.ADAPTIVE
+    assert mode_after(policy, PathPolicyFrame(3, 77, ())) is Mode.DUPLICATE
 
 
 # --- probing ---
@@ -275,9 +277,7 @@ def test_a_path_is_suspect_after_one_probe_timeout_and_silent_after_two() -> Non
     assert (probing.reachability, recovery.pto_count) == (Reachability.SILENT, 2)
     probing.on_timeout(recovery, now=1.0)
     assert (probing.reachability, recovery.pto_count) == (Reachability.SILENT, 3)
-    assert probing.on_answer()
-    assert probing.reachability is Reachability.ACTIVE
-    assert not probing.on_answer()
+    assert [probing.on_answer(), probing.on_answer()] == [True, False], "news once"
     probing.on_blocked()
     assert probing.reachability is Reachability.SILENT
 

@@ -41,9 +41,11 @@ def present_use(fields: object) -> object:
 
 
 def _with_use(item: object) -> object:
-    if not isinstance(item, Mapping) or _LINK_KEY in item or _OLD_LINK_KEY not in item:
+    if not isinstance(item, Mapping):
         return item
     fields = dict(cast("Mapping[str, Any]", item))
+    if _LINK_KEY in fields or _OLD_LINK_KEY not in fields:
+        return fields
     old = fields.pop(_OLD_LINK_KEY)
     fields[_LINK_KEY] = _OLD_VALUES.get(old, old) if isinstance(old, str) else old
     return fields

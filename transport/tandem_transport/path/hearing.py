@@ -114,12 +114,12 @@ class Hearing:
                 if self.arrived == ENOUGH:
                     self._arrived_until = packet.sent_at
 
-    def update(self, recovery: Recovery, timeout: float, *, now: float) -> None:
-        """Decides anew; `timeout`: seconds after which a path that is asked now and then has been silent."""
+    def update(self, recovery: Recovery, silent_after: float, *, now: float) -> None:
+        """Decides anew; `silent_after`: seconds after which a path that is asked now and then has been silent."""
         timeout = recovery.rtt.probe_timeout(0.0)
         self.is_deaf = self.is_deaf or self._misses_answers(timeout, now)
         since = recovery.unanswered_since
-        if since is None or self.heard_at is None or now - self.heard_at > timeout:
+        if since is None or self.heard_at is None or now - self.heard_at > silent_after:
             self.is_mute = False
         elif self.is_mute:
             self.is_mute = (recovery.last_acked_at or 0.0) <= self._muted_at
