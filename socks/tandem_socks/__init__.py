@@ -14,6 +14,7 @@ from tandem_socks.request import Command, Request
 from tandem_socks.tcp.connection import TcpConnection
 from tandem_socks.tcp.listener import Listener
 from tandem_socks.tcp.relay import Relay, RelayResult
+from tandem_socks.tcp.waiting import first_of_two
 
 __all__ = [
     "Association",
@@ -38,5 +39,6 @@ __all__ = [
     "TcpConnection",
     "Terms",
     "admits",
+    "first_of_two",
     "reply_of",
 ]

@@ -14,6 +14,11 @@ class Command(IntEnum):
     """The address of a name, and no connection: Tor's extension, which torsocks uses."""
 
 
+def format_place(host: str, port: int) -> str:
+    """HOST:PORT, an IPv6 address in brackets."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
 @dataclass(frozen=True, slots=True)
 class Request:
     """What a client wants to be connected to."""
@@ -24,8 +29,7 @@ class Request:
     port: int
 
     def __str__(self) -> str:
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{host}:{self.port}"
+        return format_place(self.host, self.port)
 
     @property
     def without_target(self) -> str:

@@ -7,10 +7,15 @@ from collections.abc import Iterable
 import psutil
 
 from tandem.base.errors import UsageError
-from tandem_transport.driver import family_of
 
 IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+def family_of(host: str) -> socket.AddressFamily:
+    """The address family of a literal address."""
+    return socket.AF_INET6 if ":" in host else socket.AF_INET
+
 
 WILDCARDS = {"0.0.0.0": socket.AF_INET, "::": socket.AF_INET6}
 

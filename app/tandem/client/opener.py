@@ -8,7 +8,6 @@ each connection. If the dial fails after all, the connection is reset.
 import asyncio
 import logging
 import time
-from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Literal
 
@@ -18,7 +17,7 @@ from tandem.exchange.failures import Failure, Hop, session_failure
 from tandem.exchange.request import Answer, Request, RequestError, read_answer
 from tandem.exchange.tally import Tally
 from tandem_socks import Opened, Reply
-from tandem_transport import SessionClosed, TransportError
+from tandem_transport import BoundedTable, SessionClosed, TransportError
 from tandem_transport.driver import ClientDriver, SessionStreams, Stream
 
 log = logging.getLogger("tandem.client")
@@ -41,20 +40,19 @@ class KnownTargets:
     """What was dialed with success lately, and the bound address that the server told."""
 
     def __init__(self) -> None:
-        self._answers: OrderedDict[Request, tuple[float, Answer]] = OrderedDict()
+        self._answers: BoundedTable[Request, tuple[float, Answer]] = BoundedTable(MAX_KNOWN)
 
     def find(self, request: Request, *, now: float) -> Answer | None:
         """The last answer, None where it is too old, or there is none."""
-        known_at, answer = self._answers.get(request, (float("-inf"), _UNBOUND))
+        known_at, answer = self._answers.get(request) or (float("-inf"), _UNBOUND)
         return answer if now - known_at <= KNOWN_LIFETIME else None
 
     def learn(self, request: Request, answer: Answer, *, now: float) -> None:
         """An answer has come."""
-        self._answers.pop(request, None)
         if answer.reply is Reply.SUCCEEDED:
-            self._answers[request] = (now, answer)
-            if len(self._answers) > MAX_KNOWN:
-                self._answers.popitem(last=False)
+            self._answers.put(request, (now, answer))
+        else:
+            self._answers.pop(request)
 
 
 @dataclass(frozen=True, slots=True)

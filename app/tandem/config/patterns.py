@@ -15,9 +15,6 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from tandem.base.addresses import IPNetwork, address_forms, literal_address
-from tandem.exchange.failures import Failure, Hop
-from tandem.exchange.request import Kind, Request
-from tandem_socks import Reply
 
 ALL_PORTS = range(65536)
 
@@ -42,12 +39,13 @@ class Pattern:
     network: IPNetwork | None = None
     ports: range = ALL_PORTS
 
-    def matches_name(self, request: Request) -> bool:
-        """Whether it is about this request, whose host is in canonical form, whatever that resolves to."""
-        host = request.host
-        if request.kind is Kind.FORWARD:
-            return bool(self.forward) and fnmatchcase(host, self.forward)
-        return bool(self.host) and request.port in self.ports and fnmatchcase(host, self.host)
+    def matches_forward(self, name: str) -> bool:
+        """Whether the pattern is about the forward of this name."""
+        return bool(self.forward) and fnmatchcase(name, self.forward)
+
+    def matches_name(self, host: str, port: int) -> bool:
+        """Whether the pattern is about this host in its canonical form, whatever the host resolves to."""
+        return bool(self.host) and port in self.ports and fnmatchcase(host, self.host)
 
     def matches_address(self, address: str, port: int) -> bool:
         """Whether it is about this address."""
@@ -60,10 +58,10 @@ def canonical_name(host: str) -> str:
     """A host as rules see it and as it is looked up: an address, or a name of plain letters (RFC 1123, RFC 3490).
 
     There is one form of each name, and nothing but names and addresses gets through: what a
-    resolver would undo later, such as a backslash, must not pass a rule. Raises Failure.
+    resolver would undo later, such as a backslash, must not pass a rule. Raises ValueError.
     """
     if "%" in host:
-        raise _no_name(f"{host!r}: an interface of this server cannot be chosen")
+        raise ValueError(f"{host!r}: an interface of this server cannot be chosen")
     is_bracketed = host.startswith("[") and host.endswith("]")
     literal = literal_address(host[1:-1] if is_bracketed else host)
     if literal:
@@ -72,10 +70,10 @@ def canonical_name(host: str) -> str:
     try:
         name = name.lower() if name.isascii() else name.encode("idna").decode("ascii").lower()
     except UnicodeError as error:
-        raise _no_name(f"{host!r} is not a host name") from error
+        raise ValueError(f"{host!r} is not a host name") from error
     name = name.removesuffix(".")
     if len(name) > _LONGEST_NAME or not all(_LABEL.fullmatch(label) for label in name.split(".")):
-        raise _no_name(f"{host!r} is not a host name")
+        raise ValueError(f"{host!r} is not a host name")
     return name
 
 
@@ -100,10 +98,6 @@ def looks_like_a_host(text: str) -> bool:
     return bool(parse_pattern(text).forward) and "." in text
 
 
-def _no_name(text: str) -> Failure:
-    return Failure(Reply.HOST_UNREACHABLE, Hop.NAME, text)
-
-
 def _network(text: str) -> IPNetwork | None:
     try:
         return ipaddress.ip_network(text)
@@ -126,7 +120,7 @@ def _ports(text: str, pattern: str) -> range:
 def _checked_name(name: str, pattern: str) -> str:
     try:
         canonical = ".".join(label if "*" in label else canonical_name(label) for label in name.split("."))
-    except Failure:
+    except ValueError:
         canonical = ""
     if not _NAME.fullmatch(canonical):
         raise ValueError(f"{pattern!r} is not a destination; accepted is {ACCEPTED}")

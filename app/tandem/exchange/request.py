@@ -9,6 +9,7 @@ A text is its length in 1 byte, and that many bytes of UTF-8. After a BIND a sec
 from dataclasses import dataclass
 from enum import IntEnum
 
+from tandem.base.addresses import format_host_port
 from tandem.exchange.failures import Failure, Hop
 from tandem_socks import Reply
 from tandem_transport import printable
@@ -63,7 +64,7 @@ class Request:
             return f"speedtest {self.host}"
         if self.kind in _WITHOUT_HOST:
             return _WITHOUT_HOST[self.kind]
-        return _PREFIX[self.kind] + (f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}")
+        return _PREFIX[self.kind] + format_host_port(self.host, self.port)
 
     @property
     def without_target(self) -> str:

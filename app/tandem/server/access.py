@@ -36,7 +36,7 @@ class Access:
 
     async def route(self, client: str, request: Request) -> Route:
         """Raises Failure with the reply and the reason."""
-        request = Request(request.kind, canonical_name(request.host), request.port)
+        request = _canonical(request)
         candidates = self.rules.candidates(client, request)
         if request.kind is Kind.FORWARD:
             return await self._route_forward(client, request, candidates.by_name)
@@ -104,6 +104,14 @@ class Access:
         log.debug("%s: the address %s is not allowed", host, address)
         what = f"{address} is" if literal_address(host) else f"{host} has"
         return f"{what} a private address, or one in the server's own network; the server's owner can allow it"
+
+
+def _canonical(request: Request) -> Request:
+    """The same request with the one form of its host. Raises Failure for what is no host."""
+    try:
+        return Request(request.kind, canonical_name(request.host), request.port)
+    except ValueError as error:
+        raise Failure(Reply.HOST_UNREACHABLE, Hop.NAME, str(error)) from error
 
 
 def names_private(pattern: Pattern) -> bool:

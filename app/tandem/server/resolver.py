@@ -7,7 +7,6 @@ owner's, and leads to hosts that no rule about names has heard of.
 import asyncio
 import socket
 import time
-from collections import OrderedDict
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 
@@ -16,6 +15,7 @@ from tandem.exchange.failures import Failure, Hop
 from tandem.server.hosts_file import HostsFile
 from tandem.server.shares import Shares
 from tandem_socks import Reply
+from tandem_transport import BoundedTable
 
 MAX_LOOKUPS = 128
 """Names that are looked up at the same time, each in a thread; a name server that is silent holds one for long."""
@@ -36,7 +36,7 @@ class Resolver:
     def __init__(self, hosts: Mapping[str, tuple[str, ...]] | None = None, *, cache_seconds: float = 0.0) -> None:
         """`hosts`: addresses of names that nobody is asked for."""
         self.configure(hosts or {}, cache_seconds=cache_seconds)
-        self._cache: OrderedDict[str, tuple[float, tuple[str, ...]]] = OrderedDict()
+        self._cache: BoundedTable[str, tuple[float, tuple[str, ...]]] = BoundedTable(MAX_CACHED)
         self._shares = Shares(MAX_LOOKUPS, MAX_LOOKUPS_OF_ONE)
         """By client."""
         self._hosts_file = HostsFile()
@@ -94,15 +94,12 @@ class Resolver:
             asking.exception()  # taken, in case that nobody waits for it any more
 
     def _cached(self, name: str) -> tuple[str, ...] | None:
-        known_at, addresses = self._cache.get(name, (float("-inf"), ()))
+        known_at, addresses = self._cache.get(name) or (float("-inf"), ())
         return addresses if time.monotonic() - known_at < self._cache_seconds else None
 
     def _remember(self, name: str, addresses: tuple[str, ...]) -> None:
         if self._cache_seconds:
-            self._cache.pop(name, None)
-            self._cache[name] = (time.monotonic(), addresses)
-            if len(self._cache) > MAX_CACHED:
-                self._cache.popitem(last=False)
+            self._cache.put(name, (time.monotonic(), addresses))
 
 
 def _ask_system(name: str) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 from tandem.base.addresses import parse_host_port
 from tandem.config.config import ForwardConfig, RuleConfig
 from tandem.config.patterns import Pattern, parse_pattern
-from tandem.exchange.request import SUFFIX, Request
+from tandem.exchange.request import SUFFIX, Kind, Request
 
 
 class Action(Enum):
@@ -67,7 +67,7 @@ class Rules:
         for rule in self._rules:
             if not rule.concerns(client):
                 continue
-            if rule.pattern.matches_name(request):
+            if _is_named(rule.pattern, request):
                 return Candidates(tuple(by_address), rule)
             if rule.pattern.network is not None and request.port in rule.pattern.ports:
                 by_address.append(rule)
@@ -77,6 +77,13 @@ class Rules:
         """Hosts by which a client reaches forwards."""
         names = [rule for rule in self._rules if rule.action is Action.FORWARD and rule.pattern.forward]
         return [rule.pattern.forward + SUFFIX for rule in names if rule.concerns(client)]
+
+
+def _is_named(pattern: Pattern, request: Request) -> bool:
+    """Whether a pattern is about a request by the name that the request has."""
+    if request.kind is Kind.FORWARD:
+        return pattern.matches_forward(request.host)
+    return pattern.matches_name(request.host, request.port)
 
 
 def _rule(item: RuleConfig) -> Rule:

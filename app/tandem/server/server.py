@@ -13,6 +13,7 @@ from tandem.admin.status import ServerStatus, server_status
 from tandem.base.addresses import expand_wildcards, format_host_port, parse_host_port
 from tandem.base.directories import default_directory
 from tandem.base.errors import TandemError, os_error_text
+from tandem.base.tasks import TaskSet
 from tandem.config.config import SERVER_ADMIN_PORT, Config
 from tandem.exchange.link_names import LinkNames
 from tandem.exchange.tally import Tally
@@ -57,8 +58,9 @@ class Server:
         self._streams = self._stream_service(config)
         self._is_draining = False
         self._drain_timeout = section.drain
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._background: list[asyncio.Task[None]] = []
+        self._serving = TaskSet()
+        """One task for each stream."""
+        self._background = TaskSet()
         self._started_at = self._seen_at = time.monotonic()
         self.driver: ServerDriver
         self._registry: ClientRegistry
@@ -76,7 +78,7 @@ class Server:
         )
         await self._bind()
         await self._start_admin()
-        self._background = [asyncio.create_task(self._look_around())]
+        self._background.begin(self._look_around())
         log.info("serving; clients registered: %d; state in %s", len(self._registry), self._state.path)
 
     def reload(self, config: Config) -> None:
@@ -92,16 +94,15 @@ class Server:
     async def drain(self) -> None:
         """Refuses new streams, and waits for those that are open, for as long as the configuration says."""
         self._is_draining = True
-        if self._tasks:
+        if self._serving:
             limit = self._drain_timeout
-            log.info("draining: %d connections are open, %.0f s at most", len(self._tasks), limit)
-            await asyncio.wait(set(self._tasks), timeout=limit)
+            log.info("draining: %d connections are open, %.0f s at most", len(self._serving), limit)
+            await self._serving.wait(limit)
 
     async def close(self) -> None:
         """Ends all sessions and says so to the clients."""
-        for task in (*self._background, *self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._background, *self._tasks, return_exceptions=True)
+        await self._background.cancel()
+        await self._serving.cancel()
         if self._admin is not None:
             await self._admin.close()
         await self.driver.close()
@@ -181,11 +182,9 @@ class Server:
 
     def _accept(self, session: ClientSession, stream: Stream) -> None:
         if self._is_draining:
-            task = asyncio.create_task(self._streams.refuse(stream, "the server shuts down"))
+            self._serving.begin(self._streams.refuse(stream, "the server shuts down"))
         else:
-            task = asyncio.create_task(self._streams.serve(session, stream))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+            self._serving.begin(self._streams.serve(session, stream))
 
     def _stream_service(self, config: Config) -> StreamService:
         section = config.server

@@ -20,7 +20,7 @@ from tandem.server.dialer import DIAL_TIMEOUT, Dialed, Dialer
 from tandem.server.quotas import ClientLimits
 from tandem.server.speedtest import serve as serve_speedtest
 from tandem.server.udp_port import UdpPort
-from tandem_socks import Relay, Reply
+from tandem_socks import Relay, Reply, first_of_two
 from tandem_transport import ClientSession, TransportError
 from tandem_transport.driver import Source, Stream
 
@@ -222,17 +222,11 @@ def _who(session: ClientSession) -> Answer:
 
 async def _unless_it_ends(stream: Stream, coming: Coroutine[Any, Any, Dialed]) -> Dialed:
     """The result, as long as the client waits for it. Raises what `Stream.read` raises, and RequestError."""
-    waiting, ending = asyncio.ensure_future(coming), asyncio.ensure_future(stream.read(1))
-    try:
-        await asyncio.wait({waiting, ending}, return_when=asyncio.FIRST_COMPLETED)
-        if waiting.done():
-            return waiting.result()
-        ending.result()
-        raise RequestError("the client spoke, or ended, before anybody had connected")
-    finally:
-        for task in (waiting, ending):
-            task.cancel()
-        await asyncio.gather(waiting, ending, return_exceptions=True)
+    connected, ended = await first_of_two(coming, stream.read(1))
+    if not connected.cancelled():
+        return connected.result()
+    ended.result()
+    raise RequestError("the client spoke, or ended, before anybody had connected")
 
 
 async def _is_among(host: str, addresses: tuple[str, ...]) -> bool:

@@ -8,7 +8,6 @@ import asyncio
 import logging
 import socket
 import time
-from collections import OrderedDict
 from dataclasses import dataclass
 from typing import cast
 
@@ -18,6 +17,7 @@ from tandem.exchange.pieces import Cutter, Joiner, decode_datagram, encode_datag
 from tandem.exchange.request import Kind, Request
 from tandem.server.access import Access
 from tandem.server.dialer import DIAL_TIMEOUT, address_infos
+from tandem_transport import BoundedTable
 from tandem_transport.driver import Stream, family_of
 
 log = logging.getLogger("tandem.server")
@@ -59,9 +59,9 @@ class UdpPort:
         self._client = client
         self._sources = sources
         self._sockets: dict[int, asyncio.DatagramTransport] = {}
-        self._peers: OrderedDict[tuple[str, int], tuple[float, str | None]] = OrderedDict()
+        self._peers: BoundedTable[tuple[str, int], tuple[float, str | None]] = BoundedTable(MAX_PEERS)
         """By host and port as the client names them: since when, and the address; None where it is denied."""
-        self._hosts: OrderedDict[str, None] = OrderedDict()
+        self._hosts: BoundedTable[str, None] = BoundedTable(MAX_PEERS)
         """Addresses that may answer."""
         self._lookups: set[asyncio.Task[None]] = set()
         self._waiting = 0
@@ -90,7 +90,7 @@ class UdpPort:
         if decoded is None:
             return
         host, port, data = decoded
-        known_at, address = self._peers.get((host, port), (float("-inf"), None))
+        known_at, address = self._peers.get((host, port)) or (float("-inf"), None)
         if time.monotonic() - known_at < PEER_LIFETIME and (address is None or self._is_open(address)):
             self._send(address, port, data)
         elif len(self._lookups) < MAX_LOOKUPS and self._waiting + len(data) <= MAX_WAITING:
@@ -112,10 +112,7 @@ class UdpPort:
         except (Failure, OSError) as error:  # TimeoutError is one
             log.info("%s: udp, %s: %s", self._client, Request(Kind.DIAL, host, port), error)
             address = None
-        self._peers.pop((host, port), None)
-        self._peers[(host, port)] = (time.monotonic(), address)
-        if len(self._peers) > MAX_PEERS:
-            self._peers.popitem(last=False)
+        self._peers.put((host, port), (time.monotonic(), address))
         self._send(address, port, data)
 
     async def _address_of(self, host: str, port: int) -> str:
@@ -128,10 +125,7 @@ class UdpPort:
             except OSError as no_socket:
                 error = no_socket
                 continue
-            self._hosts.pop(address, None)
-            self._hosts[address] = None
-            if len(self._hosts) > MAX_PEERS:
-                self._hosts.popitem(last=False)
+            self._hosts.put(address, None)
             return address
         raise error or OSError("no address")
 

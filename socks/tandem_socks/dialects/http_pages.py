@@ -5,6 +5,7 @@ Nothing of a request is repeated in an answer, and no other origin may read one.
 
 from tandem_socks.dialects.http_head import MalformedRequest
 from tandem_socks.errors import Reply, SocksError
+from tandem_socks.request import format_place
 
 _REASONS = {
     200: "OK",
@@ -64,13 +65,13 @@ def page(
 
 def pac(host: str, port: int, *, has_body: bool = True) -> bytes:
     """The PAC file: everything through this listener, and nothing past it."""
-    text = _PAC.format(place=place(host, port))
+    text = _PAC.format(place=format_place(host, port))
     return page(200, text, media_type="application/x-ns-proxy-autoconfig", has_body=has_body)
 
 
 def welcome(status: int, host: str, port: int) -> bytes:
     """For whoever takes the port for a web site."""
-    return page(status, WELCOME.format(host=host, port=port, place=place(host, port)))
+    return page(status, WELCOME.format(host=host, port=port, place=format_place(host, port)))
 
 
 def failure(error: SocksError) -> bytes:
@@ -90,8 +91,3 @@ def failure(error: SocksError) -> bytes:
             return page(503, f"{error}\n")
         case _:
             return page(502, f"{error}\n")
-
-
-def place(host: str, port: int) -> str:
-    """HOST:PORT."""
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

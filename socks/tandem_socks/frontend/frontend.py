@@ -20,6 +20,7 @@ from tandem_socks.request import Command, Request
 from tandem_socks.tcp.connection import TcpConnection
 from tandem_socks.tcp.listener import MAX_CONNECTIONS, Listener
 from tandem_socks.tcp.relay import Relay, RelayResult
+from tandem_socks.tcp.waiting import first_of_two
 
 log = logging.getLogger("tandem.socks")
 
@@ -375,15 +376,9 @@ async def _unless_reset(tcp: TcpConnection, waiting: Coroutine[Any, Any, T]) -> 
 
 async def _accepted(binding: Binding, tcp: TcpConnection) -> Opened | None:
     """What BIND waits for; None where the client goes away before."""
-    coming = asyncio.ensure_future(binding.accepted())
-    leaving = asyncio.ensure_future(tcp.read(1))  # nothing may come before the second reply but the end
-    try:
-        await asyncio.wait({coming, leaving}, return_when=asyncio.FIRST_COMPLETED)
-        return coming.result() if coming.done() else None
-    finally:
-        for task in (coming, leaving):
-            task.cancel()
-        await asyncio.gather(coming, leaving, return_exceptions=True)
+    # Nothing may come before the second reply but the end.
+    coming, _ = await first_of_two(binding.accepted(), tcp.read(1))
+    return None if coming.cancelled() else coming.result()
 
 
 async def _drained(tcp: TcpConnection) -> None:

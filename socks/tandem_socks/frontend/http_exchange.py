@@ -6,6 +6,7 @@ from tandem_socks.dialects.http import Forwarded
 from tandem_socks.dialects.http_answer import AnswerFilter
 from tandem_socks.far_side import ByteStream
 from tandem_socks.tcp.connection import TcpConnection
+from tandem_socks.tcp.waiting import first_of_two
 
 MAX_PIPELINED = 64 << 10
 """Bytes of further requests that are held while an answer is under way."""
@@ -68,15 +69,8 @@ class HttpExchange:
         """Some bytes; None where the connection has become another protocol's meanwhile."""
         if not self._request.is_upgrade:
             return await self._tcp.read(limit)
-        reading = asyncio.ensure_future(self._tcp.read(limit))
-        waiting = asyncio.ensure_future(self._upgraded.wait())
-        try:
-            await asyncio.wait({reading, waiting}, return_when=asyncio.FIRST_COMPLETED)
-            return reading.result() if reading.done() else None
-        finally:
-            for task in (reading, waiting):
-                task.cancel()
-            await asyncio.gather(reading, waiting, return_exceptions=True)
+        reading, _ = await first_of_two(self._tcp.read(limit), self._upgraded.wait())
+        return None if reading.cancelled() else reading.result()
 
     # --- down ---
 
