@@ -1,4 +1,4 @@
-"""The server's side of a handshake, sans-I/O, whatever the client speaks.
+"""The server's side of a negotiation, sans-I/O, whatever the client speaks.
 
     READING ---request---> PENDING --succeed--> RELAYING
      |  ^                     |
@@ -18,7 +18,7 @@ from tandem_socks.request import Request
 
 
 class State(Enum):
-    """Where a handshake is."""
+    """Where a negotiation is."""
 
     READING = "reading"
     AUTHENTICATING = "authenticating"
@@ -40,7 +40,7 @@ class Terms:
 
 
 class Handshake(ABC):
-    """One client's handshake in one dialect."""
+    """One client's negotiation in one dialect."""
 
     def __init__(self, terms: Terms) -> None:
         self.terms = terms
