@@ -107,11 +107,6 @@ class Pinger:
         self._sock.close()
 
     @property
-    def has_answer(self) -> bool:
-        """Whether anything has ever come back."""
-        return any(message.answers for message in self._messages)
-
-    @property
     def refused(self) -> int | None:
         """Why the server turns this client down, None where it does not."""
         return next((message.refused for message in self._messages if message.refused is not None), None)
