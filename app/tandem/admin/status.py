@@ -58,7 +58,7 @@ class LinkStatus(BaseModel):
     datagram_size: int | None = None
     """Bytes of UDP payload that the link is known to carry."""
     spurious: int = 0
-    """Spurious losses: packets of this end that were declared lost, but had arrived."""
+    """Spurious losses: packets of this end that were declared lost, but arrived."""
     use: LinkUse = "available"
     """How this end uses the link now; on a client without a session, the configured use."""
     day_bytes: int | None = None
