@@ -72,7 +72,7 @@ class LinkStatus(BaseModel):
     """Bytes that the link may carry in a day, None without a cap."""
     month_cap_bytes: int | None = None
     loss_peer: float | None = None
-    """Loss of what this end sends, as the other end counts it."""
+    """Share of this end's packets that are lost, 0 to 1, as the other end counts it."""
 
     @model_validator(mode="before")
     @classmethod
@@ -91,7 +91,7 @@ class StreamStatus(BaseModel):
 
 
 class SessionStatus(BaseModel):
-    """The client's session with its server."""
+    """A session between a client and a server."""
 
     state: Literal["connecting", "up", "outage"]
     server: str | None

@@ -27,7 +27,7 @@ _FACTORS = {"ms": 0.001, "s": 1.0, "m": 60.0}
 
 
 class Drill(BaseModel):
-    """What is done to a link, each way. Times in seconds, rate in bytes per second, 0 for no limit."""
+    """The impairment of a link, in each direction. Times in seconds, rate in bytes per second, 0 for no limit."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

@@ -119,7 +119,7 @@ def _caps(link: LinkConfig, usage: LinkUsage) -> list[tuple[str, int, int]]:
 class LinkCap:
     """The gate of one link: counts what the link carries, and shuts it where a cap is reached.
 
-    Bytes are added to the usage book only when `problem` or `usage` is called; else a batch costs one addition.
+    Bytes are added to the usage book only when `problem` or `usage` is called. Otherwise a batch costs one addition.
     """
 
     def __init__(self, config: LinkConfig, book: UsageBook) -> None:

@@ -79,12 +79,12 @@ class LinkConfig(_Section):
 
     @property
     def daily_bytes(self) -> int | None:
-        """The daily cap."""
+        """The daily cap in bytes, None without one."""
         return None if self.daily_cap is None else parse_size(self.daily_cap)
 
     @property
     def monthly_bytes(self) -> int | None:
-        """The monthly cap."""
+        """The monthly cap in bytes, None without one."""
         return None if self.monthly_cap is None else parse_size(self.monthly_cap)
 
 

@@ -33,7 +33,7 @@ ACCEPTED = "NAME, HOST:PORT, *.DOMAIN:PORT, [IPV6]:PORT or NETWORK/BITS; PORT is
 
 @dataclass(frozen=True, slots=True)
 class Pattern:
-    """What a rule is about: the name of a forward, a network, or a host by name."""
+    """What a rule or a forward is about: the name of a forward, a network, or a host by name."""
 
     text: str
     forward: str = ""

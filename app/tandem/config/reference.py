@@ -19,7 +19,7 @@ underscores: `TANDEM_SOCKS__LISTEN`; lists are JSON there.
 
 
 def markdown() -> str:
-    """The whole reference."""
+    """The configuration reference as a document in Markdown."""
     parts = [_HEAD, *_table("", "At the top", Config)]
     for name, field in Config.model_fields.items():
         parts += _tables(name, field)

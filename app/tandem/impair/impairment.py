@@ -32,7 +32,7 @@ class Impairment:
     keeps_order: bool = False
     """Whether a packet that `packet_jitter` delays also delays the packets behind it."""
     rate: float = 0.0
-    """Bytes per second, 0 for no limit."""
+    """Bytes per second that the link carries, 0 for no limit."""
     queue: float = 0.1
     """Seconds of packets that wait in the queue of a limited `rate`; the packets beyond it are dropped."""
     police: float = 0.0
