@@ -1,7 +1,7 @@
 """Several servers: while the present one does not answer, the others are tried, one after the other.
 
-The session with the present one is kept meanwhile, because links that are down are down for every server.
-Only another server that answers replaces it.
+The client keeps trying the present one meanwhile, because links that are down are down for every server. Only another
+server that answers replaces it.
 """
 
 import asyncio
