@@ -1,4 +1,4 @@
-"""Patterns of destinations, as rules and forwards have them.
+"""Patterns of destinations, for rules and forwards.
 
 web                   the name of a forward
 host:443              a name, or an address
@@ -6,7 +6,7 @@ host:443              a name, or an address
 host:8000-8999        a range of ports, `*` for all of them
 [2001:db8::1]:22      an IPv6 address with a port
 10.0.0.0/8            a network, all ports
-10.0.0.0/8:22         and one of them; [fd00::/8]:22
+10.0.0.0/8:22         a network, one port; for IPv6 [fd00::/8]:22
 """
 
 import ipaddress
@@ -19,7 +19,7 @@ from tandem.base.addresses import IPNetwork, address_forms, literal_address
 ALL_PORTS = range(65536)
 
 _DOTS = re.compile("[\u3002\uff0e\uff61]")
-"""What is a dot in other scripts (RFC 3490 section 3.1)."""
+"""The characters that are dots in other scripts (RFC 3490 section 3.1)."""
 
 _LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?")
 _LONGEST_NAME = 253
@@ -30,12 +30,12 @@ ACCEPTED = "NAME, HOST:PORT, *.DOMAIN:PORT, [IPV6]:PORT or NETWORK/BITS; PORT is
 
 @dataclass(frozen=True, slots=True)
 class Pattern:
-    """What a rule is about: the name of a forward, a network, or a host by name."""
+    """What a rule or a forward is about: the name of a forward, a network, or a host by name."""
 
     text: str
     forward: str = ""
     host: str = ""
-    """May have `*` in it."""
+    """The name of a host, which may have `*` in it."""
     network: IPNetwork | None = None
     ports: range = ALL_PORTS
 
@@ -48,17 +48,17 @@ class Pattern:
         return bool(self.host) and port in self.ports and fnmatchcase(host, self.host)
 
     def matches_address(self, address: str, port: int) -> bool:
-        """Whether it is about this address."""
+        """Whether an address and a port match: the pattern is a network that contains them."""
         if self.network is None or port not in self.ports:
             return False
         return any(form.version == self.network.version and form in self.network for form in address_forms(address))
 
 
 def canonical_name(host: str) -> str:
-    """A host as rules see it and as it is looked up: an address, or a name of plain letters (RFC 1123, RFC 3490).
+    """A host as rules see it and as it is looked up: an address, or a name in ASCII (RFC 1123, RFC 3490).
 
-    There is one form of each name, and nothing but names and addresses gets through: what a
-    resolver would undo later, such as a backslash, must not pass a rule. Raises ValueError.
+    Each name has one form, and only names and addresses are accepted: an escape that a resolver would
+    decode later, such as a backslash, must not get past a rule. Raises ValueError.
     """
     if "%" in host:
         raise ValueError(f"{host!r}: an interface of this server cannot be chosen")
@@ -78,7 +78,7 @@ def canonical_name(host: str) -> str:
 
 
 def parse_pattern(text: str) -> Pattern:
-    """Raises ValueError that says what is accepted."""
+    """Parses a pattern. Raises ValueError that says what is accepted."""
     stripped = text.strip()
     if (network := _network(stripped)) is not None:
         return Pattern(text, network=network)
@@ -94,7 +94,7 @@ def parse_pattern(text: str) -> Pattern:
 
 
 def looks_like_a_host(text: str) -> bool:
-    """A pattern that is the name of a forward, and was probably meant as a host."""
+    """Whether a pattern is the name of a forward, but was probably meant as a host."""
     return bool(parse_pattern(text).forward) and "." in text
 
 
