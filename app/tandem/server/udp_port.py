@@ -60,7 +60,7 @@ class UdpPort:
         self._sources = sources
         self._sockets: dict[int, asyncio.DatagramTransport] = {}
         self._peers: OrderedDict[tuple[str, int], tuple[float, str | None]] = OrderedDict()
-        """When each destination was looked up, and its address, None where denied; by host and port as the client says."""
+        """Time of the lookup and address (None where denied) of each destination, by the client's host and port."""
         self._hosts: OrderedDict[str, None] = OrderedDict()
         """Addresses whose answers are accepted, the oldest first."""
         self._lookups: set[asyncio.Task[None]] = set()
