@@ -99,7 +99,7 @@ def _gateway_hint(routes: list[Route], device: str, version: int) -> str:
 
 
 def addresses_without_default(routes: list[Route]) -> Iterator[tuple[str, str]]:
-    """Interfaces that are up and have an address, but no default route; each with its first address, IPv4 preferred."""
+    """Interfaces that are up with an address, but without a default route; each with one address, IPv4 preferred."""
     for device, hosts in interface_addresses().items():
         outside = [host for host in hosts if not ipaddress.ip_address(host.partition("%")[0]).is_loopback]
         if outside and not has_default(routes, device):
@@ -117,7 +117,7 @@ def _routes_v4(file: Path) -> Iterator[Route]:
 
 
 def _v4(text: str) -> int:
-    """An IPv4 address or mask as a number: the kernel prints its network-order bytes as a native hexadecimal integer."""
+    """An IPv4 address or mask as a number: the kernel prints the network-order bytes as a native hex integer."""
     return socket.ntohl(int(text, 16))
 
 

@@ -104,7 +104,7 @@ class Visit:
             await asyncio.sleep(PROBE_INTERVAL)
 
     def _note_path(self, path: PathStats) -> None:
-        """Adds the session's round-trip times, and the loss of the pings: a session also loses probes that are too large."""
+        """Adds the session's round-trip times and the pings' loss: a session also loses probes that are too large."""
         rtt = [value * 1000 if value is not None else 0.0 for value in (path.rtt_min, path.rtt_smoothed, path.rtt_p95)]
         round_trip = f"round trip {rtt[0]:.0f} ms at best, {rtt[1]:.0f} usually, {rtt[2]:.0f} in 95 of 100"
         is_bad = self._count.loss > _BAD_LOSS
