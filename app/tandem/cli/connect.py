@@ -148,7 +148,7 @@ def _copy_input(sock: socket.socket) -> None:
     with contextlib.suppress(OSError):
         while data := _read(_INPUT):
             sock.sendall(data)
-    with contextlib.suppress(OSError):  # the thread that reads reports the error
+    with contextlib.suppress(OSError):  # the main thread, which reads, reports the error
         sock.shutdown(socket.SHUT_WR)
 
 

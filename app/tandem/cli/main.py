@@ -230,7 +230,7 @@ def main() -> None:
 
 
 def _flush_output() -> None:
-    """Flushes standard output while errors can still be reported."""
+    """Flushes standard output while errors can still be reported; skips a closed one (None)."""
     flush = getattr(sys.stdout, "flush", None)
     if flush is not None:
         flush()

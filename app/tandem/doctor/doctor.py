@@ -42,7 +42,7 @@ async def _examine_links(links: Sequence[LinkConfig], invite: Invite, routes: li
     sessions = asyncio.Semaphore(_MAX_SESSIONS)
     await asyncio.gather(*(examination.run(sessions) for examination in examined))
     is_server_up = any(examination.is_reached for examination in examined)
-    for examination in examined:  # one after the other: the kernel counts what it drops for all links together
+    for examination in examined:  # one after the other: the kernel has one drop count for all links
         await examination.explain(is_server_up=is_server_up)
     return examined
 

@@ -1,6 +1,6 @@
 """Pings of any size to one address of the server, from a separate port.
 
-A ping is an initiation packet. A server answers each copy of it at once, with the same bytes, and exactly one answer;
+A ping is an initiation packet. A server answers each copy of it at once, exactly once, and with the same bytes;
 an initiation that the client does not complete changes nothing there (PROTOCOL.md section 3). So lost pings are lost
 packets; path MTU discovery of a session does not affect them. Bytes after the packet that are not a packet end the
 datagram (section 1), so padding gives a ping any size.
@@ -32,7 +32,7 @@ SMALLEST_SIZE = 548
 """Bytes of UDP payload that every IPv4 host accepts (RFC 1122 section 3.3.2: an IP datagram of 576 bytes)."""
 
 _SIZE_ROUNDS = 8
-"""Number of pings of each size: with half of all packets lost, one in ten sizes is wrongly found too large."""
+"""Number of pings of each size: with half of the packets lost each way, one in ten sizes wrongly seems too large."""
 
 _SIZE_INTERVAL = 0.15
 """Seconds between two pings of a size."""
@@ -113,7 +113,7 @@ class Pinger:
 
     @property
     def refused(self) -> int | None:
-        """Why the server turns this client down, None where it does not."""
+        """The code with which the server refuses this client; None where no answer refuses it."""
         return next((message.refused for message in self._messages if message.refused is not None), None)
 
     async def reach(self, limit: float = REACH_TIMEOUT) -> bool:

@@ -25,7 +25,7 @@ _RESTORE = (
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """A registered client."""
+    """The registration of a client."""
 
     name: str
     public_key: bytes

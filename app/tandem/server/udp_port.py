@@ -109,7 +109,7 @@ class UdpPort:
         try:
             async with asyncio.timeout(DIAL_TIMEOUT):
                 address: str | None = await self._address_of(host, port)
-        except (Failure, OSError) as error:  # TimeoutError is one
+        except (Failure, OSError) as error:  # TimeoutError is an OSError
             log.info("%s: udp, %s: %s", self._client, Request(Kind.DIAL, host, port), error)
             address = None
         self._peers.pop((host, port), None)

@@ -189,7 +189,7 @@ def _basic(value: str) -> tuple[str, str] | None:
     scheme, _, text = value.partition(" ")
     try:
         decoded = base64.b64decode(text, validate=True).decode(errors="replace")
-    except ValueError:  # binascii.Error is one
+    except ValueError:  # binascii.Error is a ValueError
         return None
     name, found, password = decoded.partition(":")
     return (name, password) if scheme.lower() == "basic" and found else None

@@ -26,7 +26,7 @@ class DatagramCounters:
     malformed: int = 0
     """Datagrams dropped because they are fragments (FRAG is not 0), or not UDP requests."""
     dropped: int = 0
-    """Datagrams dropped because they were too large for the client, or too many."""
+    """Datagrams dropped because they were too large, too many, or because the client's port was gone."""
 
 
 class DatagramPort(asyncio.DatagramProtocol):

@@ -32,7 +32,7 @@ KEEPALIVE_TIMEOUT = 60.0
 """Seconds that an HTTP client may take to send its next request on the same connection."""
 
 MAX_HANDSHAKES = 1024
-"""Limit of clients that are still negotiating; beyond it the oldest are reset, each after `_CHANCE` seconds."""
+"""Limit of clients that are still negotiating; beyond it the oldest are reset, each after `_CHANCE` seconds or later."""
 
 _CHANCE = 1.0
 """Minimum seconds that a client has to send its request, however many other clients there are."""
@@ -76,7 +76,7 @@ class SocksFrontend:
         on_opened: OnRelay | None = None,
         on_closed: OnRelay | None = None,
     ) -> None:
-        """`on_opened` gets the result of a connection at its start, which is kept up to date; `on_closed` at its end."""
+        """`on_opened` gets the result of a connection at its start, and it stays up to date; `on_closed` at the end."""
         self._far = far
         self._options = options or FrontendOptions()
         self._on_opened = on_opened
