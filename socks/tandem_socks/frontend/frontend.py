@@ -32,7 +32,7 @@ KEEPALIVE_TIMEOUT = 60.0
 """Seconds that an HTTP client may take to send its next request on the same connection."""
 
 MAX_HANDSHAKES = 1024
-"""Limit of clients that are still negotiating; beyond it the oldest are reset, each after `_CHANCE` seconds or later."""
+"""Limit of negotiating clients; beyond it the oldest are reset, each after `_CHANCE` seconds or later."""
 
 _CHANCE = 1.0
 """Minimum seconds that a client has to send its request, however many other clients there are."""
