@@ -1,8 +1,7 @@
 """A proxy front end: SOCKS 5, 4 and 4a, and HTTP, on one port (RFC 1928, RFC 1929, RFC 9110).
 
-`messages`, `http_head`, `http_body` and the handshakes behind `protocol` are sans-I/O. `SocksFrontend`
-listens, and asks its owner, a `FarSide`, for streams, listening ports and datagrams; it knows nothing
-of what carries them.
+All modules in `dialects` are sans-I/O. `SocksFrontend` listens, and asks a `FarSide` for streams, listening
+ports and datagrams; it does not know what carries them.
 """
 
 from tandem_socks.dialects.negotiation import State, Terms

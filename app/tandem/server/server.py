@@ -35,13 +35,13 @@ log = logging.getLogger("tandem.server")
 
 _REQUEST_TIMEOUT = 10.0
 _SEEN_INTERVAL = 60.0
-"""Seconds between two notes of who is there."""
+"""Seconds between two updates of the last-seen times of clients with a session."""
 
 _POLL_INTERVAL = 1.8
-"""Seconds between two looks at the state directory: a client that was removed is to be out within two."""
+"""Seconds between two reads of the state directory: the sessions of a removed client must end within two."""
 
 _SCAN_POLLS = 3
-"""Such looks between two at this machine's addresses."""
+"""Number of reads of the state directory per scan of this machine's addresses."""
 
 
 class Server:
@@ -67,7 +67,7 @@ class Server:
         self._admin: AdminEndpoint | None = None
 
     async def start(self) -> None:
-        """Raises TandemError where an address or the state directory cannot be had."""
+        """Starts to listen. Raises TandemError where an address or the state directory cannot be used."""
         self._registry = ClientRegistry(self._state)
         self.driver = ServerDriver(
             self._state.server_key(),
@@ -82,7 +82,7 @@ class Server:
         log.info("serving; clients registered: %d; state in %s", len(self._registry), self._state.path)
 
     def reload(self, config: Config) -> None:
-        """Other rules, names and limits from now on, and the clients as they are on disk; what is open stays."""
+        """Applies new rules, names and limits, and reads the clients from disk; open streams stay open."""
         self._streams = self._stream_service(config)
         self._drain_timeout = config.server.drain
         self._read_clients()
@@ -92,7 +92,7 @@ class Server:
         log.info("reloaded: %d rules, %d clients", len(config.rule) + len(config.forward), len(self._registry))
 
     async def drain(self) -> None:
-        """Refuses new streams, and waits for those that are open, for as long as the configuration says."""
+        """Refuses new streams, and waits for the open ones, at most for the configured time (`drain`)."""
         self._is_draining = True
         if self._serving:
             limit = self._drain_timeout
@@ -100,7 +100,7 @@ class Server:
             await self._serving.wait(limit)
 
     async def close(self) -> None:
-        """Ends all sessions and says so to the clients."""
+        """Ends all sessions and tells the clients."""
         await self._background.cancel()
         await self._serving.cancel()
         if self._admin is not None:
@@ -109,7 +109,7 @@ class Server:
         self._resolver.close()
 
     def status(self) -> ServerStatus:
-        """The present status."""
+        """The current status of the server."""
         status = server_status(self.driver, self._started_at, len(self._registry), self._names)
         status.failures = self._tally.counts
         status.registry_problem = self._registry.problem
@@ -138,9 +138,10 @@ class Server:
             raise
 
     async def _look_around(self) -> None:
-        """A client that was removed is out within two seconds; one that was invited is in at once.
+        """Follows the state directory and this machine's addresses.
 
-        Sockets of wildcard addresses come and go with the machine's addresses.
+        The sessions of a removed client end within two seconds. (A new client needs no poll: the registry reads the
+        directory when an unknown key arrives.) Sockets of wildcard addresses are opened and closed as addresses change.
         """
         for turn in count(1):
             await asyncio.sleep(_POLL_INTERVAL)
@@ -149,7 +150,7 @@ class Server:
                 self._note_seen()
                 if turn % _SCAN_POLLS == 0:
                     await self._follow_addresses()
-            except Exception:  # whatever it is, the next look must come: revoking hangs on it
+            except Exception:  # any error: the loop must go on, because revocation depends on it
                 log.exception("looking around has failed")
 
     def _note_seen(self) -> None:
@@ -163,7 +164,7 @@ class Server:
             self.driver.remove_client(public)
 
     async def _tell_clients(self, body: bytes) -> dict[str, object]:
-        """Who may come, as of this moment: for whoever has just changed it."""
+        """The registered clients, freshly read from disk, so that an admin can confirm a change."""
         parse(Nothing, body)
         self._read_clients()
         return {
@@ -225,7 +226,7 @@ class Server:
 
 
 def _fixed(before: Config, after: Config) -> list[tuple[str, object, object]]:
-    """What a running server keeps, by its key."""
+    """The settings that need a restart: key, value before, and value after."""
     return [
         ("server.listen", before.server.listen, after.server.listen),
         ("server.state", before.server.state, after.server.state),
