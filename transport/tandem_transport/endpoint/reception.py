@@ -104,7 +104,7 @@ class Reception:
         """A client is no longer registered."""
         self._timestamps.pop(public, None)
 
-    # --- messages ---
+    # --- initiations ---
 
     def receive(self, packet: PacketView, source: Hashable, *, now: float) -> Transmit | None:
         """An initiation has arrived; returns the answer to its source, None for no answer."""

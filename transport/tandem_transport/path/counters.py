@@ -53,7 +53,7 @@ class RecentSums:
 
 
 class PathCounters:
-    """What one path has done: rates, losses both ways, deliveries won."""
+    """What one path has done: rates, losses in both directions, frames that it brought first."""
 
     def __init__(self) -> None:
         self.bytes_sent = 0

@@ -48,7 +48,7 @@ class Overtaking:
         self.is_usual = False
 
     def on_ack(self, *, is_late: bool) -> bool:
-        """An ACK has news; `is_late`: about overtaken packets. Tells whether overtaking has become usual now."""
+        """An ACK reports new packets; `is_late`: overtaken ones. Tells whether overtaking has become usual now."""
         self._late_share += (is_late - self._late_share) / 16
         minimum, maximum = _REORDERING
         if self._late_share > maximum and not self.is_usual:

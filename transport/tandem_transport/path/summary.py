@@ -15,7 +15,7 @@ def summarize(
     is_reordering: bool,
     now: float,
 ) -> AckSummary:
-    """`sample` is None where this acknowledgement says nothing of the delivery rate."""
+    """`sample` is None where this acknowledgement says nothing about the delivery rate."""
     return AckSummary(
         now=now,
         round=recovery.round,

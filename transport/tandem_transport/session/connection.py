@@ -117,8 +117,8 @@ class Connection:
     def on_rebound(self, path_id: int, *, is_same_network: bool, now: float) -> None:
         """The link has another socket, or uses another endpoint of the server: its path is probed at once.
 
-        Unless the network is the same, the path is also measured anew, and its data in flight is
-        sent on other paths.
+        Unless the network is the same, the path is also measured again from the beginning, and its
+        data in flight is sent on other paths.
         """
         self._now = now
         path = self._paths.by_id[path_id]
