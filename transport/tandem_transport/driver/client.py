@@ -118,7 +118,7 @@ class ClientDriver(TurnTaker):
         self.wake()
 
     def replace_link(self, path_id: int, new: Link) -> None:
-        """Turns a link that is gone for good into another one, with the same path id, because ids are never reused."""
+        """Turns a link that is gone for good into another one, with the same path id: ids are few and never reused."""
         self.links[path_id].take_over(new)
         self._keeper.look_now()
 

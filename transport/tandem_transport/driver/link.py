@@ -32,7 +32,7 @@ class LocalAddress:
     """Where a link's socket is bound."""
 
     host: str
-    """A literal address."""
+    """The local IP address, as a literal."""
     device: str | None
     """The interface that must be used, None where it does not have to be named."""
     index: int | None = None
@@ -70,7 +70,7 @@ class Change(IntEnum):
 
     NONE = 0
     ROUTE = 1
-    """The socket or the server's address has changed. Whether the network is another is known when it answers."""
+    """The socket or the server's address has changed. When the server answers, it is known if the network has, too."""
     NETWORK = 2
     """The machine's address on this link has changed: earlier measurements are no longer valid."""
 
@@ -292,7 +292,10 @@ class Link:
         return True
 
     async def _open(self, local: LocalAddress, receive: Receive) -> None:
-        """Opens another socket before the current one is closed, so that it gets another port. Raises OSError."""
+        """Opens another socket before the old one is closed, so that the port differs; not so with a fixed port.
+
+        Raises OSError.
+        """
         if self.port:
             self.close()
         sock = await UdpSocket.open(local.host, self.port, local.device, errors=self._errors)

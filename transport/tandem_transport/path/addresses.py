@@ -84,7 +84,7 @@ class PathAddresses:
 
     @property
     def current(self) -> Hashable:
-        """Where packets go; None for the path's own endpoint."""
+        """The address that packets are sent to; None for the one that only the driver knows."""
         return self._current.address
 
     @property

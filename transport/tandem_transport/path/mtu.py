@@ -48,10 +48,10 @@ hardly ever all lost. These additional ones follow one at a time, because many a
 large packets find full sooner than small ones."""
 
 _CHANCE = 1e-4
-"""Probability, small enough for a result, that chance alone loses all probes of the present size in a check."""
+"""Maximum probability that chance alone loses all probes of the present size in a check."""
 
 _CHANCE_OF_SUSPICION = 3e-3
-"""Probability, small enough to begin a check, that chance alone loses so many large packets in a row."""
+"""Maximum probability that chance alone loses the large packets in a row that begin a check."""
 
 _MAX_SUSPECTS = 12
 """Number of large packets lost in a row that is suspicious on any path, whatever its loss rate."""

@@ -32,7 +32,7 @@ _NOISE_SPAN = 4.0
 _MIN_PACKET = OVERHEAD + 1
 
 _LOSS_PACKETS = 30
-"""Minimum number of packets in 10 s for a meaningful loss rate; one lost keep-alive of five is not one."""
+"""Minimum number of packets in 10 s for a meaningful loss rate; one lost keep-alive of five shows nothing."""
 
 
 class Path:

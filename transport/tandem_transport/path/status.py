@@ -45,7 +45,7 @@ class PathSigns(NamedTuple):
 
 
 class Standing:
-    """The status that one path has now, and its cause."""
+    """The status that one path has now, and its reason."""
 
     __slots__ = ("degraded_until", "link_error", "reason", "status")
 

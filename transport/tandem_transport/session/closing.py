@@ -25,7 +25,7 @@ class Closing:
         self.is_over = self.is_over or now >= self.over_at
 
     def receive(self, path: Path, number: int, payload: bytes, *, now: float) -> None:
-        """An authentic packet has arrived. The 1st, 2nd, 4th, 8th and so on are answered, but no CONNECTION_CLOSE.
+        """An authentic packet has arrived: the 1st, 2nd, 4th, 8th and so on is answered, but never a CONNECTION_CLOSE.
 
         Otherwise two ends that close at the same time would answer each other without end.
         """

@@ -200,7 +200,7 @@ class Connection:
 
     @property
     def datagram_room(self) -> int:
-        """Most bytes of data that a DATAGRAM frame may have now: all paths carry it."""
+        """Most bytes of data that a DATAGRAM frame may have now: every path except very narrow ones must carry it."""
         return self._paths.datagram_room
 
     def set_policy(self, mode: Mode, preferences: tuple[PathPreference, ...]) -> None:
