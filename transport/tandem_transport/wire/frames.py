@@ -224,7 +224,7 @@ class StatsFrame(NamedTuple):
     sequence: int
     """Number of the frame, counting up; a frame older than the newest one seen is ignored."""
     rescued: int
-    """Chunks that only a copy delivered in time since the session began, as the sender of the frame counts them."""
+    """Chunks whose first packet was lost, but which an earlier copy delivered, counted since the session began."""
     copied: int
     """Bytes that the sender of the frame has sent again, as copies or retransmissions."""
     counts: tuple[PathCount, ...]
