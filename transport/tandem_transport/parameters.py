@@ -41,7 +41,8 @@ DATAGRAM_SIZES = (1472, 1452, 1432, 1392, 1352, 1312, 1252)
 SMALL_DATAGRAM_SIZES = (1052, 972, 872, 772, 660, 548)
 """UDP payloads that a path is probed for where it carries less than BASE_DATAGRAM_SIZE.
 
-Every host accepts 576 bytes of IP (RFC 1122)."""
+Every host accepts 576 bytes of IP (RFC 1122).
+"""
 
 MIN_DATAGRAM_SIZE = SMALL_DATAGRAM_SIZES[-1]
 """Smallest UDP payload that a path is probed for."""
@@ -121,7 +122,8 @@ KEEPALIVE_ACTIVE = 1.0
 KEEPALIVE_IDLE = 15.0
 """Seconds without sending after which a path of an idle session sends a PING.
 
-This is below every NAT's timeout, and costs less than 2 MB a day for each path."""
+This is below every NAT's timeout, and costs less than 2 MB a day for each path.
+"""
 
 ACTIVE_PERIOD = 10.0
 """Seconds for which a session counts as active after stream data was sent or received."""
@@ -216,12 +218,13 @@ RESIDUAL_LOSS = 0.001
 """Chance of losing every copy at which interactive data has enough copies (MAX_COPIES is the other limit)."""
 
 MAX_COPIES = 5
-"""Most packets that carry the same interactive data, the first one included."""
+"""Most packets that one plan gives the same interactive data, the first included; more if there are more paths."""
 
 COPY_RTTS = 2.0
 """Highest RTT, as a multiple of the lowest, at which a path's copy counts toward RESIDUAL_LOSS.
 
-A copy on a slower path arrives too late to help a reader that the fastest path alone would have served."""
+A copy on a slower path arrives too late to help a reader that the fastest path alone would have served.
+"""
 
 COPY_SPACING = 0.004
 """Seconds between the copies that one path carries: a short burst of losses must not take all of them."""
@@ -250,7 +253,8 @@ STALL_LOOK = 0.005
 IDLE_AFTER = 0.020
 """Seconds without new data after which a path with free capacity copies the oldest unacknowledged data.
 
-A sender's short pauses are shorter than this, and every copy costs CPU time."""
+A sender's short pauses are shorter than this, and every copy costs CPU time.
+"""
 
 MAX_IDLE_LOOK = 400
 """Unacknowledged chunks among which an idle path looks for one that is worth a copy."""
@@ -297,7 +301,8 @@ ANSWER_LIFETIME = 5.0
 ANSWERS_PER_HOST = 20
 """Repeated answers to one initiation that one host gets in a second.
 
-A sender of copies from many ports must not use up the answers of the other links."""
+A sender of copies from many ports must not use up the answers of the other links.
+"""
 
 MAX_EMBRYOS = 1024
 """Sessions that no TRANSPORT packet has confirmed yet, and as many cached answers; the oldest are dropped."""
@@ -309,7 +314,7 @@ MAX_SESSIONS = 128
 """Confirmed sessions that a server may have; each is guaranteed INITIAL_SESSION_WINDOW."""
 
 MAX_SESSIONS_PER_KEY = 4
-"""Client instances with the same key that may be connected at once."""
+"""Client instances with the same key that may have sessions at once."""
 
 AMPLIFICATION_LIMIT = 3
 """Bytes that may be sent for each byte received before an address is validated (RFC 9000 section 8.1)."""
@@ -320,7 +325,8 @@ RESETS_PER_SECOND = 2000
 RESETS_PER_HOST = 20
 """Stateless resets that a server sends to one host in a second.
 
-A host that has seen old connection ids must not use up the resets of all others."""
+A host that has seen old connection ids must not use up the resets of all others.
+"""
 
 RESETS_PER_ID = 5
 """Stateless resets that a server sends to one host for one connection id in a second."""
@@ -335,7 +341,7 @@ HANDSHAKE_BURST = 20
 """Initiations that a server processes at once; each takes as long as twenty packets of a session."""
 
 COOKIES_PER_SECOND = 2000
-"""Cookies that a server sends in a second: more strangers than that must not cost its sessions their packets."""
+"""Cookies that a server sends in a second: a larger flood of strangers must not cause packet loss in its sessions."""
 
 COOKIE_HOLDERS_PER_SECOND = 400
 """Initiations with a cookie that a server processes in a second beyond HANDSHAKES_PER_SECOND: a fifth of a core."""
@@ -343,7 +349,8 @@ COOKIE_HOLDERS_PER_SECOND = 400
 HANDSHAKES_PER_HOST = 20
 """Initiations with a valid cookie that a server processes for one host in a second.
 
-Each wider network that the host is in has twice as many."""
+Each wider network that the host is in has twice as many.
+"""
 
 MAX_LIMITED_HOSTS = 4096
 """Hosts, and connection ids, whose rate limiter is remembered; the oldest are dropped."""

@@ -94,7 +94,7 @@ class Initiator:
         return e + s + state.encrypt_and_hash(payload)
 
     def chaining_key(self) -> bytes:
-        """After the first message: known to both ends, and to nobody else."""
+        """The chaining key after the initiation; only the two ends know it."""
         return self._state.ck
 
     def read_response(self, message: bytes) -> tuple[bytes, bytes, bytes]:
@@ -141,7 +141,7 @@ class Responder:
         return state.decrypt_and_hash(message[end_of_s:])
 
     def chaining_key(self) -> bytes:
-        """After the first message: known to both ends, and to nobody else."""
+        """The chaining key after the initiation; only the two ends know it."""
         return self._state.ck
 
     def write_response(self, ephemeral: bytes, payload: bytes) -> tuple[bytes, bytes, bytes]:

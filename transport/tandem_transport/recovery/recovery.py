@@ -79,7 +79,7 @@ class Recovery:
         self.unanswered_since, self.unanswered = None, 0
 
     def excuse(self, seconds: float, *, now: float) -> None:
-        """Takes from the present silence the seconds for which this end did not listen."""
+        """Subtracts from the present silence the `seconds` for which this end did not listen."""
         if self.unanswered_since is not None:
             self.unanswered_since = min(now, self.unanswered_since + seconds)
 
