@@ -17,7 +17,7 @@ class ErrorCode(IntEnum):
     SHUTTING_DOWN = 0x20
     """The process ends because its user stopped it."""
     REPLACED = 0x21
-    """The same instance of the client has opened a newer session."""
+    """A newer session of the same client instance, or of another one with the same key, takes the place of this one."""
     REVOKED = 0x22
     """The client's key is no longer registered."""
     TIMED_OUT = 0x23
