@@ -5,10 +5,10 @@ import pytest
 from tandem_transport.parameters import (
     BASE_DATAGRAM_SIZE,
     BLACK_HOLE_LOSSES,
+    CHECK_BACKOFF,
     CHECK_EXTRAS,
-    CHECK_PATIENCE,
     DATAGRAM_SIZES,
-    LEAST_DATAGRAM_SIZE,
+    MIN_DATAGRAM_SIZE,
     MTU_PROBES,
     MTU_RETRY,
     MTU_SOON,
@@ -144,14 +144,14 @@ def test_a_check_that_is_due_or_on_its_way_is_not_begun_anew() -> None:
 
 def test_a_path_that_takes_the_least_only_is_not_checked() -> None:
     mtu = MtuDiscovery()
-    mtu.size = LEAST_DATAGRAM_SIZE
+    mtu.size = MIN_DATAGRAM_SIZE
     mtu.suspect(99, 0.0, now=2.0)
     assert not mtu.is_checking
 
 
 def test_suspects_are_large_ones_sent_after_what_has_arrived() -> None:
     mtu = MtuDiscovery()
-    least = LEAST_DATAGRAM_SIZE
+    least = MIN_DATAGRAM_SIZE
     packets = [packet(0, least), packet(1, least + 1), packet(2, 1200), packet(3, 1200, is_probe=True)]
     assert mtu.count_suspects(packets) == 2
     mtu.on_acked(packet(4, 660, sent_at=1.0), now=1.0)
@@ -163,7 +163,7 @@ def test_suspects_are_large_ones_sent_after_what_has_arrived() -> None:
 
 def test_losses_count_until_one_as_large_arrives() -> None:
     mtu = MtuDiscovery()
-    least = LEAST_DATAGRAM_SIZE
+    least = MIN_DATAGRAM_SIZE
     mtu.on_lost(packet(0, least), now=1.0)
     mtu.on_lost(packet(1, 1472, is_probe=True), now=1.0)
     assert mtu.suspected == 0
@@ -215,7 +215,7 @@ def test_how_many_losses_are_no_chance(loss: float, enough: int) -> None:
 
 def test_a_check_in_vain_makes_patient_for_ever_longer() -> None:
     mtu, now = MtuDiscovery(), 10.0
-    least, most = CHECK_PATIENCE
+    least, most = CHECK_BACKOFF
     for number, patience in enumerate((least, 2 * least, 4 * least, 8 * least, most, most)):
         mtu.suspect(BLACK_HOLE_LOSSES - 1, 0.0, now=now)
         assert mtu.is_checking
@@ -298,7 +298,7 @@ def test_a_path_that_has_become_narrower_is_not_patient_any_more() -> None:
     mtu.suspect(2, 0.0, now=3.2)
     assert mtu.is_checking
     mtu.on_acked(check(mtu, now=3.2, first=3000)[0], now=3.3)
-    mtu.suspect(2, 0.0, now=3.3 + CHECK_PATIENCE[0] - 0.01)
+    mtu.suspect(2, 0.0, now=3.3 + CHECK_BACKOFF[0] - 0.01)
     assert not mtu.is_checking
-    mtu.suspect(2, 0.0, now=3.3 + CHECK_PATIENCE[0])
+    mtu.suspect(2, 0.0, now=3.3 + CHECK_BACKOFF[0])
     assert mtu.is_checking, "it learns patience from the beginning"

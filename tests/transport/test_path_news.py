@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from one_path import RTT, client_path, on_ack, send
+from tandem_transport.congestion.controller import AckSummary
 from tandem_transport.parameters import BASE_DATAGRAM_SIZE
 from tandem_transport.path.path import Path
 from tandem_transport.path.probing import Reachability
@@ -180,3 +181,73 @@ def test_probes_that_are_lost_are_no_loss() -> None:
     sent[1].size = BASE_DATAGRAM_SIZE + 1
     on_ack(path, (8, 8), now=1.1)
     assert congestion.losses == [(0, 4, 1)]
+
+
+def test_a_controller_is_told_all_that_is_known() -> None:
+    path, congestion = client_path()
+    congestion.is_sending_below_capacity = True
+    send(path, 2, now=1.0)
+    congestion.is_sending_below_capacity = False
+    send(path, now=1.0)
+    queue, recovery = path.network.queue, path.recovery
+    queue.queue_delay, queue.noise, queue.packet_noise, queue.min_queue_delay = 0.5, 0.1, 0.2, 0.3
+    recovery.reordering.spurious = 4
+    on_ack(path, (0, 2), now=1.1)
+    (told,) = congestion.acks
+    assert told._replace(sample=None) == AckSummary(
+        now=1.1,
+        round=1,
+        is_round_start=True,
+        queue_delay=0.5,
+        delay_samples=1,
+        min_rtt=path.network.rtt.minimum,
+        smoothed_rtt=path.network.rtt.smoothed,
+        sample=None,
+        acked_below_capacity=2,
+        acked=3,
+        noise=0.1,
+        is_reordering=False,
+        spurious=4,
+        packet_noise=0.2,
+        min_queue_delay=0.3,
+    )
+
+
+def steady(path: Path, count: int, *, noise: float = 0.0) -> None:
+    """A packet each hundredth of a second, acknowledged a tenth of a second later."""
+    for number in range(count):
+        now = 1.0 + number / 100
+        path.network.queue.packet_noise = noise
+        if number >= 10:
+            on_ack(path, (0, number - 10), now=now)
+        send(path, now=now)
+
+
+def test_a_sample_of_the_rate_spans_half_a_feedback_time_at_least() -> None:
+    path, congestion = client_path()
+    steady(path, 40)
+    first, *_, last = [ack.sample for ack in congestion.acks]
+    assert first is None
+    assert last is not None
+    assert last.interval == pytest.approx(0.1, abs=0.02)
+    assert last.delivered == pytest.approx(100_000, rel=0.15)
+    assert last.spanned == pytest.approx(100_000, rel=0.15)
+
+
+@pytest.mark.parametrize(("feedback", "is_sample"), [(0.18, True), (0.30, False)])
+def test_a_sample_that_spans_less_is_none(feedback: float, *, is_sample: bool) -> None:
+    path, congestion = client_path()
+    steady(path, 40)
+    path.recovery.feedback = feedback
+    on_ack(path, (0, 30), now=1.40)
+    assert (congestion.acks[-1].sample is not None) == is_sample
+
+
+def test_where_packets_come_by_chance_a_sample_spans_more() -> None:
+    path, congestion = client_path()
+    steady(path, 60, noise=0.05)
+    assert path.recovery.min_round == pytest.approx(4 * path.network.queue.packet_noise)
+    assert path.recovery.min_round > 0.15
+    intervals = [ack.sample.interval for ack in congestion.acks if ack.sample is not None]
+    assert min(intervals) >= 0.09
+    assert max(intervals) > 0.15, "the reference stays for a round"

@@ -3,7 +3,8 @@
 import pytest
 
 from one_path import RTT, client_path, on_ack, prove, send, server_path
-from tandem_transport.parameters import BASE_DATAGRAM_SIZE, DOWN_AFTER
+from tandem_transport.parameters import BASE_DATAGRAM_SIZE, DOWN_AFTER, MAX_DATAGRAM_QUEUE, MAX_OWN_FRAMES
+from tandem_transport.path.mtu import COMPANION_SIZE
 from tandem_transport.path.probing import Reachability
 from tandem_transport.recovery.sent_packet import SentPacket
 from tandem_transport.wire.frames import PathUse
@@ -130,13 +131,19 @@ def test_a_first_packet_and_one_from_the_same_address_ask_for_nothing() -> None:
 
 def test_a_path_that_is_switched_off_forgets_what_waits_and_on_again_is_asked() -> None:
     path, _ = client_path()
-    path.once.append(b"once")
-    path.messages.append(b"message")
+    path.own_frames.append(b"once")
+    path.datagram_frames.append(b"message")
     path.follow(PathUse.BACKUP, 1000)
-    assert (path.use, path.pacer.max_rate, len(path.once), len(path.messages)) == (PathUse.BACKUP, 1000, 1, 1)
+    assert (path.use, path.pacer.max_rate, len(path.own_frames), len(path.datagram_frames)) == (
+        PathUse.BACKUP,
+        1000,
+        1,
+        1,
+    )
     assert not path.probing.is_due
     path.follow(PathUse.OFF, None)
-    assert (path.use, path.pacer.max_rate, len(path.once), len(path.messages)) == (PathUse.OFF, None, 0, 0)
+    assert (path.use, path.pacer.max_rate) == (PathUse.OFF, None)
+    assert (len(path.own_frames), len(path.datagram_frames)) == (0, 0)
     send(path, now=1.0)
     path.hearing.arrived = 5
     path.follow(PathUse.OFF, None)
@@ -259,9 +266,9 @@ def test_something_is_urgent() -> None:
     assert path.is_urgent
     path.probing.on_sent()
     assert not path.is_urgent
-    path.once.append(b"x")
+    path.own_frames.append(b"x")
     assert path.is_urgent
-    path.once.clear()
+    path.own_frames.clear()
     path.network.mtu.suspect(99, 0.0, now=0.0)
     assert path.is_urgent
     path = server_path()
@@ -312,3 +319,32 @@ def test_a_rate_is_measured_from_idle_where_the_sender_was_the_limit() -> None:
     assert reference[3] == 20.0, "after a pause"
     assert reference[1] == pytest.approx(20.0 + RTT / 2, abs=0.01), "when it arrives, not when the last one did"
     assert len(congestion.acks) == 12
+
+
+def test_what_waits_for_one_path_is_bounded() -> None:
+    path, _ = client_path()
+    for number in range(1000):
+        path.own_frames.append(b"%d" % number)
+        path.datagram_frames.append(b"%d" % number)
+    assert (len(path.own_frames), len(path.datagram_frames)) == (MAX_OWN_FRAMES, MAX_DATAGRAM_QUEUE)
+    assert path.own_frames[-1] == path.datagram_frames[-1] == b"999"
+
+
+def test_a_size_probe_of_the_peer_that_is_missing_is_no_loss() -> None:
+    path, _ = client_path()
+    path.on_packet_received(0, 100, None, now=1.0)
+    path.on_packet_received(2, COMPANION_SIZE, None, now=1.0)
+    assert path.counters.received_and_missing(now=1.0) == (2, 0)
+
+
+def test_a_packet_to_another_address_uses_its_credit() -> None:
+    path = server_path()
+    prove(path, "home", now=1.0)
+    path.on_packet_received(1, 100, "away", now=2.0)
+    path.on_packet_sent(None, 100, "away", now=2.0)
+    assert path.addresses.allowance == 200
+    path.on_response(path.addresses.take_waiting()[0].frame[-8:], now=2.0)
+    assert path.addresses.current == "home"
+    path.on_packet_sent(None, 50, "away", now=2.0)
+    assert path.addresses.may_send(150, to="away")
+    assert not path.addresses.may_send(151, to="away")

@@ -4,7 +4,7 @@ import pytest
 
 from one_path import RTT, Congestion, client_path, on_ack, send
 from tandem_transport.events import PathStatus
-from tandem_transport.parameters import DOWN_AFTER, LEAST_DATAGRAM_SIZE
+from tandem_transport.parameters import DOWN_AFTER, MIN_DATAGRAM_SIZE
 from tandem_transport.path.path import Path
 from tandem_transport.path.probing import Reachability
 from tandem_transport.path.status import LATE, MUTE
@@ -22,7 +22,7 @@ def too_narrow(path: Path) -> None:
     network.mtu.on_check_sent(checks, now=1.0)
     network.mtu.suspected = 99
     for packet in checks:
-        if packet.size > LEAST_DATAGRAM_SIZE:
+        if packet.size > MIN_DATAGRAM_SIZE:
             network.mtu.on_lost(packet, now=1.1)
             path.recovery.outstanding_packet(packet.number)
 
@@ -32,11 +32,11 @@ def test_a_path_that_has_become_narrow_gives_up_what_is_larger() -> None:
     (large,) = send(path, now=0.5, size=1000)
     too_narrow(path)
     number = path.recovery.next_number - 2
-    small = [packet for packet in path.recovery.outstanding() if packet.size == LEAST_DATAGRAM_SIZE]
+    small = [packet for packet in path.recovery.outstanding() if packet.size == MIN_DATAGRAM_SIZE]
     assert small
     result = on_ack(path, (small[0].number, small[0].number), now=1.2)
     assert number >= small[0].number
-    assert path.network.datagram_size == LEAST_DATAGRAM_SIZE
+    assert path.network.datagram_size == MIN_DATAGRAM_SIZE
     assert large in result.lost
     assert path.recovery.is_idle
     assert congestion.losses == [], "what was too large says nothing of the rest"
@@ -45,21 +45,21 @@ def test_a_path_that_has_become_narrow_gives_up_what_is_larger() -> None:
 def test_a_full_packet_during_a_check_is_one_that_any_network_takes() -> None:
     path, _ = client_path()
     path.network.mtu.suspect(99, 0.0, now=0.0)
-    assert path.network.room == LEAST_DATAGRAM_SIZE - OVERHEAD
+    assert path.network.room == MIN_DATAGRAM_SIZE - OVERHEAD
 
 
 def test_large_packets_that_stay_unanswered_are_checked() -> None:
     path, _ = client_path()
     network, recovery = path.network, path.recovery
     assert network.late_at(recovery, 0.0) is None
-    send(path, size=LEAST_DATAGRAM_SIZE, now=0.5)
+    send(path, size=MIN_DATAGRAM_SIZE, now=0.5)
     assert network.late_at(recovery, 0.0) is None
     send(path, now=0.75)[0].is_mtu_probe = True
     assert network.late_at(recovery, 0.0) is None
     send(path, 2, now=1.0)
     assert network.late_at(recovery, 0.0) == pytest.approx(1.3)
     send(path, now=0.0)
-    recovery.reordering.patience = 0.5
+    recovery.reordering.window = 0.5
     network.rtt.on_ack(0, RTT, now=0.0)
     assert network.late_at(recovery, 0.2) == pytest.approx(1.0 + 0.3 + 0.2 + 0.5)
     network.watch_size(recovery, 0.2, now=1.99)
@@ -186,3 +186,35 @@ def test_directions_are_judged_with_the_patience_that_is_given() -> None:
     send(path, 8, now=2.0)
     assert judged(path, now=5.3, patience=0.1)[1] == "no answer"
     assert judged(path, now=5.3, patience=0.3) == (PathStatus.DEGRADED, MUTE)
+
+
+def test_only_the_oldest_packets_are_looked_at_for_late_ones() -> None:
+    path, _ = client_path()
+    send(path, 31, size=MIN_DATAGRAM_SIZE, now=1.0)
+    assert path.network.late_at(path.recovery, 0.0) is None
+    send(path, 2, now=1.0)
+    assert path.network.late_at(path.recovery, 0.0) == pytest.approx(1.3)
+    path.network.watch_size(path.recovery, 0.0, now=9.0)
+    assert not path.network.mtu.is_checking, "one is the thirty-second, the other beyond"
+    path, _ = client_path()
+    send(path, 32, size=MIN_DATAGRAM_SIZE, now=1.0)
+    send(path, 2, now=1.0)
+    assert path.network.late_at(path.recovery, 0.0) is None
+
+
+def test_the_first_packets_of_a_path_may_be_too_large() -> None:
+    path, _ = client_path()
+    send(path, 2, now=1.0)
+    path.network.watch_size(path.recovery, 0.0, now=1.29)
+    assert not path.network.mtu.is_checking
+    path.network.watch_size(path.recovery, 0.0, now=1.31)
+    assert path.network.mtu.is_checking
+
+
+def test_a_path_is_mute_when_the_last_of_enough_packets_had_its_time() -> None:
+    path, _ = working()
+    for tenth in range(40):
+        path.on_packet_received(tenth + 1, 100, None, now=1.2 + tenth / 10)
+    send(path, 8, now=2.0, gap=0.3)
+    assert judged(path, now=4.35)[1] == "no answer"
+    assert judged(path, now=4.45)[1] == MUTE

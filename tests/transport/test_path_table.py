@@ -19,7 +19,7 @@ from tandem_transport.path.policy import Policy
 from tandem_transport.path.probing import Reachability
 from tandem_transport.path.table import PathTable
 from tandem_transport.path.terms import PathTerms
-from tandem_transport.wire.frames import Mode, PathPolicyFrame, PathUse, PathWish
+from tandem_transport.wire.frames import Mode, PathPolicyFrame, PathPreference, PathUse
 from tandem_transport.wire.packets import OVERHEAD
 
 
@@ -65,7 +65,9 @@ def test_the_server_begins_none() -> None:
 
 def test_a_new_path_is_used_as_the_policy_says() -> None:
     policy = Policy()
-    policy.take(PathPolicyFrame(1, Mode.ADAPTIVE, (PathWish(1, PathUse.BACKUP, 5000), PathWish(9, PathUse.OFF, 0))))
+    policy.take(
+        PathPolicyFrame(1, Mode.ADAPTIVE, (PathPreference(1, PathUse.BACKUP, 5000), PathPreference(9, PathUse.OFF, 0)))
+    )
     made = table(paths=3, policy=policy)
     assert [(path.use, path.pacer.max_rate) for path in made.all] == [
         (PathUse.AVAILABLE, None),
@@ -201,8 +203,8 @@ def test_a_peer_that_seems_to_miss_answers_is_asked(use: PathUse, *, is_asked: b
 def test_messages_go_on_every_path_that_carries_data() -> None:
     made = table(paths=3)
     made.all[1].use = PathUse.BACKUP
-    made.queue_message(b"frame")
-    assert [list(path.messages) for path in made.all] == [[b"frame"], [], [b"frame"]]
+    made.queue_datagram_frame(b"frame")
+    assert [list(path.datagram_frames) for path in made.all] == [[b"frame"], [], [b"frame"]]
 
 
 def test_a_message_must_fit_on_every_path_but_for_very_narrow_ones() -> None:

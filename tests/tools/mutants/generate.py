@@ -92,12 +92,17 @@ def _changed(source: str, path: str, edit: _Edit, place: Place) -> CodeType | No
 
 
 def _difference(source: str, edit: _Edit) -> str:
-    """The changed lines in one: what stood there, and what stands there."""
+    """The changed lines: what stood there, and what stands there."""
     begin = source.rfind("\n", 0, edit.start) + 1
     end = source.find("\n", edit.end)
-    before = source[begin:end]
-    after = source[begin : edit.start] + edit.text + source[edit.end : end]
-    return f"{' '.join(before.split())} => {' '.join(after.split())}"
+    before = [line.strip() for line in source[begin:end].split("\n")]
+    text = source[begin : edit.start] + edit.text + source[edit.end : end]
+    after = [line.strip() for line in text.split("\n")]
+    for place in (0, -1):  # lines of a long statement that are the same
+        while before and after and before[place] == after[place] and max(len(before), len(after)) > 1:
+            del before[place], after[place]
+    old, new = (" ".join(" ".join(lines).split()) or "nothing" for lines in (before, after))
+    return f"{old} => {new}"
 
 
 @cache
