@@ -33,9 +33,9 @@ class Congestion:
         self.losses.append((lost_below_capacity, lost, runs))
 
 
-def client_path() -> tuple[Path, Congestion]:
+def client_path(path_id: int = 3) -> tuple[Path, Congestion]:
     congestion = Congestion()
-    return lone_path(3, lambda: congestion), congestion
+    return lone_path(path_id, lambda: congestion), congestion
 
 
 def server_path() -> Path:
