@@ -33,6 +33,7 @@ def lossy(path_id: int, lost_of_ten: int, *, rtt: float = 0.04) -> Path:
 
 def congestion_of(path: Path) -> Congestion:
     congestion: Any = path.network.congestion
+    assert isinstance(congestion, Congestion)
     return congestion
 
 

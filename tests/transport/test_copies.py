@@ -142,8 +142,8 @@ def test_queues_are_bounded() -> None:
     for _ in range(MAX_COPY_QUEUE + 5):
         plans.add_now(press(b""), path)
         plans.watch(press(b""), [path], now=1.0)
-    inside = plans._due[0], plans._again  # pyright: ignore[reportPrivateUsage]
-    assert max(map(len, inside)) <= MAX_COPY_QUEUE
+    assert len(plans._due[0]) == MAX_COPY_QUEUE  # pyright: ignore[reportPrivateUsage]
+    assert len(plans._again) == MAX_COPY_QUEUE  # pyright: ignore[reportPrivateUsage]
 
 
 def test_a_later_copy_has_a_time_and_goes_elsewhere_where_its_path_is_gone() -> None:

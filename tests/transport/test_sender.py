@@ -1,0 +1,459 @@
+"""Packets as they leave: which kinds, on which path, with which frames, and when again."""
+
+from collections.abc import Sequence
+
+import pytest
+
+from one_path import server_path
+from outgoing import Work, bulk, congestion_of, measured, press
+from tandem_transport.crypto.protection import PacketProtection
+from tandem_transport.parameters import BASE_DATAGRAM_SIZE, CHECK_EXTRAS, MIN_DATAGRAM_SIZE
+from tandem_transport.path.mtu import COMPANION, COMPANION_SIZE
+from tandem_transport.path.path import Path
+from tandem_transport.path.policy import Policy
+from tandem_transport.path.probing import Reachability
+from tandem_transport.recovery.chunk import Chunk
+from tandem_transport.sending.sender import Sender
+from tandem_transport.wire.frames import AckFrame, Mode, PathUse, PingFrame, decode_frames
+from tandem_transport.wire.packets import OVERHEAD, Transmit, split_datagram
+from tandem_transport.wire.transport_parameters import CipherSuite
+
+PING = b"\x01"
+
+
+class Sending:
+    """A sender with its paths; what it sends is opened again."""
+
+    def __init__(self, *paths: Path, mode: Mode = Mode.ADAPTIVE) -> None:
+        ours, theirs, suite = b"1" * 32, b"2" * 32, CipherSuite.CHACHA20_POLY1305
+        self.work = Work()
+        self.policy = Policy()
+        self.policy.choose(mode, ())
+        self.paths = paths or (measured(0), measured(1, 0.5))
+        self.work.outbox.note_blocked(self.paths)
+        self._peer = PacketProtection(bytes(16), theirs, ours, suite)
+        protection = PacketProtection(bytes(16), ours, theirs, suite)
+        self.sender = Sender(protection, self.work.outbox, self.work.streams.turns, self.policy, 0.0)
+
+    def packets(self, *, now: float = 1.0) -> list[tuple[int, bytes]]:
+        """Path id and payload of each packet."""
+        sent = self.sender.packets(self.paths, now=now)
+        return [(transmit.path_id, self._opened(transmit, now)) for transmit in sent]
+
+    def payloads(self, path: Path, *, now: float = 1.0) -> list[bytes]:
+        return [payload for path_id, payload in self.packets(now=now) if path_id == path.path_id]
+
+    def _opened(self, transmit: Transmit, now: float) -> bytes:
+        (packet,) = split_datagram(transmit.data)
+        assert packet.path_id == transmit.path_id
+        payload = self._peer.open(packet, packet.packet_number, now=now)
+        assert payload is not None
+        assert len(transmit.data) == len(payload) + OVERHEAD
+        return payload
+
+
+def sizes(payloads: Sequence[bytes]) -> list[int]:
+    """Of the whole packets."""
+    return [len(payload) + OVERHEAD for payload in payloads]
+
+
+def acks(payload: bytes) -> list[AckFrame]:
+    return [frame for frame in decode_frames(payload) if isinstance(frame, AckFrame)]
+
+
+def lone(**options: Mode) -> tuple[Sending, Path]:
+    path = measured(0)
+    return Sending(path, **options), path
+
+
+# --- streams ---
+
+
+def test_nothing_to_say_makes_no_packet() -> None:
+    sending, path = lone()
+    assert sending.packets() == []
+    assert path.delivery_rate.is_app_limited
+    assert sending.sender.wake_at(sending.paths, now=1.0) is None
+    assert sending.sender.wake_at([], now=1.0) is None
+
+
+def test_data_leaves_on_the_best_path_as_fast_as_it_may() -> None:
+    sending = Sending()
+    first, second = sending.paths
+    first.pacer.next_send_at = 1.0
+    sending.work.write(60_000, is_bulk=True)
+    sent = sending.packets()
+    assert {path_id for path_id, _ in sent} == {0}
+    assert all(size <= BASE_DATAGRAM_SIZE for size in sizes([payload for _, payload in sent]))
+    assert first.pacer.next_send_at > 1.0
+    assert first.recovery.bytes_in_flight == sum(sizes([payload for _, payload in sent]))
+    assert second.recovery.is_idle
+    assert sending.sender.wake_at(sending.paths, now=1.0) == pytest.approx(
+        max(first.pacer.next_send_at, 1.0 + first.pacer.quantum / 2)
+    )
+    assert not first.delivery_rate.is_app_limited
+
+
+def test_a_chunk_alone_is_the_whole_payload_and_is_remembered() -> None:
+    sending, path = lone()
+    sending.work.control.add(PingFrame())
+    chunk = sending.work.outbox.control[0]
+    assert sending.payloads(path) == [PING]
+    (packet,) = path.recovery.outstanding()
+    assert packet.chunks == [chunk]
+    assert (packet.sent_at, packet.size, packet.number) == (1.0, OVERHEAD + 1, 0)
+    assert (chunk.first_packet, chunk.in_flight, chunk.paths_in_flight) == ((0, 0), 1, path.bit)
+
+
+def test_in_mode_duplicate_everything_leaves_twice_and_in_mode_adaptive_what_somebody_waits_for() -> None:
+    for mode, is_bulk, count in (
+        (Mode.DUPLICATE, True, 2),
+        (Mode.ADAPTIVE, True, 1),
+        (Mode.DUPLICATE, False, 2),
+        (Mode.ADAPTIVE, False, 2),
+    ):
+        sending = Sending(mode=mode)
+        sending.work.write(9000 if is_bulk else 500, is_bulk=is_bulk)
+        by_path = {path_id for path_id, _ in sending.packets()}
+        assert len(by_path) == count, (mode, is_bulk)
+
+
+def test_the_mode_may_change_while_data_is_on_its_way() -> None:
+    sending = Sending(mode=Mode.ADAPTIVE)
+    sending.work.write(500)
+    sending.packets()
+    before = sending.sender._scheduler  # pyright: ignore[reportPrivateUsage]
+    sending.packets()
+    assert sending.sender._scheduler is before  # pyright: ignore[reportPrivateUsage]
+    sending.policy.choose(Mode.DUPLICATE, ())
+    sending.work.write(20_000, is_bulk=True)
+    assert {path_id for path_id, _ in sending.packets(now=2.0)} == {0, 1}
+    after = sending.sender._scheduler  # pyright: ignore[reportPrivateUsage]
+    sending.packets(now=3.0)
+    assert sending.sender._scheduler is after  # pyright: ignore[reportPrivateUsage]
+
+
+@pytest.mark.parametrize(("other", "size"), [(1300, 1300), (1472, 1400), (1199, 1400)])
+def test_new_packets_fit_every_path_but_very_narrow_ones(other: int, size: int) -> None:
+    sending = Sending()
+    first, second = sending.paths
+    first.network.datagram_size, second.network.datagram_size = 1400, other
+    sending.work.write(20_000, is_bulk=True)
+    assert max(sizes(sending.payloads(first))) == pytest.approx(size, abs=2)
+
+
+# --- acknowledgements ---
+
+
+def test_an_acknowledgement_travels_with_data() -> None:
+    sending = Sending()
+    first, second = sending.paths
+    for number, path in enumerate((first, second)):
+        path.on_packet_received(number, 100, None, now=1.0)
+        path.received.on_ack_eliciting(has_gap=False, now=1.0)
+    assert sending.packets() == [], "it has its time"
+    sending.work.write(9000, is_bulk=True)
+    payloads = sending.payloads(first)
+    assert [frame.path_id for frame in acks(payloads[0])] == [0, 1]
+    assert all(acks(payload) == [] for payload in payloads[1:])
+    assert not first.received.has_news
+    assert second.received.has_news
+    assert sizes(payloads)[0] <= BASE_DATAGRAM_SIZE
+
+
+def test_an_acknowledgement_that_is_due_travels_alone_with_its_own_path_first() -> None:
+    sending = Sending()
+    first, second = sending.paths
+    for number, path in enumerate((first, second)):
+        path.on_packet_received(number, 100, None, now=1.0)
+        path.received.on_ack_eliciting(has_gap=False, now=1.0)
+    first.received.ack_at = None
+    at = second.received.ack_at
+    assert at is not None
+    assert sending.packets(now=at - 0.0001) == []
+    ((path_id, payload),) = sending.packets(now=at)
+    assert path_id == 1
+    assert [frame.path_id for frame in acks(payload)] == [1, 0]
+    assert (second.received.has_news, second.received.ack_at) == (False, None)
+    assert (second.recovery.is_idle, second.recovery.next_number) == (True, 1)
+    assert second.counters.bytes_sent == len(payload) + OVERHEAD
+    second.received.ack_at = 1.0
+    second.standing.link_error = "gone"
+    assert sending.packets(now=2.0) == []
+
+
+def test_a_large_acknowledgement_travels_alone() -> None:
+    sending = Sending()
+    first, second = sending.paths
+    for path in (first, second):
+        for number in range(0, 400, 2):
+            path.on_packet_received(number << 20, 100, None, now=1.0)
+        path.received.on_ack_eliciting(has_gap=False, now=1.0)
+    alone = len(first.received.encode_ack(0, now=1.0))
+    room = BASE_DATAGRAM_SIZE - OVERHEAD
+    assert alone < room - 300 < 2 * alone or 2 * alone < room - 300
+    sending.work.write(9000, is_bulk=True)
+    payloads = sending.payloads(first)
+    assert bool(acks(payloads[0])) == (2 * alone <= room - 300)
+
+
+def test_acknowledgements_of_many_paths_travel_in_as_few_packets_as_hold_them() -> None:
+    paths = [measured(path_id) for path_id in range(9)]
+    sending = Sending(*paths)
+    for path in paths:
+        for number in range(0, 100, 2):
+            path.on_packet_received(number << 14, 100, None, now=1.0)
+    paths[4].received.ack_at = 1.0
+    payloads = sending.payloads(paths[4])
+    assert [frame.path_id for payload in payloads for frame in acks(payload)] == [4, 0, 1, 2, 3, 5, 6, 7, 8]
+    assert len(payloads) > 1
+    room, each = BASE_DATAGRAM_SIZE - OVERHEAD, max(len(path.received.encode_ack(8, now=1.0)) for path in paths)
+    assert all(room - each < len(payload) <= room for payload in payloads[:-1])
+
+
+def test_an_acknowledgement_needs_credit_at_an_address_that_is_not_proven() -> None:
+    path = server_path()
+    path.on_packet_received(0, 10, "home", now=1.0)
+    path.received.ack_at = 1.0
+    sending = Sending(path)
+    path.addresses.take_waiting()
+    assert sending.packets() == []
+    path.on_packet_received(1, 100, "home", now=1.0)
+    path.received.ack_at = 1.0
+    assert len(sending.packets()) == 1
+
+
+# --- urgent packets ---
+
+
+def test_a_probe_is_a_full_packet_at_first_then_a_ping_with_the_oldest_data() -> None:
+    sending, path = lone()
+    congestion_of(path).congestion_window = 0.0
+    path.pacer.next_send_at = 100.0
+    path.probing.request()
+    assert sending.payloads(path) == [PING + bytes(BASE_DATAGRAM_SIZE - OVERHEAD - 1)]
+    assert sending.packets() == [], "once"
+    path.probing.request()
+    assert sending.payloads(path) == [PING]
+    done, oldest, newer = bulk(10), bulk(20), bulk(30)
+    sending.work.send(path, done, now=0.0)
+    sending.work.send(path, done, oldest, now=0.0)
+    sending.work.send(path, newer, now=0.0)
+    done.is_done = True
+    path.probing.request()
+    assert sending.payloads(path) == [PING + oldest.frame]
+    assert oldest.in_flight == 2
+
+
+def test_a_probe_carries_no_data_that_does_not_fit_beside_the_ping() -> None:
+    sending, path = lone()
+    path.probing.on_full_sent()
+    room = BASE_DATAGRAM_SIZE - OVERHEAD - 1
+    large, fitting = bulk(room + 1), bulk(room)
+    sending.work.send(path, large, now=0.0)
+    path.probing.request()
+    assert sending.payloads(path)[0] == PING
+    sending.work.send(path, fitting, now=0.0)
+    path.probing.request()
+    assert len(sending.payloads(path, now=2.0)[0]) == room + 1
+
+
+def test_a_path_that_is_off_sends_nothing_urgent() -> None:
+    sending, path = lone()
+    path.probing.request()
+    path.use = PathUse.OFF
+    assert sending.packets() == []
+    path.use = PathUse.AVAILABLE
+    assert len(sending.packets()) == 1
+
+
+def test_frames_for_one_path_leave_together_and_at_once() -> None:
+    sending, path = lone()
+    path.pacer.next_send_at = 100.0
+    room = BASE_DATAGRAM_SIZE - OVERHEAD
+    frames = [bytes([1]) * 600, bytes([1]) * (room - 600), bytes([1]) * 5, bytes([1]) * (room + 1), bytes([1]) * 7]
+    path.own_frames.extend(frames)
+    assert sending.payloads(path) == [frames[0] + frames[1], frames[2], frames[4]]
+    assert not path.own_frames
+
+
+def test_a_challenge_goes_to_the_address_that_is_asked_if_it_has_credit() -> None:
+    path = server_path()
+    path.on_packet_received(0, 100, "home", now=1.0)
+    path.on_response(path.addresses.take_waiting()[0].frame[-8:], now=1.0)
+    path.received.on_ack_sent()
+    path.probing.on_sent()
+    path.on_packet_received(1, 100, "away", now=2.0)
+    path.probing.on_sent()
+    sending = Sending(path)
+    sent = sending.sender.packets(sending.paths, now=2.0)
+    assert [transmit.address for transmit in sent] == ["home", "away"]
+    assert path.addresses.allowance == 300 - len(sent[1].data)
+    path = server_path()
+    path.on_packet_received(0, 10, "home", now=1.0)
+    assert Sending(path).packets() == [], "thirty bytes"
+
+
+# --- DATAGRAM frames ---
+
+
+def test_datagram_frames_go_ahead_of_streams_while_the_path_may_send() -> None:
+    sending, path = lone()
+    room = BASE_DATAGRAM_SIZE - OVERHEAD
+    frames = [bytes([1]) * (room - 10), bytes([1]) * 10, bytes([1]) * (room + 1), bytes([1]) * 9]
+    path.datagram_frames.extend(frames)
+    sending.work.write(9000, is_bulk=True)
+    payloads = sending.payloads(path)
+    assert payloads[:2] == [frames[0] + frames[1], frames[3]]
+    assert len(payloads) > 2
+
+
+def test_datagram_frames_wait_for_the_pacer() -> None:
+    sending, path = lone()
+    path.datagram_frames.append(b"\x01")
+    path.pacer.next_send_at = 100.0
+    assert sending.payloads(path) == []
+    assert len(path.datagram_frames) == 1
+    assert sending.sender.wake_at(sending.paths, now=50.0) == 100.0
+
+
+# --- packet sizes ---
+
+
+def test_a_size_probe_is_followed_by_a_packet_of_its_own_kind() -> None:
+    sending, path = lone()
+    path.recovery.last_acked_at = 0.5
+    payloads = sending.payloads(path)
+    assert sizes(payloads) == [1472, COMPANION_SIZE]
+    assert payloads == [PING + bytes(1472 - OVERHEAD - 1), COMPANION]
+    assert [packet.is_mtu_probe for packet in path.recovery.outstanding()] == [True, False]
+    assert sending.packets() == []
+
+
+def checked(path: Path, *, extras: bool = True) -> Sending:
+    """A path whose packet size is in doubt."""
+    sending = Sending(path)
+    path.network.mtu.suspect(4, 0.0, now=1.0)
+    if not extras:
+        path.network.mtu.extras = 0
+    return sending
+
+
+def test_a_check_sends_all_sizes_outside_of_window_and_pacer() -> None:
+    path = measured(0)
+    congestion_of(path).congestion_window = 0.0
+    path.pacer.next_send_at = 100.0
+    sending = checked(path)
+    payloads = sending.payloads(path)
+    assert sizes(payloads) == [size for probe in (1200, 972, 772, 548, 1200) for size in (probe, COMPANION_SIZE)]
+    assert all(payload.rstrip(b"\0") in (PING, COMPANION) for payload in payloads)
+    assert path.pacer.next_send_at == 100.0
+    assert path.network.mtu.due_rungs() == []
+    assert [packet.is_mtu_probe for packet in path.recovery.outstanding()] == [True, False] * 5
+    assert sending.packets() == []
+
+
+def test_a_check_sends_again_what_somebody_waits_for_in_a_small_packet() -> None:
+    path = measured(0)
+    sending = checked(path, extras=False)
+    congestion_of(path).congestion_window = 0.0
+    key, other, done, download = press(bytes(100)), press(bytes(200)), press(), bulk(50)
+    large, small = press(bytes(MIN_DATAGRAM_SIZE)), press(bytes(7))
+    done.is_done = True
+    sending.work.send(path, small, now=0.5, size=MIN_DATAGRAM_SIZE)
+    sending.work.send(path, key, done, download, large, now=0.5, size=1000)
+    sending.work.send(path, key, other, now=0.5, size=1000)
+    payloads = sending.payloads(path)
+    assert payloads[-1] == key.frame + other.frame
+    fits = press(bytes(MIN_DATAGRAM_SIZE - OVERHEAD - 300))
+    path = measured(0)
+    sending = checked(path, extras=False)
+    congestion_of(path).congestion_window = 0.0
+    sending.work.send(path, key, other, fits, small, now=0.5, size=1000)
+    assert sizes(sending.payloads(path))[-1] == MIN_DATAGRAM_SIZE
+
+
+def test_a_check_lets_new_data_leave_that_somebody_waits_for() -> None:
+    path = measured(0)
+    sending = checked(path)
+    congestion_of(path).congestion_window = 0.0
+    sending.work.write(100_000, is_bulk=True)
+    sending.work.write(12_000)
+    payloads = sending.payloads(path)[10:]
+    assert len(payloads) == CHECK_EXTRAS
+    assert all(size <= MIN_DATAGRAM_SIZE for size in sizes(payloads))
+    assert path.network.mtu.extras == 0
+    assert sending.payloads(path) == []
+
+
+def test_at_an_address_without_proof_a_check_needs_credit_for_all_of_it() -> None:
+    rungs = (1200, 972, 772, 548, 1200)
+    needed = sum(rungs) + len(rungs) * COMPANION_SIZE
+    for credit, count in ((needed, 10), (needed - 1, 0)):
+        path = server_path()
+        path.on_packet_received(0, (credit + 2) // 3, "home", now=1.0)
+        path.addresses.take_waiting()
+        surplus = path.addresses.allowance - credit
+        path.addresses.on_sent(int(surplus), "home")
+        path.received.on_ack_sent()
+        sending = checked(path, extras=False)
+        assert len(sending.packets()) == count
+
+
+# --- when again ---
+
+
+def test_a_path_whose_window_is_full_waits_for_an_acknowledgement() -> None:
+    sending, path = lone()
+    sending.work.write(60_000, is_bulk=True)
+    congestion_of(path).congestion_window = 3000.0
+    congestion_of(path).pacing_rate = 1e9
+    path.pacer.next_send_at = 0.9995
+    sent = sending.payloads(path)
+    assert len(sent) == 2
+    assert not path.delivery_rate.is_app_limited
+    late_at = path.network.late_at(path.recovery, 0.0)
+    assert sending.sender.wake_at(sending.paths, now=1.0) == late_at
+    assert late_at is not None
+    assert sending.sender.wake_at(sending.paths, now=late_at) is None
+
+
+def test_the_earliest_of_all_paths_counts() -> None:
+    sending = Sending()
+    first, second = sending.paths
+    first.datagram_frames.append(b"\x01")
+    second.datagram_frames.append(b"\x01")
+    first.pacer.next_send_at, second.pacer.next_send_at = 9.0, 8.0
+    assert sending.sender.wake_at(sending.paths, now=1.0) == 8.0
+    first.pacer.next_send_at = 7.0
+    assert sending.sender.wake_at(sending.paths, now=1.0) == 7.0
+
+
+def test_the_schedulers_timer_counts_and_fires() -> None:
+    sending = Sending()
+    first, second = sending.paths
+    chunk = Chunk(b"\x01")
+    sending.work.send(first, chunk, now=1.0, size=100)
+    at = sending.sender.wake_at(sending.paths, now=1.0)
+    assert at == pytest.approx(1.12), "a stall"
+    assert at is not None
+    sending.sender.handle_timeout(sending.paths, now=at + 0.001)
+    assert sending.payloads(second, now=at + 0.001) == [b"\x01"]
+
+
+def test_silent_paths_carry_nothing_while_others_work() -> None:
+    sending = Sending()
+    first, second = sending.paths
+    first.probing.reachability = Reachability.SILENT
+    sending.work.write(9000, is_bulk=True)
+    assert {path_id for path_id, _ in sending.packets()} == {second.path_id}
+
+
+def test_an_address_without_credit_is_the_senders_limit() -> None:
+    path = server_path()
+    path.on_packet_received(0, 100, "home", now=1.0)
+    sending = Sending(path)
+    sending.work.write(9000)
+    assert not path.delivery_rate.is_app_limited
+    sending.packets()
+    assert path.delivery_rate.is_app_limited
