@@ -1,13 +1,11 @@
-"""Mode adaptive: bulk data where it arrives earliest, what is overdue, idle moments, the order of all."""
+"""Mode adaptive: bulk data where it arrives earliest, what is overdue, the order of all."""
 
 import pytest
 
 from outgoing import Work, bulk, congestion_of, lossy, measured, press, taken
 from tandem_transport.parameters import (
-    GRANULARITY,
     IDLE_AFTER,
     MAX_COPY_QUEUE,
-    MAX_IDLE_LOOK,
     STALL_LOOK,
 )
 from tandem_transport.path.path import Path
@@ -15,7 +13,6 @@ from tandem_transport.path.probing import Reachability
 from tandem_transport.recovery.chunk import Chunk
 from tandem_transport.sending.adaptive import Adaptive
 from tandem_transport.sending.bulk import SpreadData
-from tandem_transport.sending.idle_copies import IdleCopies
 from tandem_transport.sending.preference import is_copies_only
 from tandem_transport.sending.sources import Draft
 from tandem_transport.sending.stalls import StalledChunks
@@ -162,6 +159,23 @@ def test_a_path_on_which_something_is_overdue_is_not_the_best() -> None:
     assert not takes_bulk(work, source, paths[1], paths)
 
 
+def test_of_paths_that_are_late_the_first_that_is_not_spared_is_the_best() -> None:
+    paths = [measured(0, 0.04), measured(1, 0.05), measured(2, 0.06)]
+    paths[0].use = PathUse.METERED
+    source, stalls = spreading(work := backlogged(100))
+    for path in paths[1:]:
+        work.send(path, bulk(), now=0.0)
+    stalls.handle_timeout(paths, now=0.5)
+    assert [takes_bulk(work, source, path, paths) for path in paths[1:]] == [True, False]
+
+
+def test_a_faster_path_that_is_spared_hides_no_other() -> None:
+    paths = [measured(0, 0.01), measured(1, 0.04), measured(2, 0.1)]
+    paths[0].use = PathUse.METERED
+    source, _ = spreading(work := backlogged(30_000))
+    assert not takes_bulk(work, source, paths[2], paths)
+
+
 # --- stalls ---
 
 
@@ -261,10 +275,10 @@ def test_stalled_chunks_that_are_too_large_for_one_path_wait_for_another() -> No
     narrow, wide, origin = measured(0), measured(1), measured(2)
     wide.network.datagram_size = 1472
     paths = [narrow, wide, origin]
-    large, small = bulk(narrow.network.room + 1), bulk(10)
-    work.send(origin, large, small, now=1.0)
+    large, small, other = bulk(narrow.network.room + 1), bulk(10), bulk(narrow.network.room)
+    work.send(origin, large, small, other, now=1.0)
     stalls.handle_timeout(paths, now=2.0)
-    assert taken(stalls, narrow, *paths, room=2000) == [small]
+    assert taken(stalls, narrow, *paths, room=2000) == [small, other]
     assert not stalls.has(narrow, paths, now=2.0)
     assert stalls.has(wide, paths, now=2.0)
     assert taken(stalls, wide, *paths, room=large.data_size - 1) == []
@@ -289,112 +303,6 @@ def test_stalled_chunks_are_bounded() -> None:
     work.send(paths[0], *[Chunk(b"x") for _ in range(MAX_COPY_QUEUE + 1)], now=1.0)
     stalls.handle_timeout(paths, now=2.0)
     assert len(stalls._stalled) == MAX_COPY_QUEUE // 2  # pyright: ignore[reportPrivateUsage]
-
-
-# --- idle moments ---
-
-
-def idle_with(*chunks: Chunk, now: float = 1.0) -> tuple[IdleCopies, Work]:
-    work = Work()
-    source = IdleCopies(work.streams.turns)
-    for chunk in chunks:
-        source.on_new(chunk, now=now)
-    return source, work
-
-
-def test_in_an_idle_moment_the_oldest_that_is_missing_is_copied() -> None:
-    chunks = [bulk(100), bulk(200), bulk(300)]
-    (source, _), paths = idle_with(*chunks), pair()
-    chunks[1].paths_in_flight = paths[1].bit
-    idle_at = 1.0 + IDLE_AFTER
-    assert source.next_timeout(paths, now=1.0) == pytest.approx(idle_at)
-    assert not source.has(paths[1], paths, now=idle_at - 0.001)
-    assert not source.has(paths[1], paths, now=idle_at), "who fills the streams gets a turn first"
-    assert source.next_timeout(paths, now=idle_at) == pytest.approx(idle_at + GRANULARITY)
-    assert source.has(paths[1], paths, now=idle_at + 0.001)
-    assert source.next_timeout(paths, now=idle_at + 0.001) is None, "it is idle, and nothing changes that by itself"
-    assert taken(source, paths[1], *paths, room=399, now=2.0) == [chunks[0]]
-    assert taken(source, paths[1], *paths, room=400, now=2.0) == [chunks[0], chunks[2]]
-    assert taken(source, paths[1], *paths, room=63, now=2.0) == []
-    assert taken(source, paths[0], *paths, now=2.0) == chunks
-
-
-def test_after_the_end_of_a_stream_nobody_takes_breath() -> None:
-    chunk = bulk()
-    chunk.is_fin = True
-    (source, _), paths = idle_with(chunk), pair()
-    assert source.next_timeout(paths, now=1.0) == pytest.approx(1.0 + GRANULARITY)
-    assert not source.has(paths[0], paths, now=1.0)
-    assert source.has(paths[0], paths, now=1.001)
-
-
-def test_a_packet_with_something_in_it_takes_no_idle_copies() -> None:
-    (source, _), paths = idle_with(bulk()), pair()
-    source.has(paths[0], paths, now=2.0)
-    draft = Draft(1000, 1000)
-    draft.add(bulk(5))
-    source.take(paths[0], paths, draft, now=3.0)
-    assert len(draft.chunks) == 1
-
-
-def test_new_data_that_waits_for_faster_paths_leaves_others_idle() -> None:
-    (source, work), paths = idle_with(bulk()), pair()
-    assert not source.has(paths[0], paths, now=1.0)
-    work.write(100)
-    assert source.has(paths[0], paths, now=1.0)
-
-
-def test_paths_that_cost_money_are_slow_or_have_a_queue_carry_no_idle_copies() -> None:
-    (source, _), paths = idle_with(bulk()), pair(0.04, 0.04)
-    source.has(paths[1], paths, now=2.0)
-    assert source.has(paths[1], paths, now=3.0)
-    paths[1].use = PathUse.METERED
-    assert not source.has(paths[1], paths, now=3.0)
-    paths[1].use = PathUse.AVAILABLE
-    paths[1].network.queue.queue_delay, paths[1].recovery.bytes_in_flight = 0.5, 1_000_000
-    assert not source.has(paths[1], paths, now=3.0)
-    paths[1].recovery.bytes_in_flight = 0
-    assert source.has(paths[1], paths, now=3.0)
-    assert not source.has(measured(2, 0.5), paths, now=3.0)
-
-
-def test_nothing_that_waits_needs_no_timer() -> None:
-    (source, _), paths = idle_with(), pair()
-    assert source.next_timeout(paths, now=1.0) is None
-    assert not source.has(paths[0], paths, now=9.0)
-    chunk = bulk()
-    source.on_new(chunk, now=1.0)
-    for path in paths:
-        congestion_of(path).congestion_window = 0.0
-    assert source.next_timeout(paths, now=1.0) is None, "no window"
-    congestion_of(paths[0]).congestion_window = 1e9
-    assert source.next_timeout(paths, now=1.0) is not None
-
-
-def test_what_is_queued_done_or_too_large_is_no_idle_copy() -> None:
-    chunks = [bulk(100), bulk(100), bulk(5000), bulk(50)]
-    (source, _), paths = idle_with(*chunks), pair()
-    chunks[0].is_done = chunks[1].is_queued = True
-    source.has(paths[0], paths, now=2.0)
-    assert taken(source, paths[0], *paths, now=3.0) == [chunks[3]]
-
-
-def test_only_so_many_of_the_oldest_are_looked_at_and_remembered() -> None:
-    chunks = [bulk(10) for _ in range(MAX_IDLE_LOOK + 1)]
-    (source, _), paths = idle_with(*chunks), pair()
-    for chunk in chunks[:-1]:
-        chunk.is_queued = True
-    source.has(paths[0], paths, now=2.0)
-    assert not source.has(paths[0], paths, now=3.0)
-    chunks[-2].is_queued = False
-    assert source.has(paths[0], paths, now=3.0)
-    for chunk in chunks[:5]:
-        chunk.is_done = True
-    source.on_new(bulk(), now=3.0)
-    assert len(source._unacked) == MAX_IDLE_LOOK + 2 - 5  # pyright: ignore[reportPrivateUsage]
-    for _ in range(MAX_COPY_QUEUE):
-        source.on_new(bulk(1), now=3.0)
-    assert len(source._unacked) <= MAX_COPY_QUEUE  # pyright: ignore[reportPrivateUsage]
 
 
 # --- mode adaptive as a whole ---

@@ -143,6 +143,11 @@ def test_a_copy_that_arrives_rescues_a_chunk_if_it_left_before_the_loss_was_know
     work.outbox.on_acked(work.send(second, chunk, now=1.0))
     work.outbox.on_lost(lost, first, now=2.0)
     assert work.outbox.rescued == 2, "also where the copy has arrived first"
+    other = bulk()
+    lost = work.send(first, other, now=1.0)
+    work.outbox.on_lost(lost, first, now=2.0)
+    work.outbox.on_acked(work.send(second, other, now=1.5))
+    assert work.outbox.rescued == 3
     assert not chunk.is_queued
 
 
@@ -234,6 +239,19 @@ def test_pieces_wait_at_the_front_and_count_as_queued() -> None:
     assert len(work.outbox.lost[-1].frame) == 10
 
 
+def test_pieces_of_one_size_end_where_the_chunk_ends() -> None:
+    work, first, _ = two_paths()
+    chunk = framed(764, fin=True)
+    chunk.is_interactive = True
+    overhead = len(chunk.frame) - 764
+    work.outbox.on_lost(work.send(first, chunk, now=1.0), first, now=2.0)
+    pieces = waiting(work, full=382 + overhead + 7)
+    assert [(piece.data_size, piece.is_fin, piece.is_interactive) for piece in pieces] == [
+        (382, False, True),
+        (382, True, True),
+    ]
+
+
 def test_a_chunk_that_fits_an_empty_packet_is_not_split() -> None:
     work, first, _ = two_paths()
     chunk = framed(100)
@@ -280,6 +298,40 @@ def test_a_path_that_becomes_blocked_gives_up_what_it_carries_once() -> None:
     first.use = PathUse.OFF
     work.outbox.note_blocked((first, second))
     assert waiting(work) == [chunk]
+
+
+def test_copies_on_several_paths_may_all_come_too_late() -> None:
+    for make_late in (False, True):
+        work, paths = Work(), [measured(1), measured(2, 0.2), measured(3, 0.2)]
+        if not make_late:
+            paths = [measured(1), measured(2), measured(3)]
+            paths[1].use = paths[2].use = PathUse.OFF
+        work.outbox.note_blocked(paths)
+        chunk, alone = bulk(), bulk()
+        lost = work.send(paths[0], chunk, now=1.0)
+        for path in paths[1:]:
+            work.send(path, chunk, now=1.0)
+        work.outbox.on_lost(lost, paths[0], now=2.0)
+        assert waiting(work) == [chunk]
+        work.outbox.on_lost(work.send(paths[0], alone, now=1.0), paths[0], now=2.0)
+        assert waiting(work) == [alone]
+
+
+def test_a_copy_on_the_first_path_of_all_is_in_time() -> None:
+    for reachability in (Reachability.ACTIVE, Reachability.SUSPECT):
+        work, first, second = two_paths()
+        second.probing.reachability = reachability
+        chunk = bulk()
+        lost = work.send(second, chunk, now=1.0)
+        work.send(first, chunk, now=1.0)
+        work.outbox.on_lost(lost, second, now=2.0)
+        assert not chunk.is_queued
+    work = Work()
+    chunk = bulk()
+    lost = work.send(measured(1), chunk, now=1.0)
+    work.send(measured(0), chunk, now=1.0)
+    work.outbox.on_lost(lost, measured(1), now=2.0)
+    assert not chunk.is_queued
 
 
 def test_a_copy_on_a_blocked_path_never_arrives() -> None:

@@ -1,69 +1,17 @@
-"""Packets as they leave: which kinds, on which path, with which frames, and when again."""
-
-from collections.abc import Sequence
+"""Packets as they leave: which kinds, on which path, with which frames."""
 
 import pytest
 
-from one_path import server_path
-from outgoing import Work, bulk, congestion_of, measured, press
-from tandem_transport.crypto.protection import PacketProtection
-from tandem_transport.parameters import BASE_DATAGRAM_SIZE, CHECK_EXTRAS, MIN_DATAGRAM_SIZE
-from tandem_transport.path.mtu import COMPANION, COMPANION_SIZE
-from tandem_transport.path.path import Path
-from tandem_transport.path.policy import Policy
-from tandem_transport.path.probing import Reachability
-from tandem_transport.recovery.chunk import Chunk
-from tandem_transport.sending.sender import Sender
+from one_path import prove, server_path
+from outgoing import bulk, congestion_of, measured
+from sending_end import PING, Sending, lone, sizes
+from tandem_transport.parameters import BASE_DATAGRAM_SIZE
 from tandem_transport.wire.frames import AckFrame, Mode, PathUse, PingFrame, decode_frames
-from tandem_transport.wire.packets import OVERHEAD, Transmit, split_datagram
-from tandem_transport.wire.transport_parameters import CipherSuite
-
-PING = b"\x01"
-
-
-class Sending:
-    """A sender with its paths; what it sends is opened again."""
-
-    def __init__(self, *paths: Path, mode: Mode = Mode.ADAPTIVE) -> None:
-        ours, theirs, suite = b"1" * 32, b"2" * 32, CipherSuite.CHACHA20_POLY1305
-        self.work = Work()
-        self.policy = Policy()
-        self.policy.choose(mode, ())
-        self.paths = paths or (measured(0), measured(1, 0.5))
-        self.work.outbox.note_blocked(self.paths)
-        self._peer = PacketProtection(bytes(16), theirs, ours, suite)
-        protection = PacketProtection(bytes(16), ours, theirs, suite)
-        self.sender = Sender(protection, self.work.outbox, self.work.streams.turns, self.policy, 0.0)
-
-    def packets(self, *, now: float = 1.0) -> list[tuple[int, bytes]]:
-        """Path id and payload of each packet."""
-        sent = self.sender.packets(self.paths, now=now)
-        return [(transmit.path_id, self._opened(transmit, now)) for transmit in sent]
-
-    def payloads(self, path: Path, *, now: float = 1.0) -> list[bytes]:
-        return [payload for path_id, payload in self.packets(now=now) if path_id == path.path_id]
-
-    def _opened(self, transmit: Transmit, now: float) -> bytes:
-        (packet,) = split_datagram(transmit.data)
-        assert packet.path_id == transmit.path_id
-        payload = self._peer.open(packet, packet.packet_number, now=now)
-        assert payload is not None
-        assert len(transmit.data) == len(payload) + OVERHEAD
-        return payload
-
-
-def sizes(payloads: Sequence[bytes]) -> list[int]:
-    """Of the whole packets."""
-    return [len(payload) + OVERHEAD for payload in payloads]
+from tandem_transport.wire.packets import OVERHEAD
 
 
 def acks(payload: bytes) -> list[AckFrame]:
     return [frame for frame in decode_frames(payload) if isinstance(frame, AckFrame)]
-
-
-def lone(**options: Mode) -> tuple[Sending, Path]:
-    path = measured(0)
-    return Sending(path, **options), path
 
 
 # --- streams ---
@@ -197,6 +145,22 @@ def test_a_large_acknowledgement_travels_alone() -> None:
     assert bool(acks(payloads[0])) == (2 * alone <= room - 300)
 
 
+@pytest.mark.parametrize(("paths", "is_beside"), [(5, True), (6, False)])
+def test_acknowledgements_leave_room_for_data_beside_them(paths: int, *, is_beside: bool) -> None:
+    sending = Sending(*(measured(path_id, 0.04 if path_id == 0 else 0.5) for path_id in range(paths)))
+    for path in sending.paths:
+        for number in range(0, 80, 2):
+            path.on_packet_received(number << 14, 100, None, now=1.0)
+    total = sum(len(path.received.encode_ack(path.path_id, now=1.0)) for path in sending.paths)
+    room = BASE_DATAGRAM_SIZE - OVERHEAD
+    assert room - 300 - 200 < total < room + 300
+    assert (total <= room - 300) == is_beside
+    first = sending.paths[0]
+    first.received.has_news = True
+    sending.work.write(9000, is_bulk=True)
+    assert bool(acks(sending.payloads(first)[0])) == is_beside
+
+
 def test_acknowledgements_of_many_paths_travel_in_as_few_packets_as_hold_them() -> None:
     paths = [measured(path_id) for path_id in range(9)]
     sending = Sending(*paths)
@@ -290,8 +254,39 @@ def test_a_challenge_goes_to_the_address_that_is_asked_if_it_has_credit() -> Non
     assert [transmit.address for transmit in sent] == ["home", "away"]
     assert path.addresses.allowance == 300 - len(sent[1].data)
     path = server_path()
-    path.on_packet_received(0, 10, "home", now=1.0)
-    assert Sending(path).packets() == [], "thirty bytes"
+    path.on_packet_received(0, 12, "home", now=1.0)
+    assert Sending(path).packets() == [], "36 bytes"
+    path.probing.request()
+    path.own_frames.append(PING)
+    path.addresses.on_received("home", 2, is_newest=True, now=1.0)
+    path.addresses.take_waiting()
+    assert Sending(path).packets() == [], "42 bytes"
+    path.addresses.on_received("home", 1, is_newest=True, now=1.0)
+    assert len(Sending(path).packets()) == 1, "45 bytes"
+
+
+def test_home_is_asked_though_the_new_address_has_no_credit() -> None:
+    path = server_path()
+    prove(path, "home", now=1.0)
+    path.received.on_ack_sent()
+    path.on_packet_received(1, 10, "away", now=2.0)
+    path.probing.on_sent()
+    sending = Sending(path)
+    assert [transmit.address for transmit in sending.sender.packets(sending.paths, now=2.0)] == ["home"]
+
+
+def test_packets_go_to_the_current_address() -> None:
+    path = server_path()
+    path.on_packet_received(0, 1000, "home", now=1.0)
+    path.addresses.take_waiting()
+    path.received.ack_at = 1.0
+    sending = Sending(path)
+    (acknowledgement,) = sending.sender.packets(sending.paths, now=1.0)
+    assert acknowledgement.address == "home"
+    assert path.addresses.allowance == 3000 - len(acknowledgement.data)
+    path.probing.request()
+    (probe,) = sending.sender.packets(sending.paths, now=1.0)
+    assert probe.address == "home"
 
 
 # --- DATAGRAM frames ---
@@ -315,145 +310,3 @@ def test_datagram_frames_wait_for_the_pacer() -> None:
     assert sending.payloads(path) == []
     assert len(path.datagram_frames) == 1
     assert sending.sender.wake_at(sending.paths, now=50.0) == 100.0
-
-
-# --- packet sizes ---
-
-
-def test_a_size_probe_is_followed_by_a_packet_of_its_own_kind() -> None:
-    sending, path = lone()
-    path.recovery.last_acked_at = 0.5
-    payloads = sending.payloads(path)
-    assert sizes(payloads) == [1472, COMPANION_SIZE]
-    assert payloads == [PING + bytes(1472 - OVERHEAD - 1), COMPANION]
-    assert [packet.is_mtu_probe for packet in path.recovery.outstanding()] == [True, False]
-    assert sending.packets() == []
-
-
-def checked(path: Path, *, extras: bool = True) -> Sending:
-    """A path whose packet size is in doubt."""
-    sending = Sending(path)
-    path.network.mtu.suspect(4, 0.0, now=1.0)
-    if not extras:
-        path.network.mtu.extras = 0
-    return sending
-
-
-def test_a_check_sends_all_sizes_outside_of_window_and_pacer() -> None:
-    path = measured(0)
-    congestion_of(path).congestion_window = 0.0
-    path.pacer.next_send_at = 100.0
-    sending = checked(path)
-    payloads = sending.payloads(path)
-    assert sizes(payloads) == [size for probe in (1200, 972, 772, 548, 1200) for size in (probe, COMPANION_SIZE)]
-    assert all(payload.rstrip(b"\0") in (PING, COMPANION) for payload in payloads)
-    assert path.pacer.next_send_at == 100.0
-    assert path.network.mtu.due_rungs() == []
-    assert [packet.is_mtu_probe for packet in path.recovery.outstanding()] == [True, False] * 5
-    assert sending.packets() == []
-
-
-def test_a_check_sends_again_what_somebody_waits_for_in_a_small_packet() -> None:
-    path = measured(0)
-    sending = checked(path, extras=False)
-    congestion_of(path).congestion_window = 0.0
-    key, other, done, download = press(bytes(100)), press(bytes(200)), press(), bulk(50)
-    large, small = press(bytes(MIN_DATAGRAM_SIZE)), press(bytes(7))
-    done.is_done = True
-    sending.work.send(path, small, now=0.5, size=MIN_DATAGRAM_SIZE)
-    sending.work.send(path, key, done, download, large, now=0.5, size=1000)
-    sending.work.send(path, key, other, now=0.5, size=1000)
-    payloads = sending.payloads(path)
-    assert payloads[-1] == key.frame + other.frame
-    fits = press(bytes(MIN_DATAGRAM_SIZE - OVERHEAD - 300))
-    path = measured(0)
-    sending = checked(path, extras=False)
-    congestion_of(path).congestion_window = 0.0
-    sending.work.send(path, key, other, fits, small, now=0.5, size=1000)
-    assert sizes(sending.payloads(path))[-1] == MIN_DATAGRAM_SIZE
-
-
-def test_a_check_lets_new_data_leave_that_somebody_waits_for() -> None:
-    path = measured(0)
-    sending = checked(path)
-    congestion_of(path).congestion_window = 0.0
-    sending.work.write(100_000, is_bulk=True)
-    sending.work.write(12_000)
-    payloads = sending.payloads(path)[10:]
-    assert len(payloads) == CHECK_EXTRAS
-    assert all(size <= MIN_DATAGRAM_SIZE for size in sizes(payloads))
-    assert path.network.mtu.extras == 0
-    assert sending.payloads(path) == []
-
-
-def test_at_an_address_without_proof_a_check_needs_credit_for_all_of_it() -> None:
-    rungs = (1200, 972, 772, 548, 1200)
-    needed = sum(rungs) + len(rungs) * COMPANION_SIZE
-    for credit, count in ((needed, 10), (needed - 1, 0)):
-        path = server_path()
-        path.on_packet_received(0, (credit + 2) // 3, "home", now=1.0)
-        path.addresses.take_waiting()
-        surplus = path.addresses.allowance - credit
-        path.addresses.on_sent(int(surplus), "home")
-        path.received.on_ack_sent()
-        sending = checked(path, extras=False)
-        assert len(sending.packets()) == count
-
-
-# --- when again ---
-
-
-def test_a_path_whose_window_is_full_waits_for_an_acknowledgement() -> None:
-    sending, path = lone()
-    sending.work.write(60_000, is_bulk=True)
-    congestion_of(path).congestion_window = 3000.0
-    congestion_of(path).pacing_rate = 1e9
-    path.pacer.next_send_at = 0.9995
-    sent = sending.payloads(path)
-    assert len(sent) == 2
-    assert not path.delivery_rate.is_app_limited
-    late_at = path.network.late_at(path.recovery, 0.0)
-    assert sending.sender.wake_at(sending.paths, now=1.0) == late_at
-    assert late_at is not None
-    assert sending.sender.wake_at(sending.paths, now=late_at) is None
-
-
-def test_the_earliest_of_all_paths_counts() -> None:
-    sending = Sending()
-    first, second = sending.paths
-    first.datagram_frames.append(b"\x01")
-    second.datagram_frames.append(b"\x01")
-    first.pacer.next_send_at, second.pacer.next_send_at = 9.0, 8.0
-    assert sending.sender.wake_at(sending.paths, now=1.0) == 8.0
-    first.pacer.next_send_at = 7.0
-    assert sending.sender.wake_at(sending.paths, now=1.0) == 7.0
-
-
-def test_the_schedulers_timer_counts_and_fires() -> None:
-    sending = Sending()
-    first, second = sending.paths
-    chunk = Chunk(b"\x01")
-    sending.work.send(first, chunk, now=1.0, size=100)
-    at = sending.sender.wake_at(sending.paths, now=1.0)
-    assert at == pytest.approx(1.12), "a stall"
-    assert at is not None
-    sending.sender.handle_timeout(sending.paths, now=at + 0.001)
-    assert sending.payloads(second, now=at + 0.001) == [b"\x01"]
-
-
-def test_silent_paths_carry_nothing_while_others_work() -> None:
-    sending = Sending()
-    first, second = sending.paths
-    first.probing.reachability = Reachability.SILENT
-    sending.work.write(9000, is_bulk=True)
-    assert {path_id for path_id, _ in sending.packets()} == {second.path_id}
-
-
-def test_an_address_without_credit_is_the_senders_limit() -> None:
-    path = server_path()
-    path.on_packet_received(0, 100, "home", now=1.0)
-    sending = Sending(path)
-    sending.work.write(9000)
-    assert not path.delivery_rate.is_app_limited
-    sending.packets()
-    assert path.delivery_rate.is_app_limited

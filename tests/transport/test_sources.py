@@ -2,7 +2,7 @@
 
 import pytest
 
-from outgoing import Work, bulk, measured, press, taken
+from outgoing import Work, bulk, lossy, measured, press, taken
 from tandem_transport.parameters import (
     BULK_LOSSES,
     MAX_COPY_QUEUE,
@@ -297,3 +297,17 @@ def test_a_metered_path_of_mode_duplicate_carries_copies_alone() -> None:
     scheduler.on_sent([key], paths[0], paths=paths, now=1.0)
     assert scheduler.has_work_for(paths[1], paths=paths, now=1.0)
     assert scheduler.select(paths[1], 1000, 1000, paths=paths, now=1.0) == [key]
+
+
+def test_mode_duplicate_copies_once_on_each_path_however_much_is_lost() -> None:
+    work, paths = Work(), [lossy(0, 5), lossy(1, 5)]
+    scheduler = Duplicate(work.outbox, work.streams.turns, max_ack_delay=0.005)
+    key = press()
+    scheduler.on_sent([key], paths[0], paths=paths, now=1.0)
+    scheduler.select(paths[1], 1000, 1000, paths=paths, now=1.0)
+    scheduler.handle_timeout(paths=paths, now=9.0)
+    for path in paths:
+        assert scheduler.select(path, 1000, 1000, paths=paths, now=9.0) == [key]
+    at = scheduler.next_timeout(paths=paths, now=9.0)
+    assert at is not None
+    assert at > 9.1, "the next plan, and no copy before it"
