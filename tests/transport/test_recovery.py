@@ -256,6 +256,16 @@ def test_a_chunk_is_wanted_until_it_is_done_or_its_stream_is_reset() -> None:
     assert not control.is_wanted
 
 
+def test_a_chunk_is_missing_on_paths_that_could_carry_it_and_do_not() -> None:
+    chunk = Chunk(b"frame")
+    chunk.paths_in_flight = 0b01
+    assert chunk.is_missing_on(0b10, 5)
+    assert not chunk.is_missing_on(0b01, 5)
+    assert not chunk.is_missing_on(0b10, 4)
+    chunk.is_done = True
+    assert not chunk.is_missing_on(0b10, 5)
+
+
 def test_a_packet_is_an_ordinary_one_until_somebody_says_otherwise() -> None:
     packet = SentPacket(1, 1000, 2.0, [])
     assert not any((packet.is_below_capacity, packet.is_app_limited, packet.is_mtu_probe))
