@@ -253,6 +253,15 @@ def test_jitter_and_what_is_in_flight_make_packets_overdue_later_but_not_without
     assert stalls.next_timeout([best, path]) == pytest.approx(1.0 + 0.15)
 
 
+def test_the_best_path_says_how_long_others_may_take() -> None:
+    work, paths, stalls = Work(), pair(0.04, 0.5), StalledChunks(max_ack_delay=0.0)
+    paths[0].network.rtt.variation = 1.0
+    chunk = bulk()
+    work.send(paths[0], chunk, now=1.0)
+    stalls.handle_timeout(paths, now=1.17)
+    assert taken(stalls, paths[1], *paths) == [chunk]
+
+
 def test_a_path_is_late_until_something_newer_arrives() -> None:
     work, paths, stalls = Work(), pair(), StalledChunks(max_ack_delay=0.0)
     path = paths[0]

@@ -7,7 +7,7 @@ from tandem_transport.events import PathStatus
 from tandem_transport.parameters import DOWN_AFTER, MIN_DATAGRAM_SIZE
 from tandem_transport.path.path import Path
 from tandem_transport.path.probing import Reachability
-from tandem_transport.path.status import LATE, MUTE
+from tandem_transport.path.status import DEAF, LATE, MUTE
 from tandem_transport.wire.frames import PathUse
 from tandem_transport.wire.packets import OVERHEAD
 
@@ -218,3 +218,19 @@ def test_a_path_is_mute_when_the_last_of_enough_packets_had_its_time() -> None:
     send(path, 8, now=2.0, gap=0.3)
     assert judged(path, now=4.35)[1] == "no answer"
     assert judged(path, now=4.45)[1] == MUTE
+
+
+def test_a_path_that_hears_nothing_says_so() -> None:
+    path, _ = working()
+    path.hearing.is_deaf = True
+    assert judged(path, now=1.2) == (PathStatus.DEGRADED, DEAF)
+
+
+def test_one_loss_alone_makes_no_check() -> None:
+    path, _ = client_path()
+    path.network.mtu.suspected = 1
+    path.network.watch_size(path.recovery, 0.0, now=9.0)
+    assert not path.network.mtu.is_checking
+    send(path, now=1.0)
+    path.network.watch_size(path.recovery, 0.0, now=9.0)
+    assert path.network.mtu.is_checking

@@ -11,6 +11,7 @@ from tandem_transport.parameters import (
     KEEPALIVE_ACTIVE,
     MAX_ACK_DELAY,
     MAX_DATAGRAM_HEAD,
+    MAX_PACKET_NUMBER,
     MAX_PATHS,
 )
 from tandem_transport.path.order import in_order
@@ -263,3 +264,11 @@ def test_pacers_may_catch_up_as_much_as_turns_are_late() -> None:
     made.set_quantum(1.0)
     first, second = (path.pacer.quantum for path in made.all)
     assert second < first < 1.0
+
+
+def test_a_session_ends_before_packet_numbers_do() -> None:
+    made = table(paths=2)
+    made.all[1].recovery.next_number = MAX_PACKET_NUMBER >> 1
+    assert not made.is_exhausted
+    made.all[1].recovery.next_number = MAX_PACKET_NUMBER
+    assert made.is_exhausted

@@ -145,6 +145,27 @@ def test_a_large_acknowledgement_travels_alone() -> None:
     assert bool(acks(payloads[0])) == (2 * alone <= room - 300)
 
 
+def test_what_was_acknowledged_is_not_acknowledged_with_each_packet() -> None:
+    sending, path = lone()
+    path.on_packet_received(0, 100, None, now=1.0)
+    path.received.on_ack_eliciting(has_gap=False, now=1.0)
+    sending.work.write(500)
+    (payload,) = sending.payloads(path)
+    assert acks(payload)
+    sending.work.write(500)
+    (payload,) = sending.payloads(path, now=1.1)
+    assert not acks(payload)
+
+
+def test_a_packet_with_acknowledgements_is_no_larger_than_the_path_takes() -> None:
+    sending, path = lone()
+    path.on_packet_received(0, 100, None, now=1.0)
+    path.received.on_ack_eliciting(has_gap=False, now=1.0)
+    chunk = bulk(BASE_DATAGRAM_SIZE - OVERHEAD)
+    sending.work.outbox.on_lost(sending.work.send(path, chunk, now=0.9), path, now=1.0)
+    assert max(sizes(sending.payloads(path))) == BASE_DATAGRAM_SIZE
+
+
 @pytest.mark.parametrize(("paths", "is_beside"), [(5, True), (6, False)])
 def test_acknowledgements_leave_room_for_data_beside_them(paths: int, *, is_beside: bool) -> None:
     sending = Sending(*(measured(path_id, 0.04 if path_id == 0 else 0.5) for path_id in range(paths)))
@@ -263,6 +284,7 @@ def test_a_challenge_goes_to_the_address_that_is_asked_if_it_has_credit() -> Non
     assert Sending(path).packets() == [], "42 bytes"
     path.addresses.on_received("home", 1, is_newest=True, now=1.0)
     assert len(Sending(path).packets()) == 1, "45 bytes"
+    assert list(path.own_frames) == [PING], "it waits for credit"
 
 
 def test_home_is_asked_though_the_new_address_has_no_credit() -> None:

@@ -161,3 +161,12 @@ def test_an_address_without_credit_is_the_senders_limit() -> None:
     assert not path.delivery_rate.is_app_limited
     sending.packets()
     assert path.delivery_rate.is_app_limited
+
+
+def test_a_path_whose_window_is_full_hides_no_other() -> None:
+    sending = Sending(measured(0), measured(1, 0.05))
+    first, second = sending.paths
+    congestion_of(first).congestion_window = 0.0
+    second.datagram_frames.append(b"\x01")
+    second.pacer.next_send_at = 9.0
+    assert sending.sender.wake_at(sending.paths, now=1.0) == 9.0

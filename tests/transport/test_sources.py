@@ -311,3 +311,14 @@ def test_mode_duplicate_copies_once_on_each_path_however_much_is_lost() -> None:
     at = scheduler.next_timeout(paths=paths, now=9.0)
     assert at is not None
     assert at > 9.1, "the next plan, and no copy before it"
+
+
+def test_mode_duplicate_sends_again_once_on_a_path_that_is_alone() -> None:
+    work, path = Work(), lossy(0, 5)
+    scheduler = Duplicate(work.outbox, work.streams.turns, max_ack_delay=0.005)
+    key = press()
+    scheduler.on_sent([key], path, paths=[path], now=1.0)
+    scheduler.handle_timeout(paths=[path], now=9.0)
+    assert scheduler.select(path, 1000, 1000, paths=[path], now=9.0) == [key]
+    scheduler.handle_timeout(paths=[path], now=9.01)
+    assert scheduler.select(path, 1000, 1000, paths=[path], now=9.01) == []

@@ -248,3 +248,12 @@ def test_a_session_that_is_over_holds_nothing_that_is_shared() -> None:
     assert budget.used == 500 + 3000
     end.streams.release()
     assert budget.used == 0
+
+
+def test_all_that_was_written_is_counted_once() -> None:
+    end = End()
+    assert end.streams.bytes_written == 0
+    first, second = end.streams.open(), end.streams.open()
+    end.streams.write(first, bytes(300), end_stream=False)
+    end.streams.write(second, bytes(50), end_stream=True)
+    assert end.streams.bytes_written == 350
