@@ -1,4 +1,4 @@
-"""`python -m tandem`."""
+"""The entry point of `python -m tandem`."""
 
 from tandem.cli.main import main
 

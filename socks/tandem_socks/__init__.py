@@ -1,8 +1,7 @@
 """A proxy front end: SOCKS 5, 4 and 4a, and HTTP, on one port (RFC 1928, RFC 1929, RFC 9110).
 
-`messages`, `http_head`, `http_body` and the handshakes behind `protocol` are sans-I/O. `SocksFrontend`
-listens, and asks its owner, a `FarSide`, for streams, listening ports and datagrams; it knows nothing
-of what carries them.
+All modules in `dialects` are sans-I/O. `SocksFrontend` listens, and asks a `FarSide` for streams, listening
+ports and datagrams; it does not know what carries them.
 """
 
 from tandem_socks.dialects.negotiation import State, Terms
@@ -14,6 +13,7 @@ from tandem_socks.request import Command, Request
 from tandem_socks.tcp.connection import TcpConnection
 from tandem_socks.tcp.listener import Listener
 from tandem_socks.tcp.relay import Relay, RelayResult
+from tandem_socks.tcp.waiting import first_of_two
 
 __all__ = [
     "Association",
@@ -38,5 +38,6 @@ __all__ = [
     "TcpConnection",
     "Terms",
     "admits",
+    "first_of_two",
     "reply_of",
 ]

@@ -1,11 +1,11 @@
-"""What goes wrong between a client and what it wants, and the one table of replies."""
+"""Errors of requests, and the table that maps them to SOCKS replies."""
 
 import errno
 from enum import IntEnum
 
 
 class Reply(IntEnum):
-    """REP (RFC 1928 section 6)."""
+    """The values of REP, the reply to a request (RFC 1928 section 6)."""
 
     SUCCEEDED = 0
     GENERAL_FAILURE = 1
@@ -22,8 +22,8 @@ class SocksError(Exception):
     """A request cannot be served.
 
     Attributes:
-        reply: What the client gets, None for a bare close.
-        is_timeout: Nothing answered in time; HTTP tells that apart.
+        reply: The reply to the client, None to close without one.
+        is_timeout: Whether nothing answered in time; HTTP has a status of its own for this.
     """
 
     def __init__(self, reply: Reply | None, text: str, *, is_timeout: bool = False) -> None:
@@ -33,7 +33,7 @@ class SocksError(Exception):
 
     @property
     def without_target(self) -> str:
-        """The same in words that do not tell which target it is about."""
+        """The error in words that do not name the target."""
         return self.reply.name.lower().replace("_", " ") if self.reply is not None else "closed"
 
 
@@ -50,7 +50,7 @@ _REPLY_OF_ERRNO = {
 
 
 def reply_of(error: OSError) -> Reply:
-    """The reply for a dial that failed: network 3, host or time-out 4, refused 5, else 1."""
+    """The reply for a failed connection attempt: network 3, host or timeout 4, refused 5, else 1."""
     if isinstance(error, TimeoutError):
         return Reply.HOST_UNREACHABLE
     return _REPLY_OF_ERRNO.get(error.errno or 0, Reply.GENERAL_FAILURE)

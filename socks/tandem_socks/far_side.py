@@ -1,4 +1,4 @@
-"""What a front end needs of its owner: streams, listening ports and datagrams somewhere else."""
+"""What a front end needs from the far side: streams, listening ports and datagrams at another place."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,46 +12,46 @@ class FarReset(ConnectionResetError):
 
 
 class ByteStream(Protocol):
-    """The far side. `read`, `room` and `write` raise ConnectionError once it is reset."""
+    """A stream to the far side. `read`, `room` and `write` raise ConnectionError after a reset."""
 
     async def read(self) -> bytes:
-        """Some bytes; b"" at the end of data. What the last call returned has been passed on."""
+        """Some bytes; b"" at the end of data. A call means that the bytes of the last call have been passed on."""
         ...
 
     async def write(self, data: bytes) -> None:
-        """Returns once there is room for more."""
+        """Writes bytes; returns when there is room for more."""
         ...
 
     async def room(self) -> int:
-        """Bytes that it takes now, at least one; waits where it takes none."""
+        """Number of bytes that `write` accepts now, at least one; waits while it accepts none."""
         ...
 
     def finish(self) -> None:
-        """Passes on an end of data."""
+        """Sends an end of data."""
         ...
 
     def reset(self) -> None:
-        """Gives up both directions."""
+        """Resets both directions."""
         ...
 
     def watch_reset(self, callback: Callable[[], None]) -> None:
-        """`callback` is called once when the far side is reset, whoever reads or writes then."""
+        """Calls `callback` once when the far side is reset, even while nothing reads or writes."""
         ...
 
     @property
     def is_reset(self) -> bool:
-        """Reset by either side."""
+        """Whether either side has reset the stream."""
         ...
 
     @property
     def is_suspended(self) -> bool:
-        """The far side is out of reach for a while: its silence means nothing."""
+        """Whether the far side is unreachable for a while, so that its silence does not count as idle."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """A far connection that stands."""
+    """An established far connection."""
 
     stream: ByteStream
     bound_host: str
@@ -63,20 +63,20 @@ class Binding(Protocol):
 
     @property
     def address(self) -> tuple[str, int]:
-        """Where it listens."""
+        """The host and port where the far port listens."""
         ...
 
     async def accepted(self) -> Opened:
-        """The connection, with its peer's address. Raises SocksError where none comes."""
+        """Waits for the connection, which has its peer's address. Raises SocksError where none comes."""
         ...
 
     def close(self) -> None:
-        """Stops waiting."""
+        """Closes the far port."""
         ...
 
 
 Receive = Callable[[str, int, bytes], None]
-"""Takes a datagram, and the literal address and port that it comes from."""
+"""Takes the literal address and port that a datagram comes from, and the datagram."""
 
 
 class Association(Protocol):
@@ -87,26 +87,26 @@ class Association(Protocol):
         ...
 
     async def wait_closed(self) -> None:
-        """Returns once the far side has given it up."""
+        """Returns when the far side has closed the port."""
         ...
 
     def close(self) -> None:
-        """Gives it up."""
+        """Closes the far port."""
         ...
 
 
 class FarSide(Protocol):
-    """Where requests are served. All raise SocksError with the reply that tells why not."""
+    """Serves requests. All methods raise SocksError with the reply that tells the reason."""
 
     async def connect(self, request: Request, first: bytes, *, is_told: bool) -> Opened:
-        """Connects, and sends what the client has sent already.
+        """Connects, and sends `first`, the bytes that the client has already sent.
 
-        `is_told`: the client waits to be told that it is connected, and may be told so early.
+        `is_told`: the client waits for a success reply, which the far side may give before it is connected.
         """
         ...
 
     async def resolve(self, request: Request) -> str:
-        """A literal address of the request's host."""
+        """Resolves the request's host to a literal address."""
         ...
 
     async def bind(self, request: Request) -> Binding:
@@ -114,5 +114,5 @@ class FarSide(Protocol):
         ...
 
     async def associate(self, receive: Receive) -> Association:
-        """Opens a UDP port; `receive` gets what arrives there."""
+        """Opens a UDP port; `receive` gets the datagrams that arrive there."""
         ...

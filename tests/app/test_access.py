@@ -140,8 +140,10 @@ async def test_a_name_is_what_it_resolves_to() -> None:
     ],
 )
 def test_patterns_of_names(pattern: str, request_: Request, is_match: bool) -> None:
-    canonical = Request(request_.kind, canonical_name(request_.host), request_.port)
-    assert parse_pattern(pattern).matches_name(canonical) is is_match
+    made, host = parse_pattern(pattern), canonical_name(request_.host)
+    is_forward = request_.kind is Kind.FORWARD
+    found = made.matches_forward(host) if is_forward else made.matches_name(host, request_.port)
+    assert found is is_match
 
 
 @pytest.mark.parametrize(

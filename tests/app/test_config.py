@@ -1,6 +1,8 @@
 """Configuration and invites: where values come from, and what bad ones get."""
 
 import base64
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -245,3 +247,10 @@ def test_a_password_in_the_clear_is_refused_and_not_repeated() -> None:
     with pytest.raises(UsageError, match="`tandem password` makes one") as caught:
         config.load(None, {"socks": {"user": [{"name": "anna", "password": "hunter2"}]}})
     assert "hunter2" not in str(caught.value)
+
+
+def test_reading_the_configuration_loads_little() -> None:
+    """What only asks for a configuration, such as completion in a shell, must not wait for the protocols."""
+    script = "import sys, tandem.config.config; print(*sorted({name.partition('.')[0] for name in sys.modules}))"
+    done = subprocess.run([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True, check=True)
+    assert not {"tandem_transport", "tandem_socks", "cryptography", "aiohttp"} & set(done.stdout.split())

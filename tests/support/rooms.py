@@ -30,7 +30,7 @@ class Package:
 
 TRANSPORT = Package(
     root="transport/tandem_transport",
-    ground={"errors", "events", "parameters", "text"},
+    ground={"bounded_table", "errors", "events", "parameters", "text"},
     rooms={
         "wire": set(),
         "crypto": {"wire"},
@@ -60,7 +60,7 @@ APP = Package(
         "impair": set(),
         "exchange": {"base"},
         "process": {"base"},
-        "config": {"base", "exchange"},
+        "config": {"base"},
         "admin": {"base", "config", "exchange", "process"},
         "client": BASICS | {"impair"},
         "server": BASICS,

@@ -61,14 +61,14 @@ def summary(now: float, round_number: int, *, delivered: float, spanned: float, 
 
 
 def test_lc2_takes_random_loss_for_what_it_is() -> None:
-    lc2 = Lc2()
+    lc2: Any = Lc2()
     for i in range(30):
         lc2.on_ack(summary(i * 0.06, i, delivered=5e6, spanned=6.25e6))
     assert lc2.phase is not Phase.START
     lc2.phase = Phase.DOWN  # low phases teach the loss rate
     lc2.on_packets_lost(20)
     lc2.on_ack(summary(2.0, 40, delivered=5e6, spanned=6.25e6)._replace(acked_below_capacity=80))
-    assert lc2.random_loss == pytest.approx(0.2)
+    assert lc2._loss.value == pytest.approx(0.2)
     lc2.on_ack(summary(2.06, 41, delivered=5e6, spanned=6.25e6))
     assert lc2.capacity == pytest.approx(6.25e6)
 

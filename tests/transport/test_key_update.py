@@ -11,7 +11,7 @@ from simnet.victim import Victim
 from tandem.impair.impairment import Impairment
 from tandem_transport import LocalProtocolError
 from tandem_transport.errors import ErrorCode
-from tandem_transport.parameters import KEEPALIVE_IDLE, KEY_UPDATE_PERIOD, PREVIOUS_KEYS_LIFETIME
+from tandem_transport.parameters import KEEPALIVE_IDLE, KEY_UPDATE_PERIOD, MAX_PACKET_NUMBER, PREVIOUS_KEYS_LIFETIME
 
 PING = b"\x01"
 
@@ -175,3 +175,13 @@ def test_a_week_with_traffic_outages_and_new_addresses_and_no_byte_more_memory()
     assert len(network.client_peers) == len(network.server_peers) == 1
     # What is measured of a path fills windows of ten seconds, more or less.
     assert max(sizes) < min(sizes) + 250_000, sizes
+
+
+def test_a_session_whose_packet_numbers_are_used_up_makes_way_for_the_next() -> None:
+    network = Network(LINK).connect()
+    inside: Any = network.client.connection
+    inside._paths.all[0].recovery.next_number = MAX_PACKET_NUMBER - (1 << 31)
+    network.run_until(lambda: network.client.terminated is not None, limit=30)
+    assert network.client.terminated is not None
+    assert network.client.terminated.reason == "the packet numbers of a path are used up"
+    network.run_until(lambda: len(network.client_peers) == 2, limit=5)

@@ -177,7 +177,7 @@ async def test_a_name_that_nobody_knows_does_not_hide_the_next_endpoint() -> Non
 
 
 async def test_a_name_server_that_does_not_answer_blocks_nobody_else(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(names_module, "_PATIENCE", 0.01)
+    monkeypatch.setattr(names_module, "_LOOKUP_TIMEOUT", 0.01)
     resolver = Resolver(srv_example=[("192.0.2.1", 0)])
     resolver.is_silent = True
     names = Names(resolver)

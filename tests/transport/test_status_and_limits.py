@@ -2,7 +2,7 @@
 
 import pytest
 
-from tandem_transport.endpoint.bounded_table import BoundedTable
+from tandem_transport.bounded_table import BoundedTable
 from tandem_transport.endpoint.rate_limits import RateLimiter
 from tandem_transport.endpoint.tokens import TokenIssuer
 from tandem_transport.events import PathStatus

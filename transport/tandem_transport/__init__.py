@@ -5,6 +5,7 @@ times and asked for datagrams and times. `tandem_transport.driver` alone has soc
 clock. Read `events`, then the docstring of `Connection`, then PROTOCOL.md beside `frames`.
 """
 
+from tandem_transport.bounded_table import BoundedTable
 from tandem_transport.crypto.noise import public_key
 from tandem_transport.endpoint.client import (
     ClientEndpoint,
@@ -35,6 +36,7 @@ from tandem_transport.wire.transport_parameters import CipherSuite, TransportPar
 
 __all__ = [
     "MAX_PATHS",
+    "BoundedTable",
     "CipherSuite",
     "ClientEndpoint",
     "ClientEvent",

@@ -1,1 +1,1 @@
-"""The admin endpoint and who asks it: status, metrics and actions as JSON and text; what they act upon is handed in."""
+"""The admin endpoint and the code that asks it: status, metrics, actions. What they act upon is passed in."""

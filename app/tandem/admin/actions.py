@@ -8,16 +8,16 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from tandem.base.errors import UsageError
 
 Action = Callable[[bytes], Awaitable[dict[str, object]]]
-"""Takes a JSON body, returns what is answered. Raises TandemError."""
+"""A function that takes a JSON body and returns the answer. Raises TandemError."""
 
 Actions = Mapping[str, Action]
-"""By the last part of the path that they are posted to."""
+"""Actions by the last part of the path that they are posted to."""
 
 _Model = TypeVar("_Model", bound=BaseModel)
 
 
 class ModeRequest(BaseModel):
-    """POST /mode."""
+    """The body of POST /mode."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -25,13 +25,13 @@ class ModeRequest(BaseModel):
 
 
 class Nothing(BaseModel):
-    """A POST that says nothing more."""
+    """The body of a POST without parameters."""
 
     model_config = ConfigDict(extra="forbid")
 
 
 def parse(model: type[_Model], body: bytes) -> _Model:
-    """Raises UsageError."""
+    """Parses the body of a POST. Raises UsageError that says what is accepted."""
     try:
         return model.model_validate_json(body)
     except ValidationError as error:

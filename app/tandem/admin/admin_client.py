@@ -17,7 +17,7 @@ Place = tuple[str, int]
 
 
 def places(admin: str | None) -> list[Place]:
-    """Where to ask: what `--admin` says, else where a client listens by default, then a server."""
+    """The places to ask, in turn: the one of `--admin`, else the default places of a client and of a server."""
     if admin:
         return [parse_host_port(admin, what="--admin")]
     return [("127.0.0.1", CLIENT_ADMIN_PORT), ("127.0.0.1", SERVER_ADMIN_PORT)]
@@ -33,7 +33,7 @@ def ask(
 ) -> dict[str, Any]:
     """The JSON answer of the first place that answers: GET, or POST where there is a body. Raises TandemError.
 
-    `token`: a configured one; else the one that the running Tandem has left for its command line.
+    `token`: a configured token; without it, the token is used that the running Tandem has left for its command line.
     """
     for place in tried:
         answer = _ask(place, path, body, timeout, token)
@@ -46,7 +46,7 @@ def ask(
 def _ask(
     place: Place, path: str, body: dict[str, Any] | None, timeout: float, token: str | None
 ) -> dict[str, Any] | None:
-    """None where nothing listens there."""
+    """The JSON answer of one place, None where nothing listens there."""
     known = token or runtime.find_token(place[1]) or ""
     headers = {"Authorization": f"Bearer {known}", "Content-Type": "application/json"}
     data = None if body is None else json.dumps(body).encode()
@@ -69,7 +69,7 @@ def _complaint(place: Place, error: urllib.error.HTTPError) -> TandemError:
         text, hint = said["error"], said.get("hint", "")
     except (ValueError, LookupError, TypeError):
         return _stranger(place)
-    if error.code == 400:  # what was asked makes no sense there
+    if error.code == 400:  # the request itself is wrong
         return UsageError(text, hint)
     return TandemError(f"{format_host_port(*place)}: {text}", _HINTS.get(error.code, ""))
 

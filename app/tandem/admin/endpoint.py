@@ -1,7 +1,7 @@
-"""The admin endpoint: `/healthz` and `/metrics` for anybody here, `/status` and all POSTs for who has the token.
+"""The admin endpoint: anybody who reaches it may use `/healthz` and `/metrics`; `/status` and all POSTs need the token.
 
-A web page can make a browser send requests here, so every request needs a literal address as its Host, or a
-name that the owner has configured, and no Origin: a name that a page has bound to this address is turned away.
+A web page can make a browser send requests here. So every request needs a literal address or a configured name as
+its Host, and no Origin. This refuses a name that the owner of a page has bound to this address (DNS rebinding).
 """
 
 import asyncio
@@ -23,14 +23,14 @@ from tandem.process import runtime
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 _LARGEST_BODY = 64 << 10
 _SHUTDOWN_TIMEOUT = 0.5
-"""Seconds that answers under way have when this process ends; a speedtest is not waited for."""
+"""Seconds that answers under way have when this process ends; it does not wait for a speedtest."""
 
 HEAD_TIMEOUT = 10.0
-"""Seconds that a request's head may take, and for which a connection may wait for the next one."""
+"""Seconds that the head of a request may take, and for which a connection may be idle between two requests."""
 
 
 class AdminEndpoint:
-    """A small HTTP server."""
+    """The HTTP server of the admin endpoint."""
 
     def __init__(
         self,
@@ -42,18 +42,18 @@ class AdminEndpoint:
         token: str | None = None,
         names: Collection[str] = (),
     ) -> None:
-        """Without a token, one is made and left where the command line finds it. `names`: by which it may be called."""
+        """Without a token, one is created, which the command line finds. `names`: host names that requests may use."""
         self._host, self._port = host, port
         self._status = status
         self._actions = dict(actions or {})
         self._token = token
         self._names = frozenset(name.lower() for name in names)
         self._is_published = False
-        """The token is in the runtime directory."""
+        """Whether the token is in the runtime directory."""
         self._runner: web.AppRunner | None = None
         self._server: asyncio.Server | None = None
         self._unheard: set[web.RequestHandler] = set()
-        """Young connections that have not sent a whole head yet."""
+        """New connections that have not sent a whole head yet."""
 
     @classmethod
     def configured(
@@ -63,13 +63,13 @@ class AdminEndpoint:
         status: Callable[[], Status],
         actions: Actions | None = None,
     ) -> "AdminEndpoint":
-        """As the configuration says; on loopback where it says nothing."""
+        """An endpoint as the configuration says; on loopback where it says nothing."""
         host, port = parse_host_port(section.listen or f"127.0.0.1:{default_port}", what="admin")
         token = section.token.get_secret_value() if section.token is not None else None
         return cls(host, port, status, actions=actions, token=token, names=section.names)
 
     async def start(self) -> None:
-        """Raises TandemError where the address cannot be had."""
+        """Starts to serve. Raises TandemError where it cannot listen on the address."""
         app = web.Application(middlewares=[self._guard], client_max_size=_LARGEST_BODY)
         app.router.add_get("/healthz", self._healthz)
         app.router.add_get("/metrics", self._metrics)
@@ -96,7 +96,7 @@ class AdminEndpoint:
             self._is_published = True
 
     async def close(self) -> None:
-        """Stops serving; the token that was made is worth nothing from now on."""
+        """Stops serving, and deletes the token that was created."""
         if self._server is not None:
             self._server.close()
         if self._runner is not None:
@@ -107,7 +107,7 @@ class AdminEndpoint:
     # --- connections ---
 
     def _connection(self) -> asyncio.Protocol:
-        """One more, which has to say what it wants in good time: connections are few, and cost nothing to open."""
+        """Accepts a connection, which must send a head in time: connections are few, and cost nothing to open."""
         assert self._runner is not None
         assert self._runner.server is not None
         protocol = self._runner.server()
@@ -132,7 +132,7 @@ class AdminEndpoint:
         return await handler(request)
 
     def _is_called(self, host: str) -> bool:
-        """Whether a request's Host is ours. A literal address cannot be bound to another one by whoever owns a name."""
+        """Whether a request's Host is ours. A literal address is safe: unlike a name, nobody can bind it elsewhere."""
         name = host.rsplit(":", 1)[0] if not host.endswith("]") else host
         if name.lower() in self._names:
             return True
@@ -167,7 +167,7 @@ class AdminEndpoint:
             return web.json_response({"error": str(error), "hint": error.hint}, status=400)
 
     def _check_token(self, request: web.Request) -> None:
-        """Raises HTTPUnauthorized."""
+        """Raises HTTPUnauthorized where the token of a request is missing or wrong."""
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
         given, expected = token.encode(errors="surrogateescape"), (self._token or "").encode()
         if scheme != "Bearer" or not expected or not hmac.compare_digest(given, expected):

@@ -1,6 +1,6 @@
 """The status as Prometheus metrics: `/metrics`. The names are a contract, listed in docs/metrics.md.
 
-Counters begin anew with a session or a process; Prometheus sees that by itself.
+Counters begin again at 0 with a new session or process; Prometheus detects that by itself.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -16,7 +16,7 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _STATES = ("probing", "usable", "degraded", "down")
 
 Sample = tuple[list[str], float]
-"""Values of the labels, and the figure."""
+"""The values of a sample's labels, and its value."""
 
 Labelled = tuple[str, LinkStatus]
 """A client's name, "" on the client itself, and one of its links."""
@@ -65,7 +65,7 @@ def _failures(status: Status) -> Metric:
 
 
 def _server_metrics(status: ServerStatus) -> Iterator[Metric]:
-    """What is left of the server, and who has knocked."""
+    """Metrics of the server's limits, and of datagrams that belong to no session."""
     yield _gauge("tandem_sessions_limit", "Sessions that there may be.", [([], status.max_sessions)])
     yield _gauge("tandem_memory_bytes", "What sessions hold, or have been promised.", [([], status.memory_bytes)])
     yield _gauge("tandem_memory_limit_bytes", "The most that they may.", [([], status.max_memory_bytes)])
@@ -165,7 +165,7 @@ def _gauge(name: str, text: str, samples: Iterable[Sample], labels: Iterable[str
 
 
 def _counter(name: str, text: str, samples: Iterable[Sample], labels: Iterable[str]) -> Metric:
-    """`_total` is added to the name."""
+    """A counter. The library adds `_total` to its name."""
     return _filled(CounterMetricFamily(name, text, labels=list(labels)), samples)
 
 

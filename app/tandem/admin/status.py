@@ -1,6 +1,6 @@
-"""The status: what `/status`, `tandem status --json` and the console show. A contract; names stay.
+"""The status: what `/status`, `tandem status --json` and the console show. The names are a contract and do not change.
 
-null stands for "no sample yet", never 0.
+"No sample yet" is null, never 0.
 """
 
 import time
@@ -28,7 +28,7 @@ _USES: dict[PathUse, LinkUse] = {
 
 
 class RttStatus(BaseModel):
-    """Milliseconds."""
+    """Round-trip times of a link, in milliseconds."""
 
     latest: float | None
     smoothed: float | None
@@ -54,30 +54,30 @@ class LinkStatus(BaseModel):
     bytes_down: int
     won: float | None
     queue_ms: float | None = None
-    """How long this end's packets wait in the link's queue; the other end's status has the other direction."""
+    """Milliseconds that this end's packets wait in the link's queue; the other end's status has the other direction."""
     datagram_size: int | None = None
     """Bytes of UDP payload that the link is known to carry."""
     spurious: int = 0
-    """Packets of this end that were declared lost and arrived all the same."""
+    """Spurious losses: packets of this end that were declared lost, but arrived."""
     use: LinkUse = "available"
-    """How this end uses the link now; before there is a session, as it is configured."""
+    """How this end uses the link now; on a client without a session, the configured use."""
     day_bytes: int | None = None
-    """Carried today, headers included, also before a restart; the client's alone, like `month_bytes`."""
+    """Bytes carried today, headers included, also before a restart. Only a client has this and `month_bytes`."""
     month_bytes: int | None = None
     drill: str | None = None
-    """What is done to the link on purpose."""
+    """The drill that is under way on the link, None without one."""
     limited_by: Literal["queue", "drops"] | None = None
-    """How the link shows that this end gives it more than it carries: a queue grows, or what is more is dropped."""
+    """How the link shows that this end sends more than it carries: a queue grows, or the excess is dropped."""
     day_cap_bytes: int | None = None
-    """What it may carry in a day; None for as much as it likes."""
+    """Bytes that the link may carry in a day, None without a cap."""
     month_cap_bytes: int | None = None
     loss_peer: float | None = None
-    """Loss of what this end sends, as the other end counts it."""
+    """Share of this end's packets that are lost, 0 to 1, as the other end counts it."""
 
     @model_validator(mode="before")
     @classmethod
     def _present_names(cls, fields: object) -> object:
-        """A running Tandem of an earlier release may have written them."""
+        """Accepts old names of fields, because a running Tandem of an earlier release may have written them."""
         return present_use(fields)
 
 
@@ -91,7 +91,7 @@ class StreamStatus(BaseModel):
 
 
 class SessionStatus(BaseModel):
-    """The client's session with its server."""
+    """A session between a client and a server."""
 
     state: Literal["connecting", "up", "outage"]
     server: str | None
@@ -102,12 +102,12 @@ class SessionStatus(BaseModel):
     copy_bytes: int
     rescued: int
     spurious: int = 0
-    """Packets of this end that were sent again for nothing."""
+    """Spurious losses: packets of this end that were sent again, but had arrived."""
     age_s: float | None = None
     outage_s: float | None = None
-    """Since when all links are down."""
+    """Seconds for which all links have been down, None while one is not."""
     reason: str = ""
-    """Why there is no session, or no link: what the server has said, or how it is silent."""
+    """Why there is no session, or no link that works, such as a refusal or the silence of the server."""
 
 
 class ServerSessionStatus(SessionStatus):
@@ -127,13 +127,13 @@ class ClientStatus(BaseModel):
     session: SessionStatus
     links: list[LinkStatus]
     streams: list[StreamStatus] = []
-    """The connections that have carried most."""
+    """The connections that have carried most bytes."""
     failures: dict[str, int] = {}
     """Requests that could not be served, by reason."""
     socks: str = ""
-    """Where the SOCKS port is; the event log is named after its port."""
+    """The address and port of the SOCKS port; the event log is named after the port."""
     failovers: int = 0
-    """How often another server has taken the present one's place."""
+    """How often the client has changed to another server."""
     udp_drops: int | None = None
     """Datagrams that the kernel dropped because this process did not read them in time."""
 
@@ -144,7 +144,7 @@ class ClientStatus(BaseModel):
 
     @property
     def problem(self) -> str:
-        """Why not, in words; empty where there is one."""
+        """Why there is no session that can be used, in words; empty where there is one."""
         return "" if self.is_healthy else self.session.reason or f"session {self.session.state}"
 
 
@@ -160,24 +160,24 @@ class ServerStatus(BaseModel):
     failures: dict[str, int] = {}
     """Requests that could not be served, by reason."""
     handshakes: dict[str, int] = {}
-    """Datagrams of strangers and newcomers, by what became of them."""
+    """Datagrams that belong to no session, by what became of them."""
     max_sessions: int = MAX_SESSIONS
     memory_bytes: int = 0
-    """What sessions hold, or have been promised, of `max_memory_bytes`."""
+    """Bytes of `max_memory_bytes` that sessions use, or have granted as flow control credit."""
     max_memory_bytes: int = 0
     udp_drops: int | None = None
     """Datagrams that the kernel dropped because this process did not read them in time."""
     registry_problem: str = ""
-    """Why the registered clients are not, or not all, as the state directory says."""
+    """Why the registrations in use are not, or not all, those of the state directory."""
 
     @property
     def is_healthy(self) -> bool:
-        """Whether it serves."""
+        """Whether the server listens on any address."""
         return bool(self.listen)
 
     @property
     def problem(self) -> str:
-        """Why not, in words; empty where it does."""
+        """Why the server does not serve, in words; empty where it does."""
         return "" if self.is_healthy else "no address to listen on"
 
 
@@ -192,19 +192,19 @@ _REFUSALS = {
 
 
 def refusal_text(code: int) -> str:
-    """Why a server turns a client down, in words."""
+    """Why a server refuses a client, in words."""
     return _REFUSALS.get(code, f"the server refuses this client (code {code})")
 
 
 MAX_DOWN_SHOWN = 4
-"""Paths of a session that are shown at the server however long they have been down."""
+"""The number of paths of a session that are shown at the server, even where they have been down for long."""
 
 HIDE_DOWN_AFTER = 180.0
-"""Seconds after which other paths that are down are no longer shown, as long as the client has one that works."""
+"""Seconds after which further paths that are down are no longer shown, while the session has one that works."""
 
 
 def full_reason(link: Link, state: str, reason: str) -> str:
-    """Why a link is as it is: first what the system says of its packets, for a console may cut the rest."""
+    """Why a link is in its state. The system's error of its packets comes first, because a console may cut the rest."""
     if state not in ("down", "probing") or link.error or not link.system_error:
         return reason
     said = f"{link.system_error}, says the system"
@@ -230,7 +230,7 @@ def client_status(driver: ClientDriver, started_at: float) -> ClientStatus:
 
 
 def server_status(driver: ServerDriver, started_at: float, clients: int, link_names: LinkNames) -> ServerStatus:
-    """The present status of a server; up and down are the client's."""
+    """The present status of a server; up and down are directions of the client."""
     now = time.monotonic()
     sessions: list[ServerSessionStatus] = []
     for session in driver.sessions:
@@ -257,9 +257,10 @@ def server_status(driver: ServerDriver, started_at: float, clients: int, link_na
 
 
 def shown_paths(paths: Sequence[PathStats], down_since: Mapping[int, float], *, now: float) -> Sequence[PathStats]:
-    """All paths of a session but those that went down long ago, while many others are down, and one is not.
+    """The paths of a session, without those that have been down for long; all of them where all are down.
 
-    `down_since`: when each path that is down went down, in seconds of the clock of `now`.
+    The MAX_DOWN_SHOWN that went down last are always shown. `down_since`: when each path went down, in seconds of
+    the clock of `now`.
     """
     down = [path for path in paths if path.status is PathStatus.DOWN]
     if len(down) == len(paths):
@@ -271,7 +272,7 @@ def shown_paths(paths: Sequence[PathStats], down_since: Mapping[int, float], *, 
 
 
 def _session(stats: ConnectionStats | None, *, is_up: bool, server: str | None) -> dict[str, object]:
-    """Fields of SessionStatus. `is_up`: our sending direction is the client's upload."""
+    """The fields of SessionStatus. `is_up`: what we send is the client's upload."""
     if stats is None:
         counts = {"streams_open": 0, "streams_total": 0, "bytes_up": 0, "bytes_down": 0, "copy_bytes": 0, "rescued": 0}
         return {"state": "connecting", "server": server, **counts}
@@ -313,7 +314,7 @@ def _server_link(path: PathStats, names: Sequence[str]) -> LinkStatus:
 
 
 def _link(path: PathStats, name: str, local: str | None, remote: str | None, *, is_client: bool) -> LinkStatus:
-    """Up and down are the client's, on both ends: what a server sends is down."""
+    """The status of a path. Up and down are directions of the client, on both ends: what a server sends is down."""
     sent = (path.loss_sent, path.rate_sent, path.bytes_sent)
     received = (path.loss_received, path.rate_received, path.bytes_received)
     up, down = (sent, received) if is_client else (received, sent)

@@ -1,4 +1,4 @@
-"""What every other room may use: errors with a way out, units, addresses, logs, files of this user.
+"""What every other room may use: errors with hints, units, addresses, logs, this user's files.
 
 It knows nothing of Tandem's parts.
 """

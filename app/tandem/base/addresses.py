@@ -1,4 +1,4 @@
-"""HOST:PORT, and which local addresses this machine has."""
+"""Addresses: HOST:PORT as text, and the local addresses of this machine."""
 
 import ipaddress
 import socket
@@ -7,16 +7,21 @@ from collections.abc import Iterable
 import psutil
 
 from tandem.base.errors import UsageError
-from tandem_transport.driver import family_of
 
 IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+def family_of(host: str) -> socket.AddressFamily:
+    """The address family of a literal address."""
+    return socket.AF_INET6 if ":" in host else socket.AF_INET
+
 
 WILDCARDS = {"0.0.0.0": socket.AF_INET, "::": socket.AF_INET6}
 
 
 def parse_host_port(text: str, *, what: str, default_host: str | None = None) -> tuple[str, int]:
-    """`HOST:PORT`, `[V6]:PORT`, or a bare PORT where there is a default host. Raises UsageError."""
+    """Parses `HOST:PORT`, `[V6]:PORT`, or a bare PORT where there is a default host. Raises UsageError."""
     host, separator, port_text = text.rpartition(":")
     if not separator:
         host = default_host or ""
@@ -30,12 +35,15 @@ def parse_host_port(text: str, *, what: str, default_host: str | None = None) ->
 
 
 def format_host_port(host: str, port: int) -> str:
-    """The inverse."""
+    """Writes a host and a port as `parse_host_port` reads them."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def address_forms(text: str) -> tuple[IPAddress, ...]:
-    """A literal address without its scope, and the IPv4 address in it, if there is one. Raises ValueError."""
+    """The forms of a literal address, without its scope: IPv4 instead of IPv4-mapped, and a 6to4 address in both forms.
+
+    Raises ValueError where it is a name.
+    """
     address = ipaddress.ip_address(text.partition("%")[0])
     if isinstance(address, ipaddress.IPv6Address):
         if address.ipv4_mapped is not None:
@@ -46,7 +54,7 @@ def address_forms(text: str) -> tuple[IPAddress, ...]:
 
 
 def literal_address(host: str) -> str:
-    """An address in its one canonical form, "" where it is none and has to be looked up."""
+    """The canonical form of a literal address, "" for a name, which has to be looked up."""
     try:
         address = ipaddress.ip_address(host)
     except ValueError:
@@ -57,7 +65,7 @@ def literal_address(host: str) -> str:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach it."""
+    """Whether only this machine can reach the host."""
     if host == "localhost":
         return True
     try:
@@ -67,7 +75,7 @@ def is_loopback(host: str) -> bool:
 
 
 def interface_addresses() -> dict[str, list[str]]:
-    """Addresses of each interface that is up, without IPv6 link-local ones."""
+    """The addresses of each interface that is up, without IPv6 link-local ones."""
     stats = psutil.net_if_stats()
     found: dict[str, list[str]] = {}
     for name, addresses in psutil.net_if_addrs().items():
@@ -79,7 +87,7 @@ def interface_addresses() -> dict[str, list[str]]:
 
 
 def interface_of(address: str) -> str | None:
-    """The interface that owns an address, None where none does."""
+    """The name of the interface that has the address, None where none has it."""
     wanted = ipaddress.ip_address(address)
     for name, hosts in interface_addresses().items():
         if any(ipaddress.ip_address(host) == wanted for host in hosts):
@@ -88,12 +96,12 @@ def interface_of(address: str) -> str | None:
 
 
 def source_of(family: socket.AddressFamily, sources: Iterable[str]) -> str | None:
-    """The local address of a family, among at most one of each."""
+    """The address of `family` in `sources`, which has at most one of each family; None where there is none."""
     return next((source for source in sources if family_of(source) == family), None)
 
 
 def expand_wildcards(addresses: Iterable[tuple[str, int]]) -> list[tuple[str, int]]:
-    """Wildcard hosts as this machine's addresses of their family: one socket for each."""
+    """Replaces each wildcard host with this machine's addresses of its family, so that each one gets a socket."""
     expanded: dict[tuple[str, int], None] = {}
     for host, port in addresses:
         family = WILDCARDS.get(host)

@@ -8,7 +8,7 @@ from tandem.base.errors import UsageError
 
 
 def default_directory() -> Path:
-    """Where the state is when nobody says."""
+    """The state directory where none is configured."""
     if directory := os.environ.get("STATE_DIRECTORY"):  # systemd sets it
         return Path(directory.split(":")[0])
     if os.geteuid() == 0:
@@ -18,7 +18,7 @@ def default_directory() -> Path:
 
 
 def home(instead: str) -> Path:
-    """This user's home directory. Raises UsageError for a user without one, who may set the variable `instead`."""
+    """This user's home directory. Raises UsageError where there is none, with the hint to set HOME or `instead`."""
     try:
         return Path.home()
     except RuntimeError as error:  # no HOME, and no entry in the system's list of users

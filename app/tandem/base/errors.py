@@ -4,7 +4,7 @@ import os
 
 
 def os_error_text(error: OSError) -> str:
-    """The system's words for an error; asyncio wraps them in an address that is told already."""
+    """The system's text for an error, without the address that asyncio adds, which our messages name already."""
     return os.strerror(error.errno) if error.errno else str(error)
 
 

@@ -1,7 +1,7 @@
-"""Logs: to standard error or to a file, as text or as JSON. One record is one line, whoever wrote the words in it.
+"""Logs: to standard error or to a file, as text or as JSON. One record is one line, whatever text is in it.
 
-Names, reasons and targets come from the other end, and a log is read in a terminal: secrets are masked,
-and nothing in a line commands a terminal or looks like another line.
+Names, reasons and targets come from the other end, and people read a log in a terminal. So secrets are masked, and
+control characters are escaped: no text can control the terminal or look like another line.
 """
 
 import json
@@ -21,37 +21,37 @@ from tandem_transport.text import printable
 _SECRET = re.compile(r"tandem://\S{8,}")
 
 _hides_targets = False
-"""What a process logs is one decision for all of it, as its level is."""
+"""Whether log lines hide targets. It is global because, like the log level, it applies to the whole process."""
 
 
 @runtime_checkable
 class Targeted(Protocol):
-    """An argument of a log line that tells where a connection leads."""
+    """An argument of a log line that names the target of a connection."""
 
     @property
     def without_target(self) -> str:
-        """The same, for logs that are not to tell it."""
+        """The text of the argument without the target, for logs that hide targets."""
         ...
 
 
 def mask(text: str) -> str:
-    """Hides everything after tandem:// wherever it stands."""
+    """Masks the secret after every tandem:// in a text."""
     return _SECRET.sub("tandem://***", text)
 
 
 def clean(text: str) -> str:
-    """One line for people: secrets masked, control characters written out."""
+    """A text as one line for people: secrets masked, control characters escaped."""
     return printable(mask(text))
 
 
 def utc(moment: float, *, digits: int = 0) -> str:
-    """Seconds since 1970 as ISO 8601 in UTC: the one clock format for programs."""
+    """A time, in seconds since 1970, as ISO 8601 in UTC: the only time format for programs. `digits`: decimals."""
     whole = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(moment))
     return f"{whole}.{int(moment % 1 * 10**digits):0{digits}}Z" if digits else f"{whole}Z"
 
 
 def message(record: logging.LogRecord) -> str:
-    """What a record says, in one line."""
+    """The message of a record, in one line."""
     arguments = record.args
     if _hides_targets and isinstance(arguments, tuple):
         arguments = tuple(item.without_target if isinstance(item, Targeted) else item for item in arguments)
@@ -78,7 +78,7 @@ class _JsonFormatter(logging.Formatter):
 
 
 def _traceback(formatter: logging.Formatter, record: logging.LogRecord) -> list[str]:
-    """Its lines, pushed in: none of them can pass for a record."""
+    """The lines of a record's traceback, indented so that none of them looks like a record."""
     if not record.exc_info:
         return []
     return [f"    {clean(line)}" for line in formatter.formatException(record.exc_info).splitlines()]
@@ -89,8 +89,8 @@ def set_up(
 ) -> None:
     """Sends all logs of this process to standard error, or to a file that only its owner can read.
 
-    A file that was moved away is made anew, so that logrotate needs no signal. Without `targets`,
-    lines do not tell where connections lead. Raises UsageError where the file cannot be written.
+    A file that was moved away is created again, so that logrotate needs no signal. Without `targets`,
+    lines do not name the targets of connections. Raises UsageError where the file cannot be written.
     """
     global _hides_targets
     _hides_targets = not targets
@@ -110,7 +110,7 @@ def _handler(file: Path | None) -> logging.Handler:
 
 
 class _PrivateFileHandler(logging.handlers.WatchedFileHandler):
-    """A file that cannot be opened again costs lines of the log, and nothing else."""
+    """A log file that only its owner can read. Where it cannot be opened again, lines are lost, and nothing else."""
 
     def emit(self, record: logging.LogRecord) -> None:
         try:

@@ -1,5 +1,6 @@
-"""Files that are their owner's alone: written whole or not at all, or not read. Imports little: `tandem connect` must
-start fast.
+"""Files that only their owner may read: written whole or not at all, and not read where others have access.
+
+Imports little, because `tandem connect` must start fast.
 """
 
 import contextlib
@@ -14,9 +15,9 @@ from tandem.base.errors import UsageError
 
 
 def is_open_to_others(path: Path) -> bool:
-    """Whether somebody but its owner may do anything with it; never on Windows. Raises OSError.
+    """Whether anybody except its owner has access to a file; always False on Windows. Raises OSError.
 
-    A group that root has let read a file of root's is no stranger: a service user needs one.
+    The group may read a file of root, because a service user needs that.
     """
     if sys.platform == "win32":
         return False
@@ -26,7 +27,10 @@ def is_open_to_others(path: Path) -> bool:
 
 
 def read_private(path: Path, what: str, hint: str) -> str:
-    """The text of a file that holds `what`; `hint` says how a file is named. Raises UsageError."""
+    """The text of a file that contains `what`. Raises UsageError where others have access or it cannot be read.
+
+    `hint` tells the user how to name a file.
+    """
     path = path.expanduser()
     try:
         if is_open_to_others(path):
@@ -37,9 +41,9 @@ def read_private(path: Path, what: str, hint: str) -> str:
 
 
 def read_text(path: Path) -> str:
-    """A text file, also one that Windows has written: UTF-16, or with a mark before UTF-8.
+    """The content of a text file in UTF-8 or, as Windows may write it, in UTF-16 or with a byte order mark.
 
-    Raises OSError, and UsageError where it is no text.
+    Raises OSError, and UsageError where it is not text.
     """
     data = path.read_bytes()
     encoding = "utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
@@ -52,13 +56,14 @@ def read_text(path: Path) -> str:
 def write_private(path: Path, data: bytes) -> None:
     """Writes a file that only its owner can read, whole or not at all. Raises OSError.
 
-    What root writes belongs to whoever owns the directory, or the service that runs there could not read it.
+    A file that root writes belongs to the owner of the directory. Otherwise the service that runs there could
+    not read it.
     """
     _write(path, data, lambda temporary: temporary.replace(path))
 
 
 def create_private(path: Path, data: bytes) -> None:
-    """The same for a file that must be written once only: one that is there stays. Raises OSError."""
+    """Writes a file that only its owner can read, whole or not at all; an existing file stays. Raises OSError."""
     with contextlib.suppress(FileExistsError):
         _write(path, data, lambda temporary: os.link(temporary, path))
 
@@ -84,9 +89,9 @@ def _write(path: Path, data: bytes, put: Callable[[Path], object]) -> None:
 
 
 def _owner(directory: Path) -> tuple[int, int] | None:
-    """Whose a new file there should be, where that is somebody else than its writer.
+    """The user id and group id for a new file in `directory`, None where its writer stays the owner.
 
-    The owner may have put a link there: what counts is who owns the link.
+    The directory may be a symbolic link: what counts is who owns the link.
     """
     if sys.platform == "win32" or os.geteuid() != 0:
         return None
@@ -106,7 +111,7 @@ def _make_directory(directory: Path, owner: tuple[int, int] | None) -> None:
 
 
 def _sync_directory(directory: Path) -> None:
-    """So that a crash of the machine does not take the name of the file back."""
+    """Writes a directory to disk, so that the name of a new file survives a crash of the machine."""
     if sys.platform == "win32":
         return
     handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)

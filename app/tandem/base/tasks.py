@@ -1,4 +1,4 @@
-"""Tasks that end by themselves, or with whoever began them."""
+"""Tasks that end by themselves, or with their owner."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -6,7 +6,7 @@ from typing import Any
 
 
 class TaskSet:
-    """The tasks of one owner; those that have ended are forgotten."""
+    """The tasks of one owner, until they have ended."""
 
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[None]] = set()
@@ -22,12 +22,12 @@ class TaskSet:
         return task
 
     async def wait(self, limit: float) -> None:
-        """Waits until all present tasks have ended, for `limit` seconds at most."""
+        """Waits until all present tasks have ended, for `limit` seconds at most. The tasks then go on."""
         if self._tasks:
             await asyncio.wait(set(self._tasks), timeout=limit)
 
     async def cancel(self) -> None:
-        """Cancels all tasks and waits for their ends."""
+        """Cancels all tasks and waits until they have ended."""
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()

@@ -12,7 +12,7 @@ RATES = "a number and bit/s, kbit/s, Mbit/s or MB/s, such as 5 Mbit/s"
 
 
 def parse_size(text: str) -> int:
-    """Bytes. Raises ValueError that says what is accepted."""
+    """Parses an amount of data to bytes. Raises ValueError that says what is accepted."""
     match = _SIZE.fullmatch(text.strip())
     factors = _DECIMAL | _BINARY
     prefix = match[2].replace("K", "k") if match else ""
@@ -22,7 +22,7 @@ def parse_size(text: str) -> int:
 
 
 def parse_rate(text: str) -> int:
-    """Bytes per second. Raises ValueError that says what is accepted."""
+    """Parses a rate to bytes per second. Raises ValueError that says what is accepted."""
     match = _RATE.fullmatch(text.strip())
     if match is None or not float(match[1]):
         raise ValueError(f"{text!r} is not a rate; accepted is {RATES}")
@@ -31,7 +31,7 @@ def parse_rate(text: str) -> int:
 
 
 def format_size(count: float) -> str:
-    """Three digits and a unit, such as 1.25 GB."""
+    """A number of bytes as three digits and a unit, such as 1.25 GB."""
     for unit in ("B", "kB", "MB", "GB"):
         if count < 1000:
             return f"{count:.0f} {unit}" if unit == "B" else f"{count:.3g} {unit}"

@@ -1,1 +1,1 @@
-"""The command line: one file for each family of commands; nothing but options, words and exit codes is decided here."""
+"""The command line: one file per family of commands. It handles only options, texts and exit codes."""

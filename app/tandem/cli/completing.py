@@ -1,4 +1,4 @@
-"""What a shell may offer for a word that is being typed. Nothing is offered where something is wrong."""
+"""Shell completion: suggestions for the word that is being typed; none where an error occurs."""
 
 import contextlib
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ from click.shell_completion import CompletionItem
 
 
 def clients(context: click.Context, parameter: click.Parameter, word: str) -> list[CompletionItem]:
-    """Names of registered clients."""
+    """Suggests the names of registered clients."""
     from tandem.base.directories import default_directory
     from tandem.config import config
     from tandem.server.state import StateDirectory
@@ -23,7 +23,7 @@ def clients(context: click.Context, parameter: click.Parameter, word: str) -> li
 
 
 def links(context: click.Context, parameter: click.Parameter, word: str) -> list[CompletionItem]:
-    """Names of a running client's links."""
+    """Suggests the names of a running client's links."""
     from tandem.admin import admin_client
 
     with contextlib.suppress(Exception):
@@ -34,13 +34,13 @@ def links(context: click.Context, parameter: click.Parameter, word: str) -> list
 
 
 def drills(context: click.Context, parameter: click.Parameter, word: str) -> list[CompletionItem]:
-    """What can be done to a link."""
+    """Suggests the words of a drill."""
     words = ("down", "off", "loss=20%", "delay=80ms", "jitter=10ms", "rate=5Mbit/s", "for=60s")
     return [CompletionItem(item) for item in words if item.startswith(word)]
 
 
 def invites(context: click.Context, parameter: click.Parameter, word: str) -> list[CompletionItem]:
-    """Files after an @."""
+    """Suggests files after an @."""
     return [CompletionItem(f"@{path}") for path in _files(word[1:])] if word.startswith("@") else []
 
 

@@ -1,7 +1,7 @@
 """`tandem connect`: standard input and output through the client's port; ssh's ProxyCommand.
 
-It asks by HTTP CONNECT, for a refusal then comes with the reason in words. Whoever starts it may have closed its
-standard streams, or made them non-blocking for purposes of their own: descriptors 0 and 1 are used as they are.
+It asks by HTTP CONNECT, because a refusal then gives the reason in words. The parent process may have closed the
+standard streams, or made them non-blocking for its own purposes: descriptors 0 and 1 are used as they are.
 """
 
 import base64
@@ -20,27 +20,27 @@ _CHUNK = 64 << 10
 _INPUT, _OUTPUT, _ERRORS = 0, 1, 2
 _MAX_ANSWER = 64 << 10
 _TIMEOUT = 60.0
-"""Seconds for the port's answer: it holds a connection for a while where there is no session."""
+"""Seconds to wait for the port's answer: the client delays a request for a while when there is no session."""
 
 _NO_PORT_HINT = "start `tandem client`, or name its port: --proxy HOST:PORT"
 
 
 @dataclass(frozen=True, slots=True)
 class Login:
-    """Somebody's name and password at the port."""
+    """A user name and password for the client's port."""
 
     user: str
     password: str = field(repr=False)
 
     @classmethod
     def read(cls, user: str, file: Path) -> "Login":
-        """The password is the file's first line. Raises UsageError."""
+        """Reads the password from the file's first line. Raises UsageError."""
         text = read_private(file, "password", "--password-file names a file with a password in it")
         return cls(user, text.partition("\n")[0].removesuffix("\r"))
 
 
 def connect(host: str, port: int, proxy_host: str, proxy_port: int, login: Login | None = None) -> None:
-    """Returns when the far side has finished. Raises TandemError where it cannot be reached."""
+    """Copies bytes in both directions until the far side ends. Raises TandemError where it cannot be reached."""
     _occupy_standard_streams()
     sock, first = _dial(host, port, proxy_host, proxy_port, login)
     threading.Thread(target=_copy_input, args=(sock,), daemon=True).start()
@@ -52,22 +52,22 @@ def connect(host: str, port: int, proxy_host: str, proxy_port: int, login: Login
     except ConnectionResetError as error:
         raise TandemError(f"{host}:{port}: the connection was reset") from error
     except BrokenPipeError:
-        pass  # whoever read our output has gone
+        pass  # the reader of our output has gone
     except OSError as error:
         raise TandemError(f"standard output: {error.strerror}", "it must be open for writing") from error
 
 
 def _occupy_standard_streams() -> None:
-    """Where one is closed, the connection would take its number, and be copied into itself."""
+    """Fills closed descriptors: the socket could get the number of one, and be copied into itself."""
     for descriptor in (_INPUT, _OUTPUT, _ERRORS):
         try:
             os.fstat(descriptor)
-        except OSError:  # the lowest free number is this one; reading it ends at once, writing to it fails
+        except OSError:  # open takes the lowest free number, this one; reads then return b"", and writes fail
             os.open(os.devnull, os.O_RDONLY)
 
 
 def _dial(host: str, port: int, proxy_host: str, proxy_port: int, login: Login | None) -> tuple[socket.socket, bytes]:
-    """A connection that stands, and what has come on it already."""
+    """An established connection through the port, and the bytes that have already arrived on it."""
     request = _request(host, port, login)
     place = f"{proxy_host}:{proxy_port}"
     try:
@@ -106,7 +106,7 @@ def _request(host: str, port: int, login: Login | None) -> bytes:
 
 
 def _read_head(sock: socket.socket) -> tuple[bytes, bytes]:
-    """The answer's head, and what has come after it. Raises OSError."""
+    """The head of the answer, and the bytes after it. Raises OSError."""
     data = b""
     while b"\r\n\r\n" not in data and len(data) < _MAX_ANSWER:
         more = sock.recv(_CHUNK)
@@ -118,7 +118,7 @@ def _read_head(sock: socket.socket) -> tuple[bytes, bytes]:
 
 
 def _status(head: bytes) -> int:
-    """0 for what is no answer of HTTP."""
+    """The HTTP status of an answer; 0 where it is not HTTP."""
     parts = head.split(b" ", 2)
     return int(parts[1]) if parts[0].startswith(b"HTTP/1.") and len(parts) > 1 and parts[1].isdigit() else 0
 
@@ -144,16 +144,16 @@ def _refusal(host: str, port: int, place: str, status: int, body: bytes) -> Tand
 
 
 def _copy_input(sock: socket.socket) -> None:
-    """A standard input that is closed is one that has ended."""
+    """Copies standard input to the socket; a closed standard input counts as one at its end."""
     with contextlib.suppress(OSError):
         while data := _read(_INPUT):
             sock.sendall(data)
-    with contextlib.suppress(OSError):  # else the reading side reports it
+    with contextlib.suppress(OSError):  # the main thread, which reads, reports the error
         sock.shutdown(socket.SHUT_WR)
 
 
 def _read(descriptor: int) -> bytes:
-    """Some bytes, b"" at the end; waits also where the descriptor does not."""
+    """Some bytes, b"" at the end of data; waits even if the descriptor is non-blocking."""
     while True:
         try:
             return os.read(descriptor, _CHUNK)

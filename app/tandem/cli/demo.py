@@ -1,4 +1,4 @@
-"""`tandem demo`: client, server and two bad links between them in one process, over loopback UDP."""
+"""`tandem demo`: a client, a server and two bad links between them in one process, over loopback UDP."""
 
 import logging
 import os
@@ -21,14 +21,14 @@ LINKS = {
     "wifi": Impairment(loss=0.20, delay=0.030),
     "mobile": Impairment(loss=0.10, delay=0.045),
 }
-"""Each direction of them."""
+"""The impairment of each link, in each direction."""
 
 _HOST = "127.0.0.1"
 _PORTS = (8120, 8121)
 
 
 class Demo:
-    """A `Service` of both ends."""
+    """The `Service` that runs both client and server."""
 
     def __init__(self, config: Config) -> None:
         self._directory = tempfile.TemporaryDirectory(prefix="tandem-demo-")
@@ -42,8 +42,8 @@ class Demo:
             BadLink(impairment, seed=seed).attach(link)
 
     async def start(self) -> None:
-        """Raises TandemError where a port cannot be had."""
-        logging.getLogger("tandem.server").setLevel(logging.WARNING)  # the client says the same of its end
+        """Starts both ends. Raises TandemError where a port is taken."""
+        logging.getLogger("tandem.server").setLevel(logging.WARNING)  # the client logs the same from its end
         try:
             await self.server.start()
         except TandemError as error:
@@ -53,16 +53,16 @@ class Demo:
         await self.client.start()
 
     async def drain(self) -> None:
-        """Waits for nothing: it is a demonstration."""
+        """Returns at once: a demonstration has nothing to wait for."""
 
     async def close(self) -> None:
-        """Stops both ends and removes what they left."""
+        """Stops both ends and removes their files."""
         await self.client.close()
         await self.server.close()
         self._directory.cleanup()
 
     def status(self) -> ClientStatus:
-        """The client's."""
+        """The status of the client."""
         return self.client.status()
 
     # --- set-up ---
@@ -78,13 +78,13 @@ class Demo:
     @staticmethod
     def _server_config(config: Config, state: Path) -> Config:
         listen = [f"{_HOST}:{port}" for port in _PORTS]
-        # The demo alone may reach this machine: there is nobody else to protect it from.
+        # Only the demo client can reach this server, so loopback needs no protection from it.
         section = ServerConfig(listen=listen, state=state, allow=["127.0.0.0/8", "::1/128"])
         return config.model_copy(update={"server": section, "admin": config.admin.model_copy(update={"listen": None})})
 
 
 def head(config: Config, program: str) -> str:
-    """What to try; `program` is how this one is called in another terminal."""
+    """The text that tells what to try; `program` is the command for another terminal."""
     socks = config.socks.listen
     links = ", ".join(
         f"{name} loses {impairment.loss:.0%} each way and takes {impairment.delay * 1000:.0f} ms"

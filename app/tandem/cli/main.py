@@ -1,4 +1,4 @@
-"""The command line. Modules are imported where they are needed: `tandem connect` must start fast."""
+"""The command line. Each command imports the modules it needs, because `tandem connect` must start fast."""
 
 import errno
 import io
@@ -65,7 +65,7 @@ def server(
     log_format: LogFormat,
     log_file: Path | None,
 ) -> None:
-    """Serve clients: dial what they ask for.
+    """Serve clients: dial the destinations that they request.
 
     \b
     tandem server --state /var/lib/tandem --allow 192.168.1.0/24 --forward web=127.0.0.1:80
@@ -116,8 +116,8 @@ def client_command(
     """Connect to the server over all links, and offer a SOCKS port.
 
     The invite comes from standard input (-), a file that only you can read (@FILE), the environment
-    (TANDEM_INVITE) or the configuration. Several invites, a line each, are several servers, the first
-    one preferred. Without --link, each interface with a default route is a link.
+    (TANDEM_INVITE) or the configuration. Several invites, one per line, are several servers; the first one
+    is preferred. Without --link, each interface with a default route is a link.
 
     \b
     tandem client @invite --link wifi=wlan0 --link mobile=usb0
@@ -160,7 +160,7 @@ def client_command(
     "--password-file", type=click.Path(path_type=Path), help="File with the user's password in its first line."
 )
 def connect(host: str, port: int, proxy: str, user: str | None, password_file: Path | None) -> None:
-    """Standard input and output through the client's SOCKS port.
+    """Connect standard input and output to HOST:PORT through the client's SOCKS port.
 
     \b
     ssh -o ProxyCommand='tandem connect %h %p' HOST
@@ -181,7 +181,7 @@ def connect(host: str, port: int, proxy: str, user: str | None, password_file: P
 @options.LOG_LEVEL
 @click.option("--socks", metavar="HOST:PORT", help="SOCKS port; default 127.0.0.1:1080.")
 def demo(log_level: str, socks: str | None) -> None:
-    """Client, server and two bad links in one process, with the console."""
+    """Run a client, a server and two bad links in one process, with the console."""
     import shutil
 
     from tandem.base import logs
@@ -203,10 +203,10 @@ for _command in (*registry_commands.COMMANDS, *watch_commands.COMMANDS, *setup_c
 
 
 def main() -> None:
-    """Entry point: maps what goes wrong to a message and an exit code."""
+    """Entry point: maps errors to a message and an exit code."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")  # a terminal without arrows is no reason to end
+            stream.reconfigure(errors="replace")  # a terminal that cannot show arrows is no reason to exit
     try:
         cli.main(prog_name="tandem", standalone_mode=False)
         _flush_output()
@@ -230,14 +230,14 @@ def main() -> None:
 
 
 def _flush_output() -> None:
-    """Here, where what goes wrong still has words; whoever has closed it wants nothing."""
+    """Flushes standard output while errors can still be reported; skips a closed one (None)."""
     flush = getattr(sys.stdout, "flush", None)
     if flush is not None:
         flush()
 
 
 def _abandon_output() -> None:
-    """Nobody takes it: Python must not try again as it ends."""
+    """Replaces standard output, so that Python does not flush it again at exit."""
     sys.stdout = io.StringIO()
 
 

@@ -1,4 +1,4 @@
-"""Commands on the server's machine that say who may come."""
+"""Commands on the server's machine that register and remove clients."""
 
 import sys
 from collections.abc import Sequence
@@ -32,10 +32,10 @@ def invite(
     output: Path | None,
     qr: bool,
 ) -> None:
-    """Register a client and print its invite, which is a secret. A running server takes it at once.
+    """Register a client and print its invite, which is a secret. A running server accepts the client at once.
 
-    With -o the invite goes to a file that only the owner of its directory can read; one that is there is kept
-    where anything is wrong.
+    With -o the invite goes to a file that only the owner of its directory can read. An existing file stays as it is
+    where an error occurs.
 
     \b
     tandem invite laptop --endpoint vpn.example.org:8120 --endpoint vpn.example.org:8121 -o laptop.invite
@@ -67,7 +67,7 @@ def invite(
 @options.CONFIG
 @options.STATE
 def clients(config_file: Path | None, state: Path | None) -> None:
-    """List the registered clients: name, since when, last seen (UTC, to the minute); a tab between them.
+    """List the registered clients: name, time of registration, last seen (UTC, to the minute), separated by tabs.
 
     \b
     tandem clients
@@ -95,9 +95,9 @@ def clients(config_file: Path | None, state: Path | None) -> None:
 @options.STATE
 @options.ADMIN
 def revoke(name: str, config_file: Path | None, state: Path | None, admin: str | None) -> None:
-    """Remove a client; its sessions end within two seconds, and its invite is worth nothing.
+    """Remove a client. Its sessions end within two seconds, and its invite stops working.
 
-    The running server is asked whether it has let go of the client; where it could not be asked, this says so.
+    The command asks the running server whether it has removed the client, and says so where it cannot ask.
 
     \b
     tandem revoke laptop
@@ -114,7 +114,7 @@ def revoke(name: str, config_file: Path | None, state: Path | None, admin: str |
 
 
 def _server_state(config_file: Path | None, state: Path | None) -> "tuple[Config, StateDirectory]":
-    """The configuration and the state directory that it names."""
+    """The loaded configuration, and its state directory."""
     from tandem.base.directories import default_directory
     from tandem.config import config
     from tandem.server.state import StateDirectory
@@ -135,7 +135,8 @@ def _endpoints(endpoints: list[str]) -> Sequence[str]:
 
 
 def _check_writable(file: Path) -> None:
-    """Before the client gets another key: an invite that cannot be written is lost."""
+    """Raises UsageError where the file cannot be written. Runs before the client gets a new key: an invite that cannot
+    be written is lost."""
     import tempfile
 
     try:
@@ -159,7 +160,7 @@ def _write(file: Path, text: str) -> None:
 
 
 def _show_qr(text: str) -> None:
-    """Black on white, whatever the terminal's colours are: most cameras read nothing else."""
+    """Prints a QR code, black on white whatever the terminal's colours are: most cameras need that."""
     import segno
 
     made = segno.make(text, error="l")
@@ -169,7 +170,7 @@ def _show_qr(text: str) -> None:
 
 
 def _confirm_removal(name: str, directory: "StateDirectory", admin: str | None, token: str | None) -> None:
-    """Raises TandemError where the running server still lets the client in."""
+    """Asks the running server. Raises TandemError where it still accepts the client."""
     from tandem.admin import admin_client
     from tandem.base.addresses import format_host_port
     from tandem.config.config import SERVER_ADMIN_PORT
@@ -191,7 +192,7 @@ def _confirm_removal(name: str, directory: "StateDirectory", admin: str | None, 
 
 
 def _warn_of_unknown_host(endpoint: str) -> None:
-    """The invite is good all the same: the name may be known elsewhere, or later."""
+    """Warns of a name that does not resolve here. The invite stays valid: it may resolve elsewhere, or later."""
     import socket
 
     from tandem.base.addresses import parse_host_port

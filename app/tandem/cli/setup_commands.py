@@ -33,13 +33,13 @@ def password() -> None:
 
 @click.group("config")
 def config_group() -> None:
-    """Check a configuration, or read what can be set."""
+    """Check a configuration, or list all settings."""
 
 
 @config_group.command()
 @options.CONFIG
 def check(config_file: Path | None) -> None:
-    """Say what is wrong with the configuration, all of it at once, or what it means; secrets are masked.
+    """Report all errors of the configuration at once, or print it as it is in effect; secrets are masked.
 
     \b
     tandem config check --config tandem.toml
@@ -57,7 +57,7 @@ def check(config_file: Path | None) -> None:
 
 @config_group.command()
 def reference() -> None:
-    """All keys with their types, defaults and meanings."""
+    """Print all keys with their types, defaults and meanings."""
     from tandem.config.reference import markdown
 
     click.echo(markdown())
@@ -66,7 +66,7 @@ def reference() -> None:
 @click.command()
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 def completion(shell: str) -> None:
-    """Print the completion of a shell.
+    """Print the completion script of a shell.
 
     \b
     tandem completion bash > ~/.local/share/bash-completion/completions/tandem
@@ -97,9 +97,9 @@ def doctor(
     admin: str | None,
     as_json: bool,
 ) -> None:
-    """Look at each link, the server, the clock and the local port; say what is wrong and what to do.
+    """Check each link, the server, the clock and the local port; say what is wrong and what to do.
 
-    Exit code 1 where there is a problem. A running client may go on.
+    Exit code 1 where there is a problem. A running client is not disturbed.
 
     \b
     tandem doctor @invite --link wifi=wlan0 --link mobile=usb0

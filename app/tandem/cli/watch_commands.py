@@ -1,4 +1,4 @@
-"""Commands that look at a running Tandem, or tell it something."""
+"""Commands that show or change a running client or server."""
 
 import contextlib
 import sys
@@ -10,7 +10,7 @@ from tandem.base.errors import TandemError
 from tandem.cli import completing, options
 
 _SPEEDTEST_TIMEOUT = 600.0
-"""Seconds; many links take a while."""
+"""Seconds to wait for the result of a speedtest; with many links it takes a while."""
 
 
 @click.command()
@@ -18,10 +18,10 @@ _SPEEDTEST_TIMEOUT = 600.0
 @click.option("--watch", is_flag=True, help="Live, until q or Ctrl-C.")
 @options.ADMIN
 def status(as_json: bool, watch: bool, admin: str | None) -> None:
-    """Show what a running client or server does; exit code 1 where it is not healthy.
+    """Show the status of a running client or server; exit code 1 where it is not healthy.
 
-    With --watch, the console of a client has its keys: l shows a link in full, s sorts, and m changes the
-    client's mode. Where standard output is no terminal, --watch prints the status again each second.
+    With --watch, the console of a client takes keys: l shows a link in full, s sorts, and m changes the
+    client's mode. Where standard output is not a terminal, --watch prints the status each second.
 
     \b
     tandem status
@@ -37,11 +37,11 @@ def status(as_json: bool, watch: bool, admin: str | None) -> None:
 @click.argument("wanted", metavar="duplicate|adaptive", type=click.Choice(["duplicate", "adaptive"]))
 @options.ADMIN
 def mode(wanted: str, admin: str | None) -> None:
-    """Change how a running client uses its links, both ways and at once; connections stay.
+    """Change at once how a running client uses its links, in both directions; connections stay open.
 
     \b
-    duplicate  everything on every link: nothing to lose, and twice the data
-    adaptive   what somebody waits for on every link, downloads spread over all of them
+    duplicate  all data on every link: the lowest loss, and twice the data on two links
+    adaptive   interactive data on every link, downloads spread over all of them
     """
     from tandem.admin import admin_client
 
@@ -54,10 +54,10 @@ def mode(wanted: str, admin: str | None) -> None:
 @click.argument("what", nargs=-1, required=True, shell_complete=completing.drills)
 @options.ADMIN
 def drill(link: str, what: tuple[str, ...], admin: str | None) -> None:
-    """Make a link of a running client bad for a while, to see that nothing breaks.
+    """Impair a link of a running client for a while, to see that nothing breaks.
 
     \b
-    tandem drill wifi loss=20% delay=80ms for=60s    each way; also jitter=10ms rate=5Mbit/s
+    tandem drill wifi loss=20% delay=80ms for=60s    in each direction; also jitter=10ms rate=5Mbit/s
     tandem drill wifi down                           for a minute, unless for= says otherwise
     tandem drill wifi off                            ends it
     """
@@ -78,9 +78,9 @@ def drill(link: str, what: tuple[str, ...], admin: str | None) -> None:
 @click.option("--last", default=50, show_default=True, type=click.IntRange(min=1), help="How many.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line, for programs.")
 def events(admin: str | None, socks: str | None, client: str | None, last: int, as_json: bool) -> None:
-    """What happened to this machine's client: links that came and went, and why. It need not run.
+    """Show what happened to this machine's client: links that came and went, and why. The client need not run.
 
-    Clients with the same SOCKS port, of one user, share a log: then each line says whose it is.
+    Clients of one user with the same SOCKS port share a log; then each line names its client.
     """
     from collections import deque
 
@@ -104,7 +104,7 @@ def events(admin: str | None, socks: str | None, client: str | None, last: int, 
 
 
 def _running_socks(admin: str | None) -> str:
-    """The SOCKS port of the client that runs; "" where none does. Raises TandemError where one was named."""
+    """The SOCKS port of the running client; "" where none runs. Raises TandemError where `admin` does not answer."""
     from tandem.admin import admin_client
 
     try:
@@ -126,8 +126,8 @@ def _events_hint(names: set[str]) -> str:
 def speedtest(as_json: bool, admin: str | None) -> None:
     """Measure a running client's session: each link alone, then all together, both directions.
 
-    Takes ten seconds for each link, and ten more; other connections feel it. It sends and fetches as much as the
-    links carry in that time, also over metered and backup links, and it counts for their caps; `max_rate` holds.
+    This takes ten seconds for each link, and ten more, and slows down other connections. It transfers as much as the
+    links carry in that time, also over metered and backup links. The data counts for their caps; `max_rate` applies.
 
     \b
     tandem speedtest
@@ -150,7 +150,7 @@ def speedtest(as_json: bool, admin: str | None) -> None:
 
 @contextlib.contextmanager
 def _patience(links: int) -> Generator[None]:
-    """Says on standard error how long it will take, and on a terminal that it goes on."""
+    """Says on standard error how long the speedtest takes, and on a terminal shows that it is running."""
     from rich.console import Console
 
     text = f"measuring {links} links, each alone, then together: about {10 * (links + 1)} s"

@@ -42,7 +42,7 @@ class Client:
     def __init__(
         self, config: Config, invites: Sequence[Invite], parameters: TransportParameters, records: ClientRecords
     ) -> None:
-        """`invites`: one of each server, the preferred first. Raises UsageError where a link reaches no endpoint."""
+        """`invites`: one for each server, the preferred first. Raises UsageError where a link reaches no endpoint."""
         self._config = config
         self._parameters, self._records = parameters, records
         self.links = ClientLinks(config.link, records.usage, invites[0])
@@ -64,7 +64,7 @@ class Client:
         records.events.client = invites[0].name
 
     async def start(self) -> None:
-        """Raises TandemError where a local port cannot be had."""
+        """Starts the client. Raises TandemError where it cannot listen on a local port."""
         try:
             await self._listen()
         except TandemError:
@@ -81,12 +81,12 @@ class Client:
             self._tasks.begin(self._follow_interfaces())
 
     async def drain(self) -> None:
-        """Takes no new connections, and waits a moment for those that are open."""
+        """Accepts no new connections, and waits up to _DRAIN seconds for those that are open."""
         await self._forwards.stop_listening()
         await self._socks.drain(_DRAIN)
 
     async def close(self) -> None:
-        """Stops accepting, ends the connections, says goodbye."""
+        """Stops accepting, ends the connections, and closes the session."""
         self.links.end_drills()
         await self._forwards.close()
         await self._names.close()
@@ -94,12 +94,12 @@ class Client:
         await self._socks.close()
         await self._admin.close()
         await self.driver.close()
-        if self._is_started:  # one that found its port taken leaves the other's files alone
+        if self._is_started:  # a client that found its port taken must not change the files of the other one
             self._records.usage.save()
             self._records.events.add("stopped")
 
     def status(self) -> ClientStatus:
-        """The present status."""
+        """The present status of the client."""
         status = client_status(self.driver, self._started_at)
         status.session.age_s, status.session.outage_s = self._journal.session_age, self._journal.outage
         status.session.reason = self._journal.problem
@@ -120,13 +120,13 @@ class Client:
 
     @property
     def socks_port(self) -> int:
-        """Where it listens for SOCKS clients."""
+        """The port on which it listens for SOCKS clients."""
         return self._socks.port
 
     # --- what the command line asks for ---
 
     def set_mode(self, mode: str) -> None:
-        """`duplicate` or `adaptive`, from now on."""
+        """Sets the mode from now on: `duplicate` or `adaptive`."""
         log.info("mode %s", mode)
         self._records.events.add("mode", state=mode)
         self.driver.set_mode(Mode[mode.upper()])
@@ -177,7 +177,7 @@ class Client:
         return driver
 
     def _make_other(self, invite: Invite) -> ClientDriver:
-        """A driver that tries another server, beside the present one."""
+        """A driver that tries another server while the present one stays in use."""
         return self._make_driver(invite, self.links.others(invite), self.driver.endpoint.mode)
 
     def _on_event(self, driver: ClientDriver, event: ClientEvent) -> None:
@@ -187,11 +187,11 @@ class Client:
                 self._names.on_session()
 
     def _is_unanswered(self) -> bool:
-        """There has been no session, or an outage, for so long that another server may be better."""
+        """Whether there has been no session, or an outage, for so long that another server may be better."""
         return max(self._journal.outage or 0.0, self._journal.search or 0.0) > ANSWER_TIMEOUT
 
     def _adopt(self, driver: ClientDriver) -> None:
-        """Another server has answered: connections of the old one are reset, new ones go to the new one."""
+        """Changes to another server that has answered: old connections are reset, new ones go to the new server."""
         log.warning("another server has answered: %s; connections are reset", self._failover.present.endpoints[0])
         old, self.driver = self.driver, driver
         self.links.adopt(driver, self._failover.present)
@@ -209,7 +209,7 @@ class Client:
             self._records.usage.save_if_due()
 
     async def _follow_interfaces(self) -> None:
-        """An interface that comes becomes a link, where nobody has named the links, or a pattern fits it."""
+        """Makes a new interface a link, where no links are configured, or a pattern matches it."""
         while True:
             await self.driver.next_beat()
             for found in self.links.new_ones():

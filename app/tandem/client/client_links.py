@@ -1,4 +1,4 @@
-"""The links of a client, in the order of their path ids: what is configured, what carries it, what is done to it."""
+"""The links of a client, in the order of their path ids: configuration, cap, the driver's link, and drill of each."""
 
 import logging
 from collections.abc import Iterator, Sequence
@@ -16,26 +16,26 @@ from tandem_transport.driver import ClientDriver, Link, Names
 log = logging.getLogger("tandem.client")
 
 MAX_DEAD_LINKS = 4
-"""Links that were found, and whose interface is gone, that are kept and shown: it may come back."""
+"""The maximum number of found links that are shown after their interface is gone, because it may come back."""
 
 
 @dataclass(slots=True)
 class ClientLink:
-    """One link."""
+    """One link of a client."""
 
     config: LinkConfig
     cap: LinkCap
     link: Link
-    """Of the driver that is in use."""
+    """The link of the driver that is in use."""
     drill: RunningDrill | None = None
 
     @property
     def is_gone(self) -> bool:
-        """Its interface, or its address, is not there."""
+        """Whether the link's interface or address is gone."""
         return self.link.gone_since is not None
 
     def end_drill(self) -> None:
-        """Does nothing where none is under way."""
+        """Ends the drill on the link. Does nothing where none is under way."""
         if self.drill is not None:
             self.drill.end()
             self.drill = None
@@ -59,11 +59,11 @@ class ClientLinks:
 
     @property
     def all(self) -> list[Link]:
-        """What the driver in use has, by path id."""
+        """The links of the driver in use, by path id."""
         return [each.link for each in self._links]
 
     def named(self, name: str, what: str) -> ClientLink:
-        """The link of that name. Raises UsageError, in words that begin with `what`."""
+        """The link with this name. Raises UsageError with a text that begins with `what`."""
         for each in self._links:
             if each.link.name == name:
                 return each
@@ -77,9 +77,9 @@ class ClientLinks:
     # --- drills ---
 
     def begin_drill(self, drill: Drill) -> str:
-        """Takes the place of what is under way on that link, or ends it; returns what is done to the link now.
+        """Begins a drill in place of the one on that link, or ends that one; returns the present drill in words.
 
-        Raises UsageError for an unknown link, and where there is nothing to end.
+        Raises UsageError for an unknown link, and where there is no drill to end.
         """
         each = self.named(drill.link, "drill")
         if not drill.is_on and each.drill is None:
@@ -90,7 +90,7 @@ class ClientLinks:
         return str(each.drill or "")
 
     def end_drills(self) -> None:
-        """Ends all."""
+        """Ends the drills of all links."""
         for each in self._links:
             each.end_drill()
 
@@ -103,7 +103,7 @@ class ClientLinks:
         ]
 
     def adopt(self, driver: ClientDriver, invite: Invite) -> None:
-        """Another driver is in use, with links to its own server; those that were found meanwhile follow."""
+        """Uses another driver, with links to its own server; links that were found in the meantime are added to it."""
         self.end_drills()
         for path_id, each in enumerate(self._links):
             if path_id >= len(driver.links):
@@ -118,19 +118,19 @@ class ClientLinks:
 
     @property
     def follows_interfaces(self) -> bool:
-        """Whether an interface that comes can become a link."""
+        """Whether a new interface can become a link."""
         return follows_interfaces(self._configured)
 
     def new_ones(self) -> list[LinkConfig]:
-        """Links that are wanted now, and not there yet."""
+        """The configuration of links that are wanted now but are not there yet."""
         return planned_links(self._configured, [each.config for each in self._links])
 
     def hidden(self) -> set[int]:
-        """Path ids of links that are gone for so long that nobody wants to see them."""
+        """Path ids of the links that are not shown: gone ones, except for the MAX_DEAD_LINKS that were there last."""
         return set(self._dead()[:-MAX_DEAD_LINKS])
 
     def add(self, found: LinkConfig, driver: ClientDriver, invite: Invite) -> None:
-        """A new path, or that of the link that is gone for longest: paths are few, and so are the lines of a screen."""
+        """Adds a link on a new path, or in place of the link gone for longest: paths and screen lines are few."""
         dead = self._dead()
         if len(dead) < MAX_DEAD_LINKS and len(self._links) < MAX_PATHS:
             log.info("link %s: found (%s)", found.name, found.bind)
@@ -146,7 +146,7 @@ class ClientLinks:
         return ClientLink(config, cap, make_link(path_id, config, invite, self._names, cap))
 
     def _replace(self, path_id: int, found: LinkConfig, driver: ClientDriver, invite: Invite) -> None:
-        """A link becomes another one, on the same path."""
+        """Replaces a link by another one on the same path."""
         each, made = self._links[path_id], self._make(path_id, found, invite)
         log.info("link %s: found (%s), it takes the place of %s", found.name, found.bind, each.link.name)
         each.end_drill()
@@ -154,7 +154,7 @@ class ClientLinks:
         driver.replace_link(path_id, made.link)
 
     def _dead(self) -> list[int]:
-        """Path ids of links that were found and whose interface is gone, the one that is gone for longest first."""
+        """Path ids of links that were found and whose interface is gone, the one gone for longest first."""
         named = {link.bind for link in self._configured}
         gone = [
             (each.link.gone_since, path_id)

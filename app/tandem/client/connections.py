@@ -10,7 +10,7 @@ from tandem_socks import RelayResult
 log = logging.getLogger("tandem.client")
 
 MAX_SHOWN = 100
-"""Connections that the status tells of, the busiest first."""
+"""The maximum number of connections that the status shows, the busiest first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,23 +21,23 @@ class _Entry:
 
 
 class ConnectionTable:
-    """Knows each from its beginning to its end."""
+    """The connections that are open now."""
 
     def __init__(self) -> None:
         self._entries: dict[int, _Entry] = {}
 
     def open(self, target: object, result: RelayResult) -> None:
-        """A connection begins; `result` is kept up to date by its relay."""
+        """Adds a connection that begins; its relay keeps `result` up to date."""
         self._entries[id(result)] = _Entry(str(target), time.monotonic(), result)
 
     def close(self, target: object, result: RelayResult) -> None:
-        """A connection is over."""
+        """Removes and logs a connection that has ended."""
         self._entries.pop(id(result), None)
         sent, received = result.bytes_to_stream, result.bytes_to_tcp
         log.info("%s: %d bytes up, %d down, ended by %s", target, sent, received, result.ended_by)
 
     def busiest(self) -> list[StreamStatus]:
-        """At most MAX_SHOWN, those that have carried most first."""
+        """At most MAX_SHOWN connections, those that have carried most bytes first."""
         now = time.monotonic()
         entries = sorted(self._entries.values(), key=_weight, reverse=True)[:MAX_SHOWN]
         return [

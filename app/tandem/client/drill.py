@@ -1,4 +1,4 @@
-"""Drills: a running client's link is made bad for a while, to see what the others are worth."""
+"""Drills: a running client's link is impaired for a while, to test how well the others replace it."""
 
 import asyncio
 import logging
@@ -18,7 +18,7 @@ log = logging.getLogger("tandem.client")
 
 DEFAULT_DURATION = 60.0
 MAX_DURATION = 3600.0
-"""Seconds; a drill that somebody forgets ends by itself."""
+"""The maximum duration of a drill in seconds, so that a forgotten drill ends by itself."""
 
 ACCEPTED = "loss=20% delay=80ms jitter=10ms rate=5Mbit/s for=60s, or down for=60s, or off"
 
@@ -27,7 +27,7 @@ _FACTORS = {"ms": 0.001, "s": 1.0, "m": 60.0}
 
 
 class Drill(BaseModel):
-    """What is done to a link, each way. Times in seconds, rate in bytes per second, 0 for no limit."""
+    """The impairment of a link, in each direction. Times in seconds, rate in bytes per second, 0 for no limit."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -50,14 +50,14 @@ class Drill(BaseModel):
         return ", ".join(parts) or "nothing"
 
     def impairment(self) -> Impairment:
-        """For the model of a link."""
+        """The impairment of each direction of the link, for the model of a bad link."""
         if self.is_down:
             return Impairment(loss=1.0)
         return Impairment(loss=self.loss, delay=self.delay, jitter=self.jitter, rate=self.rate)
 
 
 def parse_drill(link: str, words: Sequence[str]) -> Drill:
-    """What the command line says. Raises UsageError that says what is accepted."""
+    """Parses a drill from the words of the command line. Raises UsageError that says what is accepted."""
     fields: dict[str, object] = {}
     for word in words:
         name, found, value = word.partition("=")
@@ -84,7 +84,7 @@ class RunningDrill:
     """A drill that is under way on a link."""
 
     def __init__(self, drill: Drill, link: Link, on_over: Callable[[], None]) -> None:
-        """Begins now; `on_over` is told when its time is over. Needs a running event loop."""
+        """Begins the drill; `on_over` is called when its duration is over. Needs a running event loop."""
         self._drill = drill
         self._link = link
         self._bad = BadLink(drill.impairment(), seed=int.from_bytes(os.urandom(4), "big"))
@@ -96,7 +96,7 @@ class RunningDrill:
         return str(self._drill)
 
     def end(self) -> None:
-        """The link is as it was before."""
+        """Ends the drill, and restores the link as it was before."""
         self._timer.cancel()
         self._bad.detach(self._link)
         log.info("link %s: the drill is over", self._drill.link)

@@ -1,6 +1,6 @@
 """The event log: what happened to links and sessions, and why. It survives a restart; `tandem events` shows it.
 
-One JSON object a line: at (UTC), event, client, link, state, cause, duration_s; what does not apply is left out.
+One JSON object a line: at (UTC), event, client, link, state, cause, duration_s; fields that do not apply are left out.
 """
 
 import json
@@ -18,27 +18,27 @@ from tandem.base.logs import clean, utc
 log = logging.getLogger("tandem.events")
 
 MAX_SIZE = 1 << 20
-"""Bytes of one file; then it becomes FILE.1, in place of the one before."""
+"""The maximum size of one file in bytes; a larger file is renamed to FILE.1, in place of the previous one."""
 
 EventName = Literal["started", "stopped", "session", "link", "outage", "mode", "drill"]
 
 
 class Event(BaseModel):
-    """Something that happened."""
+    """Something that happened to the client, its session or a link."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
     at: str
     event: EventName
     client: str | None = None
-    """The name in the client's invite: several clients of a machine may share a log."""
+    """The name in the client's invite, because several clients of a machine may share a log."""
     link: str | None = None
     state: str | None = None
     cause: str | None = None
     duration_s: float | None = None
 
     def told(self, *, names_client: bool) -> str:
-        """One line for people; `names_client`: the log has events of several clients."""
+        """The event as one line for people; `names_client`: the line names the client, for a log of several clients."""
         what = f"link {self.link}" if self.link else self.event
         what += " drill" if self.link and self.event == "drill" else ""
         parts = [f"{self.at}  {self.client}: {what}" if names_client and self.client else f"{self.at}  {what}"]
@@ -51,10 +51,10 @@ class Event(BaseModel):
 
 
 class EventLog:
-    """Writes events; a disk that is full or read-only costs the events, and nothing else."""
+    """Writes events. Where the disk is full or read-only, events are lost, and nothing else fails."""
 
     def __init__(self, path: Path | None) -> None:
-        """`path` None: they are not kept."""
+        """`path`: the file of the events, None where they are not kept."""
         self._path = path
         self._has_failed = False
         self.client: str | None = None
@@ -69,7 +69,7 @@ class EventLog:
         cause: str | None = None,
         duration_s: float | None = None,
     ) -> None:
-        """It happens now."""
+        """Writes an event that happens now."""
         at = utc(time.time())
         if self._path is None:
             return
@@ -92,12 +92,12 @@ class EventLog:
 
 
 def previous(path: Path) -> Path:
-    """Where the older events are."""
+    """The file with the older events."""
     return path.with_name(path.name + ".1")
 
 
 def read(path: Path) -> Iterator[Event]:
-    """All that are kept, oldest first; a line that a crash has cut is left out. Raises OSError."""
+    """All events that are kept, the oldest first; a line that a crash has cut off is skipped. Raises OSError."""
     for file in (previous(path), path):
         if not file.exists():
             continue

@@ -1,7 +1,7 @@
 """Several servers: while the present one does not answer, the others are tried, one after the other.
 
-The present one is not let go for that: links that are down are down for every server. Only another
-server that answers takes its place.
+The client keeps trying the present one meanwhile, because links that are down are down for every server. Only another
+server that answers replaces it.
 """
 
 import asyncio
@@ -18,29 +18,32 @@ ANSWER_TIMEOUT = 10.0
 """Seconds without an answer after which the next server is tried."""
 
 _TRY_TIMEOUT = 10.0
-"""Seconds that it has to answer."""
+"""Seconds that another server has to answer when it is tried."""
 
 _LOOK_INTERVAL = 1.0
 
 
 class Failover:
-    """Knows all servers, and which one is in use."""
+    """All servers, and which one is in use."""
 
     def __init__(self, invites: Sequence[Invite], make: Callable[[Invite], ClientDriver]) -> None:
-        """`invites`: one of each server, the preferred first. `make` makes a driver that was not started."""
+        """`invites`: one for each server, the preferred first. `make` makes a driver that is not started."""
         self._invites = list(invites)
         self._make = make
         self._present = 0
         self.count = 0
-        """How often another server has taken the present one's place."""
+        """How often the client has changed to another server."""
 
     @property
     def present(self) -> Invite:
-        """The server in use."""
+        """The invite of the server in use."""
         return self._invites[self._present]
 
     async def run(self, is_unanswered: Callable[[], bool], adopt: Callable[[ClientDriver], None]) -> None:
-        """For ever. `adopt` takes a driver that has a session, in place of the present one."""
+        """Runs until it is cancelled; returns at once where there is one server only.
+
+        `adopt` takes a driver that has a session, to use it in place of the present one.
+        """
         following = self._present
         while len(self._invites) > 1:
             await asyncio.sleep(_LOOK_INTERVAL)

@@ -13,9 +13,9 @@ _INSTANCE_SIZE = 8
 
 
 def instance_id(directory: Path, name: str) -> bytes | None:
-    """8 random bytes that are this client's for good; None where they cannot be kept.
+    """8 random bytes that identify this client permanently, None where they cannot be kept.
 
-    `name` tells several clients of one user apart.
+    `name` distinguishes several clients of one user.
     """
     path = directory / "instances" / name
     try:
@@ -30,5 +30,5 @@ def instance_id(directory: Path, name: str) -> bytes | None:
 
 
 def events_file(socks_port: int) -> Path:
-    """Where the client with this SOCKS port keeps its event log."""
+    """The file in which the client with this SOCKS port keeps its event log."""
     return default_directory() / "events" / f"client-{socks_port}.jsonl"

@@ -17,7 +17,7 @@ log = logging.getLogger("tandem.client")
 
 
 class ForwardPorts:
-    """All of them, and the connections that they have accepted."""
+    """The local ports that lead to forwards, and the connections that they have accepted."""
 
     def __init__(self, opener: Opener, connections: ConnectionTable, *, idle_timeout: float) -> None:
         """`idle_timeout`: seconds after which a connection without data is closed, 0 for never."""
@@ -28,7 +28,7 @@ class ForwardPorts:
         self._serving = TaskSet()
 
     async def listen(self, host: str, port: int, forward: str, allow_from: Sequence[str]) -> None:
-        """Another port; `allow_from`: networks whose connections are taken. Raises TandemError."""
+        """Listens on another port; `allow_from`: networks whose connections are accepted. Raises TandemError."""
         request = Request(Kind.FORWARD, forward, port)
 
         def accept(tcp: TcpConnection) -> None:
@@ -47,12 +47,12 @@ class ForwardPorts:
         log.info("forward %s at %s", forward, format_host_port(host, port))
 
     async def stop_listening(self) -> None:
-        """Takes no new connections."""
+        """Accepts no new connections from now on."""
         for listener in self._listeners:
             await listener.close()
 
     async def close(self) -> None:
-        """Ends the connections, too."""
+        """Stops listening, and ends the connections."""
         await self.stop_listening()
         await self._serving.cancel()
 
@@ -72,6 +72,6 @@ class ForwardPorts:
 
 
 def port_error(what: str, host: str, port: int, error: OSError, option: str) -> TandemError:
-    """A local port cannot be had; `option` is the one that takes another."""
+    """The error for a local port that is not free; `option` is the command-line option that sets another one."""
     place = format_host_port(host, port)
     return TandemError(f"{what} {place}: {os_error_text(error)}", f"{option} takes another one")

@@ -1,4 +1,4 @@
-"""Which interfaces of this machine can be links: those that lead out, and are not made of others."""
+"""Which interfaces of this machine can be links: those that lead out, and are not built on other interfaces."""
 
 import fnmatch
 import ipaddress
@@ -13,24 +13,27 @@ _CLASS = Path("/sys/class/net")
 _RTF_UP = 0x0001
 
 _TUNNEL_TYPES = frozenset(("768", "769", "776", "778", "823"))
-"""ARPHRD_TUNNEL, TUNNEL6, SIT, IPGRE, IP6GRE."""
+"""Types of tunnel interfaces: ARPHRD_TUNNEL, TUNNEL6, SIT, IPGRE, IP6GRE."""
 
 _MADE_OF_OTHERS = frozenset(("bridge", "wireguard", "vxlan", "geneve", "bond", "team", "vti", "xfrm"))
-"""DEVTYPE of interfaces whose packets leave by another one, or, as those of containers, not at all."""
+"""DEVTYPE of interfaces whose packets leave by another one, or, as with those of containers, not at all."""
 
 
 def leading_out() -> list[str]:
     """Interfaces with a default route, IPv4 before IPv6 (Linux); elsewhere all that are not loopback.
 
-    Tunnels and bridges are left out, unless there is nothing else. "Connect a socket and see" would
-    name one interface only, and not always the right one.
+    Tunnels and bridges are left out, unless there is nothing else. The local address of a connected socket
+    would show one interface only, and not always the right one.
     """
     names = _with_default_route() if sys.platform == "linux" else _with_global_address()
     return [name for name in names if not is_virtual(name)] or names
 
 
 def matching(pattern: str) -> list[str]:
-    """Interfaces with an address whose name matches, such as `usb*`; `*` stands for those that lead out."""
+    """Interfaces with an address whose name matches a pattern such as `usb*`; `*` stands for those that lead out.
+
+    Tunnels, bridges and loopback never match a pattern such as `usb*`.
+    """
     if pattern == "*":
         return leading_out()
     named = [name for name, hosts in interface_addresses().items() if hosts and fnmatch.fnmatchcase(name, pattern)]
@@ -38,7 +41,7 @@ def matching(pattern: str) -> list[str]:
 
 
 def is_virtual(name: str, directory: Path = _CLASS) -> bool:
-    """A tunnel or a bridge (Linux): what it carries leaves by another interface."""
+    """Whether an interface is a tunnel or a bridge (Linux), whose packets leave by another interface."""
     place = directory / name
     if (place / "tun_flags").exists() or (place / "bridge").exists():
         return True

@@ -15,24 +15,24 @@ log = logging.getLogger("tandem.client")
 
 
 class Journal:
-    """Of one client."""
+    """What happens to the session and the links of one client."""
 
     def __init__(self, events: EventLog, links: Callable[[], Sequence[Link]]) -> None:
-        """`links` tells them as they are now, by path id."""
+        """`links` returns the present links, by path id."""
         self.events = events
         self._links = links
         self._session_since: float | None = None
         self._outage_since: float | None = None
         self._sought_since = time.monotonic()
         self._was_answered = False
-        """This server has answered before."""
+        """Whether this server has answered before."""
         self._refused: int | None = None
-        """The refusal that was logged last; each link brings one."""
+        """The code of the refusal that was logged last, because each link receives the same one."""
         self._problem = ""
 
     @property
     def session_age(self) -> float | None:
-        """Seconds, None where there is no session."""
+        """Seconds since the session began, None where there is no session."""
         return _since(self._session_since)
 
     @property
@@ -42,7 +42,7 @@ class Journal:
 
     @property
     def search(self) -> float | None:
-        """Seconds for which a session has been looked for, None while there is one."""
+        """Seconds for which the client has been without a session, None while there is one."""
         return None if self._session_since is not None else _since(self._sought_since)
 
     @property
@@ -51,7 +51,7 @@ class Journal:
         return "all links are down" if self._outage_since is not None else self._problem
 
     def note(self, event: ClientEvent) -> None:
-        """An event of the client's driver."""
+        """Notes an event of the client's driver."""
         match event:
             case Connected():
                 self.note_session()
@@ -75,7 +75,7 @@ class Journal:
                 pass
 
     def note_session(self) -> None:
-        """There is a session."""
+        """Notes that there is a session."""
         self._refused, self._was_answered, self._problem = None, True, ""
         log.info("session with the server is up")
         self.events.add("session", state="up")
@@ -83,7 +83,7 @@ class Journal:
 
     def _note_unanswered(self, silence: float) -> None:
         if not any(link.sock for link in self._links()):
-            return  # what is wrong with each link was said
+            return  # what is wrong with each link is logged already
         causes = "server down, or a firewall" if self._was_answered else "wrong server key, firewall, or server down"
         said = sorted({link.system_error for link in self._links() if link.system_error})
         causes = "; ".join([*(f"{text}, says the system" for text in said), causes])
@@ -109,7 +109,7 @@ class Journal:
 
 
 def _asked(links: Sequence[Link]) -> str:
-    """The endpoints that were asked in vain, and the addresses of those that are names."""
+    """The endpoints that have not answered, and the addresses of those that are names."""
     hosts: dict[tuple[str, int], dict[str, None]] = {}
     for link in links:
         for endpoint, host in link.targets.asked:

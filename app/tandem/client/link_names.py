@@ -1,4 +1,4 @@
-"""Tells the server how the links are called, so that whoever watches the server knows them by their names."""
+"""Sends the names of the links to the server, so that the server's status shows them by their names."""
 
 import contextlib
 
@@ -11,26 +11,26 @@ from tandem.exchange.request import Kind, Request
 
 
 class NameTeller:
-    """Of one client. Everything works without it."""
+    """Sends the link names of one client. Everything else works without them."""
 
     def __init__(self, opener: Opener, links: ClientLinks) -> None:
         self._opener = opener
         self._links = links
         self._tasks = TaskSet()
         self.told = 0
-        """Streams of this session that told the names: they are nobody's connection."""
+        """The number of streams of this session that sent the names; they do not count as connections."""
 
     def on_session(self) -> None:
-        """There is another session, which knows no names yet."""
+        """Sends the names in a new session, whose server does not know them yet."""
         self.told = 0
         self.tell()
 
     def tell(self) -> None:
-        """The names are new, or have changed."""
+        """Sends the names, after they have changed."""
         self._tasks.begin(self._tell())
 
     async def close(self) -> None:
-        """Tells nothing more."""
+        """Stops sending the names."""
         await self._tasks.cancel()
 
     async def _tell(self) -> None:

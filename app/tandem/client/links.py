@@ -17,20 +17,20 @@ from tandem_transport.driver import Gate, Link, LocalAddress, Names, Resolve
 
 
 def is_pattern(bind: str) -> bool:
-    """Whether it stands for all interfaces that match, those that come later too."""
+    """Whether `bind` stands for all interfaces that match, also those that appear later."""
     return "*" in bind
 
 
 def follows_interfaces(configured: Sequence[LinkConfig]) -> bool:
-    """Whether an interface that comes can become a link."""
+    """Whether a new interface can become a link."""
     return not configured or any(is_pattern(link.bind) for link in configured)
 
 
 def planned_links(configured: Sequence[LinkConfig], present: Sequence[LinkConfig] = ()) -> list[LinkConfig]:
-    """Links that are wanted now, and not among those that are `present` already.
+    """The links that are wanted now, without those that are `present` already.
 
-    Those that are configured; of a pattern, each interface that matches; where nothing is configured,
-    each interface that leads out, named after itself.
+    All configured links are wanted, with each interface that matches in place of a pattern. Where nothing is
+    configured, each interface that leads out is wanted, named after itself.
     """
     known = {link.bind for link in [*configured, *present]}
     names = {link.name for link in present}
@@ -48,13 +48,13 @@ def planned_links(configured: Sequence[LinkConfig], present: Sequence[LinkConfig
 
 
 def _free_name(name: str, taken: Container[str]) -> str:
-    """The second interface of a pattern is NAME-2, and so on."""
+    """A name that is not taken: the second interface of a pattern is NAME-2, and so on."""
     candidates = chain([name], (f"{name}-{number}" for number in count(2)))
     return next(candidate for candidate in candidates if candidate not in taken)
 
 
 def resolver(bind: str) -> Resolve:
-    """Finds the local addresses of a link that is bound to an address or to an interface, IPv4 before IPv6."""
+    """A function that finds the local addresses of a link bound to an address or an interface, IPv4 before IPv6."""
 
     def resolve() -> list[LocalAddress]:
         return _resolve(bind)
@@ -65,7 +65,7 @@ def resolver(bind: str) -> Resolve:
 def make_link(
     index: int, link: LinkConfig, invite: Invite, names: Names | None = None, gate: Gate | None = None
 ) -> Link:
-    """Link number `index`. It begins with another endpoint than its neighbours. Raises UsageError.
+    """Link number `index`. It begins with another endpoint than its neighbours. Raises UsageError where none fits.
 
     `names`: where the server's names are looked up; the links of a client share it. `gate`: what may shut the link.
     """
@@ -82,14 +82,14 @@ def make_link(
 
 
 def preference_of(link: LinkConfig, path_id: int) -> PathPreference:
-    """What the configuration wants of a link."""
+    """The use and the maximum rate of a link, as the configuration sets them."""
     uses = {"available": PathUse.AVAILABLE, "metered": PathUse.METERED, "backup": PathUse.BACKUP}
     rate = parse_rate(link.max_rate) if link.max_rate is not None else 0
     return PathPreference(path_id, uses[link.use], rate)
 
 
 def _same_family(bind: str, host: str) -> bool:
-    """Names fit every link; an IPv6 address fits a link that is not bound to an IPv4 one, and so on."""
+    """Whether a host fits a link: names fit all links, addresses those that are not bound to the other family."""
     bind_is_v6, host_is_v6 = ":" in bind, ":" in host
     bind_is_v4, host_is_v4 = _looks_like_v4(bind), _looks_like_v4(host)
     return not (bind_is_v6 and host_is_v4) and not (bind_is_v4 and host_is_v6)

@@ -1,14 +1,13 @@
-"""How a client opens far streams: asks the server and waits, or goes ahead and hopes (`fast_open`).
+"""How a client opens far streams: it waits for the server's answer, or expects success and does not wait (`fast_open`).
 
-The request and what the near side has sent already travel in the stream's first packet. Where the
-answer is foreseeable, the near side is told at once that it is connected: a round trip less for
-each connection. If the dial fails after all, the connection is reset.
+The stream's first packet carries the request and what the near side has sent already. Where success is
+expected, the near side is told at once that it is connected, which saves one round trip for each connection.
+If the dial fails after all, the connection is reset.
 """
 
 import asyncio
 import logging
 import time
-from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Literal
 
@@ -18,7 +17,7 @@ from tandem.exchange.failures import Failure, Hop, session_failure
 from tandem.exchange.request import Answer, Request, RequestError, read_answer
 from tandem.exchange.tally import Tally
 from tandem_socks import Opened, Reply
-from tandem_transport import SessionClosed, TransportError
+from tandem_transport import BoundedTable, SessionClosed, TransportError
 from tandem_transport.driver import ClientDriver, SessionStreams, Stream
 
 log = logging.getLogger("tandem.client")
@@ -26,10 +25,10 @@ log = logging.getLogger("tandem.client")
 FastOpen = Literal["off", "known", "always"]
 
 KNOWN_LIFETIME = 600.0
-"""Seconds for which a target that was reached counts as one that will be."""
+"""Seconds for which a target that was reached is expected to be reachable."""
 
 MAX_KNOWN = 4096
-"""Targets that are remembered; the oldest give way."""
+"""The maximum number of targets that are remembered; beyond it, the oldest are forgotten."""
 
 _SESSION_TIMEOUT = 15.0
 """Seconds that a new connection waits for a session while there is none."""
@@ -38,52 +37,51 @@ _UNBOUND = Answer(Reply.SUCCEEDED)
 
 
 class KnownTargets:
-    """What was dialed with success lately, and the bound address that the server told."""
+    """Targets that were reached recently, and the bound address in the server's answer."""
 
     def __init__(self) -> None:
-        self._answers: OrderedDict[Request, tuple[float, Answer]] = OrderedDict()
+        self._answers: BoundedTable[Request, tuple[float, Answer]] = BoundedTable(MAX_KNOWN)
 
     def find(self, request: Request, *, now: float) -> Answer | None:
-        """The last answer, None where it is too old, or there is none."""
-        known_at, answer = self._answers.get(request, (float("-inf"), _UNBOUND))
+        """The last answer to a request, None where it is too old, or there is none."""
+        known_at, answer = self._answers.get(request) or (float("-inf"), _UNBOUND)
         return answer if now - known_at <= KNOWN_LIFETIME else None
 
     def learn(self, request: Request, answer: Answer, *, now: float) -> None:
-        """An answer has come."""
-        self._answers.pop(request, None)
+        """Remembers an answer of success; after another answer, the target is forgotten."""
         if answer.reply is Reply.SUCCEEDED:
-            self._answers[request] = (now, answer)
-            if len(self._answers) > MAX_KNOWN:
-                self._answers.popitem(last=False)
+            self._answers.put(request, (now, answer))
+        else:
+            self._answers.pop(request)
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A stream whose request the server has answered: it is served."""
+    """A stream whose request the server has answered with success."""
 
     stream: Stream
     answer: Answer
 
 
 class Opener:
-    """Opens streams of whatever session there is."""
+    """Opens streams of the present session."""
 
     def __init__(self, driver: ClientDriver, fast_open: FastOpen) -> None:
         self._driver = driver
         self.tally = Tally()
-        """Requests that the server, or the way there, did not serve."""
+        """Counts of requests that failed at the server, or on the way there."""
         self._fast_open = fast_open
         self._known = KnownTargets()
 
     def use(self, driver: ClientDriver) -> None:
-        """Another driver from now on, and another server perhaps: what was known of targets is not known of that."""
+        """Uses another driver from now on. Known targets are forgotten, because its server may be another one."""
         self._driver = driver
         self._known = KnownTargets()
 
     async def open(self, request: Request, first: bytes = b"", *, may_guess: bool = True) -> Opened:
         """A connection for SOCKS; `first` is what the near side has sent already.
 
-        Not `may_guess`: the near side is told nothing before the answer, so that nothing is won by guessing it.
+        Without `may_guess` it waits for the answer: the near side is told nothing early, so guessing saves no time.
         Raises Failure with the server's reply, or with GENERAL_FAILURE where it was never asked.
         """
         expected = self._expected(request) if may_guess else None
@@ -101,9 +99,9 @@ class Opener:
             raise
 
     async def ask_once(self, request: Request, first: bytes = b"") -> Answer:
-        """The answer of a stream that says nothing after it, and is given up: nobody reads it to its end.
+        """Opens a stream that carries nothing after the answer, and resets it, because nobody reads it to its end.
 
-        Raises Failure like `open`.
+        Returns the answer. Raises Failure like `open`.
         """
         asked = await self.ask(request, first)
         asked.stream.reset()
@@ -115,7 +113,7 @@ class Opener:
         except SessionClosed as error:
             if first:
                 raise session_failure(error) from error
-            # The server was restarted perhaps: nothing was sent yet that must not be sent twice.
+            # The server may have been restarted. Nothing was sent yet that must not be sent twice.
             log.info("%s: %s; asking again", request, error)
         try:
             return await self._ask(request, first)
@@ -123,7 +121,10 @@ class Opener:
             raise session_failure(error) from error
 
     async def open_at_once(self, request: Request, first: bytes = b"", expected: Answer = _UNBOUND) -> Opened:
-        """A connection whose answer nobody waits for. Raises Failure where there is no session."""
+        """A connection that does not wait for the server's answer, but uses the `expected` one.
+
+        Raises Failure where there is no session.
+        """
         session = await self._session()
 
         def on_answer(answer: Answer) -> None:
@@ -145,14 +146,14 @@ class Opener:
         return Opened(eager, expected.bound_host, expected.bound_port)
 
     def _expected(self, request: Request) -> Answer | None:
-        """What the server will answer, None where it has to be asked."""
+        """The answer that the server is expected to give, None where it has to be asked."""
         if self._fast_open == "off":
             return None
         known = self._known.find(request, now=time.monotonic())
         return known or (_UNBOUND if self._fast_open == "always" else None)
 
     async def _ask(self, request: Request, first: bytes) -> Asked:
-        """Raises SessionClosed, and Failure like `open`."""
+        """Asks the server, without a second attempt. Raises SessionClosed, and Failure like `open`."""
         data = _encoded(request) + first
         session = await self._session()
         stream = _open_stream(session)
@@ -174,7 +175,7 @@ class Opener:
         return Asked(stream, answer)
 
     async def _session(self) -> SessionStreams:
-        """Raises Failure, at once where the server does not want this client: waiting does not help."""
+        """The session, or the next one. Raises Failure, at once where the server refuses this client."""
         if self._driver.session is None and self._driver.refused is not None:
             raise self._no_session()
         try:
@@ -189,7 +190,7 @@ class Opener:
 
 
 def _encoded(request: Request) -> bytes:
-    """Raises Failure for a host that has no room in a request."""
+    """The request as bytes on the wire. Raises Failure for a host that is too long."""
     try:
         return request.encode()
     except ValueError as error:
@@ -197,7 +198,7 @@ def _encoded(request: Request) -> bytes:
 
 
 def _open_stream(session: SessionStreams) -> Stream:
-    """Raises Failure where the server allows no more."""
+    """Opens a stream. Raises Failure where the server allows no more of them."""
     try:
         return session.open_stream()
     except TransportError as error:

@@ -1,4 +1,4 @@
-"""From the command line's words to a client's configuration and invite."""
+"""Makes a client's configuration and invites from the options of the command line."""
 
 import sys
 from pathlib import Path
@@ -33,9 +33,9 @@ def load(
 
 
 def read_invites(source: str | None, config: Config) -> list[Invite]:
-    """One of each server, the preferred first: from the command line's word, else from the configuration.
+    """The invites, one for each server, the preferred first: from the command line, else from the configuration.
 
-    Raises UsageError.
+    `source`: an invite, @FILE, or - for standard input. Raises UsageError.
     """
     words = _invite_text(source, config).split()
     invites = [word for word in words if word.startswith(SCHEME)]
@@ -65,7 +65,7 @@ def _invite_text(source: str | None, config: Config) -> str:
 
 
 def _read_invite(text: str) -> str:
-    """@FILE."""
+    """The content of the file that @FILE names."""
     return read_private(Path(text[1:]), "invite", "@FILE names a file with an invite in it")
 
 
@@ -82,7 +82,10 @@ def _parse_listen(text: str) -> dict[str, Any]:
 
 
 def split(text: str, form: str, names: tuple[str, str]) -> dict[str, str]:
-    """The two sides of the first equals sign; `form` is the option as `--help` has it."""
+    """The two sides of the first equals sign, by `names`; `form` is the option as `--help` shows it.
+
+    Raises UsageError where a side is missing.
+    """
     first, found, second = text.partition("=")
     if not found or not first or not second:
         option, _, accepted = form.partition(" ")

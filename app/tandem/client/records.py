@@ -16,10 +16,10 @@ def _no_events() -> EventLog:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClientRecords:
-    """By default nothing is kept."""
+    """What a client keeps across its restarts. By default nothing is kept."""
 
     instance_id: bytes | None = None
-    """What this client was called before it was restarted; None for another instance."""
+    """The id that identifies this client also after a restart; None for a new instance."""
     usage: UsageBook = field(default_factory=_no_usage)
-    """What its links have carried."""
+    """What the client's links have carried."""
     events: EventLog = field(default_factory=_no_events)

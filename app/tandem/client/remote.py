@@ -16,7 +16,7 @@ class Remote:
         self._opener = opener
 
     async def connect(self, request: SocksRequest, first: bytes, *, is_told: bool) -> Opened:
-        """Raises Failure."""
+        """Connects to a host or to a forward. Raises Failure."""
         host = request.host.rstrip(".")
         asked = Request(Kind.DIAL, request.host, request.port)
         if host.lower().endswith(SUFFIX):
@@ -24,15 +24,15 @@ class Remote:
         return await self._opener.open(asked, first, may_guess=is_told)
 
     async def resolve(self, request: SocksRequest) -> str:
-        """Raises Failure."""
+        """An address of the host, looked up at the server. Raises Failure."""
         return (await self._opener.ask_once(Request(Kind.RESOLVE, request.host, 0))).bound_host
 
     async def bind(self, request: SocksRequest) -> Binding:
-        """Raises Failure."""
+        """Opens a port at the server that waits for one connection. Raises Failure."""
         return _RemoteBinding(await self._opener.ask(Request(Kind.BIND, request.host, request.port)))
 
     async def associate(self, receive: Receive) -> Association:
-        """Raises Failure."""
+        """Opens a UDP port at the server; `receive` gets its datagrams. Raises Failure."""
         return _RemoteAssociation(await self._opener.ask(Request(Kind.UDP, "", 0)), receive)
 
 
@@ -64,7 +64,7 @@ class _RemoteBinding:
 
 
 class _RemoteAssociation:
-    """A UDP port at the server; datagrams travel beside its stream."""
+    """A UDP port at the server; its datagrams travel in DATAGRAM frames beside its stream."""
 
     def __init__(self, asked: Asked, receive: Receive) -> None:
         self._stream = asked.stream

@@ -1,6 +1,6 @@
-"""How much goes through the session: over each link alone, and over all together, in both directions.
+"""The speed test: the rate of the session over each link alone, and over all together, in both directions.
 
-A link is alone while all others are backups: they carry other connections on, should it fail.
+To test a link alone, all others are set to backup. So if it fails, they carry the other connections.
 """
 
 import asyncio
@@ -25,27 +25,27 @@ DURATION = 4.0
 """Seconds for each direction of each test."""
 
 _WARM_UP = 1.5
-"""Seconds before counting: windows grow."""
+"""Seconds before counting, in which the congestion windows grow."""
 
 _TIMEOUT = 3 * DURATION
-"""Seconds for each direction of each test, where nothing goes through."""
+"""Seconds after which one direction of a test is given up, because nothing goes through."""
 
 _SWITCH_TIME = 0.5
-"""Seconds for both ends to follow another policy."""
+"""Seconds for both ends to change to other uses of the links."""
 
 
 class Speed(BaseModel):
-    """Bits per second, of content; None where it could not be measured."""
+    """The speed of a link in bits per second of content; None where it could not be measured."""
 
     link: str
     down_bps: float | None = None
     up_bps: float | None = None
     note: str = ""
-    """Why not."""
+    """Why the speed could not be measured; empty where it was."""
 
 
 class Speedtest:
-    """Of one client: at most one is under way."""
+    """The speed test of one client: at most one is under way."""
 
     def __init__(self, opener: Opener, links: ClientLinks) -> None:
         self._opener = opener
@@ -53,9 +53,9 @@ class Speedtest:
         self._is_under_way = False
 
     async def run(self, set_preferences: Callable[[tuple[PathPreference, ...]], None]) -> list[Speed]:
-        """Tests each link alone, at the rate that is wished, then all together; then all is as it was.
+        """Tests each link alone, at most at its configured rate, then all together; then restores the preferences.
 
-        Raises TandemError.
+        Raises TandemError where a test is under way already, or the session fails.
         """
         if self._is_under_way:
             hint = "it ends when whoever asked for it ends it, by Ctrl-C"
@@ -90,14 +90,14 @@ class Speedtest:
 
 
 async def _measure(opener: Opener, name: str) -> Speed:
-    """Over whatever links may be used now. Raises Failure."""
+    """Measures both directions over the links that may be used now. Raises Failure."""
     down = await _with_stream(opener, "down", _count_down)
     up = await _with_stream(opener, "up", _count_up)
     return Speed(link=name, down_bps=down, up_bps=up, note="" if down and up else "nothing came through")
 
 
 def _checked(speed: Speed, carried: int) -> Speed:
-    """Where the link was down, another one has done the work."""
+    """The speed, unless the link has `carried` too few bytes: it was down, and another link has carried the test."""
     content = ((speed.down_bps or 0.0) + (speed.up_bps or 0.0)) / 8 * (DURATION - _WARM_UP)
     if carried >= content / 2:
         return speed
@@ -105,7 +105,7 @@ def _checked(speed: Speed, carried: int) -> Speed:
 
 
 async def _with_stream(opener: Opener, direction: str, count: Callable[[Stream], Awaitable[float]]) -> float | None:
-    """None where nothing goes through."""
+    """The rate in one direction, in bits per second; None where nothing goes through."""
     try:
         async with asyncio.timeout(_TIMEOUT):
             asked = await opener.ask(Request(Kind.SPEEDTEST, direction, 0))
@@ -144,7 +144,7 @@ async def _fill(stream: Stream) -> None:
 
 
 class _Meter:
-    """The rate between the end of warming up and the end."""
+    """Measures the rate, in bits per second, from the end of the warm-up to the end of the test."""
 
     def __init__(self) -> None:
         self._began_at = time.monotonic()

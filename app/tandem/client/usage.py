@@ -1,4 +1,4 @@
-"""What each link has carried today and this month, kept across restarts, and the caps on that."""
+"""What each link has carried today and this month, kept across restarts, and the caps on these amounts."""
 
 import json
 import logging
@@ -16,23 +16,23 @@ from tandem.config.config import LinkConfig
 log = logging.getLogger("tandem.client")
 
 WARN_AT = 0.75
-"""Share of a cap at which there is a warning."""
+"""Share of a cap at which a warning is logged."""
 
 SAVE_INTERVAL = 30.0
-"""Seconds between two savings: what a crash forgets."""
+"""Seconds between two saves of the usage; a crash loses what was counted since the last one."""
 
 Today = Callable[[], str]
-"""The local date, such as 2026-11-25."""
+"""A function that returns the local date, such as 2026-11-25."""
 
 
 def today() -> str:
-    """By this machine's clock and time zone."""
+    """The local date, by this machine's clock and time zone."""
     return time.strftime("%Y-%m-%d")
 
 
 @dataclass(slots=True)
 class LinkUsage:
-    """Bytes of one link, headers of IP and UDP included, both directions."""
+    """Bytes that one link has carried in both directions, headers of IP and UDP included."""
 
     day: str = ""
     day_bytes: int = 0
@@ -40,7 +40,7 @@ class LinkUsage:
     warned: set[str] = field(default_factory=set[str])
 
     def add(self, count: int, date: str) -> None:
-        """`count` more bytes on a date."""
+        """Adds `count` bytes on a date; a new day or month begins at 0."""
         if date != self.day:
             if date[:7] != self.day[:7]:
                 self.month_bytes = 0
@@ -51,27 +51,27 @@ class LinkUsage:
 
 
 class UsageBook:
-    """Counts links, warns of caps, and says which link is at its end."""
+    """Counts what links carry, warns before a cap is reached, and says which link has reached one."""
 
     def __init__(self, path: Path | None, *, date: Today = today) -> None:
-        """`path`: where it is kept, None for nowhere."""
+        """`path`: the file of the usage, None where it is not kept."""
         self._path = path
         self._date = date
         self._usage = _load(path) if path is not None else {}
         self._saved_at = time.monotonic()
 
     def usage(self, name: str) -> LinkUsage:
-        """Of one link, up to date."""
+        """The usage of one link, up to date."""
         usage = self._usage.setdefault(name, LinkUsage())
         usage.add(0, self._date())
         return usage
 
     def count(self, name: str, more: int) -> None:
-        """A link has carried so many more bytes."""
+        """Adds bytes that a link has carried."""
         self.usage(name).add(more, self._date())
 
     def problem(self, link: LinkConfig) -> str:
-        """Why a link may carry nothing more; "" where it may. Warns before that."""
+        """Why a link may carry nothing more; "" where it may. Logs a warning at WARN_AT of a cap."""
         usage = self.usage(link.name)
         for period, used, cap in _caps(link, usage):
             if used >= cap:
@@ -83,7 +83,7 @@ class UsageBook:
         return ""
 
     def remaining(self, link: LinkConfig) -> int:
-        """Bytes that it may carry before there is something to say: a warning, or the end."""
+        """Bytes that a link may carry before the next warning, or before it reaches a cap."""
         marks = (
             (WARN_AT * cap if used < WARN_AT * cap else cap) - used
             for _, used, cap in _caps(link, self.usage(link.name))
@@ -91,12 +91,12 @@ class UsageBook:
         return math.ceil(min(marks, default=sys.maxsize))
 
     def save_if_due(self) -> None:
-        """Now and then."""
+        """Saves the usage where SAVE_INTERVAL has passed."""
         if time.monotonic() - self._saved_at >= SAVE_INTERVAL:
             self.save()
 
     def save(self) -> None:
-        """Where that fails, the old file stays whole."""
+        """Saves the usage; where that fails, the old file stays whole."""
         self._saved_at = time.monotonic()
         if self._path is None:
             return
@@ -111,7 +111,7 @@ class UsageBook:
 
 
 def _caps(link: LinkConfig, usage: LinkUsage) -> list[tuple[str, int, int]]:
-    """Of those that it has: the period, and bytes used, and bytes allowed."""
+    """The caps that a link has: for each the period, the bytes used, and the bytes allowed."""
     caps = (("daily", usage.day_bytes, link.daily_bytes), ("monthly", usage.month_bytes, link.monthly_bytes))
     return [(period, used, cap) for period, used, cap in caps if cap is not None]
 
@@ -119,7 +119,7 @@ def _caps(link: LinkConfig, usage: LinkUsage) -> list[tuple[str, int, int]]:
 class LinkCap:
     """The gate of one link: counts what the link carries, and shuts it where a cap is reached.
 
-    What is carried is booked when somebody asks; between two such moments one addition a batch is all that it costs.
+    Bytes are added to the usage book only when `problem` or `usage` is called. Otherwise a batch costs one addition.
     """
 
     def __init__(self, config: LinkConfig, book: UsageBook) -> None:
@@ -127,14 +127,14 @@ class LinkCap:
         self._book = book
         self._unbooked = 0
         self._allowance = 0
-        """What `_unbooked` may become before there is something to say: a warning, or the end."""
+        """The value of `_unbooked` at which a warning is due, or a cap is reached."""
 
     def on_carried(self, size: int) -> bool:
-        """So many bytes have crossed the link, headers included; tells whether `problem` should be asked now."""
+        """Counts bytes that have crossed the link, headers included; returns whether to call `problem` now."""
         self._unbooked += size
         if self._unbooked < self._allowance:
             return False
-        self._allowance = sys.maxsize  # once is enough
+        self._allowance = sys.maxsize  # one call of `problem` is enough
         return True
 
     def problem(self) -> str:

@@ -1,4 +1,4 @@
-"""What people write, and what they are told of it: the configuration, patterns, invites, passwords.
+"""What people write, and the messages about their mistakes: the configuration, patterns, invites, passwords.
 
-Nothing is started here, and loading it loads no more than it takes to read a file.
+Nothing is started here, and importing it imports no more than it takes to read a file.
 """

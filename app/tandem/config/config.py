@@ -79,12 +79,12 @@ class LinkConfig(_Section):
 
     @property
     def daily_bytes(self) -> int | None:
-        """The daily cap."""
+        """The daily cap in bytes, None without one."""
         return None if self.daily_cap is None else parse_size(self.daily_cap)
 
     @property
     def monthly_bytes(self) -> int | None:
-        """The monthly cap."""
+        """The monthly cap in bytes, None without one."""
         return None if self.monthly_cap is None else parse_size(self.monthly_cap)
 
 
@@ -268,7 +268,7 @@ class Config(BaseSettings):
     @model_validator(mode="wrap")
     @classmethod
     def _distinct(cls, given: Any, validate: ModelWrapValidatorHandler["Config"]) -> "Config":
-        """What is there twice is told beside all other mistakes."""
+        """Reports what is there twice together with all other mistakes."""
         given = with_present_names(given)
         twice = [*_repeated(given), *_open_ports(given)]
         try:
@@ -301,7 +301,7 @@ _DISTINCT = (("link", "name"), ("link", "bind"), ("listen", "port"), ("forward",
 
 
 def _repeated(given: Mapping[str, Any]) -> Iterator[str]:
-    """What may be there only once, as it was written."""
+    """Messages about values, as they were written, that are there twice but may be there only once."""
     for section, key in _DISTINCT:
         tables = _tables(given.get(section))
         values = [str(table[key]) for table in tables if key in table]
@@ -312,7 +312,7 @@ def _repeated(given: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _open_ports(given: Mapping[str, Any]) -> Iterator[str]:
-    """Ports of forwards that anybody could use who reaches them: the same rule as for the SOCKS port."""
+    """Messages about `[[listen]]` ports that anybody could use who reaches them, as for the SOCKS port."""
     everybody = any(table.get("allow_from") for table in _tables([given.get("socks")]))
     for table in _tables(given.get("listen")):
         host = str(table.get("host", "127.0.0.1"))
@@ -324,7 +324,7 @@ def _open_ports(given: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _tables(items: object) -> list[Mapping[str, Any]]:
-    """The tables in a list, whatever else a careless person has put there."""
+    """The tables in a list; other items, which are mistakes, are left out."""
     candidates = cast("Sequence[object]", items) if isinstance(items, list) else ()
     return [cast("Mapping[str, Any]", item) for item in candidates if isinstance(item, Mapping)]
 
@@ -335,14 +335,14 @@ _file_in_use: Path | None = None
 def default_file() -> Path | None:
     """The configuration file that is read when none is named, if there is one."""
     candidates = [Path("/etc/tandem/tandem.toml")]
-    with contextlib.suppress(RuntimeError):  # a user without a home directory has none there
+    with contextlib.suppress(RuntimeError):  # a user without a home directory has no file there
         base = os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config"
         candidates.insert(0, Path(base) / "tandem" / "tandem.toml")
     return next((path for path in candidates if _is_file(path)), None)
 
 
 def _is_file(path: Path) -> bool:
-    """Raises UsageError where that cannot be told: what is in it may matter."""
+    """Whether a path is a file. Raises UsageError where that cannot be found out, because its content may matter."""
     try:
         return path.is_file()
     except OSError as error:
@@ -350,12 +350,12 @@ def _is_file(path: Path) -> bool:
 
 
 def file_in_use() -> Path | None:
-    """The file that was read last."""
+    """The configuration file that was read last, None where none was."""
     return _file_in_use
 
 
 def load(file: Path | None = None, options: Mapping[str, Any] | None = None) -> Config:
-    """Reads all sources. Raises UsageError with every mistake in it."""
+    """The configuration from all sources. Raises UsageError that lists every mistake."""
     global _file_in_use  # pydantic-settings builds its sources in a class method
     if file is not None and not _is_file(file):
         raise UsageError(f"{file}: no such file", "--config names a TOML file")
@@ -379,7 +379,7 @@ def load(file: Path | None = None, options: Mapping[str, Any] | None = None) -> 
 
 
 def _not_json(text: str) -> UsageError:
-    """Of a variable; the library names the field that it belongs to."""
+    """The error for an environment variable that is not JSON; `text` of the library names the field it belongs to."""
     field = next((name for name in Config.model_fields if f'"{name}"' in text), "")
     names = sorted(name for name in os.environ if name.upper().startswith(f"{ENV_PREFIX}{field}".upper()))
     hint = """lists and tables are JSON there, such as TANDEM_SERVER__ALLOW='["10.0.0.0/8"]'"""
@@ -387,7 +387,7 @@ def _not_json(text: str) -> UsageError:
 
 
 def _check_secrets(file: Path) -> None:
-    """A file that holds a secret is its owner's alone."""
+    """Raises UsageError where a file with a secret in it is open to others."""
     if not is_open_to_others(file):
         return
     content = tomllib.loads(read_text(file))

@@ -1,4 +1,4 @@
-"""Turns pydantic's findings into lines that a person can act on."""
+"""Turns pydantic's errors into lines that a person can act on."""
 
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -13,7 +13,7 @@ from tandem.base.errors import UsageError
 from tandem.base.private_files import read_text
 
 Location = tuple[int | str, ...]
-"""Keys and indices from the outside in."""
+"""The place of a value: keys and indices, the outermost first."""
 
 _SECRETS = ("invite", "token", "password")
 
@@ -41,14 +41,14 @@ def describe(
 
 
 def with_mistakes(found: Sequence[ErrorDetails], more: Sequence[str]) -> ValidationError:
-    """What pydantic has found, and what else is wrong with the whole."""
+    """A ValidationError with what pydantic has found, and with more mistakes, which concern the whole configuration."""
     lines = [InitErrorDetails(type=_kind(i["type"], i["msg"]), loc=i["loc"], input=i["input"]) for i in found]
     lines += [InitErrorDetails(type=_kind("value_error", text), loc=(), input=None) for text in more]
     return ValidationError.from_exception_data("Config", lines)
 
 
 def _kind(name: str, text: str) -> PydanticCustomError:
-    """Not by its name alone: pydantic does not know all of its own again."""
+    """An error type with its text, because pydantic cannot build all of its own error types from their names."""
     return PydanticCustomError(cast("Any", name), "{text}", {"text": text})
 
 
@@ -71,7 +71,7 @@ def _text(item: ErrorDetails, model: type[BaseModel]) -> str:
 
 
 _OPTIONS = {("socks", "listen"): "socks", ("admin", "listen"): "admin", ("server",): ""}
-"""Options that are not named after their key; those of a server are named after what follows."""
+"""Options that are not named after their key; those of [server] are named after the key in it."""
 
 
 def _where(
@@ -81,7 +81,7 @@ def _where(
     options: Mapping[str, Any],
     environment: Mapping[str, str],
 ) -> str:
-    """Where the value comes from, and its place there; empty where that cannot be told."""
+    """Where the value comes from, and its place there; empty where that is unknown."""
     if not location:
         return ""
     top = str(location[0])
@@ -102,7 +102,7 @@ def _option(location: Location, options: Mapping[str, Any]) -> str:
 
 
 def _content(file: Path | None) -> Mapping[str, Any]:
-    """The file's tables, to tell them by their names; nothing where it cannot be read."""
+    """The content of the file, so that messages can name its tables; empty where it cannot be read."""
     try:
         return tomllib.loads(read_text(file)) if file is not None else {}
     except (OSError, ValueError, UsageError):
@@ -119,7 +119,7 @@ def _holds(options: Mapping[str, Any], location: Location) -> bool:
 
 
 def _place(location: Location, content: Mapping[str, Any]) -> str:
-    """Such as `link[wifi].daily_cap: `; items that have no name are counted from 0."""
+    """A place as text, such as `link[wifi].daily_cap: `; items that have no name are counted from 0."""
     text, inner = "", cast("Any", content)
     for part in location:
         inner = _inside(inner, part)

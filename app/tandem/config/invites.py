@@ -26,18 +26,18 @@ class Invite:
     server_public: bytes
     client_private: bytes = field(repr=False)
     endpoints: tuple[str, ...]
-    """host:port strings."""
+    """The addresses of the server, as host:port."""
     name: str
 
     def encode(self) -> str:
-        """The string; it is a secret."""
+        """The invite as a string, which is a secret."""
         body = bytes([_FORMAT]) + self.server_public + self.client_private + bytes([len(self.endpoints)])
         body += b"".join(_text(endpoint) for endpoint in self.endpoints) + _text(self.name)
         return PREFIX + base64.urlsafe_b64encode(body + _checksum(body)).decode().rstrip("=")
 
     @classmethod
     def decode(cls, text: str) -> "Invite":
-        """Raises UsageError with a text that tells nothing of the secret."""
+        """Parses an invite. Raises UsageError with a text that reveals nothing of the secret."""
         text = text.strip()
         if not text.startswith(SCHEME):
             raise UsageError(f"invite: it does not begin with {PREFIX}", _HINT)

@@ -1,4 +1,4 @@
-"""Keys that had another name in an earlier release, and are read under it for one more.
+"""Keys that had another name in an earlier release. The old name is read until the next release.
 
 `cost` of a link is `use` now, and its value `normal` is `available`; `[[client]]` is `[[quota]]`.
 """
@@ -11,14 +11,14 @@ from typing import Any, cast
 log = logging.getLogger("tandem.config")
 
 OLD_TABLES = {"client": "quota"}
-"""Present names of tables, by their old ones."""
+"""The present names of renamed tables, by their old names."""
 
 _OLD_LINK_KEY, _LINK_KEY = "cost", "use"
 _OLD_VALUES = {"normal": "available"}
 
 
 def with_present_names(given: Mapping[str, Any]) -> dict[str, Any]:
-    """The same configuration under the present names. What stands there under both names keeps both: a mistake."""
+    """A configuration under the present names. What is there under both names keeps both, which counts as a mistake."""
     names = {name: new for name, new in OLD_TABLES.items() if new not in given}
     renamed = {names.get(name, name): value for name, value in given.items()}
     links = renamed.get("link")
@@ -30,13 +30,13 @@ def with_present_names(given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def variables_of_old(environment: Mapping[str, str], prefix: str) -> dict[str, Any]:
-    """Tables whose environment variables have an old name. What is no JSON is left to whoever reads it."""
+    """Tables from environment variables that have an old name. Raises ValueError where a value is not JSON."""
     found = {OLD_TABLES[name]: environment.get(f"{prefix}{name.upper()}") for name in OLD_TABLES}
     return {name: json.loads(text) for name, text in found.items() if text is not None}
 
 
 def present_use(fields: object) -> object:
-    """The fields of a link's status as an earlier release wrote them, under the present names."""
+    """The fields of a link's status under the present names, also where an earlier release wrote them."""
     return _with_use(fields)
 
 

@@ -1,4 +1,4 @@
-"""Passwords of the SOCKS port: hashed in the file, checked without slowing down those who are known.
+"""Passwords of the SOCKS port: hashed in the file, and checked without a delay for users who have proven theirs.
 
 scrypt$N$r$p$SALT$HASH     the last two in base64 (RFC 7914)
 """
@@ -17,18 +17,18 @@ _SIZE = 32
 _MAX_MEMORY = 64 << 20
 
 MAX_CHECKS = 2
-"""Passwords that are hashed at the same time; it takes a moment each, and 16 MB."""
+"""The maximum number of passwords that are hashed at the same time; each takes some 50 ms and 16 MB."""
 
 
 def hash_password(password: str) -> str:
-    """For the configuration file."""
+    """The hash of a password, for the configuration file."""
     salt = os.urandom(16)
     digest = _scrypt(password, salt, _N, _R, _P)
     return "$".join(["scrypt", str(_N), str(_R), str(_P), _text(salt), _text(digest)])
 
 
 def is_hash(text: str) -> bool:
-    """Whether it is one that can be checked."""
+    """Whether the text is a hash that `verify` can check."""
     try:
         _, n, r, p, _, digest = _parse(text)
     except ValueError:
@@ -37,35 +37,36 @@ def is_hash(text: str) -> bool:
 
 
 def verify(password: str, hashed: str) -> bool:
-    """Takes some 50 ms, on purpose."""
+    """Whether a password matches a hash. Takes some 50 ms, on purpose."""
     _, n, r, p, salt, digest = _parse(hashed)
     return hmac.compare_digest(_scrypt(password, salt, n, r, p), digest)
 
 
 MAX_CHECKS_OF_ONE = 8
-"""Those that one host may have waiting."""
+"""The maximum number of password checks that one host may have under way."""
 
 
 class PasswordBook:
-    """Who may come in."""
+    """The names and passwords that may use the SOCKS port."""
 
     def __init__(self, hashes: Mapping[str, str]) -> None:
-        """`hashes` by name."""
+        """`hashes`: the password hash of each name."""
         self._hashes = dict(hashes)
         self._key = os.urandom(32)
         self._proven: dict[str, bytes] = {}
-        """What each name has proven already: a browser opens many connections."""
+        """A keyed digest of the password that each name has proven, because a browser opens many connections."""
         self._checks = asyncio.Semaphore(MAX_CHECKS)
         self._nobody = hash_password("")
         self._waiting: Counter[str] = Counter()
-        """Checks that are under way, by host."""
+        """The number of checks that are under way, by host."""
         self._checking: dict[tuple[str, bytes], asyncio.Task[bool]] = {}
-        """And by what is checked: a browser that begins opens sixty connections at once."""
+        """The checks under way, by name and password digest: the sixty connections of a starting browser share one."""
 
     async def check(self, name: str, password: str, host: str) -> bool:
         """Whether the password is that of the name; an unknown name takes as long as a wrong password.
 
-        `host` is whom it comes from: one that tries many at a time is refused, and holds nobody else up.
+        `host`: where the request comes from. A host with too many checks under way is refused, so that it does
+        not delay others.
         """
         mark = hmac.digest(self._key, password.encode(), "sha256")
         if hmac.compare_digest(self._proven.get(name, b""), mark):
@@ -106,7 +107,7 @@ def _scrypt(password: str, salt: bytes, n: int, r: int, p: int) -> bytes:
 
 
 def _parse(text: str) -> tuple[str, int, int, int, bytes, bytes]:
-    """Raises ValueError."""
+    """The parts of a hash. Raises ValueError where it is malformed."""
     name, *numbers, salt, digest = text.split("$")
     if name != "scrypt" or len(numbers) != 3:
         raise ValueError("not a hash of `tandem password`")

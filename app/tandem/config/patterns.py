@@ -1,4 +1,4 @@
-"""Patterns of destinations, as rules and forwards have them.
+"""Patterns of destinations, for rules and forwards.
 
 web                   the name of a forward
 host:443              a name, or an address
@@ -6,7 +6,7 @@ host:443              a name, or an address
 host:8000-8999        a range of ports, `*` for all of them
 [2001:db8::1]:22      an IPv6 address with a port
 10.0.0.0/8            a network, all ports
-10.0.0.0/8:22         and one of them; [fd00::/8]:22
+10.0.0.0/8:22         a network, one port; for IPv6 [fd00::/8]:22
 """
 
 import ipaddress
@@ -15,14 +15,11 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from tandem.base.addresses import IPNetwork, address_forms, literal_address
-from tandem.exchange.failures import Failure, Hop
-from tandem.exchange.request import Kind, Request
-from tandem_socks import Reply
 
 ALL_PORTS = range(65536)
 
 _DOTS = re.compile("[\u3002\uff0e\uff61]")
-"""What is a dot in other scripts (RFC 3490 section 3.1)."""
+"""The characters that are dots in other scripts (RFC 3490 section 3.1)."""
 
 _LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?")
 _LONGEST_NAME = 253
@@ -33,37 +30,38 @@ ACCEPTED = "NAME, HOST:PORT, *.DOMAIN:PORT, [IPV6]:PORT or NETWORK/BITS; PORT is
 
 @dataclass(frozen=True, slots=True)
 class Pattern:
-    """What a rule is about: the name of a forward, a network, or a host by name."""
+    """What a rule or a forward is about: the name of a forward, a network, or a host by name."""
 
     text: str
     forward: str = ""
     host: str = ""
-    """May have `*` in it."""
+    """The name of a host, which may have `*` in it."""
     network: IPNetwork | None = None
     ports: range = ALL_PORTS
 
-    def matches_name(self, request: Request) -> bool:
-        """Whether it is about this request, whose host is in canonical form, whatever that resolves to."""
-        host = request.host
-        if request.kind is Kind.FORWARD:
-            return bool(self.forward) and fnmatchcase(host, self.forward)
-        return bool(self.host) and request.port in self.ports and fnmatchcase(host, self.host)
+    def matches_forward(self, name: str) -> bool:
+        """Whether the pattern is about the forward of this name."""
+        return bool(self.forward) and fnmatchcase(name, self.forward)
+
+    def matches_name(self, host: str, port: int) -> bool:
+        """Whether the pattern is about this host in its canonical form, whatever the host resolves to."""
+        return bool(self.host) and port in self.ports and fnmatchcase(host, self.host)
 
     def matches_address(self, address: str, port: int) -> bool:
-        """Whether it is about this address."""
+        """Whether an address and a port match: the pattern is a network that contains them."""
         if self.network is None or port not in self.ports:
             return False
         return any(form.version == self.network.version and form in self.network for form in address_forms(address))
 
 
 def canonical_name(host: str) -> str:
-    """A host as rules see it and as it is looked up: an address, or a name of plain letters (RFC 1123, RFC 3490).
+    """A host as rules see it and as it is looked up: an address, or a name in ASCII (RFC 1123, RFC 3490).
 
-    There is one form of each name, and nothing but names and addresses gets through: what a
-    resolver would undo later, such as a backslash, must not pass a rule. Raises Failure.
+    Each name has one form, and only names and addresses are accepted: an escape that a resolver would
+    decode later, such as a backslash, must not get past a rule. Raises ValueError.
     """
     if "%" in host:
-        raise _no_name(f"{host!r}: an interface of this server cannot be chosen")
+        raise ValueError(f"{host!r}: an interface of this server cannot be chosen")
     is_bracketed = host.startswith("[") and host.endswith("]")
     literal = literal_address(host[1:-1] if is_bracketed else host)
     if literal:
@@ -72,15 +70,15 @@ def canonical_name(host: str) -> str:
     try:
         name = name.lower() if name.isascii() else name.encode("idna").decode("ascii").lower()
     except UnicodeError as error:
-        raise _no_name(f"{host!r} is not a host name") from error
+        raise ValueError(f"{host!r} is not a host name") from error
     name = name.removesuffix(".")
     if len(name) > _LONGEST_NAME or not all(_LABEL.fullmatch(label) for label in name.split(".")):
-        raise _no_name(f"{host!r} is not a host name")
+        raise ValueError(f"{host!r} is not a host name")
     return name
 
 
 def parse_pattern(text: str) -> Pattern:
-    """Raises ValueError that says what is accepted."""
+    """Parses a pattern. Raises ValueError that says what is accepted."""
     stripped = text.strip()
     if (network := _network(stripped)) is not None:
         return Pattern(text, network=network)
@@ -96,12 +94,8 @@ def parse_pattern(text: str) -> Pattern:
 
 
 def looks_like_a_host(text: str) -> bool:
-    """A pattern that is the name of a forward, and was probably meant as a host."""
+    """Whether a pattern is the name of a forward, but was probably meant as a host."""
     return bool(parse_pattern(text).forward) and "." in text
-
-
-def _no_name(text: str) -> Failure:
-    return Failure(Reply.HOST_UNREACHABLE, Hop.NAME, text)
 
 
 def _network(text: str) -> IPNetwork | None:
@@ -126,7 +120,7 @@ def _ports(text: str, pattern: str) -> range:
 def _checked_name(name: str, pattern: str) -> str:
     try:
         canonical = ".".join(label if "*" in label else canonical_name(label) for label in name.split("."))
-    except Failure:
+    except ValueError:
         canonical = ""
     if not _NAME.fullmatch(canonical):
         raise ValueError(f"{pattern!r} is not a destination; accepted is {ACCEPTED}")

@@ -19,7 +19,7 @@ underscores: `TANDEM_SOCKS__LISTEN`; lists are JSON there.
 
 
 def markdown() -> str:
-    """The whole reference."""
+    """The configuration reference as a document in Markdown."""
     parts = [_HEAD, *_table("", "At the top", Config)]
     for name, field in Config.model_fields.items():
         parts += _tables(name, field)
@@ -27,7 +27,7 @@ def markdown() -> str:
 
 
 def as_toml(config: Config) -> str:
-    """What it says beyond defaults; secrets masked."""
+    """A configuration as TOML: the values that differ from the defaults, with secrets masked."""
     lines: list[str] = []
     tables: list[str] = []
     for name in type(config).model_fields:
@@ -65,7 +65,7 @@ def _table(path: str, title: str, model: type[BaseModel]) -> Iterator[str]:
 
 
 def _model_of(annotation: Any) -> tuple[type[BaseModel] | None, bool]:
-    """The table that a field is, and whether it may stand several times."""
+    """The model of a field that is a table, None for other fields, and whether the table may stand several times."""
     if get_origin(annotation) is list:
         return _model_of(get_args(annotation)[0])[0], True
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
@@ -100,7 +100,7 @@ def _default(field: FieldInfo) -> str:
 
 
 def _section(head: str, model: BaseModel, path: str) -> Iterator[str]:
-    """A table and those in it; nothing where all is as by default."""
+    """The lines of a table and of the tables in it; none where all values are the defaults."""
     pairs: list[str] = []
     inner: list[str] = []
     for name in type(model).model_fields:

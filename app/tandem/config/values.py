@@ -1,4 +1,4 @@
-"""Kinds of values that a configuration has: each with what is accepted, said where something else is given."""
+"""Types of the values of a configuration. The error for a wrong value says what is accepted."""
 
 import contextlib
 import ipaddress
@@ -46,13 +46,13 @@ def _directory(path: Path) -> Path:
 
 
 def _target(text: str) -> str:
-    """HOST:PORT, or HOST:* for the port that was asked for."""
+    """Checks HOST:PORT, or HOST:* for the port that was asked for."""
     _host_port(text[:-1] + "1" if text.endswith(":*") else text)
     return text
 
 
 def _parsed_by(parse: Callable[[str], object]) -> BeforeValidator:
-    """Text that `parse` takes; it stays as it was written. A number is told what a text would be told."""
+    """A validator for text that `parse` accepts, which stays as it was written. A number gets the errors of a text."""
 
     def check(given: object) -> object:
         if isinstance(given, str | int | float):
@@ -74,7 +74,7 @@ MIN_TOKEN = 16
 
 
 def _token(secret: SecretStr) -> SecretStr:
-    """Not an empty one, for a variable that nobody has set; nor one that can be guessed."""
+    """Rejects an empty token, as from an unset variable, and one so short that it can be guessed."""
     text = secret.get_secret_value()
     if len(text) < MIN_TOKEN or not text.isascii() or not text.isprintable() or " " in text:
         raise ValueError(

@@ -1,1 +1,1 @@
-"""What a terminal shows of a status, live or once; everything that it knows is in the status JSON."""
+"""Shows a status on a terminal, live or once. All that it shows comes from the status JSON."""

@@ -1,4 +1,4 @@
-"""The live console: draws the screen twice a second, as large as the window is, and listens to keys."""
+"""The live console: draws the screen twice a second in the size of the window, and handles keys."""
 
 import asyncio
 import logging
@@ -17,22 +17,22 @@ from tandem.console.keys import pressed
 from tandem.console.screen import View, fitted, line
 
 FRAME_INTERVAL = 0.5
-"""Seconds between two frames: a table takes 15 ms to render, and the data path must not feel it."""
+"""Seconds between two frames. A table takes 15 ms to render, and must not slow down the data path."""
 
 LINE_INTERVAL = 60.0
-"""Seconds between two lines where standard output is no terminal."""
+"""Seconds between two status lines where standard output is not a terminal."""
 
 _LOG_LINES = 50
-"""The last lines of the log; as many are shown as there is room for ..."""
+"""Number of log lines that the console keeps; it shows as many as fit."""
 
 _LEFT_LINES = 10
-"""... and so many stay on the screen when the console is closed."""
+"""Number of log lines that stay on the screen when the console is closed."""
 
 log = logging.getLogger("tandem.status")
 
 
 class _LogTail(logging.Handler):
-    """Keeps the last lines, so that logs do not tear the table apart."""
+    """Keeps the last log lines, so that logs do not break the table."""
 
     def __init__(self) -> None:
         super().__init__(logging.INFO)
@@ -44,7 +44,7 @@ class _LogTail(logging.Handler):
 
 
 async def show(status: Callable[[], ClientStatus], set_mode: Callable[[str], None], head: str = "") -> None:
-    """Shows the status: on a terminal live, below the head, until `q` is pressed; else a line now and then."""
+    """Shows the status: live on a terminal, below `head`, until `q` is pressed; elsewhere one log line a minute."""
     if not sys.stdout.isatty() or Console().is_dumb_terminal:
         await _show_lines(status)
         return
@@ -61,11 +61,11 @@ async def show(status: Callable[[], ClientStatus], set_mode: Callable[[str], Non
         for handler in others:
             root.addHandler(handler)
         for text in list(tail.lines)[-_LEFT_LINES:]:
-            print(text)  # noqa: T201 (what was on the screen a moment ago)
+            print(text)  # noqa: T201 (these lines were on the screen a moment ago)
 
 
 def _is_on_screen(handler: logging.Handler) -> bool:
-    """It would write where the console is drawn."""
+    """Whether a log handler writes to the terminal on which the console is drawn."""
     is_stream = isinstance(handler, logging.StreamHandler) and not isinstance(handler, logging.FileHandler)
     return is_stream and sys.stderr.isatty()
 
@@ -76,7 +76,7 @@ async def live(
     view: View,
     lines: Callable[[], list[str]] = list,
 ) -> None:
-    """Returns when `q` is pressed."""
+    """Draws the console until `q` is pressed. Keys `m`, `l` and `s` change mode, detail and order."""
     history, console = History(), Console()
     with pressed() as keys, Live(console=console, auto_refresh=False, screen=True) as screen:
         while True:
@@ -94,7 +94,7 @@ async def live(
 
 
 async def _next(keys: "asyncio.Queue[str]") -> str:
-    """The next key, "" where none comes before the next frame."""
+    """The next key; "" where none comes before the next frame."""
     try:
         async with asyncio.timeout(FRAME_INTERVAL):
             return await keys.get()

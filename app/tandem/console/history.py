@@ -1,4 +1,4 @@
-"""What a console remembers of the last minutes, to draw it."""
+"""The history of the last minutes that a console keeps, to draw it."""
 
 from collections import deque
 from collections.abc import Iterable
@@ -6,26 +6,26 @@ from collections.abc import Iterable
 from tandem.admin.status import ClientStatus
 
 SAMPLE_INTERVAL = 2.0
-"""Seconds between two marks of a sparkline."""
+"""Seconds between two samples of a sparkline."""
 
 SAMPLES = 60
-"""Two minutes."""
+"""Number of samples that are kept for each link: two minutes."""
 
 _BARS = "▁▂▃▄▅▆▇█"
 
 
 class History:
-    """Rates of links, and of connections since the last look."""
+    """Rates of links over the last two minutes, and of connections since the last status."""
 
     def __init__(self) -> None:
         self._rates: dict[str, deque[float]] = {}
         self._sampled_at = float("-inf")
         self._streams: dict[tuple[str, float], tuple[float, int]] = {}
-        """By target and beginning: when its bytes were last looked at, and how many there were."""
+        """Time of the last status and its byte count for each connection, by target and start time."""
         self._stream_rates: dict[tuple[str, float], float] = {}
 
     def note(self, status: ClientStatus, *, now: float) -> None:
-        """Another look at the status."""
+        """Takes another status into the history."""
         if now >= self._sampled_at + SAMPLE_INTERVAL:
             self._sampled_at = now
             for link in status.links:
@@ -34,11 +34,11 @@ class History:
         self._note_streams(status, now)
 
     def sparkline(self, link: str, width: int) -> str:
-        """The link's rate of the last `width` samples, the newest last, as high as its highest."""
+        """Bars for the last `width` rates of a link, the newest last, scaled to the highest of them."""
         return sparkline(list(self._rates.get(link, ()))[-width:])
 
     def stream_rate(self, target: str, began_at: float) -> float:
-        """Bits per second, both ways."""
+        """The rate of a connection in bits per second, both directions together."""
         return self._stream_rates.get((target, began_at), 0.0)
 
     def _note_streams(self, status: ClientStatus, now: float) -> None:
@@ -54,7 +54,7 @@ class History:
 
 
 def beginning(status: ClientStatus, age: float) -> float:
-    """When a connection began, in the client's uptime: the same at each look."""
+    """When a connection began, in seconds of the client's uptime: the same in each status."""
     return round(status.uptime_s - age, 0)
 
 

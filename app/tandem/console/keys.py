@@ -1,4 +1,4 @@
-"""Single keys from a terminal, without Enter, as long as somebody wants them."""
+"""Single keys from a terminal, without Enter."""
 
 import asyncio
 import contextlib
@@ -9,7 +9,7 @@ from collections.abc import Generator
 
 @contextlib.contextmanager
 def pressed() -> Generator["asyncio.Queue[str]"]:
-    """A queue of keys; it stays empty where standard input is no terminal, and on Windows."""
+    """A queue of pressed keys; it stays empty where standard input is not a terminal, and on Windows."""
     keys: asyncio.Queue[str] = asyncio.Queue()
     if sys.platform == "win32" or not sys.stdin.isatty():
         yield keys

@@ -1,4 +1,4 @@
-"""What the console shows: pure functions of a status, its history, and what was chosen with the keys.
+"""What the console shows: pure functions of a status, its history, and the user's choices.
 
 Readable at 80 columns, without colour, and on light and dark backgrounds: colours only repeat what words say.
 """
@@ -21,16 +21,16 @@ SortBy = Literal["bytes", "rate", "age"]
 SORTS: tuple[SortBy, ...] = ("bytes", "rate", "age")
 
 MAX_STREAMS = 8
-"""Connections that are shown."""
+"""Number of connections that the console shows."""
 
 _MIN_BELOW_HEAD = 4
-"""Lines that logs should have before the head is shown too."""
+"""Number of log lines that must fit on the screen before the head is shown too."""
 
 _SPARKS = 30
-"""Samples that are drawn: a minute."""
+"""Number of samples in a sparkline: one minute."""
 
 _NAME = 12
-"""Columns of a link's name."""
+"""Width of a link's name in columns."""
 
 _STYLES = {"usable": "green", "degraded": "yellow", "down": "red", "probing": "cyan"}
 _SESSION_STYLES = {"up": "green", "outage": "red", "connecting": "yellow"}
@@ -38,10 +38,10 @@ _SESSION_STYLES = {"up": "green", "outage": "red", "connecting": "yellow"}
 
 @dataclass(slots=True)
 class View:
-    """What the person at the keys has chosen."""
+    """What the user has chosen with the keys, and what the console shows besides the status."""
 
     head: str = ""
-    """What stands above all."""
+    """Text above everything else."""
     detail: str | None = None
     """The link that is shown in full."""
     sort: SortBy = "bytes"
@@ -49,10 +49,10 @@ class View:
     lines: Sequence[str] = field(default_factory=list[str])
     """The last lines of the log."""
     most_streams: int = MAX_STREAMS
-    """Connections that there is room for."""
+    """Number of connections that fit on the screen."""
 
     def press(self, key: str, status: ClientStatus) -> None:
-        """`l` goes through the links, `s` through the orders; other keys are not for the view."""
+        """Handles a key: `l` goes through the links, `s` through the sort orders; other keys are ignored here."""
         if key == "l":
             names = [None, *(link.name for link in status.links)]
             at = names.index(self.detail) if self.detail in names else 0
@@ -62,7 +62,7 @@ class View:
 
 
 def render(status: ClientStatus, history: History | None = None, view: View | None = None) -> RenderableType:
-    """The whole console."""
+    """Renders the whole console, without fitting it to a window."""
     history, view = history or History(), view or View()
     parts: list[RenderableType] = [Text(view.head)] if view.head else []
     parts.append(_session(status))
@@ -83,20 +83,20 @@ def render(status: ClientStatus, history: History | None = None, view: View | No
 
 
 def fitted(status: ClientStatus, history: History, view: View, console: Console) -> RenderableType:
-    """The whole console in a window: logs have the room that is left, and connections give way where there is none."""
+    """Renders the whole console for a window: logs fill the rest; with no rest, connections are left out."""
     drawn = render(status, history, replace(view, lines=()))
     spare = console.height - len(console.render_lines(drawn, pad=False))
     if view.head and spare < _MIN_BELOW_HEAD:
         return fitted(status, history, replace(view, head=""), console)
     if spare < 0:
         shown = min(len(status.streams), MAX_STREAMS)
-        minimum = shown + spare - (shown == status.session.streams_open)  # a line tells how many there are beside
+        minimum = shown + spare - (shown == status.session.streams_open)  # room for the line "and N more"
         return render(status, history, replace(view, lines=(), most_streams=max(0, minimum)))
     return render(status, history, replace(view, lines=_newest(view.lines, spare - 1, console)))
 
 
 def _newest(lines: Sequence[str], rows: int, console: Console) -> Sequence[str]:
-    """As many of the last lines as there is room for; a line may be longer than a row."""
+    """As many of the last lines as fit into `rows`; a line may take several rows."""
     first = len(lines)
     while first > 0:
         rows -= len(console.render_lines(Text(lines[first - 1], overflow="fold"), pad=False))
@@ -107,7 +107,7 @@ def _newest(lines: Sequence[str], rows: int, console: Console) -> Sequence[str]:
 
 
 def line(status: ClientStatus) -> str:
-    """The status in one line of a log."""
+    """The status as one line for a log."""
     links = "; ".join(
         f"{link.name} {link.state} {ms(link.rtt_ms.smoothed)} ms, "
         f"loss {percent(link.loss_up)} up {percent(link.loss_down)} down"
@@ -134,7 +134,7 @@ def _session(status: ClientStatus) -> Text:
 
 
 def _banner(status: ClientStatus) -> Text | None:
-    """In an outage: for how long, and what is being tried."""
+    """The notice in an outage or without a session: how long it lasts, and what is tried; else None."""
     session = status.session
     tried = ", ".join(f"{link.name} ({link.remote or link.reason or 'no address'})" for link in status.links)
     tried = tried or "no link, for no interface has a default route"
@@ -149,7 +149,7 @@ def _banner(status: ClientStatus) -> Text | None:
 
 
 def _links(status: ClientStatus, history: History) -> RenderableType:
-    """Two lines for each link, at most 80 columns wide, and as wide with traffic as without."""
+    """The table of links, two lines each, at most 80 columns wide; traffic does not change its width."""
     table = Table(box=box.SIMPLE_HEAD, padding=0, pad_edge=False)
     table.add_column("link", min_width=8, max_width=_NAME, overflow="ellipsis", no_wrap=True)
     table.add_column("state", min_width=8, no_wrap=True)
@@ -164,7 +164,7 @@ def _links(status: ClientStatus, history: History) -> RenderableType:
 
 
 def _sparks(link: LinkStatus, history: History) -> Text | None:
-    """The last minute of a link, and why it is not as it should be; None where there is nothing to tell."""
+    """A link's rates of the last minute, its use and its problem; None where there is nothing to show."""
     name = link.name if len(link.name) <= _NAME else link.name[: _NAME - 1] + "…"
     use = link.use if link.use in ("metered", "backup") else ""
     cause = ", ".join(filter(None, (use, f"drill: {link.drill}" if link.drill else link.reason)))
@@ -237,17 +237,17 @@ def _streams(status: ClientStatus, history: History, view: View) -> Table:
 
 
 def ms(value: float | None) -> str:
-    """Milliseconds without a unit; - for no sample yet."""
+    """A time in milliseconds, without the unit; - for no sample yet."""
     return "-" if value is None else f"{value:.0f}"
 
 
 def percent(share: float | None) -> str:
-    """A share; - for no sample yet."""
+    """A share from 0 to 1 in percent; - for no sample yet."""
     return "-" if share is None else f"{share:.0%}"
 
 
 def rate(bits: float) -> str:
-    """Bits per second, three digits."""
+    """A rate in bits per second, with three digits and a prefix."""
     for unit in ("", " k", " M"):
         if bits < 1000:
             return f"{bits:.3g}{unit}"
@@ -256,7 +256,7 @@ def rate(bits: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """The two largest units, such as 1 h 5 min."""
+    """A time span in its two largest units, such as 1 h 5 min."""
     whole = int(seconds)
     if whole < 60:
         return f"{whole} s"

@@ -1,4 +1,4 @@
-"""`tandem status`: what a running Tandem says of itself."""
+"""`tandem status`: shows the status of a running client or server."""
 
 import asyncio
 import sys
@@ -37,13 +37,13 @@ def show_status(admin: str | None, *, as_json: bool, watch: bool) -> int:
 
 
 def _can_draw() -> bool:
-    """Standard output is a terminal that knows of more than lines."""
+    """Whether standard output is a terminal that can move the cursor."""
     console = Console()
     return console.is_terminal and not console.is_dumb_terminal
 
 
 async def _watch_client(places: list[admin_client.Place]) -> None:
-    """The console of a client that runs elsewhere on this machine."""
+    """Shows the console of a client that runs in another process."""
 
     def ask() -> ClientStatus:
         return ClientStatus.model_validate(admin_client.ask(places, "/status"))
@@ -52,7 +52,7 @@ async def _watch_client(places: list[admin_client.Place]) -> None:
 
 
 def _watch_server(places: list[admin_client.Place]) -> None:
-    """Until Ctrl-C."""
+    """Shows the server's status once a second until Ctrl-C."""
     with Live(console=Console(), auto_refresh=False, screen=True) as screen:
         while True:
             screen.update(_rendered(_ask(places)), refresh=True)

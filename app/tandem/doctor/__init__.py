@@ -1,1 +1,1 @@
-"""`tandem doctor`: looks at everything between this machine and the server, and says what to do; it changes nothing."""
+"""`tandem doctor`: checks everything between this machine and the server, and says what to do; it changes nothing."""

@@ -1,9 +1,8 @@
-"""`tandem doctor`: looks at everything between this machine and the server, link by link, and says what to do.
+"""`tandem doctor`: checks everything between this machine and the server, link by link, and says what to do.
 
-Each link is tried with pings and sessions of its own, so a running client does not notice. The parts:
-`doctor_link` asks the server's addresses over one link, `doctor_pings` is how, `doctor_session` looks closer at one
-that answers, `doctor_machine` and `doctor_routes` know why this machine lets nothing through, `doctor_running`
-compares with a client that runs.
+Each link is tested with separate pings and sessions, so a running client is not disturbed. The modules: `link` asks
+the server's addresses over one link, by means of `pings`; `session` examines one that answers, and `nat` and `portal`
+interpret what it finds; `machine` and `routes` find reasons on this machine; `running` compares with a running client.
 """
 
 import asyncio
@@ -21,11 +20,11 @@ from tandem.doctor.routes import Route, read_routes
 from tandem.doctor.running import ask_client, compare, known_devices
 
 _MAX_SESSIONS = 2
-"""Sessions at the same time: a server has room for four of one client, and one may run already."""
+"""Limit of simultaneous sessions: a server accepts four of one client, and the running client may have one."""
 
 
 async def examine(config: Config, invite: Invite) -> list[Finding]:
-    """Everything that was found, in the order in which it is told."""
+    """Runs all checks; returns the findings in the order in which they are shown."""
     found = [await local_port(config)]
     links, routes, running = planned_links(config.link), read_routes(), await ask_client(config)
     if not links:
@@ -43,7 +42,7 @@ async def _examine_links(links: Sequence[LinkConfig], invite: Invite, routes: li
     sessions = asyncio.Semaphore(_MAX_SESSIONS)
     await asyncio.gather(*(examination.run(sessions) for examination in examined))
     is_server_up = any(examination.is_reached for examination in examined)
-    for examination in examined:  # one after the other: the kernel counts what it drops for all links together
+    for examination in examined:  # one after the other: the kernel has one drop count for all links
         await examination.explain(is_server_up=is_server_up)
     return examined
 
@@ -56,5 +55,5 @@ def _without_links(config: Config, routes: list[Route], running: ClientStatus | 
 
 
 def _taken(links: Sequence[LinkConfig], examined: Sequence[Examination]) -> set[str]:
-    """Interfaces of the links that were looked at."""
+    """The interfaces of the examined links."""
     return {link.bind for link in links} | {one.device for one in examined if one.device is not None}

@@ -1,4 +1,4 @@
-"""What `tandem doctor` tells: one finding for each thing that it has looked at."""
+"""The output of `tandem doctor`: one finding for each check."""
 
 from typing import Literal
 
@@ -10,10 +10,10 @@ _MARKS = {"ok": "ok     ", "warning": "warning", "problem": "PROBLEM"}
 
 
 class Finding(BaseModel):
-    """One thing that was looked at."""
+    """The result of one check."""
 
     subject: str
-    """A link, or "this machine"."""
+    """What was checked: the name of a link, an interface, "links", or "this machine"."""
     check: str
     verdict: Verdict
     text: str

@@ -1,4 +1,4 @@
-"""One link as `tandem doctor` looks at it: each address of the server is asked, then one that answers is looked at."""
+"""The check of one link by `tandem doctor`: pings each address of the server, then examines one that answers."""
 
 import asyncio
 import socket
@@ -23,27 +23,27 @@ from tandem.doctor.session import Visit
 from tandem_transport.driver import LocalAddress, UdpAddress
 
 _LOOKUP_TIMEOUT = 10.0
-"""Seconds for one name."""
+"""Seconds that the lookup of one name may take."""
 
 _AGAIN_AFTER = 1.5
-"""Seconds after which a server that has refused is asked again: it may have missed an invite of just now."""
+"""Seconds after which a server that refused is asked again: it may not have read a new registration yet."""
 
 
 @dataclass(slots=True)
 class Asked:
-    """One address of the server, asked over a link."""
+    """One address of the server, pinged over a link, and the outcome."""
 
     local: LocalAddress
     remote: UdpAddress
     has_answered: bool = False
     refused: int | None = None
-    """Why the server turns this client down, None where it does not."""
+    """The code with which the server refuses this client; None where it does not."""
     fault: tuple[str, str] | None = None
-    """What this machine knows of the silence, and what to do."""
+    """Why this machine gets no answer, and what to do; None where it does not know."""
 
     @property
     def place(self) -> str:
-        """HOST:PORT."""
+        """The address of the server as HOST:PORT."""
         return format_host_port(*self.remote[:2])
 
     def __str__(self) -> str:
@@ -51,17 +51,17 @@ class Asked:
 
 
 class Examination:
-    """Everything about one link."""
+    """All checks of one link, and their findings."""
 
     def __init__(self, index: int, link: LinkConfig, invite: Invite, routes: list[Route]) -> None:
-        """`index` is the link's number, `routes` are the kernel's."""
+        """`index` is the link's number, `routes` are the routes of the kernel."""
         self._index, self._link, self._invite, self._routes = index, link, invite, routes
         self._locals: list[LocalAddress] = []
         self._asked: dict[str, list[Asked]] = {}
-        """By endpoint."""
+        """The pinged addresses, by endpoint."""
         self._mappings: list[Mapping] = []
         self._has_server = False
-        """The server's version and clock have been told."""
+        """Whether a finding about the server's version and clock exists."""
         self.findings: list[Finding] = []
 
     @property
@@ -70,7 +70,7 @@ class Examination:
 
     @property
     def device(self) -> str | None:
-        """The interface that the link is bound to, as far as it is known."""
+        """The interface that the link is bound to; None where it is not known."""
         return self._locals[0].device if self._locals else None
 
     @property
@@ -85,15 +85,15 @@ class Examination:
 
     @property
     def heard(self) -> Heard:
-        """What may be compared with what a running client says."""
+        """The addresses that answer over this link, to compare with the running client's status."""
         hosts = {local.host for local in self._locals}
         accepted = [asked for asked in self._everything() if asked.has_answered and asked.refused is None]
         return Heard(hosts, {asked.place for asked in accepted})
 
     async def run(self, sessions: asyncio.Semaphore) -> None:
-        """Asks every address of every endpoint, and looks closer at what answers.
+        """Pings every address of every endpoint, and examines one that answers for each endpoint.
 
-        `sessions` limits how many sessions there are at once.
+        `sessions` limits the number of simultaneous sessions.
         """
         if not self._find_addresses():
             return
@@ -112,7 +112,7 @@ class Examination:
             self._note("NAT", "ok", *nat(self._mappings))
 
     async def explain(self, *, is_server_up: bool) -> None:
-        """Says why the link is silent, if it is. `is_server_up`: another link reaches the server."""
+        """Adds the reason of a link's silence to the findings. `is_server_up`: another link reaches the server."""
         asked = self._everything()
         if not self._locals or self.is_reached or (asked and all(one.fault for one in asked)):
             return
@@ -127,7 +127,7 @@ class Examination:
     # --- this machine ---
 
     def _find_addresses(self) -> bool:
-        """The link's first address of each family."""
+        """Finds the link's first address of each family; tells whether there is any."""
         try:
             found = make_link(self._index, self._link, self._invite).local()
         except OSError as error:
@@ -154,7 +154,7 @@ class Examination:
             await asyncio.gather(*(self._ask(asked) for asked in pairs if asked.refused is not None))
 
     async def _look_up(self, endpoint: str) -> list[UdpAddress]:
-        """All addresses of an endpoint, in the system's order."""
+        """All addresses of an endpoint, in the order that the system gives."""
         host, port = parse_host_port(endpoint, what="endpoint")
         loop = asyncio.get_running_loop()
         try:
@@ -189,7 +189,7 @@ class Examination:
     # --- what was heard ---
 
     def _note_addresses(self, endpoint: str, asked: Sequence[Asked]) -> None:
-        """Tells which addresses answer, unless all do."""
+        """Adds findings for addresses of an endpoint that refuse or do not answer."""
         refused = next((one.refused for one in asked if one.refused is not None), None)
         silent = [one for one in asked if not one.has_answered]
         if refused is not None:
@@ -212,7 +212,7 @@ class Examination:
     async def _visit(self, endpoint: str, asked: Asked, *, measures_size: bool) -> None:
         try:
             pinger = Pinger(self._invite, asked.local, asked.remote)
-        except OSError as error:  # the link has gone since
+        except OSError as error:  # the link went down meanwhile
             self._note(endpoint, "problem", os_error_text(error))
             return
         visit = Visit(self._link, self._invite, endpoint, asked.remote, pinger, measures_size)
@@ -230,7 +230,7 @@ class Examination:
     # --- silence ---
 
     async def _is_filtered(self, asked: Asked) -> bool:
-        """Whether this machine drops the answers that come."""
+        """Whether this machine's reverse path filter drops the answers that arrive."""
         try:
             pinger = Pinger(self._invite, asked.local, asked.remote)
         except OSError:
@@ -259,7 +259,7 @@ class Examination:
 
 
 def half_dead(link: LinkConfig, asked: Sequence[Asked], place: str) -> tuple[str, str]:
-    """Which addresses of an endpoint are silent where others answer; `place` is one that does."""
+    """Text and advice where some addresses of an endpoint answer and others do not; `place` is one that answers."""
     silent = [f"{one} ({one.fault[0]})" if one.fault else str(one) for one in asked if not one.has_answered]
     answering = [str(one) for one in asked if one.has_answered]
     verb, other = ("does" if len(several) == 1 else "do" for several in (silent, answering))
@@ -272,7 +272,7 @@ def half_dead(link: LinkConfig, asked: Sequence[Asked], place: str) -> tuple[str
 
 
 def silence_advice(*, is_server_up: bool) -> str:
-    """What to look at, in order, where nothing answers and nothing on this machine tells why."""
+    """What to check, in this order, where nothing answers and nothing on this machine explains it."""
     if is_server_up:
         return (
             "The server runs, for another link reaches it. In this order: does this network ask for a login in a "

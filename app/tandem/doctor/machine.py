@@ -1,4 +1,4 @@
-"""What on this machine itself keeps a link from working: addresses, routes, filters, and the system's own words."""
+"""Reasons on this machine why a link does not work: addresses, routes, filters, and errors of the system."""
 
 import asyncio
 import errno
@@ -20,7 +20,7 @@ _CONF = Path("/proc/sys/net/ipv4/conf")
 _NETSTAT = Path("/proc/net/netstat")
 
 _STRICT = 1
-"""net.ipv4.conf.*.rp_filter: 0 is off, 1 strict, 2 loose."""
+"""The value of net.ipv4.conf.*.rp_filter for the strict filter; 0 is off, 2 loose."""
 
 _FILTER_PINGS, _FILTER_INTERVAL = 4, 0.1
 
@@ -30,11 +30,11 @@ RP_FILTER_ADVICE = (
 )
 
 
-# --- the system's own words ---
+# --- errors of the system ---
 
 
 def send_error(error: OSError, device: str | None) -> tuple[str, str]:
-    """What the system said of a packet to the server, in words, and what to do."""
+    """The error of a packet to the server in words, and what to do."""
     text = os_error_text(error)
     where = f" dev {device}" if device else ""
     match error.errno:
@@ -65,7 +65,7 @@ def bind_error(error: OSError) -> tuple[str, str]:
 
 
 def missing_route(routes: list[Route], local: LocalAddress, remote: UdpAddress) -> tuple[str, str] | None:
-    """That nothing can leave for the server, and the command that mends it; None where there is a route."""
+    """The missing route to the server and the command that adds it; None where there is a route, or it is not known."""
     device = local.device
     if not routes or device is None or leads_to(routes, device, remote[0]):
         return None
@@ -76,13 +76,13 @@ def missing_route(routes: list[Route], local: LocalAddress, remote: UdpAddress) 
 def links_without_route(
     config: Config, routes: list[Route], taken: Collection[str], known: Collection[str]
 ) -> Iterator[Finding]:
-    """Interfaces that could be links, had they a default route.
+    """Findings about interfaces that could be links if they had a default route.
 
     Args:
-        config: Its links say whether any interface can be one.
-        routes: The kernel's; nothing is told where it does not tell its own.
-        taken: Interfaces of links that are looked at anyway.
-        known: Interfaces of the running client's links: these have been links.
+        config: Its links say whether any interface can be a link.
+        routes: The routes of the kernel; empty (the system does not tell them) gives no findings.
+        taken: Interfaces of links that are examined anyway.
+        known: Interfaces of the running client's links, which were links before.
     """
     can_be_any = not config.link or any(link.bind == "*" for link in config.link)
     for device, host in addresses_without_default(routes) if routes else ():
@@ -101,9 +101,9 @@ def links_without_route(
 
 
 def is_strict(device: str, directory: Path = _CONF) -> bool:
-    """Whether Linux drops what arrives on an interface from where it would not send by that interface.
+    """Whether Linux drops packets that arrive on an interface that it would not use to send to their source.
 
-    The kernel takes the larger of two settings (Documentation/networking/ip-sysctl.rst).
+    The kernel uses the larger of two settings (Documentation/networking/ip-sysctl.rst).
     """
     values: list[int] = []
     for name in ("all", device):
@@ -115,7 +115,7 @@ def is_strict(device: str, directory: Path = _CONF) -> bool:
 
 
 def filtered_packets(file: Path = _NETSTAT) -> int | None:
-    """Packets that reverse path filtering has dropped so far; None where the system does not tell."""
+    """Number of packets that reverse path filtering has dropped so far; None where the system does not tell."""
     try:
         lines = [line.split() for line in file.read_text().splitlines() if line.startswith("TcpExt:")]
     except OSError:
@@ -125,12 +125,12 @@ def filtered_packets(file: Path = _NETSTAT) -> int | None:
 
 
 async def drops_answers(pinger: Pinger, local: LocalAddress, remote: UdpAddress) -> bool:
-    """Whether reverse path filtering is why nothing arrives on a silent link; pings it again to see."""
+    """Whether reverse path filtering causes a link's silence; pings again, and compares the drop counts."""
     if sys.platform != "linux" or local.family != socket.AF_INET or local.device is None or not is_strict(local.device):
         return False
     source = route_source(remote)
     if source is not None and interface_of(source) == local.device:
-        return False  # the filter lets through what arrives where answers would leave
+        return False  # the filter accepts packets on the interface that the route back uses
     before = filtered_packets()
     await pinger.count(_FILTER_PINGS, _FILTER_INTERVAL)
     after = filtered_packets()
@@ -138,7 +138,7 @@ async def drops_answers(pinger: Pinger, local: LocalAddress, remote: UdpAddress)
 
 
 def rp_filter_text(device: str, remote: UdpAddress) -> str:
-    """What the filter does to a link."""
+    """The finding's text where the filter drops what arrives on a link."""
     return (
         f"reverse path filtering is strict: what arrives on {device} is dropped, "
         f"because the route to {remote[0]} leads over another interface"
@@ -149,7 +149,7 @@ def rp_filter_text(device: str, remote: UdpAddress) -> str:
 
 
 async def local_port(config: Config) -> Finding:
-    """Whether the SOCKS port can be had."""
+    """The finding whether the SOCKS port is free."""
     host, port = parse_host_port(config.socks.listen, what="socks")
     place = format_host_port(host, port)
     error = await asyncio.to_thread(_bind_error, host, port)

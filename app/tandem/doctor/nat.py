@@ -1,4 +1,4 @@
-"""What a NAT between this machine and the server does with addresses and ports."""
+"""How a NAT between this machine and the server maps addresses and ports."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
@@ -11,7 +11,7 @@ Place = tuple[str, int]
 
 
 class Mapping(NamedTuple):
-    """What became of a socket's address on its way to an endpoint."""
+    """A socket's own address, the endpoint, and the socket's address as the server sees it."""
 
     own: Place
     remote: Place
@@ -19,7 +19,7 @@ class Mapping(NamedTuple):
 
 
 def nat(mappings: Sequence[Mapping]) -> tuple[str, str]:
-    """What stands between a socket and the endpoints, at least one, and what to know of it (RFC 4787 section 4.1)."""
+    """Text and advice about the NAT (RFC 4787 section 4.1) that the mappings show; `mappings` is not empty."""
     own, _, seen = mappings[0]
     alike = [mapping for mapping in mappings if family_of(mapping.own[0]) == family_of(own[0])]
     place = format_host_port(*seen)
@@ -38,7 +38,7 @@ def nat(mappings: Sequence[Mapping]) -> tuple[str, str]:
 
 
 def shared_fate(hosts: Iterable[tuple[str, str]]) -> Iterator[Finding]:
-    """Links that leave by one address fail together. `hosts`: a link's name, and its address as the server sees it."""
+    """Warns of links with one public address, which fail together. `hosts`: link name, address seen by the server."""
     by_host: dict[str, list[str]] = {}
     for name, host in hosts:
         by_host.setdefault(host, []).append(name)

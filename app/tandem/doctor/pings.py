@@ -1,9 +1,9 @@
-"""Pings of any size to one address of the server, from a port of their own.
+"""Pings of any size to one address of the server, from a separate port.
 
-A ping is a first message of a handshake. A server answers every copy of it with the same bytes, at once and only
-once, and a first message that nobody goes on with changes nothing there (PROTOCOL.md section 3). So lost pings are
-lost packets, whatever a session's own search for larger packets does. Bytes that follow a packet in its datagram and
-are no packet end the datagram (section 1): a ping is as large as it is wanted.
+A ping is an initiation packet. A server answers each copy of it at once, exactly once, and with the same bytes;
+an initiation that the client does not complete changes nothing there (PROTOCOL.md section 3). So lost pings are lost
+packets; path MTU discovery of a session does not affect them. Bytes after the packet that are not a packet end the
+datagram (section 1), so padding gives a ping any size.
 """
 
 import asyncio
@@ -20,60 +20,60 @@ from tandem_transport.driver.sockets import bound_socket
 from tandem_transport.parameters import BASE_DATAGRAM_SIZE, DATAGRAM_SIZES
 
 REACH_TIMEOUT = 6.0
-"""Seconds that an address has to answer the first of several pings."""
+"""Seconds that an address has to answer one of the repeated pings of `Pinger.reach`."""
 
 _REACH_INTERVAL = 0.25
-"""Seconds between those pings."""
+"""Seconds between two pings of `Pinger.reach`."""
 
 _LATE = 2.0
-"""Seconds that the last answers have to come."""
+"""Seconds to wait for the last answers after the last ping."""
 
 SMALLEST_SIZE = 548
-"""Bytes of UDP payload that every IPv4 host takes (RFC 1122 section 3.3.2: an IP datagram of 576 bytes)."""
+"""Bytes of UDP payload that every IPv4 host accepts (RFC 1122 section 3.3.2: an IP datagram of 576 bytes)."""
 
 _SIZE_ROUNDS = 8
-"""Pings of each size: where half of all packets are lost, one in ten sizes is taken for too large by mistake."""
+"""Number of pings of each size: with half of the packets lost each way, one in ten sizes wrongly seems too large."""
 
 _SIZE_INTERVAL = 0.15
 """Seconds between two pings of a size."""
 
 _SIZE_BRANCHES = 8
-"""Sizes that are tried at the same time."""
+"""Number of sizes that are tried at the same time."""
 
 _ICMP_PINGS, _ICMP_INTERVAL = 5, 0.2
-"""Pings whose ICMP errors are waited for, and the seconds between them."""
+"""Number of pings that may provoke ICMP errors, and the seconds between them."""
 
 _ID = slice(1, 17)
-"""Where a packet has its connection id, or a handshake message its handshake's."""
+"""Position of the connection id in a packet; handshake packets have the id of their handshake there."""
 
 
 class Count(NamedTuple):
-    """How many pings were sent, and how many answers came."""
+    """The numbers of pings sent and of answers received."""
 
     sent: int
     answered: int
 
     @property
     def loss(self) -> float:
-        """Share of pings without an answer, lost on their way there or back; 0 where none was sent."""
+        """Share of pings without an answer, lost in either direction; 0 where none was sent."""
         return 1 - min(1.0, self.answered / self.sent) if self.sent else 0.0
 
 
 class _FirstMessage:
-    """One first message, and what has come back."""
+    """One initiation packet, and the answers to it."""
 
     def __init__(self, invite: Invite) -> None:
         identity = local_identity(invite.client_private, invite.server_public)
-        self._endpoint = ClientEndpoint(identity, now=0.0)  # its timers are of no use here
+        self._endpoint = ClientEndpoint(identity, now=0.0)  # its timers are not used here
         self._endpoint.add_path(now=0.0)
         self._endpoint.handle_timeout(now=0.0)
         self.data = next(iter(self._endpoint.datagrams_to_send(now=0.0))).data
         self.answers = 0
         self.refused: int | None = None
-        """Why the server turns this client down, if it does."""
+        """The code with which the server refuses this client; None where it does not."""
 
     def receive(self, data: bytes) -> bool:
-        """Takes a datagram; tells whether it answers this message."""
+        """Handles a datagram; tells whether it answers this initiation."""
         if data[_ID] != self.data[_ID]:
             return False
         self.answers += 1
@@ -85,10 +85,10 @@ class _FirstMessage:
 
 
 class Pinger:
-    """A socket that is bound to a link and asks one address of the server.
+    """A socket that is bound to a link and pings one address of the server.
 
-    It is not connected: an ICMP error about one ping would take the place of the next one, and under uvloop end the
-    reading.
+    It is not connected: on a connected socket, an ICMP error about one ping would make the next one fail, and under
+    uvloop stop the reader.
     """
 
     def __init__(self, invite: Invite, local: LocalAddress, remote: UdpAddress) -> None:
@@ -97,27 +97,22 @@ class Pinger:
         self._messages: list[_FirstMessage] = []
         self._arrived = asyncio.Event()
         self.error: OSError | None = None
-        """What the system said of the last ping that it did not send."""
+        """The system's error for the last ping that it could not send; None without one."""
         self._sock = bound_socket(local.host, 0, local.device)
         asyncio.get_running_loop().add_reader(self._sock.fileno(), self._receive)
 
     def close(self) -> None:
-        """Gives the port back."""
+        """Closes the socket."""
         asyncio.get_running_loop().remove_reader(self._sock.fileno())
         self._sock.close()
 
     @property
-    def has_answer(self) -> bool:
-        """Whether anything has ever come back."""
-        return any(message.answers for message in self._messages)
-
-    @property
     def refused(self) -> int | None:
-        """Why the server turns this client down, None where it does not."""
+        """The code with which the server refuses this client; None where no answer refuses it."""
         return next((message.refused for message in self._messages if message.refused is not None), None)
 
     async def reach(self, limit: float = REACH_TIMEOUT) -> bool:
-        """Pings until something comes back; tells whether it has."""
+        """Pings until an answer comes or `limit` seconds pass; tells whether one came."""
         message = self._message()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(limit):
@@ -127,7 +122,7 @@ class Pinger:
         return message.answers > 0
 
     async def count(self, pings: int, interval: float) -> Count:
-        """Sends so many pings, with an interval in seconds between them, and counts what comes back."""
+        """Sends a number of pings, with `interval` seconds between them, and counts the answers."""
         message = self._message()
         sent = 0
         for _ in range(pings):
@@ -153,9 +148,9 @@ class Pinger:
         return found()
 
     async def icmp_error(self) -> OSError | None:
-        """What hosts on the way say of pings without an answer, such as that nothing listens there; None for nothing.
+        """The ICMP error that hosts on the way send about pings, such as port unreachable; None without one.
 
-        Only a connected socket hears that.
+        Only a connected socket receives these errors.
         """
         message = self._message()
         with bound_socket(self._local.host, 0, self._local.device) as sock:
@@ -176,11 +171,11 @@ class Pinger:
         return message
 
     def _send(self, message: _FirstMessage, size: int = 0) -> bool:
-        """Sends a ping of at least its own size; tells whether it has left."""
+        """Sends a ping, padded to `size` bytes; tells whether the system has sent it."""
         try:
             self._sock.sendto(message.data.ljust(size, b"\0"), self._remote)
         except OSError as error:
-            if error.errno not in (errno.EMSGSIZE, errno.EAGAIN):  # a size that does not pass is an answer, no fault
+            if error.errno not in (errno.EMSGSIZE, errno.EAGAIN):  # "too large" is a result, not an error
                 self.error = error
             return False
         return True
@@ -191,7 +186,7 @@ class Pinger:
                 data = self._sock.recv(65536)
             except BlockingIOError:
                 break
-            except OSError:  # the interface has gone
+            except OSError:  # the interface is gone
                 break
             for message in self._messages:
                 if message.receive(data):
@@ -199,7 +194,7 @@ class Pinger:
         self._arrived.set()
 
     async def _wait(self, is_enough: Callable[[], bool], limit: float) -> bool:
-        """Waits so many seconds at most; tells whether it is enough."""
+        """Waits until `is_enough`, at most `limit` seconds; tells whether it is."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(limit):
                 while not is_enough():
@@ -209,9 +204,9 @@ class Pinger:
 
 
 async def largest_size(pinger: Pinger) -> int:
-    """Bytes of UDP payload that arrive at the server: one of the sizes that a session uses, else exact.
+    """The largest UDP payload in bytes that arrives at the server: one of the sizes that sessions probe for.
 
-    0 where not even the smallest size arrives.
+    Below BASE_DATAGRAM_SIZE the value is exact; it is 0 where not even the smallest size arrives.
     """
     largest = await pinger.largest((SMALLEST_SIZE, BASE_DATAGRAM_SIZE, *DATAGRAM_SIZES))
     if largest >= BASE_DATAGRAM_SIZE or not largest:
@@ -225,7 +220,7 @@ async def largest_size(pinger: Pinger) -> int:
 
 
 def route_source(remote: UdpAddress) -> str | None:
-    """The local address from which the system would send there if nothing were bound; None where it has no route."""
+    """The local address that the system would send from if the socket were not bound; None where it has no route."""
     family = socket.AF_INET6 if len(remote) == 4 else socket.AF_INET
     with socket.socket(family, socket.SOCK_DGRAM) as probe:
         try:

@@ -1,8 +1,8 @@
-"""A captive portal, guessed: a web page that stands between this network and the internet until somebody logs in.
+"""Detects a captive portal: a web page that blocks a network's internet access until the user logs in.
 
-Such networks answer every web request themselves. The server's own address is asked for one, over the link in
-question, so nobody else learns anything: an answer that leads elsewhere, or says so (RFC 6585 section 6), is a
-portal's.
+Such networks answer every web request themselves. The check asks the server's own address, over the link in
+question, so it tells no third party anything. An answer that redirects elsewhere, or says that a login is needed
+(RFC 6585 section 6), comes from a portal.
 """
 
 import asyncio
@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from tandem_transport.driver import LocalAddress, family_of
 
 _TIMEOUT = 3.0
-"""Seconds that the page has to come."""
+"""Seconds to wait for the page."""
 
 _LARGEST_HEAD = 8192
 _LONGEST = 200
@@ -21,12 +21,12 @@ _NETWORK_AUTHENTICATION_REQUIRED = 511
 
 
 async def guess(local: LocalAddress, host: str, names: Iterable[str], port: int = 80) -> str:
-    """What the portal says, or where it leads; "" where there seems to be none.
+    """The status line of a portal, or where it redirects to; "" where there seems to be none.
 
     Args:
         local: The link's address.
         host: The server's literal address.
-        names: What the server is called in the invite.
+        names: The names of the server in the invite.
         port: The server's web port.
     """
     try:
@@ -38,7 +38,7 @@ async def guess(local: LocalAddress, host: str, names: Iterable[str], port: int 
 
 
 def classify(head: str, names: Container[str]) -> str:
-    """The head of an HTTP answer that should have come from somebody with these names."""
+    """What the head of an HTTP answer shows of a portal, "" for nothing; `names` are those of the server."""
     first, *lines = head.splitlines() or [""]
     _, _, status = first.partition(" ")
     if status.startswith(str(_NETWORK_AUTHENTICATION_REQUIRED)):
@@ -47,18 +47,18 @@ def classify(head: str, names: Container[str]) -> str:
     target = fields.get("location", "") if status.startswith("30") else ""
     try:
         leads_to = urlsplit(target).hostname
-    except ValueError:  # no URL
+    except ValueError:  # not a URL
         return ""
     return _printable(target) if leads_to is not None and leads_to not in names else ""
 
 
 def _printable(text: str) -> str:
-    """A stranger's words, for a terminal."""
+    """Text from the network, made safe for a terminal."""
     return "".join(letter for letter in text.strip() if letter.isprintable())[:_LONGEST]
 
 
 async def _ask(local: LocalAddress, host: str, port: int) -> str:
-    """Raises OSError."""
+    """The head of the answer to a web request. Raises OSError."""
     loop = asyncio.get_running_loop()
     with socket.socket(family_of(host), socket.SOCK_STREAM) as sock:
         sock.setblocking(False)

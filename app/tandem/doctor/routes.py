@@ -1,4 +1,4 @@
-"""The kernel's routes (Linux), as far as they tell why a link does not lead out."""
+"""The kernel's routes (Linux), to find out why a link does not reach the internet."""
 
 import ipaddress
 import socket
@@ -16,11 +16,11 @@ _IFF_POINTOPOINT = 0x10
 _RTF_UP, _RTF_GATEWAY, _RTF_REJECT = 0x0001, 0x0002, 0x0200
 
 _METRIC_STEP = 100
-"""A further default route comes so much behind the last one."""
+"""How much higher the metric of a suggested default route is than the highest one of the others."""
 
 
 class Route(NamedTuple):
-    """One route of the main table that is in force."""
+    """One active route of the main table."""
 
     device: str
     network: IPNetwork
@@ -29,12 +29,12 @@ class Route(NamedTuple):
 
     @property
     def is_default(self) -> bool:
-        """Whether it leads everywhere."""
+        """Whether it is a default route."""
         return self.network.prefixlen == 0
 
 
 def read_routes(file: Path = _ROUTE, file_v6: Path = _ROUTE_V6) -> list[Route]:
-    """All routes; none where the system does not tell."""
+    """All routes; empty where the system does not tell."""
     return [*_routes_v4(file), *_routes_v6(file_v6)]
 
 
@@ -50,7 +50,7 @@ def has_default(routes: list[Route], device: str) -> bool:
 
 
 def default_route_command(routes: list[Route], device: str, host: str) -> tuple[str, str]:
-    """The command that gives an interface with this local address its default route, and what else to know of it."""
+    """The command that adds a default route for an interface with this local address, and a hint about the gateway."""
     version = ipaddress.ip_address(host.partition("%")[0]).version
     gateway = _gateway(routes, device, version)
     needs_gateway = gateway is not None or not _is_point_to_point(device)
@@ -63,13 +63,13 @@ def default_route_command(routes: list[Route], device: str, host: str) -> tuple[
 
 
 def _is_point_to_point(device: str) -> bool:
-    """Whether only one host is at the other end, as with PPP and many modems: no gateway has to be named."""
+    """Whether the interface has a single peer, as with PPP and many modems: its route needs no gateway."""
     flags = "".join(_lines(_CLASS / device / "flags")) or "0"
     return bool(int(flags, 16) & _IFF_POINTOPOINT)
 
 
 def _gateway(routes: list[Route], device: str, version: int) -> str | None:
-    """The router behind an interface: from its other routes, or from what DHCP has told systemd-networkd."""
+    """The router of an interface: from its other routes, or from the DHCP lease of systemd-networkd."""
     for route in routes:
         if route.device == device and route.gateway is not None and route.network.version == version:
             return str(route.gateway)
@@ -99,7 +99,7 @@ def _gateway_hint(routes: list[Route], device: str, version: int) -> str:
 
 
 def addresses_without_default(routes: list[Route]) -> Iterator[tuple[str, str]]:
-    """Interfaces that are up and have an address, but lead nowhere; each with its first address."""
+    """Interfaces that are up with an address, but without a default route; each with one address, IPv4 preferred."""
     for device, hosts in interface_addresses().items():
         outside = [host for host in hosts if not ipaddress.ip_address(host.partition("%")[0]).is_loopback]
         if outside and not has_default(routes, device):
@@ -117,7 +117,7 @@ def _routes_v4(file: Path) -> Iterator[Route]:
 
 
 def _v4(text: str) -> int:
-    """A number that the kernel prints as it lies in memory."""
+    """An IPv4 address or mask as a number: the kernel prints the network-order bytes as a native hex integer."""
     return socket.ntohl(int(text, 16))
 
 

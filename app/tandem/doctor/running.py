@@ -1,4 +1,4 @@
-"""What a running client says of its links, beside what `tandem doctor` finds over the same links."""
+"""Compares what a running client says of its links with what `tandem doctor` finds over the same links."""
 
 import asyncio
 from collections.abc import Iterator, Mapping, Set
@@ -15,23 +15,23 @@ from tandem.doctor.findings import Finding
 from tandem.doctor.machine import RP_FILTER_ADVICE, is_strict
 
 _ONE_WAY = "nothing comes back"
-"""How the client calls a link on which it sends, and does not receive."""
+"""The client's reason for a link on which it sends but receives nothing."""
 
 _SILENT = ("no answer", "never answered", "no session yet")
-"""Reasons of links that are silent, as opposed to switched off, unplugged, refused or used up."""
+"""The client's reasons for silent links, unlike links that are off, unplugged, refused or over their cap."""
 
 
 class Heard(NamedTuple):
-    """What was heard over a link from a fresh port."""
+    """What answered over a link from a new port."""
 
     hosts: Set[str]
     """The link's local addresses."""
     places: Set[str]
-    """HOST:PORT of each address of the server that has answered."""
+    """HOST:PORT of each address of the server that answered."""
 
 
 async def ask_client(config: Config) -> ClientStatus | None:
-    """The running client's status; None where none runs, or where it does not tell us."""
+    """The running client's status; None where none runs, or where it does not answer."""
     listen = config.admin.listen
     place = parse_host_port(listen, what="admin") if listen else ("127.0.0.1", CLIENT_ADMIN_PORT)
     try:
@@ -42,20 +42,20 @@ async def ask_client(config: Config) -> ClientStatus | None:
 
 
 def known_devices(status: ClientStatus | None) -> set[str]:
-    """Interfaces of the running client's links, as far as they have an address now."""
+    """The interfaces of those links of the running client that have an address now."""
     links = status.links if status is not None else []
     devices = [interface_of(host) for link in links if (host := _local_host(link)) is not None]
     return {device for device in devices if device is not None}
 
 
 def compare(before: ClientStatus | None, after: ClientStatus | None, heard: Mapping[str, Heard]) -> Iterator[Finding]:
-    """What is wrong with the running client's links alone.
+    """Findings about links that fail only for the running client.
 
     Args:
-        before: Its status when the doctor came.
-        after: Its status when the doctor had heard the links; what is wrong in one of the two has passed, or has
-            only begun.
-        heard: By the link's name.
+        before: The client's status when the doctor started.
+        after: The client's status after the links were examined; a link must be silent in both, because a problem
+            in only one of them has passed, or has just begun.
+        heard: What answered over each link, by the link's name.
     """
     if before is None or after is None:
         return
@@ -68,7 +68,7 @@ def compare(before: ClientStatus | None, after: ClientStatus | None, heard: Mapp
 
 
 def _swallowed(before: LinkStatus | None, now: LinkStatus, heard: Heard | None) -> str | None:
-    """The server's address that answers others over this link, and not this client; None where there is none."""
+    """The server's address that answers the doctor over this link, but not the client; None where there is none."""
     if heard is None or before is None or not (_is_silent(before) and _is_silent(now)):
         return None
     return next((link.remote for link in (now, before) if link.remote in heard.places), None)
@@ -79,7 +79,7 @@ def _is_silent(link: LinkStatus) -> bool:
 
 
 def _of_link(heard: Mapping[str, Heard], link: LinkStatus) -> Heard | None:
-    """By name, else by address: a client that runs may have other names for its links."""
+    """Finds a link by name, else by address: the running client may have other names for its links."""
     if link.name in heard:
         return heard[link.name]
     return next((one for one in heard.values() if _local_host(link) in one.hosts), None)

@@ -1,4 +1,4 @@
-"""What a session of its own over one link tells: round trips, losses, packet sizes, NAT, server and clock."""
+"""What a separate session over one link shows: round trips, losses, packet sizes, NAT, server and clock."""
 
 import asyncio
 import contextlib
@@ -23,10 +23,10 @@ from tandem_transport.parameters import BASE_DATAGRAM_SIZE, MIN_DATAGRAM_SIZE
 
 PROBES = 50
 PROBE_INTERVAL = 0.05
-"""Seconds."""
+"""Seconds between two pings, and between two DATAGRAM frames of the session."""
 
 _SESSION_TIMEOUT = 8.0
-"""Seconds that a session has to come up where the server answers pings."""
+"""Seconds that a session may take to come up where the server answers pings."""
 
 _BAD_LOSS = 0.1
 _CLOCK_TOLERANCE = 120.0
@@ -39,22 +39,22 @@ class Visit:
     link: LinkConfig
     invite: Invite
     endpoint: str
-    """As the invite or the configuration has it."""
+    """The endpoint as the invite or the configuration writes it."""
     remote: UdpAddress
     pinger: Pinger
     measures_size: bool
-    """Packet sizes are looked at too; once for each family is enough."""
+    """Whether to measure packet sizes too; once for each address family is enough."""
     findings: list[Finding] = field(default_factory=list[Finding])
     mapping: Mapping | None = None
     answer: Answer | None = None
-    """What the server says of itself and of us."""
+    """The server's answer to WHO_AM_I; None without one."""
     _count: Count = field(default=Count(0, 0))
     _size: int | None = None
 
     async def pay(self, port: int) -> None:
-        """Pings, then opens a session, and fills in what they tell.
+        """Pings, then opens a session, and stores what they show.
 
-        `port` is the session's local one, 0 for any: sessions with one port show what a NAT makes of it.
+        `port` is the session's local port, 0 for any: several sessions from one port show how a NAT maps it.
         """
         self._count = await self.pinger.count(PROBES, PROBE_INTERVAL)
         self._size = await largest_size(self.pinger) if self.measures_size else None
@@ -97,14 +97,14 @@ class Visit:
     # --- round trips and losses ---
 
     async def _probe(self, driver: ClientDriver, session: SessionStreams) -> None:
-        """Gives the session something to measure round trips by."""
+        """Sends DATAGRAM frames, so that the session measures round-trip times."""
         for _ in range(PROBES):
             driver.wake()
             session.connection.send_datagram_frame(0, b"probe")
             await asyncio.sleep(PROBE_INTERVAL)
 
     def _note_path(self, path: PathStats) -> None:
-        """Round trips are the session's; losses are the pings', for a session also loses what is too large."""
+        """Adds the session's round-trip times and the pings' loss: a session also loses probes that are too large."""
         rtt = [value * 1000 if value is not None else 0.0 for value in (path.rtt_min, path.rtt_smoothed, path.rtt_p95)]
         round_trip = f"round trip {rtt[0]:.0f} ms at best, {rtt[1]:.0f} usually, {rtt[2]:.0f} in 95 of 100"
         is_bad = self._count.loss > _BAD_LOSS
@@ -138,7 +138,7 @@ class Visit:
             self.mapping = Mapping(sock.local[:2], remote[:2], seen)
 
     def note_server(self) -> None:
-        """The server's version, and how far the clocks are apart."""
+        """Adds findings about the server's version, and about the difference of the clocks."""
         if self.answer is None:
             return
         try:
@@ -159,7 +159,7 @@ class Visit:
 
 
 def size_text(size: int) -> str:
-    """What is wrong with packet sizes: `size` is the largest that arrives at the server, in bytes of UDP payload, 0 for
-    none that was tried."""
+    """What is wrong with packet sizes: `size` is the largest UDP payload in bytes that arrives at the server, 0 where
+    none of the tried sizes does."""
     largest = f"largest that does: {size}" if size else f"not even those of {MIN_DATAGRAM_SIZE} do"
     return f"packets of {BASE_DATAGRAM_SIZE} bytes do not arrive; {largest}"

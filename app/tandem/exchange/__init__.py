@@ -1,4 +1,4 @@
 """What both ends say to each other on a stream: requests, answers, failures, datagrams in pieces, names of links.
 
-Who asks and who serves lives elsewhere.
+The code that asks and the code that serves are elsewhere.
 """

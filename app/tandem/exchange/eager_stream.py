@@ -9,14 +9,15 @@ from tandem_transport import ErrorCode, SessionClosed
 from tandem_transport.driver import Stream
 
 KEPT = 64 << 10
-"""Bytes that an unanswered stream keeps, to say them again to a server that was restarted."""
+"""Bytes that a stream buffers until the answer, to send them again to a server that was restarted."""
 
 
 class EagerStream:
-    """A `ByteStream` of tandem_socks; the first read takes the answer.
+    """A `ByteStream` of tandem_socks; the first read receives the server's answer.
 
-    A session that ends before that is replaced by the next one, if the server cannot have heard
-    of this stream: it had forgotten the session, and has said nothing since the stream was opened.
+    Where the session ends before the answer, the stream is opened again in the next session. That happens only
+    if the server cannot have received the request: it no longer knew the session, and nothing has arrived from
+    it since the stream was opened.
     """
 
     def __init__(
@@ -28,7 +29,7 @@ class EagerStream:
         self._ask_again = ask_again
         self._opened_after = stream.heard_at
         self._kept: bytearray | None = bytearray()
-        """What was written; None once it became too much, or superfluous."""
+        """The bytes written so far; None after they exceed KEPT, or are no longer needed."""
         self._is_answered = self._is_finished = False
         self._again: asyncio.Task[None] | None = None
         self._callback: Callable[[], None] | None = None
@@ -39,7 +40,7 @@ class EagerStream:
         return await self._stream.read()
 
     async def write(self, data: bytes) -> None:
-        if self._again is not None:  # what is being said again ends before this
+        if self._again is not None:  # what is sent again goes first
             await asyncio.shield(self._again)
             await self._stream.write(data)
             return
@@ -50,7 +51,7 @@ class EagerStream:
         try:
             await self._stream.write(data)
         except SessionClosed as error:
-            await self._retry(error)  # `data` is among what is kept
+            await self._retry(error)  # this sends `data` too
 
     async def room(self) -> int:
         try:
@@ -71,7 +72,7 @@ class EagerStream:
         self._stream.reset()
 
     def watch_reset(self, callback: Callable[[], None]) -> None:
-        # Until the answer is there, the reader hears of a reset; it may still be mended.
+        # Before the answer, only the first read reports a reset, because a new session may still replace the stream.
         self._callback = callback
         if self._is_answered:
             self._stream.watch_reset(callback)
@@ -106,7 +107,7 @@ class EagerStream:
             return await read_answer(self._stream)
 
     async def _retry(self, error: SessionClosed) -> None:
-        """Says everything again on the next session, once. Raises FarReset where that would be wrong."""
+        """Sends everything again in the next session, at most once. Raises FarReset where that would not be safe."""
         if self._again is None:
             was_heard = self._stream.heard_at > self._opened_after
             if self._kept is None or was_heard or error.code != ErrorCode.FORGOTTEN:

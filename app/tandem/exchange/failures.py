@@ -1,4 +1,4 @@
-"""Why a request was not served, and where on the way that was found."""
+"""Why a request was not served, and which part of the way failed."""
 
 import errno
 from enum import IntEnum
@@ -12,15 +12,15 @@ class Hop(IntEnum):
 
     NONE = 0
     RULE = 1
-    """The server's rules, or its limits."""
+    """The server's rules or limits do not allow the request."""
     NAME = 2
     """The name could not be resolved at the server."""
     DIAL = 3
-    """The server could not connect."""
+    """The server could not connect to the target."""
     SESSION = 4
-    """There is no session with the server, or it broke."""
+    """There is no session with the server, or it has ended."""
     LOCAL = 5
-    """This machine."""
+    """The client's machine could not send the request."""
 
 
 _LABELS = {
@@ -37,7 +37,7 @@ class Failure(SocksError):
     """A request cannot be served.
 
     Attributes:
-        hop: Where that was found.
+        hop: The part of the way that failed.
         error: The name of the system's error there, such as ECONNREFUSED; "" where there was none.
         detail: What happened, in words.
     """
@@ -49,21 +49,21 @@ class Failure(SocksError):
 
     @property
     def without_target(self) -> str:
-        """Where it failed, and how; the words may name the target."""
+        """Where and how the request failed, without `detail`, which may name the target."""
         return f"{_LABELS[self.hop]}: {self.error or super().without_target}"
 
 
 def session_failure(error: Exception | str) -> Failure:
-    """The server was never asked, or never answered."""
+    """The failure of a request that the server did not receive or did not answer."""
     return Failure(Reply.GENERAL_FAILURE, Hop.SESSION, str(error))
 
 
 def rule_failure(text: str) -> Failure:
-    """The server does not want to."""
+    """The failure of a request that the server does not allow."""
     return Failure(Reply.CONNECTION_NOT_ALLOWED_BY_RULESET, Hop.RULE, text)
 
 
 def dial_failure(error: OSError) -> Failure:
-    """The system's error of a connection attempt."""
+    """The failure of a connection attempt, from the system's error."""
     name = errno.errorcode.get(error.errno or 0, "")
     return Failure(reply_of(error), Hop.DIAL, os_error_text(error), name)

@@ -1,4 +1,4 @@
-"""How clients call their links: told to the server, for whoever watches it knows a link by its name."""
+"""The clients' names for their links, which they send so that the server's status shows links by name."""
 
 import json
 from collections import Counter
@@ -14,29 +14,29 @@ _MAX_LINE = 16 << 10
 
 
 class LinkNames:
-    """Of the sessions of a server."""
+    """The link names of all sessions of a server."""
 
     def __init__(self) -> None:
         self._names: dict[bytes, tuple[str, ...]] = {}
-        """By connection id."""
+        """The link names of each session, by connection id."""
         self._told: Counter[bytes] = Counter()
-        """How often, by connection id."""
+        """How many streams of each session carried names, by connection id."""
 
     def of(self, session: ClientSession) -> Sequence[str]:
-        """By path id; shorter than there are paths where the client has not told them."""
+        """The link names of a session, by path id; shorter than its paths where the client has not sent them."""
         return self._names.get(session.connection_id, ())
 
     def told(self, session: ClientSession) -> int:
-        """Streams of a session that carried names: they are nobody's connection."""
+        """The number of streams of a session that carried names; they do not count as connections."""
         return self._told[session.connection_id]
 
     def forget(self, session: ClientSession) -> None:
-        """It is over."""
+        """Forgets the link names of a session that has ended."""
         self._names.pop(session.connection_id, None)
         self._told.pop(session.connection_id, None)
 
     async def take(self, session: ClientSession, stream: Stream) -> None:
-        """Reads what a client says. Raises RequestError, and what `Stream.read` raises."""
+        """Reads the link names that a client sends. Raises RequestError, and what `Stream.read` raises."""
         line = b""
         while not line.endswith(b"\n") and len(line) <= _MAX_LINE and (data := await stream.read()):
             line += data
@@ -47,7 +47,7 @@ class LinkNames:
 
 
 def encode(names: Sequence[str]) -> bytes:
-    """The line that follows the request."""
+    """The line of JSON with the link names, which follows the request."""
     return json.dumps(list(names)).encode() + b"\n"
 
 

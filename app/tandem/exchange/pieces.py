@@ -1,9 +1,9 @@
-"""UDP datagrams larger than a packet of the session: cut into pieces, and put together again.
+"""UDP datagrams that may be larger than a packet of the session: cut into pieces, and reassembled.
 
     piece:   number of the datagram (2 bytes), index of the piece (1), index of the last (1), bytes
     datagram: host (text), port (2 bytes), content
 
-A datagram is whole or dropped: one lost piece costs all of it, as with IP fragments.
+A datagram arrives whole or not at all: one lost piece drops all of it, as with IP fragments.
 """
 
 import time
@@ -14,26 +14,26 @@ HEAD_SIZE = 4
 
 MAX_PIECES = 256
 MAX_UNFINISHED = 16
-"""Datagrams that wait for pieces; the oldest give way."""
+"""The maximum number of datagrams that wait for pieces; beyond it, the oldest are dropped."""
 
 MAX_DATAGRAM = 66_000
-"""Bytes of a datagram, its host and its port."""
+"""The maximum size of a datagram in bytes, with its host and port."""
 
 MAX_UNFINISHED_SIZE = 256 << 10
-"""Bytes of them together."""
+"""The maximum size of all unfinished datagrams together, in bytes; beyond it, the oldest are dropped."""
 
 PIECE_LIFETIME = 5.0
-"""Seconds after which the rest of a datagram is no longer expected."""
+"""Seconds after which an unfinished datagram is dropped."""
 
 
 def encode_datagram(host: str, port: int, data: bytes) -> bytes:
-    """A whole datagram. Raises ValueError for a host of over 255 bytes."""
+    """A datagram with its host and port. Raises ValueError for a host of over 255 bytes."""
     name = host.encode()
     return bytes([len(name)]) + name + port.to_bytes(2, "big") + data
 
 
 def decode_datagram(datagram: bytes) -> tuple[str, int, bytes] | None:
-    """Host, port and content; None where it is malformed."""
+    """Host, port and content of a datagram, None where it is malformed."""
     end = 1 + datagram[0] if datagram else 1
     if len(datagram) < end + 2:
         return None
@@ -53,7 +53,7 @@ class Cutter:
         self._number = -1
 
     def cut(self, datagram: bytes, room: int) -> list[bytes]:
-        """Pieces of at most `room` bytes each; none where there would be too many."""
+        """The pieces of a datagram, of at most `room` bytes each; none where there would be more than MAX_PIECES."""
         size = room - HEAD_SIZE
         count = max(1, -(-len(datagram) // size))
         if count > MAX_PIECES:
@@ -72,14 +72,14 @@ class _Unfinished:
 
 
 class Joiner:
-    """Puts datagrams together, whatever order their pieces come in."""
+    """Reassembles datagrams from pieces that arrive in any order."""
 
     def __init__(self) -> None:
         self._unfinished: OrderedDict[int, _Unfinished] = OrderedDict()
-        """By number, the oldest first."""
+        """The unfinished datagrams by number, the oldest first."""
         self._size = 0
         self.dropped = 0
-        """Datagrams of which a piece never came."""
+        """The number of datagrams that were dropped unfinished."""
 
     @property
     def buffered(self) -> int:
@@ -114,7 +114,7 @@ class Joiner:
         return b"".join(unfinished.pieces[i] for i in range(unfinished.last + 1))
 
     def _make_room(self, now: float) -> None:
-        """Gives up what is too old, and the oldest where there is too much."""
+        """Drops unfinished datagrams that are too old, and the oldest where there are too many."""
         while self._unfinished:
             number, oldest = next(iter(self._unfinished.items()))
             is_young = now - oldest.began_at < PIECE_LIFETIME

@@ -9,6 +9,7 @@ A text is its length in 1 byte, and that many bytes of UTF-8. After a BIND a sec
 from dataclasses import dataclass
 from enum import IntEnum
 
+from tandem.base.addresses import format_host_port
 from tandem.exchange.failures import Failure, Hop
 from tandem_socks import Reply
 from tandem_transport import printable
@@ -22,23 +23,23 @@ class Kind(IntEnum):
 
     DIAL = 1
     FORWARD = 2
-    """A forward by name; the port counts where its target leaves it open."""
+    """A connection to a forward, by its name; the port counts where the forward's target is HOST:*."""
     BIND = 3
-    """A port at the server that waits for one connection from this host."""
+    """A port at the server that waits for one connection from the host."""
     UDP = 4
-    """A UDP port at the server; host and port say nothing."""
+    """A UDP port at the server; host and port have no meaning."""
     SPEEDTEST = 5
-    """Zeros from the server (host `down`), or counts of what it gets (`up`)."""
+    """Zeros from the server (host `down`), or counts of the bytes that it receives (host `up`)."""
     WHO_AM_I = 6
     """The client's address as the server sees it, and the server's version and clock."""
     RESOLVE = 7
-    """An address of the host that the client may reach; the port says nothing."""
+    """An address of the host that the client may reach; the port has no meaning."""
     LINKS = 8
-    """How the client calls its links, in the order of their paths: a line of JSON follows."""
+    """The client's names for its links, in the order of their paths, in a line of JSON that follows."""
 
 
 SUFFIX = ".forward"
-"""A host that ends so is the name of a forward."""
+"""The end of a host that is the name of a forward."""
 
 
 class RequestError(Exception):
@@ -51,7 +52,7 @@ _PREFIX = {Kind.DIAL: "", Kind.FORWARD: "forward ", Kind.BIND: "bind for ", Kind
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A destination."""
+    """What a client asks for, and its destination."""
 
     kind: Kind
     host: str
@@ -63,21 +64,21 @@ class Request:
             return f"speedtest {self.host}"
         if self.kind in _WITHOUT_HOST:
             return _WITHOUT_HOST[self.kind]
-        return _PREFIX[self.kind] + (f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}")
+        return _PREFIX[self.kind] + format_host_port(self.host, self.port)
 
     @property
     def without_target(self) -> str:
-        """What is asked for, but not of whom."""
+        """The kind of the request, without its destination."""
         return self.kind.name.lower().replace("_", " ")
 
     def encode(self) -> bytes:
-        """Bytes on the wire. Raises ValueError for a host of over 255 bytes."""
+        """The request as bytes on the wire. Raises ValueError for a host of over 255 bytes."""
         return bytes([self.kind]) + _text(self.host) + self.port.to_bytes(2, "big")
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """How it went."""
+    """The server's answer to a request."""
 
     reply: Reply
     bound_host: str = "0.0.0.0"
@@ -86,39 +87,39 @@ class Answer:
     error: str = ""
     """The name of the system's error at the server, if there was one."""
     detail: str = ""
-    """Why not, in words."""
+    """Why the request was not served, in words."""
 
     def encode(self) -> bytes:
-        """Bytes on the wire."""
+        """The answer as bytes on the wire."""
         bound = _text(self.bound_host) + self.bound_port.to_bytes(2, "big")
         return bytes([self.reply, self.hop]) + bound + _text(_cut(self.error)) + _text(_cut(self.detail))
 
     def failure(self) -> Failure:
-        """The answer of a server that could not serve the request."""
+        """The failure that an answer reports, where the server could not serve the request."""
         return Failure(self.reply, self.hop, self.detail, self.error)
 
 
 def failed(failure: Failure) -> Answer:
-    """What the client is to hear of a failure."""
+    """The answer that reports a failure to the client."""
     reply = failure.reply or Reply.GENERAL_FAILURE
     return Answer(reply, hop=failure.hop, error=failure.error, detail=failure.detail)
 
 
 async def read_request(stream: Stream) -> Request:
-    """Raises RequestError, and what `Stream.read` raises."""
+    """Reads a request from its stream. Raises RequestError, and what `Stream.read` raises."""
     try:
         kind = (await stream.read_exactly(1))[0]
         host = await _read_text(stream)
         port = int.from_bytes(await stream.read_exactly(2), "big")
         if not host.isprintable():
-            raise RequestError(f"host {host!r}")  # a log is made of lines
+            raise RequestError(f"host {host!r}")  # a line end in it would forge a line of the log
         return Request(Kind(kind), host, port)
     except (EOFError, ValueError) as error:
         raise RequestError(str(error)) from error
 
 
 async def read_answer(stream: Stream) -> Answer:
-    """Raises RequestError, and what `Stream.read` raises."""
+    """Reads an answer from its stream. Raises RequestError, and what `Stream.read` raises."""
     try:
         code, hop = await stream.read_exactly(2)
         host = await _read_text(stream)

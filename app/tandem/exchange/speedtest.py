@@ -3,7 +3,7 @@
 DIRECTIONS = ("down", "up")
 
 CHUNK = bytes(64 << 10)
-"""What is written at once."""
+"""The zeros of one write."""
 
 COUNT_SIZE = 8
-"""Bytes of a count, which the server sends ten times a second."""
+"""The size in bytes of a count, which the server sends ten times a second."""

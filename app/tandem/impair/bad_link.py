@@ -1,4 +1,4 @@
-"""A bad link in real time, at the client's end: what `tandem demo` has, and `tandem drill` makes."""
+"""A bad link in real time, at the client's end, for `tandem demo` and `tandem drill`."""
 
 import asyncio
 import time
@@ -12,7 +12,7 @@ from tandem_transport.wire.packets import split_datagram
 
 @dataclass(frozen=True, slots=True)
 class _Way:
-    """What packets of a link go through, which may be another bad link."""
+    """How the packets of a link travel without this impairment: directly, or through another bad link."""
 
     send: Callable[[bytes, UdpAddress], bool] | None = None
     arrive: Callable[[bytes, Callable[[bytes], None]], None] | None = None
@@ -20,7 +20,7 @@ class _Way:
     def send_on(self, link: Link, data: bytes, remote: UdpAddress) -> None:
         if self.send is not None:
             self.send(data, remote)
-        elif link.sock is not None and link.remote == remote:  # else the link has moved on meanwhile
+        elif link.sock is not None and link.remote == remote:  # otherwise the link has changed by now
             link.sock.send(data, remote)
 
     def arrive_at(self, data: bytes, take: Callable[[bytes], None]) -> None:
@@ -31,7 +31,7 @@ class _Way:
 
 
 class BadLink:
-    """Impairs both directions of a link as long as it is attached."""
+    """Impairs both directions of a link while it is attached."""
 
     def __init__(self, impairment: Impairment, *, seed: int) -> None:
         self._up = ImpairedLink(impairment, seed=seed)
@@ -39,7 +39,7 @@ class BadLink:
         self._before = _Way()
 
     def attach(self, link: Link) -> None:
-        """From now on, and beside what already makes it bad."""
+        """Impairs the link from now on, in addition to any impairment that it already has."""
         before = self._before = _Way(link.send, link.arrive)
 
         def send(data: bytes, remote: UdpAddress) -> bool:
@@ -47,13 +47,13 @@ class BadLink:
             return True
 
         def arrive(data: bytes, take: Callable[[bytes], None]) -> None:
-            for packet in split_datagram(data):  # the kernel may have merged several
+            for packet in split_datagram(data):  # the kernel may have merged several packets
                 self._arrive_later(packet.data, before, take)
 
         link.send, link.arrive = send, arrive
 
     def detach(self, link: Link) -> None:
-        """The link is as it was before; what is on its way still arrives."""
+        """Restores the link as it was before; packets that are on the way still arrive."""
         link.send, link.arrive = self._before.send, self._before.arrive
 
     def _arrive_later(self, data: bytes, before: "_Way", take: Callable[[bytes], None]) -> None:

@@ -1,6 +1,6 @@
-"""A bad link, as a model: what becomes of each packet, and when.
+"""A model of a bad link: whether each packet arrives, and when.
 
-Used twice: in virtual time by the tests' simulated network, and in real time by `tandem demo`.
+Used twice: in virtual time by the tests' simulated network, and in real time by `tandem demo` and `tandem drill`.
 One `ImpairedLink` is one direction. Order of effects: policer, drop-tail queue, serialization, loss,
 outage, delay and jitter. Packets keep their order unless `reorder` or `packet_jitter` say otherwise.
 """
@@ -12,7 +12,7 @@ _JITTER_STEP = 0.020
 """Seconds over which the jitter moves from one random value to the next."""
 
 _LOG_NORMAL_DEVIATION = 2.161
-"""Standard deviation of exp(x) where x is normal with a deviation of 1."""
+"""Standard deviation of exp(x) where x is normally distributed with a standard deviation of 1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,29 +22,29 @@ class Impairment:
     loss: float = 0.0
     """Share of packets lost at random."""
     delay: float = 0.0
-    """One way."""
+    """One-way delay in seconds."""
     jitter: float = 0.0
-    """The delay wanders slowly by up to this much, both ways; packets keep their order."""
+    """Seconds by which the delay drifts slowly, up and down, at most; packets keep their order."""
     packet_jitter: float = 0.0
-    """Standard deviation of a delay that is drawn anew for each packet, so that packets overtake each other."""
+    """Standard deviation, in seconds, of a random delay of each packet, so that packets overtake each other."""
     is_heavy_tailed: bool = False
-    """`packet_jitter` is drawn from a log-normal distribution: rare packets are very late, none is early."""
+    """Whether `packet_jitter` has a log-normal distribution: a few packets are very late, none is early."""
     keeps_order: bool = False
-    """`packet_jitter` delays those behind a late packet too."""
+    """Whether a packet that `packet_jitter` delays also delays the packets behind it."""
     rate: float = 0.0
-    """Bytes per second, 0 for no limit."""
+    """Bytes per second that the link carries, 0 for no limit."""
     queue: float = 0.1
-    """Seconds of packets that wait for a limited rate; more are dropped."""
+    """Seconds of packets that wait in the queue of a limited `rate`; the packets beyond it are dropped."""
     police: float = 0.0
-    """Bytes per second that a policer lets through, 0 for no policer. It has no queue: it drops what is more."""
+    """Bytes per second that a policer lets through, 0 for no policer. It has no queue: it drops the excess."""
     police_burst: float = 16_000.0
     """Bytes that the policer's token bucket holds."""
     mtu: int = 0
-    """Bytes of the largest packet that gets through, 0 for no limit; larger ones vanish without a word."""
+    """Bytes of the largest packet that gets through, 0 for no limit; larger packets are dropped silently."""
     outages: tuple[tuple[float, float], ...] = ()
-    """(begin, end) in the link's own time, between which nothing gets through ..."""
+    """(begin, end) of each outage, in seconds of the link's own time; `outage_loss` says how much is lost."""
     outage_loss: float = 1.0
-    """... or, as in a fade, this share of packets is lost."""
+    """Share of packets lost during `outages`: 1 where nothing gets through, less for a fade."""
     duplicate: float = 0.0
     """Share of packets that arrive twice."""
     reorder: float = 0.0
@@ -65,10 +65,10 @@ class ImpairedLink:
         self._tokens = impairment.police_burst
         self._tokens_at = 0.0
         self.sent = self.lost = self.dropped = self.policed = 0
-        """Packets that came in, were lost on the way, found the queue full, were more than the policer allows."""
+        """Numbers of packets: all that were sent, lost on the way, dropped by a full queue, dropped by the policer."""
 
     def send(self, size: int, *, now: float) -> list[float]:
-        """When the packet arrives: never, once, or twice."""
+        """The times at which a packet of `size` bytes arrives: none where it is lost, two where it is duplicated."""
         self.sent += 1
         if self.impairment.police and not self._passes_policer(size, now):
             self.policed += 1
@@ -126,7 +126,7 @@ class ImpairedLink:
         return self._last_arrival
 
     def _packet_jitter(self) -> float:
-        """Seconds for one packet."""
+        """The random delay of one packet, in seconds."""
         model = self.impairment
         if not model.packet_jitter:
             return 0.0

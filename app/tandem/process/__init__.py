@@ -1,1 +1,1 @@
-"""A running process: signals, draining, what systemd is told, its runtime directory; what runs is handed in."""
+"""A running process: signals, draining, messages to systemd, its runtime directory; what runs is passed in."""

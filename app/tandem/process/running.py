@@ -20,14 +20,14 @@ class Service(Protocol):
     async def start(self) -> None: ...
 
     async def drain(self) -> None:
-        """Takes nothing new, and returns when what is open is over, or has had its time."""
+        """Accepts nothing new, and returns when all open connections have ended, or their time is over."""
         ...
 
     async def close(self) -> None: ...
 
 
 def run(main: Coroutine[Any, Any, None]) -> None:
-    """Runs it under uvloop where that exists, on Windows with the loop that has UDP."""
+    """Runs `main` under uvloop, and on Windows, where uvloop does not exist, under the event loop that supports UDP."""
     _raise_descriptor_limit()
     if sys.platform == "win32":
         with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
@@ -47,8 +47,8 @@ async def serve(
 ) -> None:
     """Starts the service and runs it until SIGTERM, which lets it drain, or SIGINT, which does not.
 
-    A second signal ends the draining. `beside` runs along, such as a console, and ends the service when
-    it returns; `reload` is what SIGHUP does.
+    A second signal ends the draining. `beside`, such as a console, runs at the same time, and the service ends
+    when it returns. SIGHUP calls `reload`.
     """
     await service.start()
     systemd.notify("READY=1")
@@ -78,7 +78,7 @@ async def serve(
 
 
 async def _run_beside(beside: Callable[[], Awaitable[None]], stop: Callable[[], None]) -> None:
-    """A console that fails is no reason to let connections go."""
+    """Runs the console. Where it fails, the service goes on, so that connections stay open."""
     try:
         await beside()
     except Exception:
@@ -96,7 +96,7 @@ async def _unless(hurried: asyncio.Event, draining: Coroutine[Any, Any, None]) -
 
 
 def _reload(reload: Callable[[], None]) -> None:
-    """A mistake in the file changes nothing."""
+    """Reloads the configuration; a mistake in the file changes nothing."""
     systemd.notify_reloading()
     try:
         reload()
@@ -111,7 +111,7 @@ def _on_signal(number: signal.Signals, action: Callable[[], None]) -> None:
 
 
 def _raise_descriptor_limit() -> None:
-    """A browser opens dozens of connections at once; the usual soft limit of 1024 is soon reached."""
+    """Raises the soft limit to the hard one: a browser opens dozens of connections at once, and soon reaches 1024."""
     if sys.platform == "win32":
         return
     import resource

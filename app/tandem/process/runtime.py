@@ -1,7 +1,7 @@
 """The runtime directory: where a running Tandem leaves the admin token for its command line.
 
-The directory of last resort is in /tmp, where anybody may have made it before us: it is used only if it
-is this user's alone, and nothing in it is followed elsewhere.
+The last fallback is a directory in /tmp, which another user may have created before us. So it is used only if no
+other user can write in it, and symbolic links in it are not followed.
 """
 
 import contextlib
@@ -18,13 +18,13 @@ from tandem.base.private_files import write_private
 
 _OF_ROOT = Path("/run/tandem")
 _OF_SERVICES = (Path("/run/tandem/server"), Path("/run/tandem/client"))
-"""Where the units in deploy/systemd leave theirs."""
+"""The runtime directories of the units in deploy/systemd."""
 
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{16,128}")
 
 
 def directory() -> Path:
-    """Private to this user; made on first use."""
+    """The runtime directory. It is private to this user, and created on first use."""
     if base := os.environ.get("RUNTIME_DIRECTORY"):  # systemd sets it
         return Path(base.split(":")[0])
     if base := os.environ.get("XDG_RUNTIME_DIR"):
@@ -37,13 +37,13 @@ def directory() -> Path:
 
 
 def publish_token(port: int) -> str:
-    """Makes a new admin token and leaves it for the command line. Raises TandemError."""
+    """Creates an admin token and stores it for the command line. Raises TandemError where that is not possible."""
     token = secrets.token_urlsafe(24)
     path = _token_file(port)
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         if path.parent == _OF_ROOT:
-            path.parent.chmod(0o755)  # services have theirs below it; a token is 0600 anyway
+            path.parent.chmod(0o755)  # services have their directories in it; a token file is 0600 anyway
         if not _is_ours(path.parent):
             raise TandemError(
                 f"{path.parent}: it is not this user's alone", "XDG_RUNTIME_DIR names a directory of yours"
@@ -55,7 +55,7 @@ def publish_token(port: int) -> str:
 
 
 def withdraw_token(port: int) -> None:
-    """Nobody listens there any more."""
+    """Deletes the token of the admin endpoint with this port, which is closed."""
     with contextlib.suppress(OSError):
         _token_file(port).unlink()
 
@@ -82,7 +82,7 @@ def _read_token(path: Path) -> str | None:
 
 
 def _is_ours(place: Path) -> bool:
-    """Whether a directory is one, is no link, and nobody else can write in it. Raises OSError."""
+    """Whether `place` is a directory, not a link, and no other user can write in it. Raises OSError."""
     status = os.lstat(place)
     if sys.platform == "win32":
         return stat.S_ISDIR(status.st_mode)
@@ -90,7 +90,7 @@ def _is_ours(place: Path) -> bool:
 
 
 def _is_owner(uid: int) -> bool:
-    """Root may use what belongs to a service: its directories are where root has made them."""
+    """Whether the files of an owner can be trusted. Root trusts all: it has created the directories of the services."""
     return sys.platform == "win32" or os.geteuid() == 0 or uid in (os.geteuid(), 0)
 
 

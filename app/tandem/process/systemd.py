@@ -1,4 +1,4 @@
-"""What a service tells systemd (sd_notify): one datagram to the socket that it names."""
+"""What a service tells systemd (sd_notify): one message to the Unix socket that systemd names."""
 
 import asyncio
 import contextlib
@@ -7,11 +7,11 @@ import socket
 import time
 
 _STATE_TIMEOUT = 1.0
-"""Seconds for which a change of state waits for a supervisor whose queue is full."""
+"""Seconds for which a message about a change of state waits while the supervisor's queue is full."""
 
 
 def notify(*assignments: str, timeout: float = _STATE_TIMEOUT) -> None:
-    """Such as "READY=1". Does nothing where nobody listens, and gives up after `timeout` seconds where nobody reads."""
+    """Sends state, such as "READY=1". Does nothing without systemd; gives up after `timeout` s where nobody reads."""
     address = os.environ.get("NOTIFY_SOCKET", "")
     if not address or not hasattr(socket, "AF_UNIX"):
         return
@@ -21,12 +21,12 @@ def notify(*assignments: str, timeout: float = _STATE_TIMEOUT) -> None:
 
 
 def notify_reloading() -> None:
-    """A reload begins; `notify("READY=1")` ends it."""
+    """Tells systemd that a reload begins; `notify("READY=1")` tells it that the reload is over."""
     notify("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
 
 
 async def watchdog() -> None:
-    """Tells that the event loop turns, twice in the time that systemd grants; returns where it does not ask."""
+    """Tells systemd twice per watchdog timeout that the event loop runs; returns where systemd does not ask for it."""
     interval = int(os.environ.get("WATCHDOG_USEC", "0")) / 2e6
     if os.environ.get("WATCHDOG_PID", str(os.getpid())) != str(os.getpid()) or interval <= 0:
         return

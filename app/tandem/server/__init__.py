@@ -1,1 +1,1 @@
-"""The server: who may come, whom they may reach, and what is opened for them; it does not know the client's code."""
+"""The server: which clients may connect, what they may reach, and what it opens for them. Imports no client code."""

@@ -1,4 +1,4 @@
-"""From a request to addresses: rules, then names, then the deny list. The one way by which servers reach anything."""
+"""From a request to addresses: rules, then names, then the deny list. Everything that a server dials passes here."""
 
 import logging
 from dataclasses import dataclass
@@ -17,10 +17,10 @@ log = logging.getLogger("tandem.server")
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """Where a request leads. What was checked is what is dialed: a name cannot change its mind."""
+    """Where a request leads. The server dials the addresses that it checked, and does not resolve the name again."""
 
     addresses: tuple[str, ...]
-    """Literal, at least one, best first."""
+    """Literal addresses, at least one, the preferred one first."""
     port: int
 
 
@@ -28,15 +28,15 @@ class Access:
     """Decides what a client may reach."""
 
     def __init__(self, rules: Rules, resolver: Resolver, guard: AddressGuard, *, may_dial: bool = True) -> None:
-        """`may_dial` False: forwards only."""
+        """`may_dial` False: clients may use forwards only."""
         self.rules = rules
         self._resolver = resolver
         self._guard = guard
         self._may_dial = may_dial
 
     async def route(self, client: str, request: Request) -> Route:
-        """Raises Failure with the reply and the reason."""
-        request = Request(request.kind, canonical_name(request.host), request.port)
+        """The addresses and port to dial for a request. Raises Failure with the reply and the reason."""
+        request = _canonical(request)
         candidates = self.rules.candidates(client, request)
         if request.kind is Kind.FORWARD:
             return await self._route_forward(client, request, candidates.by_name)
@@ -49,12 +49,12 @@ class Access:
             return await self._apply(client, rule, request)
         try:
             addresses = await self._resolver.resolve(request.host, client)
-        except Failure:  # rules about networks say nothing of a host that has no address
+        except Failure:  # rules about networks cannot match a host without an address
             return await self._apply(client, rule, request)
         return await self._check(client, request, candidates, addresses)
 
     async def _apply(self, client: str, rule: Rule, request: Request) -> Route:
-        """A rule that denies or forwards, whatever the addresses are."""
+        """Applies a rule that denies or forwards, whatever the addresses are. Raises Failure where it denies."""
         if rule.action is Action.DENY:
             raise rule_failure(f"rule `{rule}`")
         return await self._forward(client, rule, request)
@@ -69,7 +69,7 @@ class Access:
         return await self._apply(client, rule, request)
 
     async def _forward(self, client: str, rule: Rule, request: Request) -> Route:
-        """A target that the owner has named is past the deny list."""
+        """The route to a rule's target. The deny list does not apply: the server's owner has named the target."""
         if request.kind not in (Kind.DIAL, Kind.FORWARD):
             raise rule_failure(f"rule `{rule}` is for connections, not for UDP or BIND")
         addresses = await self._resolver.resolve_target(rule.target_host, client)
@@ -100,14 +100,22 @@ class Access:
         is_named = rule is not None and names_private(rule.pattern)
         if is_named or self._guard.is_allowed(address):
             return ""
-        # Which address an internal name has is no business of a client's.
+        # The client must not learn the address of an internal name.
         log.debug("%s: the address %s is not allowed", host, address)
         what = f"{address} is" if literal_address(host) else f"{host} has"
         return f"{what} a private address, or one in the server's own network; the server's owner can allow it"
 
 
+def _canonical(request: Request) -> Request:
+    """The same request with the one form of its host. Raises Failure for what is no host."""
+    try:
+        return Request(request.kind, canonical_name(request.host), request.port)
+    except ValueError as error:
+        raise Failure(Reply.HOST_UNREACHABLE, Hop.NAME, str(error)) from error
+
+
 def names_private(pattern: Pattern) -> bool:
-    """Whether an owner who allows this means private addresses: one host, one address, or a private network."""
+    """Whether a rule that allows this pattern covers private addresses: one host, one address, or a private network."""
     if pattern.network is None:
         return "*" not in pattern.host
     return pattern.network.num_addresses == 1 or is_within_denied(pattern.network)

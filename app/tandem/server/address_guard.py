@@ -1,4 +1,4 @@
-"""Which addresses a server does not reach for its clients: its own, and those of its neighbourhood."""
+"""The addresses that a server does not dial for its clients: its own, and those of its local networks."""
 
 import ipaddress
 from collections.abc import Container, Iterable
@@ -12,7 +12,7 @@ _DENIED = tuple(
         "10.0.0.0/8",
         "100.64.0.0/10",  # carrier-grade NAT
         "127.0.0.0/8",
-        "168.63.129.16/32",  # the host services of a cloud
+        "168.63.129.16/32",  # the host services of a cloud (Azure)
         "169.254.0.0/16",  # link-local, and the metadata services of clouds
         "172.16.0.0/12",
         "192.0.0.0/24",
@@ -20,11 +20,11 @@ _DENIED = tuple(
         "198.18.0.0/15",
         "224.0.0.0/4",
         "240.0.0.0/4",
-        "::/96",  # unspecified, loopback, and IPv4 addresses as they were once written
-        "::ffff:0:0:0/96",  # translators of IPv4 (RFC 7915): they would lead to any of the above
-        "64:ff9b::/96",  # and NAT64
+        "::/96",  # unspecified, loopback, and IPv4-compatible addresses (RFC 4291 section 2.5.5.1, deprecated)
+        "::ffff:0:0:0/96",  # IPv4 translators (RFC 7915): these reach all of the IPv4 networks above
+        "64:ff9b::/96",  # NAT64, likewise
         "64:ff9b:1::/48",
-        "2001::/32",  # and Teredo
+        "2001::/32",  # Teredo, likewise
         "fc00::/7",
         "fe80::/10",
         "fec0::/10",
@@ -34,19 +34,19 @@ _DENIED = tuple(
 
 
 class AddressGuard:
-    """The deny list, this machine's own networks, and what its owner allows of both."""
+    """The deny list, this machine's own networks, and the exceptions that its owner allows."""
 
     def __init__(self, allow: Iterable[IPNetwork] = (), own: Container[IPAddress] = ()) -> None:
-        """`allow` takes networks off the deny list; it is never a list of all that is allowed.
+        """`allow` exempts networks from the deny list; public addresses stay allowed.
 
-        `own`: the machine's addresses and networks. What a firewall keeps strangers from is
-        open to whoever asks from there.
+        `own`: the machine's addresses and networks. They are denied, because a firewall that blocks
+        strangers may trust what comes from this machine.
         """
         self._allow = tuple(allow)
         self._own = own
 
     def is_allowed(self, host: str) -> bool:
-        """Whether clients may reach an address without a rule that names it."""
+        """Whether clients may reach this literal address without a rule that names it."""
         return all(self._is_allowed(form) for form in address_forms(host))
 
     def _is_allowed(self, address: IPAddress) -> bool:
@@ -58,7 +58,7 @@ class AddressGuard:
 
 
 def is_within_denied(network: IPNetwork) -> bool:
-    """Whether a network is private as a whole."""
+    """Whether all of a network is on the deny list."""
     if isinstance(network, ipaddress.IPv4Network):
         return any(network.subnet_of(other) for other in _DENIED if isinstance(other, ipaddress.IPv4Network))
     return any(network.subnet_of(other) for other in _DENIED if isinstance(other, ipaddress.IPv6Network))

@@ -11,14 +11,14 @@ from tandem_socks import Reply, TcpConnection
 from tandem_transport.driver import family_of
 
 BIND_TIMEOUT = 120.0
-"""Seconds for which it waits."""
+"""Seconds that a BIND port waits for its connection."""
 
 Admits = Callable[[str, int], Awaitable[bool]]
 """Whether a peer may connect, by its address and port."""
 
 
 class BoundPort:
-    """Listens where that host would reach this server."""
+    """A listening TCP port on the local address that the expected host can reach."""
 
     def __init__(self, sock: socket.socket, admits: Admits) -> None:
         self._socket = sock
@@ -27,7 +27,7 @@ class BoundPort:
 
     @classmethod
     def open(cls, toward: str, sources: tuple[str, ...], admits: Admits) -> "BoundPort":
-        """`toward`: an address that should reach it; `sources`: local addresses, one of a family. Raises Failure."""
+        """`toward`: an address that must reach the port; `sources`: local addresses, one per family. Raises Failure."""
         family = family_of(toward)
         try:
             return cls(_listen(family, _local_address(toward, family, sources)), admits)
@@ -35,7 +35,7 @@ class BoundPort:
             raise dial_failure(error) from error
 
     async def accepted(self) -> Dialed:
-        """The connection, with its peer as the bound address. Raises Failure where none comes."""
+        """Waits for the connection; its peer is the bound address. Raises Failure where none comes in time."""
         try:
             async with asyncio.timeout(BIND_TIMEOUT):
                 return await self._accept()
@@ -46,7 +46,7 @@ class BoundPort:
             raise dial_failure(error) from error
 
     def close(self) -> None:
-        """Stops waiting."""
+        """Closes the listening socket."""
         self._socket.close()
 
     async def _accept(self) -> Dialed:

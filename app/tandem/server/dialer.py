@@ -1,4 +1,4 @@
-"""TCP connections to addresses that were chosen already."""
+"""TCP connections to addresses that access control has already chosen."""
 
 import asyncio
 import socket
@@ -12,10 +12,10 @@ from tandem.exchange.failures import Failure, Hop, dial_failure
 from tandem_socks import Reply, TcpConnection
 
 DIAL_TIMEOUT = 10.0
-"""Seconds for resolving and connecting together."""
+"""Seconds that resolving and connecting may take together."""
 
 ATTEMPT_DELAY = 0.25
-"""Seconds after which the next address is tried beside the first (RFC 8305 section 5)."""
+"""Seconds after which the next address is tried in parallel to the first (RFC 8305 section 5)."""
 
 AddressInfo = tuple[
     int | socket.AddressFamily, int | socket.SocketKind, int, str, tuple[str, int] | tuple[str, int, int, int]
@@ -24,7 +24,7 @@ AddressInfo = tuple[
 
 @dataclass(frozen=True, slots=True)
 class Dialed:
-    """A connection to a target."""
+    """A TCP connection to a target, with its address and port at this end (or at the peer, for BIND)."""
 
     tcp: TcpConnection
     bound_host: str
@@ -32,14 +32,14 @@ class Dialed:
 
 
 class Dialer:
-    """Races the addresses of a target, each family from the source address that the owner has chosen."""
+    """Races the addresses of a target, each family from the source address that the configuration gives."""
 
     def __init__(self, sources: Sequence[str] = ()) -> None:
-        """`sources`: local addresses to dial from, one of a family; a family without one is not dialed then."""
+        """`sources`: local addresses to dial from, one per family; with any given, other families are not dialed."""
         self._sources = [info for source in sources for info in address_infos(source, 0)]
 
     async def dial(self, addresses: Sequence[str], port: int) -> Dialed:
-        """The first that connects. Raises Failure."""
+        """The first connection that succeeds. Raises Failure."""
         try:
             infos = [info for address in addresses for info in address_infos(address, port)]
         except OSError as error:
@@ -67,7 +67,7 @@ class Dialer:
         )
 
     async def _connect_to(self, info: AddressInfo) -> socket.socket:
-        """One address has nobody to race."""
+        """Connects to a single address, which needs no race."""
         family, kind, protocol, _, address = info
         sock = socket.socket(family, kind, protocol)
         try:
@@ -84,6 +84,6 @@ class Dialer:
 
 
 def address_infos(host: str, port: int, kind: socket.SocketKind = socket.SOCK_STREAM) -> list[AddressInfo]:
-    """A literal address as sockets take it."""
+    """A literal address in the form of getaddrinfo results."""
     found = socket.getaddrinfo(host, port, type=kind, flags=socket.AI_NUMERICHOST | socket.AI_NUMERICSERV)
     return cast("list[AddressInfo]", found)

@@ -1,4 +1,4 @@
-"""The names that this machine's own table knows, which system look-ups of absolute names leave out."""
+"""The names in this machine's /etc/hosts, which system lookups of absolute names (with a final dot) ignore."""
 
 import ipaddress
 import os
@@ -8,7 +8,7 @@ _PATH = Path("/etc/hosts")
 
 
 class HostsFile:
-    """Follows the file; a file that cannot be read knows nothing."""
+    """Reads the file again after each change; a file that cannot be read has no names."""
 
     def __init__(self, path: Path = _PATH) -> None:
         self._path = path
@@ -16,7 +16,7 @@ class HostsFile:
         self._names: dict[str, tuple[str, ...]] = {}
 
     def addresses(self, name: str) -> tuple[str, ...]:
-        """Those of a name in lower case, in the order of the file; none where it is not there."""
+        """The addresses of a name in lower case, in the order of the file; empty where the file does not list it."""
         try:
             status = os.stat(self._path)
             stamp = (status.st_mtime_ns, status.st_size)

@@ -1,4 +1,4 @@
-"""This machine's own addresses, and the networks that it is in."""
+"""This machine's own addresses, and the networks that they are in."""
 
 import ipaddress
 import socket
@@ -9,14 +9,15 @@ import psutil
 from tandem.base.addresses import IPNetwork
 
 _REFRESH = 5.0
-"""Seconds after which the interfaces are looked at again."""
+"""Seconds after which the interfaces are read again."""
 
 _WIDEST = {4: 8, 6: 32}
-"""A shorter prefix is a mistake, or a tunnel that takes everything: then only the address itself counts."""
+"""Shortest prefix length of an own network, by IP version. A shorter prefix is a mistake, or a tunnel that takes all
+traffic: then only the address itself counts."""
 
 
 class OwnNetworks:
-    """What a client could reach through this machine and hardly anybody from outside."""
+    """The addresses and networks that a client could reach through this machine, but usually not from outside."""
 
     def __init__(self) -> None:
         self._networks: tuple[IPNetwork, ...] = ()
@@ -39,7 +40,7 @@ def _look() -> list[IPNetwork]:
 
 
 def _networks_of(address: str, netmask: str | None) -> list[IPNetwork]:
-    """The address alone, and the network that it is in."""
+    """The address itself, and the network that it is in; empty where it is not an address."""
     try:
         alone = ipaddress.ip_network(address)
         bits = _bits(netmask) if netmask else alone.max_prefixlen
@@ -50,5 +51,5 @@ def _networks_of(address: str, netmask: str | None) -> list[IPNetwork]:
 
 
 def _bits(netmask: str) -> int:
-    """Length of the prefix. Raises ValueError for what is no mask."""
+    """The prefix length of a netmask. Raises ValueError where it is not a netmask."""
     return int(ipaddress.ip_address(netmask)).bit_count()

@@ -1,4 +1,4 @@
-"""How much one client may ask of a server."""
+"""Limits on what one client may use of a server."""
 
 import asyncio
 import contextlib
@@ -14,16 +14,16 @@ from tandem.exchange.request import Kind
 from tandem_socks import Reply
 
 BURST_SECONDS = 5.0
-"""A client that was quiet may open as many streams at once as it may open in this time."""
+"""Burst size in seconds: a client that was idle may open at once as many streams as its rate allows in this time."""
 
 MAX_HELD = {Kind.UDP: 64, Kind.BIND: 64, Kind.SPEEDTEST: 2}
-"""Of one client at the same time. A UDP port may hold half a megabyte of unfinished datagrams, a port that waits for
-a connection is one of the machine's, and a speedtest takes all that there is."""
+"""How many of each kind one client may have at the same time. A UDP port may buffer half a megabyte of datagrams, a
+BIND port occupies one of the machine's ports, and a speedtest takes all the bandwidth."""
 
 _NAMES = {Kind.UDP: "UDP ports", Kind.BIND: "ports that wait for a connection", Kind.SPEEDTEST: "speedtests"}
 
 MAX_WAIT = 10.0
-"""Seconds that a stream may wait for its turn; those behind are refused."""
+"""Seconds that a new stream may wait because of the rate limit; one that would wait longer is refused."""
 
 
 @dataclass(slots=True)
@@ -31,25 +31,25 @@ class _Usage:
     open: int = 0
     held: Counter[Kind] = field(default_factory=Counter[Kind])
     due_at: float = 0.0
-    """When the next stream would have its turn if the client had never been quiet."""
+    """When the next stream is due at the client's rate; a time in the past is burst credit."""
 
 
 class ClientLimits:
-    """Counts streams, by client."""
+    """Counts the streams of each client, and enforces its limits."""
 
     def __init__(self, max_streams: int, max_new_streams: float) -> None:
-        """`max_streams` at the same time, `max_new_streams` a second, both for each client."""
+        """Each client may have `max_streams` at the same time, and open `max_new_streams` per second."""
         self.configure(max_streams, max_new_streams)
         self._usage: dict[str, _Usage] = {}
-        """Of clients that are registered: there are as many names as the owner has given."""
+        """Usage by client name. Only registered clients get here, so its size is bounded."""
 
     def configure(self, max_streams: int, max_new_streams: float, exceptions: Sequence[QuotaConfig] = ()) -> None:
-        """Other limits from now on; what is open stays."""
+        """Sets new limits; open streams stay. The first of `exceptions` that matches a client's name overrides them."""
         self._max_streams, self._max_new_streams = max_streams, max_new_streams
         self._exceptions = tuple(exceptions)
 
     def of(self, client: str) -> tuple[int, float]:
-        """A client's `max_streams` and `max_new_streams`."""
+        """The `max_streams` and `max_new_streams` of a client."""
         own = next((item for item in self._exceptions if fnmatchcase(client, item.name)), None)
         if own is None:
             return self._max_streams, self._max_new_streams
@@ -57,7 +57,7 @@ class ClientLimits:
 
     @contextlib.contextmanager
     def stream(self, client: str) -> Generator[None]:
-        """Holds one of the client's streams. Raises Failure where it has too many."""
+        """Counts one stream of the client for the duration of the block. Raises Failure where it has too many."""
         usage = self._usage.setdefault(client, _Usage())
         if usage.open >= self.of(client)[0]:
             raise _too_much(f"{client} has {usage.open} connections open, as many as a client may have (max_streams)")
@@ -69,7 +69,7 @@ class ClientLimits:
 
     @contextlib.contextmanager
     def hold(self, client: str, kind: Kind) -> Generator[None]:
-        """Holds one of the few of this kind that the client may have (`MAX_HELD`). Raises Failure beyond that."""
+        """Counts one use of this kind for the duration of the block. Raises Failure beyond `MAX_HELD`."""
         held = self._usage.setdefault(client, _Usage()).held
         if held[kind] >= MAX_HELD[kind]:
             raise _too_much(f"{client} has {held[kind]} {_NAMES[kind]}, as many as a client may have")
@@ -80,7 +80,7 @@ class ClientLimits:
             held[kind] -= 1
 
     async def wait_turn(self, client: str) -> None:
-        """Slows down a client that opens streams too fast. Raises Failure where it would have to wait too long."""
+        """Delays a client that opens streams too fast. Raises Failure where the delay would exceed `MAX_WAIT`."""
         usage, now = self._usage.setdefault(client, _Usage()), time.monotonic()
         due_at = max(usage.due_at, now - BURST_SECONDS)
         wait = due_at - now

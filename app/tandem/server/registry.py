@@ -1,7 +1,7 @@
 """The registered clients as a running server knows them; follows the state directory.
 
-Only a file that was removed ends a client. One that cannot be read, or a directory that is not there for a
-moment, changes nothing, and is told aloud once.
+A client is removed only when its file is removed. A file that cannot be read, or a directory that is missing for a
+moment, changes nothing, and is logged once.
 """
 
 import logging
@@ -13,21 +13,21 @@ from tandem.server.state import Listing, StateDirectory
 log = logging.getLogger("tandem.state")
 
 _RELOAD_MIN = 0.1
-"""Seconds between two looks at the directory that an unknown key may cause."""
+"""Minimum seconds between two reads of the directory that unknown keys cause."""
 
 
 class ClientRegistry:
-    """Knows names by public key."""
+    """The names of the registered clients, by public key."""
 
     def __init__(self, state: StateDirectory) -> None:
         self._state = state
         self._names: dict[bytes, str] = {}
         self._gone: set[bytes] = set()
-        """Keys that are gone and that `reload` has not told of yet."""
+        """Public keys that were removed and that `reload` has not returned yet."""
         self._listing: Listing | None = None
         self._looked_at = 0.0
         self.problem = ""
-        """Why the clients are not, or not all, as the directory says; empty where they are."""
+        """Why the registry differs from the directory; empty where both agree."""
         self._read()
 
     def __len__(self) -> int:
@@ -35,17 +35,17 @@ class ClientRegistry:
 
     @property
     def names(self) -> list[str]:
-        """Of all clients that may come."""
+        """The sorted names of all registered clients."""
         return sorted(self._names.values())
 
     def reload(self) -> set[bytes]:
-        """Reads the directory where it has changed; returns the public keys that are gone since it last did so."""
+        """Reads the directory if it has changed; returns the public keys that were removed since the last call."""
         self._read()
         gone, self._gone = self._gone, set()
         return gone
 
     def lookup(self, public: bytes) -> str | None:
-        """A client's name; looks again where it is unknown, ten times a second at most. Never raises."""
+        """The name of a client, or None. An unknown key causes a read, at most ten per second. Never raises."""
         if public not in self._names and time.monotonic() - self._looked_at >= _RELOAD_MIN:
             self._read()
         return self._names.get(public)
@@ -69,14 +69,14 @@ class ClientRegistry:
         self._tell("; ".join(f"{text}; all other clients are as they should be" for text in listing.problems.values()))
 
     def _missing_from_another_directory(self, listing: Listing) -> list[str]:
-        """Clients that a disk which is not mounted, or a backup that is being restored, does not have yet."""
+        """Clients missing from a directory that replaced the known one: an unmounted disk, or an incomplete backup."""
         if self._listing is None or listing.identity == self._listing.identity:
             return []
         there = {client.name for client in listing.clients} | set(listing.problems)
         return sorted(name for name in self._names.values() if name not in there)
 
     def _add(self, listing: Listing) -> None:
-        """Who is new may come; nobody goes."""
+        """Adds the new clients, and removes none."""
         known = set(self._names.values())
         self._names |= {client.public_key: client.name for client in listing.clients if client.name not in known}
 

@@ -1,13 +1,12 @@
-"""Names to addresses, at the server.
+"""Resolves names to addresses at the server.
 
-What a client asks for is looked up as an absolute name: the search domain of this machine is its
-owner's, and leads to hosts that no rule about names has heard of.
+The name that a client asks for is looked up as an absolute name. With this machine's search domain it could
+match internal hosts that no rule about names covers.
 """
 
 import asyncio
 import socket
 import time
-from collections import OrderedDict
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 
@@ -16,41 +15,42 @@ from tandem.exchange.failures import Failure, Hop
 from tandem.server.hosts_file import HostsFile
 from tandem.server.shares import Shares
 from tandem_socks import Reply
+from tandem_transport import BoundedTable
 
 MAX_LOOKUPS = 128
-"""Names that are looked up at the same time, each in a thread; a name server that is silent holds one for long."""
+"""Limit of simultaneous lookups, each in a thread; a silent name server blocks a thread for a long time."""
 
 MAX_LOOKUPS_OF_ONE = 16
-"""Those of one client, while most are free."""
+"""Limit of simultaneous lookups of one client while most of `MAX_LOOKUPS` are free."""
 
 MAX_CACHED = 4096
-"""Names that are remembered; the oldest give way."""
+"""Limit of names in the cache; the oldest are dropped."""
 
 MAX_ADDRESSES = 32
-"""Addresses of one name that are looked at."""
+"""Limit of addresses of one name; the rest are ignored."""
 
 
 class Resolver:
-    """Asks the system, after the owner's own table; remembers answers for a short while if told to."""
+    """Looks up the configured table first, then asks the system; caches the answers if configured."""
 
     def __init__(self, hosts: Mapping[str, tuple[str, ...]] | None = None, *, cache_seconds: float = 0.0) -> None:
-        """`hosts`: addresses of names that nobody is asked for."""
+        """`hosts`: addresses by name, which take precedence over the system's answers."""
         self.configure(hosts or {}, cache_seconds=cache_seconds)
-        self._cache: OrderedDict[str, tuple[float, tuple[str, ...]]] = OrderedDict()
+        self._cache: BoundedTable[str, tuple[float, tuple[str, ...]]] = BoundedTable(MAX_CACHED)
         self._shares = Shares(MAX_LOOKUPS, MAX_LOOKUPS_OF_ONE)
-        """By client."""
+        """The lookups in progress, by client."""
         self._hosts_file = HostsFile()
         self._threads = ThreadPoolExecutor(MAX_LOOKUPS, thread_name_prefix="resolver")
 
     def configure(self, hosts: Mapping[str, tuple[str, ...]], *, cache_seconds: float) -> None:
-        """Another table from now on."""
+        """Sets a new table and the lifetime of cached answers in seconds, 0 for no cache."""
         self._hosts = {name.lower(): addresses for name, addresses in hosts.items()}
         self._cache_seconds = cache_seconds
 
     async def resolve(self, name: str, client: str) -> tuple[str, ...]:
         """Literal addresses, at least one, of a canonical name, in the system's order of preference. Raises Failure.
 
-        `client` is whom it is for: nobody can keep all lookups to himself.
+        The lookup counts for `client`, so that one client cannot occupy all lookups.
         """
         if literal_address(name):
             return (name,)
@@ -62,13 +62,13 @@ class Resolver:
         return found
 
     async def resolve_target(self, host: str, client: str) -> tuple[str, ...]:
-        """The same for a target that the owner has configured, which may be short for something. Raises Failure."""
+        """Like `resolve`, for a configured target; search domains apply, so it may be a short name. Raises Failure."""
         if literal_address(host):
             return (host,)
         return self._hosts.get(host.lower()) or await self._look_up(host, client)
 
     def close(self) -> None:
-        """Lookups that run are left to themselves."""
+        """Cancels the queued lookups; does not wait for those that run."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def _look_up(self, name: str, client: str) -> tuple[str, ...]:
@@ -78,7 +78,7 @@ class Resolver:
         except RuntimeError as error:  # no more threads
             self._shares.give_back(client)
             raise Failure(Reply.GENERAL_FAILURE, Hop.NAME, f"cannot look up names now: {error}") from error
-        # A thread cannot be told to stop: who gives up waiting still holds his share until it is done.
+        # A thread cannot be cancelled: it counts against the client until it ends, even where the caller gives up.
         asking.add_done_callback(lambda done: self._on_looked_up(done, client))
         shown = name.removesuffix(".")
         try:
@@ -91,18 +91,15 @@ class Resolver:
     def _on_looked_up(self, asking: "asyncio.Future[tuple[str, ...]]", client: str) -> None:
         self._shares.give_back(client)
         if not asking.cancelled():
-            asking.exception()  # taken, in case that nobody waits for it any more
+            asking.exception()  # retrieved, because the caller may have given up and asyncio would log it
 
     def _cached(self, name: str) -> tuple[str, ...] | None:
-        known_at, addresses = self._cache.get(name, (float("-inf"), ()))
+        known_at, addresses = self._cache.get(name) or (float("-inf"), ())
         return addresses if time.monotonic() - known_at < self._cache_seconds else None
 
     def _remember(self, name: str, addresses: tuple[str, ...]) -> None:
         if self._cache_seconds:
-            self._cache.pop(name, None)
-            self._cache[name] = (time.monotonic(), addresses)
-            if len(self._cache) > MAX_CACHED:
-                self._cache.popitem(last=False)
+            self._cache.put(name, (time.monotonic(), addresses))
 
 
 def _ask_system(name: str) -> tuple[str, ...]:

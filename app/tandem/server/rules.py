@@ -1,4 +1,4 @@
-"""The server's ordered list of rules: who may reach what, and what a destination becomes."""
+"""The server's ordered list of rules: which client may reach what, and which target a destination becomes."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 from tandem.base.addresses import parse_host_port
 from tandem.config.config import ForwardConfig, RuleConfig
 from tandem.config.patterns import Pattern, parse_pattern
-from tandem.exchange.request import SUFFIX, Request
+from tandem.exchange.request import SUFFIX, Kind, Request
 
 
 class Action(Enum):
@@ -21,18 +21,18 @@ class Action(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One of them."""
+    """One rule of the server's list."""
 
     action: Action
     pattern: Pattern
     client: str = "*"
-    """Clients that it is about, `*` stands for any text."""
+    """Names of the clients that the rule applies to; `*` stands for any text."""
     target_host: str = ""
     target_port: int | None = None
-    """None: the port that was asked for."""
+    """Port of the target; None for the port of the request."""
 
     def concerns(self, client: str) -> bool:
-        """Whether it is about this client."""
+        """Whether the rule applies to this client."""
         return fnmatchcase(client, self.client)
 
     def __str__(self) -> str:
@@ -41,42 +41,49 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Candidates:
-    """What may decide of a request, before its host is resolved."""
+    """The rules that may decide a request, found before its host is resolved."""
 
     by_address: tuple[Rule, ...]
-    """Rules about networks that come first."""
+    """Rules about networks that come before `by_name` in the list."""
     by_name: Rule | None
-    """The first rule about the name; None where there is none."""
+    """The first rule that matches the name; None where none does."""
 
     def match_address(self, address: str, port: int) -> Rule | None:
-        """The rule for one address that the host has, None for what holds without rules."""
+        """The rule for one address of the host; None where no rule matches and the default applies."""
         first = (rule for rule in self.by_address if rule.pattern.matches_address(address, port))
         return next(first, self.by_name)
 
 
 class Rules:
-    """All of a server; the first match wins. `[[rule]]` come before `[[forward]]`."""
+    """All rules of a server; the first match wins. `[[rule]]` come before `[[forward]]`."""
 
     def __init__(self, rules: Iterable[RuleConfig], forwards: Iterable[ForwardConfig]) -> None:
         self._rules = [_rule(item) for item in rules]
         self._rules += [_forward("*", item.match, item.target) for item in forwards]
 
     def candidates(self, client: str, request: Request) -> Candidates:
-        """The rules that may decide of a request."""
+        """The rules that may decide a request."""
         by_address: list[Rule] = []
         for rule in self._rules:
             if not rule.concerns(client):
                 continue
-            if rule.pattern.matches_name(request):
+            if _is_named(rule.pattern, request):
                 return Candidates(tuple(by_address), rule)
             if rule.pattern.network is not None and request.port in rule.pattern.ports:
                 by_address.append(rule)
         return Candidates(tuple(by_address), None)
 
     def forward_names(self, client: str) -> list[str]:
-        """Hosts by which a client reaches forwards."""
+        """The host names by which a client reaches forwards."""
         names = [rule for rule in self._rules if rule.action is Action.FORWARD and rule.pattern.forward]
         return [rule.pattern.forward + SUFFIX for rule in names if rule.concerns(client)]
+
+
+def _is_named(pattern: Pattern, request: Request) -> bool:
+    """Whether a pattern is about a request by the name that the request has."""
+    if request.kind is Kind.FORWARD:
+        return pattern.matches_forward(request.host)
+    return pattern.matches_name(request.host, request.port)
 
 
 def _rule(item: RuleConfig) -> Rule:

@@ -13,6 +13,7 @@ from tandem.admin.status import ServerStatus, server_status
 from tandem.base.addresses import expand_wildcards, format_host_port, parse_host_port
 from tandem.base.directories import default_directory
 from tandem.base.errors import TandemError, os_error_text
+from tandem.base.tasks import TaskSet
 from tandem.config.config import SERVER_ADMIN_PORT, Config
 from tandem.exchange.link_names import LinkNames
 from tandem.exchange.tally import Tally
@@ -34,13 +35,13 @@ log = logging.getLogger("tandem.server")
 
 _REQUEST_TIMEOUT = 10.0
 _SEEN_INTERVAL = 60.0
-"""Seconds between two notes of who is there."""
+"""Seconds between two updates of the last-seen times of clients with a session."""
 
 _POLL_INTERVAL = 1.8
-"""Seconds between two looks at the state directory: a client that was removed is to be out within two."""
+"""Seconds between two reads of the state directory: the sessions of a removed client must end within two."""
 
 _SCAN_POLLS = 3
-"""Such looks between two at this machine's addresses."""
+"""Number of reads of the state directory per scan of this machine's addresses."""
 
 
 class Server:
@@ -57,15 +58,16 @@ class Server:
         self._streams = self._stream_service(config)
         self._is_draining = False
         self._drain_timeout = section.drain
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._background: list[asyncio.Task[None]] = []
+        self._serving = TaskSet()
+        """One task for each stream."""
+        self._background = TaskSet()
         self._started_at = self._seen_at = time.monotonic()
         self.driver: ServerDriver
         self._registry: ClientRegistry
         self._admin: AdminEndpoint | None = None
 
     async def start(self) -> None:
-        """Raises TandemError where an address or the state directory cannot be had."""
+        """Starts to listen. Raises TandemError where an address or the state directory cannot be used."""
         self._registry = ClientRegistry(self._state)
         self.driver = ServerDriver(
             self._state.server_key(),
@@ -76,11 +78,11 @@ class Server:
         )
         await self._bind()
         await self._start_admin()
-        self._background = [asyncio.create_task(self._look_around())]
+        self._background.begin(self._look_around())
         log.info("serving; clients registered: %d; state in %s", len(self._registry), self._state.path)
 
     def reload(self, config: Config) -> None:
-        """Other rules, names and limits from now on, and the clients as they are on disk; what is open stays."""
+        """Applies new rules, names and limits, and reads the clients from disk; open streams stay open."""
         self._streams = self._stream_service(config)
         self._drain_timeout = config.server.drain
         self._read_clients()
@@ -90,25 +92,24 @@ class Server:
         log.info("reloaded: %d rules, %d clients", len(config.rule) + len(config.forward), len(self._registry))
 
     async def drain(self) -> None:
-        """Refuses new streams, and waits for those that are open, for as long as the configuration says."""
+        """Refuses new streams, and waits for the open ones, at most for the configured time (`drain`)."""
         self._is_draining = True
-        if self._tasks:
+        if self._serving:
             limit = self._drain_timeout
-            log.info("draining: %d connections are open, %.0f s at most", len(self._tasks), limit)
-            await asyncio.wait(set(self._tasks), timeout=limit)
+            log.info("draining: %d connections are open, %.0f s at most", len(self._serving), limit)
+            await self._serving.wait(limit)
 
     async def close(self) -> None:
-        """Ends all sessions and says so to the clients."""
-        for task in (*self._background, *self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._background, *self._tasks, return_exceptions=True)
+        """Ends all sessions and tells the clients."""
+        await self._background.cancel()
+        await self._serving.cancel()
         if self._admin is not None:
             await self._admin.close()
         await self.driver.close()
         self._resolver.close()
 
     def status(self) -> ServerStatus:
-        """The present status."""
+        """The current status of the server."""
         status = server_status(self.driver, self._started_at, len(self._registry), self._names)
         status.failures = self._tally.counts
         status.registry_problem = self._registry.problem
@@ -137,9 +138,10 @@ class Server:
             raise
 
     async def _look_around(self) -> None:
-        """A client that was removed is out within two seconds; one that was invited is in at once.
+        """Follows the state directory and this machine's addresses.
 
-        Sockets of wildcard addresses come and go with the machine's addresses.
+        The sessions of a removed client end within two seconds. (A new client needs no poll: the registry reads the
+        directory when an unknown key arrives.) Sockets of wildcard addresses are opened and closed as addresses change.
         """
         for turn in count(1):
             await asyncio.sleep(_POLL_INTERVAL)
@@ -148,7 +150,7 @@ class Server:
                 self._note_seen()
                 if turn % _SCAN_POLLS == 0:
                     await self._follow_addresses()
-            except Exception:  # whatever it is, the next look must come: revoking hangs on it
+            except Exception:  # any error: the loop must go on, because revocation depends on it
                 log.exception("looking around has failed")
 
     def _note_seen(self) -> None:
@@ -162,7 +164,7 @@ class Server:
             self.driver.remove_client(public)
 
     async def _tell_clients(self, body: bytes) -> dict[str, object]:
-        """Who may come, as of this moment: for whoever has just changed it."""
+        """The registered clients, freshly read from disk, so that an admin can confirm a change."""
         parse(Nothing, body)
         self._read_clients()
         return {
@@ -181,11 +183,9 @@ class Server:
 
     def _accept(self, session: ClientSession, stream: Stream) -> None:
         if self._is_draining:
-            task = asyncio.create_task(self._streams.refuse(stream, "the server shuts down"))
+            self._serving.begin(self._streams.refuse(stream, "the server shuts down"))
         else:
-            task = asyncio.create_task(self._streams.serve(session, stream))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+            self._serving.begin(self._streams.serve(session, stream))
 
     def _stream_service(self, config: Config) -> StreamService:
         section = config.server
@@ -226,7 +226,7 @@ class Server:
 
 
 def _fixed(before: Config, after: Config) -> list[tuple[str, object, object]]:
-    """What a running server keeps, by its key."""
+    """The settings that need a restart: key, value before, and value after."""
     return [
         ("server.listen", before.server.listen, after.server.listen),
         ("server.state", before.server.state, after.server.state),

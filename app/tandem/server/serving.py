@@ -20,7 +20,7 @@ from tandem.server.dialer import DIAL_TIMEOUT, Dialed, Dialer
 from tandem.server.quotas import ClientLimits
 from tandem.server.speedtest import serve as serve_speedtest
 from tandem.server.udp_port import UdpPort
-from tandem_socks import Relay, Reply
+from tandem_socks import Relay, Reply, first_of_two
 from tandem_transport import ClientSession, TransportError
 from tandem_transport.driver import Source, Stream
 
@@ -31,11 +31,11 @@ T = TypeVar("T")
 _REQUEST_TIMEOUT = 10.0
 
 _ANYWHERE = "192.0.2.1"
-"""Only asked for the way there; nothing is sent."""
+"""An address of TEST-NET-1 (RFC 5737) to find the local address of the default route; nothing is sent to it."""
 
 
 class StreamService:
-    """Serves streams."""
+    """Serves the streams that clients open."""
 
     def __init__(
         self,
@@ -50,7 +50,7 @@ class StreamService:
     ) -> None:
         """`bind`: `off`, `named` (a port waits for the host that the client has named), or `anyone`.
 
-        `tally` counts what was not served; `names` learns how clients call their links.
+        `tally` counts the failed requests; `names` stores the names that clients give their links.
         """
         self._tally = tally
         self._names = names
@@ -61,7 +61,7 @@ class StreamService:
         self._bind = bind
 
     async def serve(self, session: ClientSession, stream: Stream) -> None:
-        """Returns when the stream is over; what is wrong with it is logged."""
+        """Serves one stream until it ends; errors are logged."""
         try:
             async with asyncio.timeout(_REQUEST_TIMEOUT):
                 request = await read_request(stream)
@@ -72,7 +72,7 @@ class StreamService:
         except asyncio.CancelledError:
             stream.reset()
             raise
-        except Exception:  # a mistake of ours must not leave a client waiting
+        except Exception:  # a bug here must not leave the client waiting
             log.exception("%s: stream %d", session.client_name, stream.stream_id)
             stream.reset()
 
@@ -183,7 +183,7 @@ class StreamService:
             raise Failure(Reply.HOST_UNREACHABLE, Hop.DIAL, text, "ETIMEDOUT") from error
 
     async def _expected(self, client: str, request: Request) -> tuple[str, Admits]:
-        """An address on the way to who may connect to a port that a client binds, and who that is. Raises Failure."""
+        """An address that must reach the port that a client binds, and the check of its peers. Raises Failure."""
         if self._bind == "off":
             raise rule_failure("this server does not listen for clients (`bind`)")
         if request.host not in ("0.0.0.0", "::"):
@@ -194,7 +194,7 @@ class StreamService:
         raise rule_failure("a port that waits for anyone is not offered here (`bind`); name the host that will connect")
 
     async def _may_come(self, client: str, host: str, port: int) -> bool:
-        """Whoever a client may reach may reach it."""
+        """Whether a peer may connect to a client's port: it may where the client may reach the peer."""
         try:
             await self._access.route(client, Request(Kind.BIND, host, port))
         except Failure as failure:
@@ -204,13 +204,13 @@ class StreamService:
 
 
 async def _end_with(stream: Stream, answer: Answer) -> None:
-    """The last that the server says on a stream."""
+    """Sends the last answer on a stream, and finishes it."""
     await stream.write(answer.encode())
     stream.finish()
 
 
 def _who(session: ClientSession) -> Answer:
-    """What a client may know of itself and of us."""
+    """The answer to WHO_AM_I: the client's address as seen here, and the server's version and clock."""
     paths = session.connection.stats(now=time.monotonic()).paths
     heard = [path for path in paths if isinstance(path.address, Source) and path.bytes_received]
     detail = json.dumps({"version": __version__, "time": round(time.time(), 1)})
@@ -221,18 +221,12 @@ def _who(session: ClientSession) -> Answer:
 
 
 async def _unless_it_ends(stream: Stream, coming: Coroutine[Any, Any, Dialed]) -> Dialed:
-    """The result, as long as the client waits for it. Raises what `Stream.read` raises, and RequestError."""
-    waiting, ending = asyncio.ensure_future(coming), asyncio.ensure_future(stream.read(1))
-    try:
-        await asyncio.wait({waiting, ending}, return_when=asyncio.FIRST_COMPLETED)
-        if waiting.done():
-            return waiting.result()
-        ending.result()
-        raise RequestError("the client spoke, or ended, before anybody had connected")
-    finally:
-        for task in (waiting, ending):
-            task.cancel()
-        await asyncio.gather(waiting, ending, return_exceptions=True)
+    """The result, unless the client sends data or ends first. Raises what `Stream.read` raises, and RequestError."""
+    connected, ended = await first_of_two(coming, stream.read(1))
+    if not connected.cancelled():
+        return connected.result()
+    ended.result()
+    raise RequestError("the client spoke, or ended, before anybody had connected")
 
 
 async def _is_among(host: str, addresses: tuple[str, ...]) -> bool:

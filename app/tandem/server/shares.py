@@ -1,25 +1,25 @@
-"""Places of which there are few, and many who want them: who holds least is served first."""
+"""A limited number of places, shared fairly: of the waiting owners, the one with the fewest places is served first."""
 
 import asyncio
 from collections import Counter, deque
 
 
 class Shares:
-    """Gives out places; each owner has at most a few, and ever fewer the fewer are left.
+    """Hands out places. The limit of each owner shrinks as fewer places are free.
 
-    So some places stay free for whoever comes next, however many greedy ones are there already
-    (dynamic thresholds, as switches share their buffers).
+    Some places therefore stay free for new owners, however many greedy owners there are
+    (dynamic thresholds, as in shared-memory switches).
     """
 
     def __init__(self, places: int, each: int) -> None:
-        """`places` in all, `each` for one owner while most are free."""
+        """There are `places` in total; one owner may have `each` while most are free."""
         self._free = places
         self._each = each
         self._used: Counter[str] = Counter()
         self._waiting: dict[str, deque[asyncio.Future[None]]] = {}
 
     async def take(self, owner: str) -> None:
-        """Waits for a place. Whoever is cancelled while waiting has none."""
+        """Waits for a place. A caller that is cancelled while it waits has no place."""
         if owner not in self._waiting and self._may_have(owner):
             self._give(owner)
             return
@@ -33,7 +33,7 @@ class Shares:
             raise
 
     def give_back(self, owner: str) -> None:
-        """A place is free again."""
+        """Returns a place of this owner, and serves those that wait."""
         self._free += 1
         self._used[owner] -= 1
         if not self._used[owner]:

@@ -1,4 +1,4 @@
-"""The server's side of a speed test: sends zeros, or counts what comes."""
+"""The server's side of a speedtest: sends zeros, or counts the bytes that arrive."""
 
 import asyncio
 
@@ -6,13 +6,13 @@ from tandem.exchange.speedtest import CHUNK, COUNT_SIZE
 from tandem_transport.driver import Stream
 
 _TIMEOUT = 60.0
-"""Seconds after which a server ends a test that its client has forgotten."""
+"""Seconds after which the server ends a speedtest that the client has not ended."""
 
 _COUNT_INTERVAL = 0.1
 
 
 async def serve(stream: Stream, direction: str) -> None:
-    """Returns when the client has had enough."""
+    """Serves one speedtest until the client ends it. Raises TimeoutError, and what the stream raises."""
     async with asyncio.timeout(_TIMEOUT):
         if direction == "down":
             while True:

@@ -25,7 +25,7 @@ _RESTORE = (
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """A registered client."""
+    """The registration of a client."""
 
     name: str
     public_key: bytes
@@ -34,20 +34,20 @@ class Client:
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """What the directory of clients says."""
+    """The contents of the directory of clients at one time."""
 
     directory: Path
     identity: tuple[int, int] | None
-    """Of the directory itself, None while there is none: another one in its place has another."""
+    """Device and inode of the directory, None where it does not exist. A replacement directory has other values."""
     stamp: tuple[tuple[str, int, int], ...]
-    """Changes whenever a client is added, replaced or removed."""
+    """Name, modification time and inode of each file: changes when a client is added, replaced or removed."""
     clients: tuple[Client, ...] = ()
     problems: dict[str, str] = field(default_factory=dict[str, str])
-    """Files that cannot be used, by the client's name: what is wrong with each."""
+    """What is wrong with each file that cannot be used, by the client's name."""
 
 
 class StateDirectory:
-    """Reads and writes it; safe while a server runs."""
+    """Reads and writes the state directory; safe while a server runs."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -55,7 +55,7 @@ class StateDirectory:
         self._seen = path / "seen"
 
     def server_key(self) -> bytes:
-        """The server's private key, made on first use. Raises TandemError."""
+        """The server's private key, created on first use. Raises TandemError."""
         path = self.path / "server.key"
         try:
             if not path.exists() and self._may_make_key(path):
@@ -71,9 +71,9 @@ class StateDirectory:
         return key
 
     def listing(self, known: Listing | None = None) -> Listing:
-        """All registered clients, by name; `known` itself where nothing has changed since then.
+        """All registered clients, sorted by name; `known` itself where nothing has changed since that listing.
 
-        Raises TandemError where the directory cannot be read, or was there before and is not now.
+        Raises TandemError where the directory cannot be read, or existed in `known` and is missing now.
         """
         try:
             identity, stamp = self._stamp()
@@ -108,13 +108,13 @@ class StateDirectory:
             "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         }
         try:
-            (self._seen / name).unlink(missing_ok=True)  # that was another key
+            (self._seen / name).unlink(missing_ok=True)  # it belongs to the old key
             write_private(path, json.dumps(record, indent=1).encode() + b"\n")
         except OSError as error:
             raise TandemError(f"{path}: {error.strerror}", "the directory must be writable for this user") from error
 
     def remove_client(self, name: str) -> None:
-        """Raises UsageError for a name that is not registered."""
+        """Removes a registration. Raises UsageError for an unknown name, TandemError where the file stays."""
         path = self._clients / f"{name}.json"
         self._check_directories()
         if not _NAME.fullmatch(name) or not _exists(path):
@@ -131,13 +131,13 @@ class StateDirectory:
             (self._seen / name).unlink(missing_ok=True)
 
     def _check_directories(self) -> None:
-        """Raises TandemError for links: root must not write where the owner of the state directory has pointed."""
+        """Raises TandemError for symbolic links: the state directory's owner must not redirect the writes of root."""
         for place in (self._clients, self._seen):
             if place.is_symlink():
                 raise TandemError(f"{place}: it is a link", "put the directory itself there")
 
     def note_seen(self, name: str) -> None:
-        """A client has a session now. What cannot be written is not told, and does no harm."""
+        """Stores the current time as the client's last-seen time. Write errors are ignored; they do no harm."""
         with contextlib.suppress(OSError):
             if not (self._clients / f"{name}.json").exists():
                 return  # revoked a moment ago
@@ -145,14 +145,14 @@ class StateDirectory:
             (self._seen / name).touch(mode=0o600)
 
     def last_seen(self, name: str) -> float | None:
-        """Seconds since the epoch, None for never."""
+        """When the client last had a session, in seconds since the epoch; None for never."""
         try:
             return (self._seen / name).stat().st_mtime
         except OSError:
             return None
 
     def _may_make_key(self, path: Path) -> bool:
-        """A first key, that is. Raises TandemError where clients know another one, which is gone."""
+        """Whether a first key may be created: True, or TandemError where registered clients know a key that is lost."""
         registered = self.listing()
         count = len(registered.clients) + len(registered.problems)
         if count:
@@ -160,7 +160,7 @@ class StateDirectory:
         return True
 
     def _stamp(self) -> tuple[tuple[int, int] | None, tuple[tuple[str, int, int], ...]]:
-        """Raises OSError where it cannot be read."""
+        """Identity and stamp of the directory of clients. Raises OSError where it cannot be read."""
         try:
             directory = os.stat(self._clients)
             names = [name for name in os.listdir(self._clients) if name.endswith(".json") and not name.startswith(".")]
@@ -178,12 +178,12 @@ class StateDirectory:
 
 
 def server_public_key(state: StateDirectory) -> bytes:
-    """What clients know the server by."""
+    """The public key by which clients authenticate the server."""
     return public_key(state.server_key())
 
 
 def _exists(path: Path) -> bool:
-    """Raises TandemError where that cannot be told."""
+    """Whether a file exists. Raises TandemError where the system does not tell."""
     try:
         return path.exists()
     except OSError as error:

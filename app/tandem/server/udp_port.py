@@ -1,6 +1,6 @@
 """The far side of UDP ASSOCIATE: a server's UDP port for one client.
 
-What a client sends to a host opens the port for that host's answers; from others nothing gets in
+A datagram from the client to a host opens the port for that host's answers; datagrams from other hosts are dropped
 (address-dependent filtering, RFC 4787 section 5).
 """
 
@@ -8,7 +8,6 @@ import asyncio
 import logging
 import socket
 import time
-from collections import OrderedDict
 from dataclasses import dataclass
 from typing import cast
 
@@ -18,63 +17,64 @@ from tandem.exchange.pieces import Cutter, Joiner, decode_datagram, encode_datag
 from tandem.exchange.request import Kind, Request
 from tandem.server.access import Access
 from tandem.server.dialer import DIAL_TIMEOUT, address_infos
+from tandem_transport import BoundedTable
 from tandem_transport.driver import Stream, family_of
 
 log = logging.getLogger("tandem.server")
 
 MAX_PEERS = 1024
-"""Destinations of one port that are remembered; the oldest give way."""
+"""Limit of destinations that one port remembers; the oldest are dropped."""
 
 MAX_LOOKUPS = 32
-"""Destinations that are being looked up; what is sent to more of them meanwhile is dropped."""
+"""Limit of simultaneous lookups of one port; datagrams that need another lookup are dropped."""
 
 PEER_LIFETIME = 60.0
-"""Seconds after which a destination is looked up, and checked, again."""
+"""Seconds after which a destination is looked up and checked again."""
 
 MAX_WAITING = 256 << 10
-"""Bytes that wait for the kernel, and as many for lookups; datagrams beyond that are dropped."""
+"""Limit of bytes that wait for the kernel, and of bytes that wait for lookups; datagrams beyond it are dropped."""
 
 
 @dataclass(slots=True)
 class UdpCounters:
-    """What happened to datagrams."""
+    """Counts of the datagrams of one UDP port, by what happened to them."""
 
     sent: int = 0
     received: int = 0
     denied: int = 0
-    """Dropped: the destination may not be reached, or has no address."""
+    """Datagrams dropped because the destination is not allowed, or has no address."""
     strangers: int = 0
-    """Dropped: from a host that the client has sent nothing to."""
+    """Datagrams dropped because they came from a host to which the client has sent nothing."""
     dropped: int = 0
-    """Dropped: too many, or too large."""
+    """Datagrams dropped because there were too many, or because they could not be sent or were rejected."""
 
 
 class UdpPort:
     """One client's port: IPv4 and IPv6 sockets, opened when needed."""
 
     def __init__(self, stream: Stream, access: Access, client: str, sources: tuple[str, ...]) -> None:
-        """`sources`: local addresses to send from, one of a family."""
+        """`sources`: local addresses to send from, one per family."""
         self._stream = stream
         self._access = access
         self._client = client
         self._sources = sources
         self._sockets: dict[int, asyncio.DatagramTransport] = {}
-        self._peers: OrderedDict[tuple[str, int], tuple[float, str | None]] = OrderedDict()
-        """By host and port as the client names them: since when, and the address; None where it is denied."""
-        self._hosts: OrderedDict[str, None] = OrderedDict()
-        """Addresses that may answer."""
+        self._peers: BoundedTable[tuple[str, int], tuple[float, str | None]] = BoundedTable(MAX_PEERS)
+        """Time of the lookup and address (None where denied) of each destination, by the client's host and port."""
+        self._hosts: BoundedTable[str, None] = BoundedTable(MAX_PEERS)
+        """Addresses whose answers are accepted, the oldest first."""
         self._lookups: set[asyncio.Task[None]] = set()
         self._waiting = 0
-        """Bytes that wait for a lookup."""
+        """Bytes of the datagrams that wait for a lookup."""
         self._cutter, self._joiner = Cutter(), Joiner()
         self.counters = UdpCounters()
 
     def start(self) -> None:
-        """Takes what the client sends."""
+        """Starts to forward the datagrams that the client sends."""
         self._stream.on_datagram_frame = self._on_piece
 
     async def close(self) -> None:
-        """Nothing comes or goes any more."""
+        """Stops forwarding, cancels the lookups, and closes the sockets."""
         self._stream.on_datagram_frame = None
         for task in self._lookups:
             task.cancel()
@@ -90,7 +90,7 @@ class UdpPort:
         if decoded is None:
             return
         host, port, data = decoded
-        known_at, address = self._peers.get((host, port), (float("-inf"), None))
+        known_at, address = self._peers.get((host, port)) or (float("-inf"), None)
         if time.monotonic() - known_at < PEER_LIFETIME and (address is None or self._is_open(address)):
             self._send(address, port, data)
         elif len(self._lookups) < MAX_LOOKUPS and self._waiting + len(data) <= MAX_WAITING:
@@ -109,17 +109,14 @@ class UdpPort:
         try:
             async with asyncio.timeout(DIAL_TIMEOUT):
                 address: str | None = await self._address_of(host, port)
-        except (Failure, OSError) as error:  # TimeoutError is one
+        except (Failure, OSError) as error:  # TimeoutError is an OSError
             log.info("%s: udp, %s: %s", self._client, Request(Kind.DIAL, host, port), error)
             address = None
-        self._peers.pop((host, port), None)
-        self._peers[(host, port)] = (time.monotonic(), address)
-        if len(self._peers) > MAX_PEERS:
-            self._peers.popitem(last=False)
+        self._peers.put((host, port), (time.monotonic(), address))
         self._send(address, port, data)
 
     async def _address_of(self, host: str, port: int) -> str:
-        """Checked, and with a socket for its family. Raises Failure and OSError."""
+        """The first allowed address of a host for which a socket can be opened. Raises Failure and OSError."""
         route = await self._access.route(self._client, Request(Kind.UDP, host, port))
         error: OSError | None = None
         for address in route.addresses:
@@ -128,10 +125,7 @@ class UdpPort:
             except OSError as no_socket:
                 error = no_socket
                 continue
-            self._hosts.pop(address, None)
-            self._hosts[address] = None
-            if len(self._hosts) > MAX_PEERS:
-                self._hosts.popitem(last=False)
+            self._hosts.put(address, None)
             return address
         raise error or OSError("no address")
 
@@ -154,7 +148,7 @@ class UdpPort:
     # --- to the client ---
 
     def deliver(self, data: bytes, host: str, port: int) -> None:
-        """A datagram has come to the port."""
+        """Forwards a datagram that arrived at the port to the client, if its sender may answer."""
         if host not in self._hosts:
             self.counters.strangers += 1
             return
@@ -164,7 +158,7 @@ class UdpPort:
             self._stream.send_datagram_frame(piece)
 
     def on_error(self) -> None:
-        """The system could not send a datagram, or a peer has no such port."""
+        """Counts a datagram that the system could not send, or that a peer rejected (ICMP port unreachable)."""
         self.counters.dropped += 1
 
     # --- sockets ---

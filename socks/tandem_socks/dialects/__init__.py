@@ -1,4 +1,4 @@
-"""What clients of the port say: SOCKS 5, SOCKS 4 and HTTP, parsed and answered without I/O.
+"""The dialects of the port's clients: SOCKS 5, SOCKS 4 and HTTP, parsed and answered without I/O.
 
-Whom they are connected to is not decided here.
+The modules do not decide what a client is connected to.
 """

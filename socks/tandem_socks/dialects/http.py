@@ -1,9 +1,9 @@
-"""HTTP on the SOCKS port: CONNECT, absolute-form requests, the PAC file, and words for the puzzled.
+"""HTTP on the SOCKS port: CONNECT, absolute-form requests, the PAC file, and help pages for misconfigured clients.
 
-Web pages can make browsers send requests here. So an origin-form request is never routed by
-its Host; a CONNECT that a page caused is refused; after an answer of ours nothing more is read;
-and whoever rebinds a name of theirs to this address learns nothing. A connection carries further
-requests only after an absolute-form one whose body and answer were followed to their ends.
+Web pages can make browsers send requests to this port. Therefore an origin-form request is never routed by
+its Host field; a CONNECT that a page caused is refused; after an answer by this proxy itself nothing more is read;
+and a site that rebinds its DNS name to this address learns nothing. A connection carries another
+request only after an absolute-form request whose body and answer both ended at a known point.
 """
 
 import base64
@@ -26,7 +26,7 @@ _FROM_A_PAGE = ("origin", "sec-fetch-site", "sec-fetch-mode", "sec-fetch-dest")
 
 
 class _Answered(SocksError):
-    """The request is answered by a page of ours."""
+    """The request is answered by a page of this proxy."""
 
     def __init__(self, page: bytes, text: str) -> None:
         super().__init__(None, text)
@@ -35,28 +35,28 @@ class _Answered(SocksError):
 
 @dataclass(frozen=True, slots=True)
 class Forwarded:
-    """A request that goes to an origin server."""
+    """A request that is forwarded to an origin server."""
 
     method: str
     body: BodyMeter
-    """Follows the request's body."""
+    """Finds the end of the request's body."""
     keeps_alive: bool
-    """The client may send another one after it."""
+    """Whether the client may send another request on the connection."""
     is_upgrade: bool
-    """The client wants to go on in another protocol."""
+    """Whether the client asks to switch to another protocol."""
 
 
 class HttpHandshake(Handshake):
-    """One request."""
+    """The negotiation of one HTTP request."""
 
     def __init__(self, terms: Terms) -> None:
         super().__init__(terms)
         self._head: Head | None = None
         self._is_trusted = not terms.needs_password
         self.forwarded: Forwarded | None = None
-        """None in a tunnel."""
+        """The forwarded request; None for a tunnel (CONNECT)."""
         self.behind = b""
-        """What has come after a forwarded request: the next one, perhaps."""
+        """Bytes after a forwarded request: perhaps the next request."""
 
     def advance(self) -> bool:
         if self._head is None:
@@ -99,15 +99,15 @@ class HttpHandshake(Handshake):
         self.request = Request(Command.CONNECT, host, port)
 
     def _rewrite(self, head: Head) -> tuple[str, int]:
-        """Puts the request as its origin server wants it before the body that has come already."""
+        """Puts the head for the origin server in front of the received part of the body. Returns host and port."""
         match = _ABSOLUTE.fullmatch(head.target)
         if match is None:
             raise _not_served(head.target)
         authority, path = match.groups()
-        # A user and a password are for the server, which is told them in a field (RFC 9110 section 4.2.4).
+        # The origin server gets user and password in a field; userinfo in the URI is dropped (RFC 9110 section 4.2.4).
         host, port, authority = _plain(authority.rpartition("@")[2])
         body = BodyMeter(head.body_size())
-        # What follows an upgrade may be the other protocol, also where the server declines.
+        # Bytes after an upgrade request may be in the other protocol, even where the server declines.
         self.forwarded = Forwarded(head.method, body, head.keeps_alive and not head.is_upgrade, head.is_upgrade)
         belonging = body.take(bytes(self.received))
         if body.is_malformed:
@@ -119,7 +119,7 @@ class HttpHandshake(Handshake):
         return host, port
 
     def _answer_origin_form(self, head: Head) -> None:
-        """Someone takes this for a web server. Always raises."""
+        """Answers a client that takes this proxy for a web server. Always raises."""
         terms = self.terms
         if not self._is_for_us(head):
             text = "This is the proxy port of Tandem; it does not serve that name.\n"
@@ -133,13 +133,13 @@ class HttpHandshake(Handshake):
         raise _Answered(http_pages.welcome(400, terms.host, terms.port), "a browser takes this port for a web site")
 
     def _is_for_us(self, head: Head) -> bool:
-        """A name that someone else can rebind to this address is not."""
+        """Whether the Host field names this proxy. A name that an attacker can rebind to this address does not."""
         hosts = head.values("host")
         try:
             host, _ = split_authority(hosts[0] if len(hosts) == 1 else "", default_port=80)
         except MalformedRequest:
             return False
-        # No page can bind `localhost` to an address of its choice: browsers do not ask anybody for it.
+        # A page cannot bind `localhost` to an address of its choice: browsers do not resolve it by DNS.
         return _is_loopback(host) or host.lower() in self.terms.names | {self.terms.host.lower(), "localhost"}
 
     # --- passwords ---
@@ -157,7 +157,7 @@ class HttpHandshake(Handshake):
 
 
 def _plain(authority: str) -> tuple[str, int, str]:
-    """Host, port, and the authority as its server is told it: names of other scripts are written out (RFC 3490)."""
+    """Host, port, and the authority for the Host field, with non-ASCII names in IDNA form (RFC 3490)."""
     try:
         readable = authority.encode("latin-1").decode()
         host, port = split_authority(readable, default_port=80)
@@ -175,21 +175,21 @@ def _not_served(target: str) -> MalformedRequest:
 
 
 def tls_error() -> SocksError:
-    """For a client that begins with a TLS ClientHello."""
+    """The error for a client that begins with a TLS ClientHello."""
     return _Answered(http_pages.page(400, http_pages.TLS), "a client spoke TLS to this port; it is set up wrongly")
 
 
 def not_understood(first: int) -> SocksError:
-    """For a first byte that no protocol here begins with."""
+    """The error for a first byte with which no supported protocol begins."""
     return SocksError(None, f"first byte {first:#04x} is neither SOCKS nor HTTP")
 
 
 def _basic(value: str) -> tuple[str, str] | None:
-    """Name and password (RFC 7617), None where there are none."""
+    """Name and password of a Basic field (RFC 7617); None where it has none."""
     scheme, _, text = value.partition(" ")
     try:
         decoded = base64.b64decode(text, validate=True).decode(errors="replace")
-    except ValueError:  # binascii.Error is one
+    except ValueError:  # binascii.Error is a ValueError
         return None
     name, found, password = decoded.partition(":")
     return (name, password) if scheme.lower() == "basic" and found else None

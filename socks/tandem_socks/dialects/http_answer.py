@@ -1,7 +1,7 @@
-"""The answer of an origin server as it passes: where it ends, and what its head says of the connection.
+"""Filters the answer of an origin server: finds its end, and rewrites its connection fields.
 
-The client's connection to us and ours to the origin are two (RFC 9110 section 7.6.1). What the origin says of
-its own is taken out of the head, and what holds for the client's is put in; the rest passes as it is.
+The client's connection to this proxy and the proxy's to the origin are separate (RFC 9110 section 7.6.1). The fields
+about the origin's connection are removed from the head, and fields about the client's are added; the rest stays.
 """
 
 import re
@@ -17,7 +17,7 @@ _SWITCHING = 101
 _RESET_CONTENT = 205
 _INTERIM = frozenset((100, 102, 103))
 _MAX_INTERIM = 32
-"""Heads that may come before the final one."""
+"""Limit of interim (1xx) heads before the final one."""
 
 _WITHOUT_BODY = frozenset((204, 304))
 
@@ -26,31 +26,31 @@ class _Part(Enum):
     HEAD = "head"
     BODY = "body"
     REST = "rest"
-    """Everything until the end of data: a body without a size, a tunnel, or what we do not understand."""
+    """Everything until the end of data: a body without a size, a tunnel, or bytes that are not HTTP/1."""
 
 
 class AnswerFilter:
-    """Takes what the origin sends, in any segmentation, and gives what the client is to get. Never raises."""
+    """Turns the bytes of the origin, in any segmentation, into the bytes for the client. Never raises."""
 
     def __init__(self, method: str, *, keeps_alive: bool, may_upgrade: bool = False) -> None:
-        """`keeps_alive`: the client would send another request. `may_upgrade`: it has asked for another protocol."""
+        """`keeps_alive`: the client may send another request. `may_upgrade`: it has asked for another protocol."""
         self._has_body = method != "HEAD"
         self._may_upgrade = may_upgrade
         self._part = _Part.HEAD
         self._head = bytearray()
         self._body: BodyMeter | None = None
         self.keeps_alive = keeps_alive
-        """The connection can carry another request, once this answer is over."""
+        """Whether the connection can carry another request after this answer."""
         self.is_over = False
-        """All of the answer has passed; what may still come belongs to nobody."""
+        """Whether the whole answer has passed; bytes after it are ignored."""
         self.is_raw = False
-        """It is no answer of HTTP/1, or cannot be followed: the client may see another end of it than we do."""
+        """The answer is not HTTP/1, or cannot be parsed: the client may find another end of it than this proxy."""
         self._interim = 0
         self.is_upgraded = False
-        """From now on both directions are somebody else's protocol."""
+        """Whether both directions now carry another protocol."""
 
     def take(self, data: bytes) -> bytes:
-        """What the client gets for some bytes of the origin."""
+        """The bytes for the client that some bytes of the origin result in."""
         out = bytearray()
         while data and not self.is_over:
             match self._part:
@@ -72,7 +72,7 @@ class AnswerFilter:
         return bytes(out)
 
     def end(self) -> bytes:
-        """The origin's data has ended: what was held back of an unfinished head passes, and nothing can follow."""
+        """Handles the end of the origin's data: returns the rest of an incomplete head; no request may follow."""
         if not self.is_over:
             self.keeps_alive = False
         out, self._head = bytes(self._head), bytearray()
@@ -81,7 +81,7 @@ class AnswerFilter:
     # --- heads ---
 
     def _take_head(self, data: bytes) -> tuple[bytes, bytes]:
-        """What passes, and what comes after the head."""
+        """The bytes for the client, and the bytes after the head."""
         known = len(self._head)
         self._head += data
         end = self._head.find(b"\r\n\r\n", max(0, known - 3))
@@ -105,8 +105,8 @@ class AnswerFilter:
             return b"\r\n".join([first, *lines, b"", b""])
         if status in _INTERIM:
             self._interim += 1
-            return b"\r\n".join([first, *lines, b"", b""])  # the final one is still to come
-        # Readers differ on what belongs to these.
+            return b"\r\n".join([first, *lines, b"", b""])  # the final head is still to come
+        # Parsers differ on where answers of these kinds end.
         self.keeps_alive = self.keeps_alive and not is_old and status >= 200 and status != _RESET_CONTENT
         self._measure(status, lines, is_old=is_old)
         dropped = _OURS | _named(lines)
@@ -116,7 +116,7 @@ class AnswerFilter:
         return b"\r\n".join([first, *kept, b"", b""])
 
     def _measure(self, status: int, lines: list[bytes], *, is_old: bool) -> None:
-        """Where the body ends (RFC 9112 section 6.3)."""
+        """Finds out how the body ends (RFC 9112 section 6.3)."""
         codings = [_value(field).lower() for field in lines if _name(field) == b"transfer-encoding"]
         sizes = {_value(field) for field in lines if _name(field) == b"content-length"}
         self._part = _Part.BODY
@@ -131,7 +131,7 @@ class AnswerFilter:
             self._part, self.keeps_alive = _Part.REST, False
 
     def _pass_all(self) -> bytes:
-        """It is no answer of HTTP/1: passed on as it is, and nothing after it."""
+        """The answer is not HTTP/1: passes it on unchanged, and ends the reuse of the connection."""
         self._part, self.keeps_alive, self.is_raw = _Part.REST, False, True
         out, self._head = bytes(self._head), bytearray()
         return out
@@ -150,7 +150,7 @@ def _value(field: bytes) -> bytes:
 
 
 def _named(lines: list[bytes]) -> frozenset[bytes]:
-    """Fields that the origin has made a matter between it and us; never those that tell where the body ends."""
+    """The fields that the origin's Connection field names as hop-by-hop, except those that give the body's size."""
     values = b",".join(_value(field) for field in lines if _name(field) == b"connection")
     framing = {b"content-length", b"transfer-encoding"}
     return frozenset(name.strip().lower() for name in values.split(b",")) - framing

@@ -1,9 +1,9 @@
-"""Follows the body of one request, so that nothing behind it reaches the server that the request was for."""
+"""Finds the end of one message body, so that the bytes after it are not sent to the origin of this request."""
 
 from enum import Enum
 
 _MAX_LINE = 1024
-"""Bytes of a chunk's size line, or of a trailer field."""
+"""Limit of bytes of a chunk's size line, or of a trailer field."""
 
 
 class _Part(Enum):
@@ -14,7 +14,7 @@ class _Part(Enum):
 
 
 class BodyMeter:
-    """Tells how many of the bytes that come belong to the request (RFC 9112 sections 6 and 7.1)."""
+    """Counts how many of the received bytes belong to the body (RFC 9112 sections 6 and 7.1)."""
 
     def __init__(self, size: int | None) -> None:
         """`size` in bytes, None for a chunked body."""
@@ -24,10 +24,10 @@ class BodyMeter:
         self._line = bytearray()
         self.is_over = size == 0
         self.is_malformed = False
-        """It is over because it cannot be followed any further: nobody knows where it ends."""
+        """The body is over because of malformed chunks: its end is not known."""
 
     def take(self, data: bytes) -> int:
-        """How many bytes of `data` are the request's; the others come after it. Malformed chunks end it."""
+        """How many bytes of `data` belong to the body; the others come after it. Malformed chunks end the body."""
         if not self._is_chunked:
             size = min(self._left, len(data))
             self._left -= size
@@ -62,7 +62,7 @@ class BodyMeter:
                 self.is_over = not line
             case _:
                 self._part = _Part.SIZE
-                if line:  # data where only its end may stand
+                if line:  # data where only CR LF may stand
                     self._give_up()
 
     def _on_size(self, text: bytes) -> None:

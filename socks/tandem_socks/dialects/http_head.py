@@ -1,6 +1,6 @@
-"""The head of an HTTP/1 request as a proxy gets it (RFC 9112), parsed strictly, and written anew.
+"""The head of an HTTP/1 request to a proxy (RFC 9112), parsed strictly and rewritten.
 
-Strictly, for whatever two parsers understand differently can be used to smuggle a request past one of them.
+Parsing is strict, because a difference between two parsers can be used to smuggle a request past one of them.
 """
 
 import re
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from tandem_socks.errors import SocksError
 
 MAX_HEAD = 64 << 10
-"""Bytes of a request line and its fields together."""
+"""Limit of bytes of a request line and its fields together."""
 
 _LINE = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+) ([\x21-\x7e\x80-\xff]+) HTTP/1\.([01])")
 _NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -22,14 +22,14 @@ _MAX_HOST = 255
 _HOP_BY_HOP = frozenset(
     ("connection", "keep-alive", "proxy-authorization", "proxy-connection", "te", "trailer", "upgrade")
 )
-"""Fields that concern the connection to us alone (RFC 9110 section 7.6.1)."""
+"""Fields that apply only to the connection between client and proxy (RFC 9110 section 7.6.1)."""
 
 
 _FRAMING = frozenset(("content-length", "transfer-encoding"))
 
 
 class MalformedRequest(SocksError):
-    """What came is not a request that a proxy can serve; `status` tells the client."""
+    """The bytes are not a request that a proxy can serve; `status` is the HTTP status for the client."""
 
     def __init__(self, text: str, status: int = 400) -> None:
         super().__init__(None, text)
@@ -48,13 +48,13 @@ class Head:
 
     @property
     def keeps_alive(self) -> bool:
-        """The client may send another request on the same connection (RFC 9112 section 9.3)."""
+        """Whether the client may send another request on the same connection (RFC 9112 section 9.3)."""
         preferences = self._own_fields() | {value.strip().lower() for value in self.values("proxy-connection")}
         return self.minor_version == 1 and "close" not in preferences
 
     @property
     def is_upgrade(self) -> bool:
-        """The client wants to go on in another protocol (RFC 9110 section 7.8)."""
+        """Whether the client asks to switch to another protocol (RFC 9110 section 7.8)."""
         return self.minor_version == 1 and "upgrade" in self._own_fields() and self.has("upgrade")
 
     def values(self, name: str) -> list[str]:
@@ -62,11 +62,11 @@ class Head:
         return [value for key, value in self.fields if key.lower() == name]
 
     def has(self, *names: str) -> bool:
-        """Whether any of the fields is there."""
+        """Whether the head has any of the fields."""
         return any(self.values(name) for name in names)
 
     def body_size(self) -> int | None:
-        """Bytes of the body, None where it is chunked. Raises MalformedRequest where that is in doubt."""
+        """Bytes of the body, None where it is chunked. Raises MalformedRequest where the fields are ambiguous."""
         if self._own_fields() & _FRAMING:
             raise MalformedRequest("a field that the body's size depends on is said to be for the proxy alone")
         codings = [value.lower() for value in self.values("transfer-encoding")]
@@ -80,7 +80,7 @@ class Head:
         return int(sizes.pop()) if sizes else 0
 
     def forwarded(self, path: str, authority: str) -> bytes:
-        """The head for the origin server, which is to close after this request, or to go on in another protocol."""
+        """The head for the origin server; it asks the server to close after this request, or to switch protocols."""
         dropped = (_HOP_BY_HOP | self._own_fields() | {"host"}) - ({"upgrade"} if self.is_upgrade else set())
         kept = [item for item in self.fields if item[0].lower() not in dropped]
         lines = [f"{self.method} {path} HTTP/1.{self.minor_version}", f"Host: {authority}"]
@@ -89,12 +89,12 @@ class Head:
         return "\r\n".join([*lines, connection, "", ""]).encode("latin-1")
 
     def _own_fields(self) -> set[str]:
-        """Names that the client has made a matter between it and the proxy."""
+        """Names of the fields that the client declares hop-by-hop in its Connection field."""
         return {name.strip().lower() for value in self.values("connection") for name in value.split(",")}
 
 
 def parse_head(buffer: bytes) -> tuple[Head, int] | None:
-    """A head and its size, None where more bytes are needed; empty lines may come before it (RFC 9112 section 2.2).
+    """A head and the bytes it takes; None where more are needed. Skips empty lines before it (RFC 9112 section 2.2).
 
     Raises MalformedRequest.
     """

@@ -1,10 +1,11 @@
-"""What the port answers over HTTP: sentences for people, and the PAC file for browsers.
+"""The pages that the port itself serves over HTTP: texts for people, and the PAC file for browsers.
 
-Nothing of a request is repeated in an answer, and no other origin may read one.
+A page never repeats parts of the request, and other origins may not read it.
 """
 
 from tandem_socks.dialects.http_head import MalformedRequest
 from tandem_socks.errors import Reply, SocksError
+from tandem_socks.request import format_place
 
 _REASONS = {
     200: "OK",
@@ -47,7 +48,7 @@ def page(
     media_type: str = "text/plain; charset=utf-8",
     has_body: bool = True,
 ) -> bytes:
-    """A whole answer, the last on its connection; `extra` are further fields. Without a body for HEAD."""
+    """A whole answer, the last one on its connection; `extra` are further fields. `has_body` is False for HEAD."""
     body = text.encode()
     head = (
         f"HTTP/1.1 {status} {_REASONS[status]}",
@@ -63,18 +64,18 @@ def page(
 
 
 def pac(host: str, port: int, *, has_body: bool = True) -> bytes:
-    """The PAC file: everything through this listener, and nothing past it."""
-    text = _PAC.format(place=place(host, port))
+    """The PAC file: sends all requests through this listener, never direct."""
+    text = _PAC.format(place=format_place(host, port))
     return page(200, text, media_type="application/x-ns-proxy-autoconfig", has_body=has_body)
 
 
 def welcome(status: int, host: str, port: int) -> bytes:
-    """For whoever takes the port for a web site."""
-    return page(status, WELCOME.format(host=host, port=port, place=place(host, port)))
+    """The page for a browser that takes the port for a web site."""
+    return page(status, WELCOME.format(host=host, port=port, place=format_place(host, port)))
 
 
 def failure(error: SocksError) -> bytes:
-    """A destination that cannot be reached, in the words of whoever tried."""
+    """The page for a request that failed, with the text of its error."""
     if error.is_timeout:
         return page(504, f"{error}\n")
     if isinstance(error, MalformedRequest):
@@ -90,8 +91,3 @@ def failure(error: SocksError) -> bytes:
             return page(503, f"{error}\n")
         case _:
             return page(502, f"{error}\n")
-
-
-def place(host: str, port: int) -> str:
-    """HOST:PORT."""
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

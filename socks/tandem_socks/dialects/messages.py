@@ -32,7 +32,7 @@ class AddressType(IntEnum):
 
 
 def parse_greeting(buffer: bytes) -> tuple[tuple[int, ...], int] | None:
-    """The methods that a client offers. Raises SocksError where it does not speak SOCKS 5."""
+    """The methods that a client offers, and the message's size. Raises SocksError where it does not speak SOCKS 5."""
     if buffer and buffer[0] != VERSION:
         raise SocksError(None, f"first byte is {buffer[0]:#04x}, SOCKS 5 begins with 0x05")
     if len(buffer) < 2 or len(buffer) < 2 + buffer[1]:
@@ -42,7 +42,7 @@ def parse_greeting(buffer: bytes) -> tuple[tuple[int, ...], int] | None:
 
 
 def parse_request(buffer: bytes) -> tuple[Request, int] | None:
-    """A request. Raises SocksError with the reply that the client should get."""
+    """A request and its size. Raises SocksError with the reply for the client."""
     if buffer and buffer[0] != VERSION:
         raise SocksError(Reply.GENERAL_FAILURE, f"version {buffer[0]} in a request")
     if len(buffer) < 4:
@@ -58,7 +58,7 @@ def parse_request(buffer: bytes) -> tuple[Request, int] | None:
 
 
 def parse_credentials(buffer: bytes) -> tuple[tuple[str, str], int] | None:
-    """Name and password (RFC 1929 section 2). Raises SocksError where it is another version."""
+    """Name and password, and the message's size (RFC 1929 section 2). Raises SocksError for another version."""
     if buffer and buffer[0] != _CREDENTIALS_VERSION:
         raise SocksError(None, f"version {buffer[0]} of the password negotiation")
     if len(buffer) < 2 or len(buffer) < 3 + buffer[1]:
@@ -72,12 +72,12 @@ def parse_credentials(buffer: bytes) -> tuple[tuple[str, str], int] | None:
 
 
 def encode_credentials_status(*, is_accepted: bool) -> bytes:
-    """The server's verdict; after a bad one it closes (RFC 1929 section 2)."""
+    """The server's answer to a password; after a failure it closes the connection (RFC 1929 section 2)."""
     return bytes([_CREDENTIALS_VERSION, 0 if is_accepted else 1])
 
 
 def encode_method(method: Method) -> bytes:
-    """The server's choice of a method."""
+    """The message that tells the method that the server has chosen."""
     return bytes([VERSION, method])
 
 
@@ -87,7 +87,7 @@ def encode_reply(reply: Reply, host: str = "0.0.0.0", port: int = 0) -> bytes:
 
 
 def parse_datagram(data: bytes) -> tuple[str, int, bytes]:
-    """Destination and content of a UDP request (RFC 1928 section 7). Raises SocksError for what is to be dropped."""
+    """Destination and content of a UDP request (RFC 1928 section 7). Raises SocksError where it must be dropped."""
     if len(data) < 4:
         raise SocksError(None, "shorter than its header")
     if data[2] != 0:
@@ -100,7 +100,7 @@ def parse_datagram(data: bytes) -> tuple[str, int, bytes]:
 
 
 def encode_datagram(host: str, port: int, data: bytes) -> bytes:
-    """What a client gets: where it comes from, a literal address, and the content."""
+    """The UDP datagram for a client: the sender's literal address and port, and the content."""
     return bytes([0, 0, 0]) + _encode_address(host, port) + data
 
 
@@ -133,7 +133,7 @@ def _parse_host(buffer: bytes) -> tuple[str, int] | None:
 
 
 def host_name(data: bytes) -> str:
-    """A name as a client gives it, in UTF-8. Raises SocksError for what cannot be one."""
+    """A host name that a client sent, in UTF-8. Raises SocksError where it cannot be one."""
     try:
         name = data.decode()
     except UnicodeDecodeError:

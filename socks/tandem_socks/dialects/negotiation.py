@@ -1,4 +1,4 @@
-"""The server's side of a handshake, sans-I/O, whatever the client speaks.
+"""The server's side of a negotiation, sans-I/O, whatever the client speaks.
 
     READING ---request---> PENDING --succeed--> RELAYING
      |  ^                     |
@@ -18,7 +18,7 @@ from tandem_socks.request import Request
 
 
 class State(Enum):
-    """Where a handshake is."""
+    """The state of a negotiation."""
 
     READING = "reading"
     AUTHENTICATING = "authenticating"
@@ -29,42 +29,42 @@ class State(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What a listener demands, and what it says of itself."""
+    """What a listener requires of clients, and what it tells them about itself."""
 
     needs_password: bool = False
     host: str = "127.0.0.1"
-    """How clients reach this listener; told in the PAC file."""
+    """The host by which clients reach this listener; the PAC file contains it."""
     port: int = 1080
     names: frozenset[str] = frozenset()
-    """Hosts under which, beside loopback literals, the PAC file is given out."""
+    """Further values of the Host field for which the PAC file is served, besides `host`, localhost and loopback."""
 
 
 class Handshake(ABC):
-    """One client's handshake in one dialect."""
+    """The negotiation with one client in one dialect."""
 
     def __init__(self, terms: Terms) -> None:
         self.terms = terms
         self.state = State.READING
         self.request: Request | None = None
-        """What the client wants, from PENDING on."""
+        """The client's request, set from PENDING on."""
         self.credentials: tuple[str, str] | None = None
-        """Name and password, in AUTHENTICATING."""
+        """Name and password of the client, set in AUTHENTICATING."""
         self.error = ""
-        """Why it was closed, for a log."""
+        """Why the negotiation failed, for a log; empty while it has not."""
         self.is_misconfigured = False
-        """It was closed because the client is set up wrongly: its owner should hear of it."""
+        """Whether it failed because the client is configured wrongly, which its user should know."""
         self.received = bytearray()
         self.to_send = bytearray()
 
     def receive_data(self, data: bytes) -> None:
-        """Bytes of the client, in any segmentation; never raises."""
+        """Takes bytes of the client, in any segmentation; never raises."""
         if self.state is State.CLOSED:
-            return  # after an error answer nothing is read again
+            return  # after an error answer nothing more is read
         self.received += data
         self._run()
 
     def decide(self, *, is_accepted: bool) -> None:
-        """Whether `credentials` are right."""
+        """Takes the decision whether `credentials` are right, and goes on."""
         self.credentials = None
         self.state = State.READING
         try:
@@ -74,14 +74,14 @@ class Handshake(ABC):
         self._run()
 
     def close(self, error: SocksError) -> None:
-        """Answers an error, and ends."""
+        """Answers with an error, and ends the negotiation."""
         self.answer_error(error)
         self.error = str(error)
         self.received.clear()
         self.state = State.CLOSED
 
     def trailing_data(self) -> bytes:
-        """What goes to the far side first; each byte is returned once."""
+        """The client's bytes after the request, which go to the far side first; each byte is returned once."""
         data, self.received = bytes(self.received), bytearray()
         return data
 
@@ -89,15 +89,15 @@ class Handshake(ABC):
 
     @abstractmethod
     def advance(self) -> bool:
-        """Takes one message off `received`; tells whether there was one. Raises SocksError."""
+        """Parses one message from `received`; tells whether there was one. Raises SocksError."""
 
     @abstractmethod
     def on_decided(self, *, is_accepted: bool) -> None:
-        """The password was checked. Raises SocksError where it is wrong."""
+        """Handles the result of the password check. Raises SocksError where it is wrong."""
 
     @abstractmethod
     def answer_success(self, host: str, port: int) -> None:
-        """The far end is connected, bound, or the peer of a BIND has come; `host` and `port` are its address."""
+        """Appends the success answer to `to_send`; `host` and `port` are the bound address, or the peer of a BIND."""
 
     @abstractmethod
     def answer_error(self, error: SocksError) -> None:

@@ -1,4 +1,4 @@
-"""SOCKS 4 and 4a: CONNECT and BIND with IPv4 addresses, and with names as 4a has them.
+"""SOCKS 4 and 4a: CONNECT and BIND with IPv4 addresses, in 4a also with names.
 
 request: 4, command, port (2 bytes), address (4 bytes), user id, 0
 4a:      the address is 0.0.0.x with x not 0, and a name and 0 follow
@@ -16,11 +16,11 @@ VERSION = 4
 
 _GRANTED, _REJECTED, _OTHER_USER = 0x5A, 0x5B, 0x5D
 _MAX_TEXT = 255
-"""Bytes of a user id, or of a name."""
+"""Limit of bytes of a user id, or of a name."""
 
 
 class Socks4Handshake(Handshake):
-    """One request, nothing before it."""
+    """The negotiation of SOCKS 4: a single request."""
 
     def advance(self) -> bool:
         head = bytes(self.received[:8])
@@ -62,7 +62,7 @@ class Socks4Handshake(Handshake):
         self.state = State.PENDING
 
     def _text_end(self, begin: int, what: str) -> int | None:
-        """Where the zero is that ends a text; None where it has not come yet."""
+        """Position of the zero byte that ends a text; None before it arrives. Raises SocksError for a long text."""
         end = self.received.find(0, begin)
         if (end if end >= 0 else len(self.received)) - begin > _MAX_TEXT:
             raise SocksError(Reply.GENERAL_FAILURE, f"a {what} of over {_MAX_TEXT} bytes")

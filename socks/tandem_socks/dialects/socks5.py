@@ -14,7 +14,7 @@ from tandem_socks.errors import Reply, SocksError
 
 
 class Socks5Handshake(Handshake):
-    """Greeting, perhaps a password, request."""
+    """The negotiation of SOCKS 5: greeting, perhaps a password, request."""
 
     def __init__(self, terms: Terms) -> None:
         super().__init__(terms)
@@ -56,7 +56,7 @@ class Socks5Handshake(Handshake):
         return True
 
     def _choose(self, methods: tuple[int, ...]) -> Method:
-        """A client that insists on a password where none is needed may say what it likes."""
+        """The method for this client. If no password is needed, a client that insists on sending one may send any."""
         if Method.NO_AUTHENTICATION_REQUIRED in methods and not self.terms.needs_password:
             return Method.NO_AUTHENTICATION_REQUIRED
         if Method.USERNAME_PASSWORD in methods:

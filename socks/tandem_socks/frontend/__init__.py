@@ -1,1 +1,1 @@
-"""The port as a whole: accepts clients, lets a dialect read what they want, asks the far side, carries bytes."""
+"""The whole port: accepts clients, reads their requests in any dialect, asks the far side, and relays bytes."""

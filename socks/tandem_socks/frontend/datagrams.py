@@ -10,34 +10,34 @@ from tandem_socks.errors import SocksError
 from tandem_socks.far_side import Association
 
 MAX_WAITING = 256 << 10
-"""Bytes that wait for the kernel; datagrams beyond that are dropped."""
+"""Limit of bytes that wait for the kernel; datagrams beyond it are dropped."""
 
 
 @dataclass(slots=True)
 class DatagramCounters:
-    """What happened to datagrams. Bytes are those of their contents."""
+    """Counts of the datagrams of one client, by what happened to them. Bytes are without headers."""
 
     sent: int = 0
     received: int = 0
     bytes_up: int = 0
     bytes_down: int = 0
     strangers: int = 0
-    """Dropped: from another address or port than the client's."""
+    """Datagrams dropped because they came from another address or port than the client's."""
     malformed: int = 0
-    """Dropped: fragments (FRAG is not 0), and what is not a UDP request."""
+    """Datagrams dropped because they are fragments (FRAG is not 0), or not UDP requests."""
     dropped: int = 0
-    """Dropped: too large for the client, or too many."""
+    """Datagrams dropped because they were too large, too many, or because the client's port was gone."""
 
 
 class DatagramPort(asyncio.DatagramProtocol):
-    """Listens where the client's control connection has come in, and to its address alone.
+    """A UDP port on the local address of the client's control connection; accepts only the client's address.
 
-    The first datagram from that address pins the port too, unless the client has named it in its
+    The first datagram from that address fixes the client's port too, unless the client has named the port in its
     request.
     """
 
     def __init__(self, client_host: str, client_port: int = 0) -> None:
-        """`client_port` 0: not known yet."""
+        """`client_port` 0: the client's port is not known yet."""
         self._client = (client_host, client_port)
         self._association: Association | None = None
         self._transport: asyncio.DatagramTransport
@@ -47,26 +47,26 @@ class DatagramPort(asyncio.DatagramProtocol):
 
     @classmethod
     async def open(cls, local_host: str, client_host: str, client_port: int) -> "DatagramPort":
-        """Raises OSError."""
+        """Opens the socket. Raises OSError."""
         loop = asyncio.get_running_loop()
         _, port = await loop.create_datagram_endpoint(lambda: cls(client_host, client_port), local_addr=(local_host, 0))
         return port
 
     @property
     def port(self) -> int:
-        """Where it listens."""
+        """The local port number."""
         return int(self._transport.get_extra_info("sockname")[1])
 
     def attach(self, association: Association) -> None:
-        """Where datagrams go."""
+        """Sets the association that sends the client's datagrams."""
         self._association = association
 
     def close(self) -> None:
-        """Nothing comes or goes any more."""
+        """Closes the socket."""
         self._transport.abort()
 
     def deliver(self, host: str, port: int, data: bytes) -> None:
-        """Sends the client what has come from afar."""
+        """Sends the client a datagram from the far side, with its sender's address and port."""
         self.active_at = time.monotonic()
         if self._peer is None or self._transport.is_closing():
             return

@@ -1,4 +1,4 @@
-"""The proxy port: accepts clients, reads handshakes, asks the far side, carries bytes."""
+"""The proxy port: accepts clients, negotiates, asks the far side, and relays bytes."""
 
 import asyncio
 import contextlib
@@ -20,32 +20,33 @@ from tandem_socks.request import Command, Request
 from tandem_socks.tcp.connection import TcpConnection
 from tandem_socks.tcp.listener import MAX_CONNECTIONS, Listener
 from tandem_socks.tcp.relay import Relay, RelayResult
+from tandem_socks.tcp.waiting import first_of_two
 
 log = logging.getLogger("tandem.socks")
 
 T = TypeVar("T")
 
 HANDSHAKE_TIMEOUT = 10.0
-"""Seconds that a client may take for its greeting and request."""
+"""Seconds that a client may take to send its greeting and request."""
 
 KEEPALIVE_TIMEOUT = 60.0
-"""Seconds that an HTTP client may take for its next request on the same connection."""
+"""Seconds that an HTTP client may take to send its next request on the same connection."""
 
 MAX_HANDSHAKES = 1024
-"""Clients that have not said yet what they want; beyond that the oldest go, once they have had their chance."""
+"""Limit of negotiating clients; beyond it the oldest are reset, each after `_CHANCE` seconds or later."""
 
 _CHANCE = 1.0
-"""Seconds that a client has to say something, however many others there are."""
+"""Minimum seconds that a client has to send its request, however many other clients there are."""
 
 UDP_IDLE_TIMEOUT = 120.0
-"""Seconds of silence both ways after which a UDP port is given up (RFC 4787 section 4.3 wants 2 minutes)."""
+"""Seconds without datagrams in both directions after which a UDP port is closed (RFC 4787 section 4.3: 2 minutes)."""
 
 _CLOSE_TIMEOUT = 2.0
 _COMPLAIN_EVERY = 60.0
 
 IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 Authenticate = Callable[[str, str, str], Awaitable[bool]]
-"""Whether a name and a password are right; last, the address that they come from."""
+"""Decides whether a name and a password are right; the third argument is the client's address."""
 
 OnRelay = Callable[[Request, RelayResult], None]
 
@@ -55,18 +56,18 @@ class FrontendOptions:
     """How a front end treats its clients."""
 
     authenticate: Authenticate | None = None
-    """None: no password is needed."""
+    """Checks name and password; None where clients need no password."""
     allow_from: tuple[IPNetwork, ...] = ()
-    """Networks that clients may come from, beside this machine itself; none: all that reach the port."""
+    """Networks that clients may connect from, besides this machine itself; empty for all networks."""
     advertise: str = ""
-    """The address that clients are told for UDP and in the PAC file; "": the one that they have reached."""
+    """The address that clients are told for UDP and in the PAC file; "" for the one that they connected to."""
     idle_timeout: float = 0.0
-    """Seconds of silence that end a connection, 0 for none."""
+    """Seconds of silence after which a connection is closed, 0 for no timeout."""
     udp_idle_timeout: float = UDP_IDLE_TIMEOUT
 
 
 class SocksFrontend:
-    """A listener and its clients."""
+    """A proxy port: its listener and its clients."""
 
     def __init__(
         self,
@@ -76,7 +77,7 @@ class SocksFrontend:
         on_opened: OnRelay | None = None,
         on_closed: OnRelay | None = None,
     ) -> None:
-        """`on_opened` gets the result of a connection as it grows, `on_closed` the same one at its end."""
+        """`on_opened` gets the result of a connection at its start, and it stays up to date; `on_closed` at the end."""
         self._far = far
         self._options = options or FrontendOptions()
         self._on_opened = on_opened
@@ -85,30 +86,30 @@ class SocksFrontend:
         self._listener = Listener(self._accept, admits=lambda host: admits(host, networks), limit=MAX_CONNECTIONS)
         self._tasks: set[asyncio.Task[None]] = set()
         self._negotiations: dict[TcpConnection, float] = {}
-        """When each came, in that order."""
+        """When each negotiating client connected, the oldest first."""
         self._crowd_timer: asyncio.TimerHandle | None = None
         self._complained_at = float("-inf")
         self._is_draining = False
         self._idle: set[TcpConnection] = set()
-        """Connections between two HTTP requests."""
+        """Client connections that wait for their next HTTP request."""
         self._endings: set[asyncio.Task[None]] = set()
-        """Streams of answers that have passed."""
+        """Tasks that wait for the ends of streams whose answer has passed."""
 
     @property
     def port(self) -> int:
-        """The port that it listens on."""
+        """The port number that it listens on."""
         return self._listener.port
 
     async def listen(self, host: str, port: int) -> None:
-        """Raises OSError where the address cannot be had."""
+        """Starts to listen. Raises OSError where the address cannot be used."""
         await self._listener.listen(host, port)
 
     async def drain(self, limit: float) -> None:
-        """Stops accepting, and waits `limit` seconds at most for the connections that are open."""
+        """Stops accepting, and waits at most `limit` seconds for the open connections."""
         await self._listener.close()
         self._is_draining = True
         for tcp in self._idle:
-            tcp.write_eof()  # it has had its answer; a further request would come too late
+            tcp.write_eof()  # its last answer is complete; another request would not be served
         if self._tasks:
             await asyncio.wait(set(self._tasks), timeout=limit)
 
@@ -149,7 +150,7 @@ class SocksFrontend:
             behind = await self._serve_one(negotiation, tcp, KEEPALIVE_TIMEOUT)
 
     async def _serve_one(self, negotiation: ServerConnection, tcp: TcpConnection, timeout: float) -> bytes | None:
-        """One request; returns what has come after it where another may follow, None where the connection is over."""
+        """Serves one request. Returns the bytes after it if another may follow, None if the connection is over."""
         self._negotiations[tcp] = time.monotonic()
         self._make_room()
         try:
@@ -175,7 +176,7 @@ class SocksFrontend:
             return None
 
     def _make_room(self) -> None:
-        """Resets the oldest of a crowd that says nothing, now or as soon as they have had their chance."""
+        """Resets the oldest negotiating clients beyond MAX_HANDSHAKES, each after `_CHANCE` seconds at the earliest."""
         if self._crowd_timer is not None:
             self._crowd_timer.cancel()
             self._crowd_timer = None
@@ -195,7 +196,7 @@ class SocksFrontend:
         return Terms(self._options.authenticate is not None, advertised or host, port, names)
 
     async def _read_request(self, negotiation: ServerConnection, tcp: TcpConnection) -> Request | None:
-        """None where none has come; what the client is to hear of that is sent."""
+        """Reads the client's request; None where there is none, after the error answer is sent."""
         while True:
             await tcp.write(negotiation.data_to_send())
             if negotiation.credentials is not None:
@@ -217,7 +218,7 @@ class SocksFrontend:
         return authenticate is None or await authenticate(name, password, host)
 
     def _tell(self, negotiation: ServerConnection) -> None:
-        """Why a client got nothing; aloud, now and then, where its owner has set it up wrongly."""
+        """Logs why a negotiation failed: at most one warning a minute for clients that are configured wrongly."""
         now = time.monotonic()
         if negotiation.is_misconfigured and now - self._complained_at >= _COMPLAIN_EVERY:
             self._complained_at = now
@@ -228,7 +229,7 @@ class SocksFrontend:
     # --- commands ---
 
     async def _fulfil(self, negotiation: ServerConnection, request: Request, tcp: TcpConnection) -> bytes | None:
-        """Returns what has come after the request where another may follow."""
+        """Serves a request. Returns the bytes after it if another may follow, else None."""
         match request.command:
             case Command.CONNECT if negotiation.forwarded is not None:
                 return await self._forward(negotiation, negotiation.forwarded, request, tcp)
@@ -253,7 +254,7 @@ class SocksFrontend:
     async def _forward(
         self, negotiation: ServerConnection, forwarded: Forwarded, request: Request, tcp: TcpConnection
     ) -> bytes | None:
-        """One HTTP request and its answer, over a stream of its own."""
+        """Relays one HTTP request and its answer over a separate stream. Returns like `_fulfil`."""
         first = negotiation.trailing_data()
         opened = await _unless_reset(tcp, self._far.connect(request, first, is_told=False))
         negotiation.succeed(opened.bound_host, opened.bound_port)
@@ -276,7 +277,7 @@ class SocksFrontend:
     ) -> None:
         negotiation.succeed(opened.bound_host, opened.bound_port)
         try:
-            # In a write of its own: some clients lose data that comes in one segment with the reply.
+            # A separate write: some clients lose data that arrives in one segment with the reply.
             await tcp.write(negotiation.data_to_send())
         except OSError:
             opened.stream.reset()
@@ -292,7 +293,7 @@ class SocksFrontend:
             self._on_closed(request, result)
 
     def _let_go(self, stream: ByteStream) -> None:
-        """The origin closes its side by itself, as it was asked to; it is not waited for, nor kept for ever."""
+        """Leaves the end of a stream to a task: the origin was asked to close, but may take long, or never do it."""
         stream.finish()
         task = asyncio.get_running_loop().create_task(_until_the_end(stream))
         self._endings.add(task)
@@ -313,7 +314,7 @@ class SocksFrontend:
         local_host, _ = tcp.local_address
         client_host, _ = tcp.peer_address
         try:
-            # Some clients say here where they want to send to; RFC 1928 wants where they will send from.
+            # Some clients give the destination here; RFC 1928 means the address that they will send from.
             is_own = request.host in ("0.0.0.0", "::", client_host)
             port = await DatagramPort.open(local_host, client_host, request.port if is_own else 0)
         except OSError as error:
@@ -332,7 +333,7 @@ class SocksFrontend:
             log.info("udp %s: %s", request, port.counters)
 
     async def _while_used(self, tcp: TcpConnection, port: DatagramPort, far_end: Awaitable[None]) -> None:
-        """Until the control connection ends (RFC 1928 section 7), the far side gives up, or nothing flows."""
+        """Waits until the control connection ends (RFC 1928 section 7), the far side closes, or the port is idle."""
         ends = {asyncio.ensure_future(_drained(tcp)), asyncio.ensure_future(far_end)}
         try:
             done = set[asyncio.Future[None]]()
@@ -349,13 +350,13 @@ class SocksFrontend:
 
 
 def admits(host: str, networks: Collection[IPNetwork]) -> bool:
-    """Whether a client may come from an address: loopback always may, and all others where there are no networks."""
+    """Whether a client may connect from an address: loopback always may, and every address if `networks` is empty."""
     address = ipaddress.ip_address(host.partition("%")[0])
     return not networks or address.is_loopback or any(address in network for network in networks)
 
 
 async def _unless_reset(tcp: TcpConnection, waiting: Coroutine[Any, Any, T]) -> T:
-    """What the far side answers; raises ConnectionResetError once the client no longer waits for it."""
+    """The answer of the far side. Raises ConnectionResetError when the client goes away before it."""
     task = asyncio.ensure_future(waiting)
 
     def give_up() -> None:
@@ -374,27 +375,21 @@ async def _unless_reset(tcp: TcpConnection, waiting: Coroutine[Any, Any, T]) -> 
 
 
 async def _accepted(binding: Binding, tcp: TcpConnection) -> Opened | None:
-    """What BIND waits for; None where the client goes away before."""
-    coming = asyncio.ensure_future(binding.accepted())
-    leaving = asyncio.ensure_future(tcp.read(1))  # nothing may come before the second reply but the end
-    try:
-        await asyncio.wait({coming, leaving}, return_when=asyncio.FIRST_COMPLETED)
-        return coming.result() if coming.done() else None
-    finally:
-        for task in (coming, leaving):
-            task.cancel()
-        await asyncio.gather(coming, leaving, return_exceptions=True)
+    """The connection that BIND waits for; None where the client goes away first."""
+    # Nothing may come before the second reply but the end.
+    coming, _ = await first_of_two(binding.accepted(), tcp.read(1))
+    return None if coming.cancelled() else coming.result()
 
 
 async def _drained(tcp: TcpConnection) -> None:
-    """Until the other side ends it; what it sends means nothing."""
+    """Reads and discards until the other side closes."""
     with contextlib.suppress(OSError):
         while await tcp.read(4096):
             pass
 
 
 async def _until_the_end(stream: ByteStream) -> None:
-    """What comes after an answer is nobody's; a stream that does not end by itself is given up."""
+    """Discards what comes after an answer; resets a stream that does not end in time."""
     try:
         async with asyncio.timeout(_CLOSE_TIMEOUT):
             while await stream.read():
@@ -404,7 +399,7 @@ async def _until_the_end(stream: ByteStream) -> None:
 
 
 async def _close_politely(tcp: TcpConnection) -> None:
-    """Closes so that the last reply arrives: unread data would turn the close into a reset."""
+    """Closes a connection so that the last reply arrives: with unread data, a close would become a reset."""
     try:
         async with asyncio.timeout(_CLOSE_TIMEOUT):
             tcp.write_eof()

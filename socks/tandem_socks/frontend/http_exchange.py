@@ -1,4 +1,4 @@
-"""One forwarded request and its answer, between a client's connection and a far stream."""
+"""One forwarded HTTP request and its answer, between a client's connection and a far stream."""
 
 import asyncio
 
@@ -6,19 +6,20 @@ from tandem_socks.dialects.http import Forwarded
 from tandem_socks.dialects.http_answer import AnswerFilter
 from tandem_socks.far_side import ByteStream
 from tandem_socks.tcp.connection import TcpConnection
+from tandem_socks.tcp.waiting import first_of_two
 
 MAX_PIPELINED = 64 << 10
-"""Bytes of further requests that are held while an answer is under way."""
+"""Limit of bytes of further requests that are buffered during an answer."""
 
 
 class HttpExchange:
-    """Stands in both directions of a relay: lets one request up, and one answer down.
+    """Filters both directions of a relay: passes one request up, and one answer down.
 
-    Nothing behind the request reaches its server: it is kept for whoever reads the next request.
+    Bytes after the request do not reach its server: they are buffered for the next request.
     """
 
     def __init__(self, tcp: TcpConnection, forwarded: Forwarded, stream: ByteStream, behind: bytes) -> None:
-        """`behind`: what has come after the request already."""
+        """`behind`: the bytes after the request that have already arrived."""
         self._tcp = tcp
         self._request = forwarded
         self._stream = stream
@@ -30,24 +31,24 @@ class HttpExchange:
 
     @property
     def stream(self) -> "FilteredStream":
-        """The far stream as the client should see it."""
+        """The far stream, with its answer filtered for the client."""
         return FilteredStream(self._stream, self)
 
     @property
     def keeps_alive(self) -> bool:
-        """The answer is over, and another request may follow."""
+        """Whether the answer is over and another request may follow."""
         body = self._request.body
         return self._answer.is_over and self._answer.keeps_alive and body.is_over and not body.is_malformed
 
     @property
     def behind(self) -> bytes:
-        """What the client has sent after this request."""
+        """The bytes that the client has sent after this request."""
         return bytes(self._behind)
 
     # --- up ---
 
     async def read(self, limit: int) -> bytes:
-        """The next part of the request; b"" where the client has ended. Raises OSError."""
+        """The next part of the request; b"" at the end of the client's data. Raises OSError."""
         while not self._upgraded.is_set():
             self._check()
             data = await self._next(limit) if len(self._behind) <= MAX_PIPELINED else None
@@ -65,18 +66,11 @@ class HttpExchange:
         return await self._tcp.read(limit)
 
     async def _next(self, limit: int) -> bytes | None:
-        """Some bytes; None where the connection has become another protocol's meanwhile."""
+        """Some bytes from the client; None where the connection switches to another protocol meanwhile."""
         if not self._request.is_upgrade:
             return await self._tcp.read(limit)
-        reading = asyncio.ensure_future(self._tcp.read(limit))
-        waiting = asyncio.ensure_future(self._upgraded.wait())
-        try:
-            await asyncio.wait({reading, waiting}, return_when=asyncio.FIRST_COMPLETED)
-            return reading.result() if reading.done() else None
-        finally:
-            for task in (reading, waiting):
-                task.cancel()
-            await asyncio.gather(reading, waiting, return_exceptions=True)
+        reading, _ = await first_of_two(self._tcp.read(limit), self._upgraded.wait())
+        return None if reading.cancelled() else reading.result()
 
     # --- down ---
 
@@ -95,14 +89,14 @@ class HttpExchange:
         return b""
 
     def _check(self) -> None:
-        """Raises ConnectionAbortedError where the client may take what this server says for another one's answer."""
+        """Raises ConnectionAbortedError where the client may take this server's bytes for another server's answer."""
         body = self._request.body
         if self._behind.strip(b"\r\n") and (self._answer.is_raw or body.is_malformed):
             raise ConnectionAbortedError("a request behind one whose end, or whose answer's, cannot be told")
 
 
 class FilteredStream:
-    """A far stream whose answers pass an exchange, and end where the answer ends."""
+    """A far stream that an exchange filters; its data ends where the answer ends."""
 
     def __init__(self, stream: ByteStream, exchange: HttpExchange) -> None:
         self._stream = stream
@@ -112,10 +106,10 @@ class FilteredStream:
 
     @property
     def is_reset(self) -> bool:
-        """Reset by either side."""
+        """Whether either side has reset the stream."""
         return self._stream.is_reset
 
     @property
     def is_suspended(self) -> bool:
-        """The far side is out of reach for a while."""
+        """Whether the far side is unreachable for a while."""
         return self._stream.is_suspended

@@ -1,4 +1,4 @@
-"""TCP connections of this machine: listening, reading with back-pressure, bytes both ways.
+"""TCP connections of this machine: listening, reading with backpressure, and relaying in both directions.
 
-No protocol is known here.
+The package knows no application protocol.
 """

@@ -1,7 +1,7 @@
-"""A TCP connection that holds nothing back: it reads what it is asked for, and waits for what it wrote.
+"""A TCP connection without read-ahead: it reads only on request, and waits until the kernel has what it wrote.
 
-asyncio's streams read up to 256 KB ahead on each connection, wanted or not. With two thousand
-connections whose senders do not stop that is half a gigabyte; here it is nothing.
+asyncio's streams read up to 256 KB ahead on each connection. With two thousand connections whose
+senders do not stop, that is half a gigabyte; here it is nothing.
 """
 
 import asyncio
@@ -13,29 +13,29 @@ from collections.abc import Callable
 from typing import cast
 
 READ_LIMIT = 64 << 10
-"""Most bytes that one read returns."""
+"""Maximum bytes that one read returns."""
 
 _EARLY_LIMIT = 512
 
 _BUFFER = memoryview(bytearray(READ_LIMIT))
-"""Where bytes land that come from the kernel, of all connections: each takes its own before the next lands."""
+"""The receive buffer of all connections: each copies its bytes out before the kernel delivers the next."""
 
 _NEVER_SENT = struct.pack("ii", 1, 0)
 
 _KEEPALIVE = {"TCP_KEEPIDLE": 60, "TCP_KEEPINTVL": 20, "TCP_KEEPCNT": 6}
-"""A peer that is gone without a word is noticed within three minutes, with no limit on how long one is silent."""
+"""TCP keepalive options: a dead peer is detected within three minutes; an idle one may stay silent for ever."""
 
 _LOOK_INTERVAL = 1.0
-"""Seconds between two looks at connections that nobody reads from."""
+"""Seconds between two checks of the connections that nobody reads from."""
 
 _TCP_CLOSE = 7
-"""Linux's state of a socket whose connection is no more (tcpi_state)."""
+"""Linux's TCP state (tcpi_state) of a closed connection."""
 
 
 class TcpConnection(asyncio.BufferedProtocol):
-    """Both directions of one connection; one task may read while another one writes.
+    """Both directions of one connection; one task may read while another writes.
 
-    Made as a protocol: by `loop.create_server` with `on_made`, or by `loop.create_connection`.
+    Created as an asyncio protocol: by `loop.create_server` with `on_made`, or by `loop.create_connection`.
     """
 
     def __init__(self, on_made: "Callable[[TcpConnection], None] | None" = None) -> None:
@@ -43,7 +43,7 @@ class TcpConnection(asyncio.BufferedProtocol):
         self._transport: asyncio.Transport
         self._limit = _EARLY_LIMIT
         self._early = b""
-        """What arrived while nobody read: uvloop begins to read before it can be told not to."""
+        """Bytes that arrived while nobody read: uvloop starts to read before it can be paused."""
         self._reading: asyncio.Future[bytes] | None = None
         self._is_ended = self._is_lost = False
         self._error: Exception | None = None
@@ -52,7 +52,7 @@ class TcpConnection(asyncio.BufferedProtocol):
         self._writable.set()
         self._lost = asyncio.Event()
         self.on_lost: Callable[[], None] | None = None
-        """Called once when the other side resets it, also while nobody reads or writes."""
+        """Called once when the other side resets the connection, even while nobody reads or writes."""
 
     async def read(self, limit: int = READ_LIMIT) -> bytes:
         """Some bytes, at most `limit`; b"" at the end of data. Raises OSError."""
@@ -71,14 +71,14 @@ class TcpConnection(asyncio.BufferedProtocol):
             return await reading
         except asyncio.CancelledError:
             if reading.done() and not reading.cancelled() and reading.exception() is None:
-                self._early = reading.result() + self._early  # it came at the moment at which nobody wanted it
+                self._early = reading.result() + self._early  # it arrived just as the reader was cancelled
             raise
         finally:
             self._reading, self._limit = None, _EARLY_LIMIT
             self._pause()
 
     async def write(self, data: bytes) -> None:
-        """Returns once the kernel has all of it. Raises OSError."""
+        """Writes bytes; returns when the kernel has all of them. Raises OSError."""
         self._check_writable()
         if data:
             self._transport.write(data)
@@ -88,23 +88,23 @@ class TcpConnection(asyncio.BufferedProtocol):
 
     @property
     def unsent(self) -> int:
-        """Bytes that `write` still waits for the kernel to take."""
+        """Number of bytes that the kernel has not taken yet."""
         return self._transport.get_write_buffer_size()
 
     def write_eof(self) -> None:
-        """Ends our direction."""
+        """Ends this side's direction (sends a FIN)."""
         self._is_finished = True
         if not self._is_lost and not self._transport.is_closing():
             self._transport.write_eof()
 
     async def close(self) -> None:
-        """Closes it; what was written still arrives."""
+        """Closes the connection; written bytes are still delivered."""
         self.on_lost = None
         self._transport.close()
         await self._lost.wait()
 
     def reset(self) -> None:
-        """Ends it with a RST instead of a FIN; does nothing to one that is over."""
+        """Ends the connection with a RST instead of a FIN; does nothing if it is lost already."""
         self.on_lost = None
         if self._is_lost:
             return
@@ -113,12 +113,12 @@ class TcpConnection(asyncio.BufferedProtocol):
 
     @property
     def is_lost(self) -> bool:
-        """Nothing can be read or written any more."""
+        """Whether the connection is closed or lost: nothing can be read or written any more."""
         return self._is_lost
 
     @property
     def local_address(self) -> tuple[str, int]:
-        """Host and port of our end."""
+        """Host and port of this end."""
         return _host_port(self._transport.get_extra_info("sockname"))
 
     @property
@@ -127,7 +127,7 @@ class TcpConnection(asyncio.BufferedProtocol):
         return _host_port(self._transport.get_extra_info("peername"))
 
     def look(self) -> None:
-        """A reset is news to the event loop only while it reads; this asks the kernel (Linux)."""
+        """Asks the kernel (Linux) whether the peer has reset: the event loop notices that only while it reads."""
         if self._reading is not None or self._is_lost or self._is_over or not hasattr(socket, "TCP_INFO"):
             return
         sock = cast("socket.socket", self._transport.get_extra_info("socket"))
@@ -160,7 +160,7 @@ class TcpConnection(asyncio.BufferedProtocol):
     def eof_received(self) -> bool:
         self._is_ended = True
         self._finish_read(b"")
-        return True  # the other direction goes on
+        return True  # the other direction stays open
 
     def pause_writing(self) -> None:
         self._writable.clear()
@@ -185,7 +185,7 @@ class TcpConnection(asyncio.BufferedProtocol):
 
     @property
     def _is_over(self) -> bool:
-        """Both sides have ended it, or we are about to."""
+        """Whether both sides have ended, or this side is closing."""
         return (self._is_finished and self._is_ended) or self._transport.is_closing()
 
     def _finish_read(self, data: bytes) -> bool:
@@ -206,20 +206,20 @@ class TcpConnection(asyncio.BufferedProtocol):
 
 
 class _Watch:
-    """Looks at all connections of an event loop once a second: far cheaper than a timer for each."""
+    """Checks all connections of an event loop once a second, which is far cheaper than a timer for each."""
 
     def __init__(self) -> None:
         self._connections: set[TcpConnection] = set()
         self._timer: asyncio.TimerHandle | None = None
 
     def add(self, connection: TcpConnection) -> None:
-        """It was made."""
+        """Adds a new connection."""
         self._connections.add(connection)
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(_LOOK_INTERVAL, self._look)
 
     def remove(self, connection: TcpConnection) -> None:
-        """It is lost."""
+        """Removes a lost connection."""
         self._connections.discard(connection)
 
     def _look(self) -> None:
@@ -234,7 +234,7 @@ _watches: "weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Watch]" = weakr
 
 
 def _watch() -> _Watch:
-    """The one of the running loop."""
+    """The watch of the running event loop."""
     loop = asyncio.get_running_loop()
     watch = _watches.get(loop)
     if watch is None:
@@ -243,7 +243,7 @@ def _watch() -> _Watch:
 
 
 def reset_socket(sock: socket.socket) -> None:
-    """Makes its close a RST instead of a FIN; it may be closed already."""
+    """Makes the close of a socket send a RST instead of a FIN; the socket may be closed already."""
     with contextlib.suppress(OSError, ValueError):
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NEVER_SENT)
 
@@ -251,7 +251,7 @@ def reset_socket(sock: socket.socket) -> None:
 def _set_options(sock: socket.socket) -> None:
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_OOBINLINE, 1)  # a stream cannot carry an urgent byte beside the others
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_OOBINLINE, 1)  # a relay cannot carry an urgent byte out of band
     for name, value in _KEEPALIVE.items():
         if hasattr(socket, name):
             sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)

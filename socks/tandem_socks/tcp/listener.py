@@ -1,4 +1,4 @@
-"""A TCP listener that takes no more than it can hold: beyond that, connections wait in the kernel."""
+"""A TCP listener with a limit of accepted connections; beyond it, connections wait in the kernel."""
 
 import asyncio
 import errno
@@ -13,18 +13,18 @@ from tandem_socks.tcp.connection import TcpConnection, reset_socket
 log = logging.getLogger("tandem.socks")
 
 MAX_CONNECTIONS = 4096
-"""Connections that one listener holds at a time."""
+"""Limit of open connections that one listener has accepted."""
 
 _BACKLOG = 1024
 _RETRY_AFTER = 0.5
-"""Seconds without accepting after the process, or the system, ran out of descriptors or memory."""
+"""Seconds to pause accepting after the process or the system ran out of descriptors or memory."""
 
 _COMPLAIN_EVERY = 60.0
 _EXHAUSTED = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
 
 
 class Listener:
-    """Accepts connections and hands them on, as long as there is room for them."""
+    """Accepts connections while there are fewer than the limit, and hands them on."""
 
     def __init__(
         self,
@@ -33,7 +33,7 @@ class Listener:
         admits: Callable[[str], bool] | None = None,
         limit: int = MAX_CONNECTIONS,
     ) -> None:
-        """`admits` tells by its address whether a client may come; others are reset."""
+        """`admits` tells from an address whether that client may connect; other connections are reset."""
         self._on_connection = on_connection
         self._admits = admits
         self._free = asyncio.Semaphore(limit)
@@ -43,11 +43,11 @@ class Listener:
 
     @property
     def port(self) -> int:
-        """The port that it listens on."""
+        """The port number that it listens on."""
         return int(self._sockets[0].getsockname()[1])
 
     async def listen(self, host: str, port: int) -> None:
-        """On all addresses of a host name. Raises OSError."""
+        """Listens on all addresses of a host name. Raises OSError."""
         loop = asyncio.get_running_loop()
         found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         for family, address in dict.fromkeys((item[0], item[4]) for item in found):
@@ -55,7 +55,7 @@ class Listener:
         self._tasks = [loop.create_task(self._accept(sock)) for sock in self._sockets]
 
     async def close(self) -> None:
-        """Stops accepting; what was accepted goes on."""
+        """Stops accepting; accepted connections stay open."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -64,7 +64,7 @@ class Listener:
         self._tasks = []
 
     def release(self) -> None:
-        """A connection that it gave out is over."""
+        """Frees the place of an accepted connection that is over."""
         self._free.release()
 
     async def _accept(self, sock: socket.socket) -> None:
@@ -74,7 +74,7 @@ class Listener:
                 self._free.release()
 
     async def _accept_one(self, listening: socket.socket) -> bool:
-        """Tells whether somebody has come in."""
+        """Accepts one connection; tells whether it was handed on."""
         loop = asyncio.get_running_loop()
         try:
             accepted, address = await loop.sock_accept(listening)
@@ -90,7 +90,7 @@ class Listener:
             return False
         try:
             await loop.connect_accepted_socket(lambda: TcpConnection(self._on_connection), accepted)
-        except OSError:  # it is gone already
+        except OSError:  # the peer is gone already
             accepted.close()
             return False
         return True

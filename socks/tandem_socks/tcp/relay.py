@@ -1,7 +1,7 @@
-"""Carries bytes both ways between a TCP connection and a far stream, until both have ended.
+"""Relays bytes in both directions between a TCP connection and a far stream, until both have ended.
 
-An end of data is passed on as an end of data, a reset as a reset, and whoever reads slowly
-slows whoever writes.
+An end of data is passed on as an end of data, a reset as a reset, and a slow reader slows down
+its writer (backpressure).
 """
 
 import asyncio
@@ -12,19 +12,19 @@ from tandem_socks.far_side import ByteStream
 from tandem_socks.tcp.connection import TcpConnection
 
 _FIRST_READ = 4096
-"""Bytes that a connection reads at first; one that has more to say reads four times as much the next time."""
+"""Size in bytes of the first read; the next one is four times the bytes received (but not below this size)."""
 
 HALF_CLOSE_LINGER = 30.0
-"""Seconds of silence after which a connection is given up that has passed its end of data on, but got none back."""
+"""Seconds of silence after which a relay gives up a TCP side that got an end of data, but sends none back."""
 
 
 Read = Callable[[int], Awaitable[bytes]]
-"""Reads at most so many bytes; b"" at the end of data. Raises OSError."""
+"""Reads at most a given number of bytes; b"" at the end of data. Raises OSError."""
 
 
 @dataclass(slots=True)
 class RelayResult:
-    """What one connection has carried."""
+    """How many bytes one relay has carried, and what ended it."""
 
     bytes_to_stream: int = 0
     bytes_to_tcp: int = 0
@@ -32,7 +32,7 @@ class RelayResult:
 
 
 class Relay:
-    """One TCP connection and its far stream."""
+    """Relays between one TCP connection and its far stream."""
 
     def __init__(
         self,
@@ -43,9 +43,9 @@ class Relay:
         idle_timeout: float = 0.0,
         keeps_open: Callable[[], bool] = lambda: False,
     ) -> None:
-        """`read` takes the place of the connection's own; a silence of `idle_timeout` seconds ends it, 0 for never.
+        """`read` replaces the connection's own; a silence of `idle_timeout` seconds ends the relay, 0 for never.
 
-        `keeps_open`: whether the connection goes on to something else when the stream has ended.
+        `keeps_open`: whether the TCP connection stays open for another use when the stream has ended.
         """
         self._tcp, self._stream = tcp, stream
         self._read = read or tcp.read
@@ -54,23 +54,23 @@ class Relay:
         self._result = RelayResult()
         self._is_over = False
         self._goes_on = False
-        """The stream has ended, and the connection has not: decided once, when the last of the stream has passed."""
+        """The stream has ended, but not the connection: decided when the last bytes of the stream have passed."""
 
     @property
     def result(self) -> RelayResult:
-        """What it has carried until now; kept up to date."""
+        """What the relay has carried so far; kept up to date."""
         return self._result
 
     @property
     def goes_on(self) -> bool:
-        """Whether the connection is still open after `run`, for something else."""
+        """Whether the connection stays open for another use after `run`."""
         return self._goes_on
 
     async def run(self, *, already_sent: int = 0) -> RelayResult:
-        """`already_sent` bytes of the TCP side went ahead.
+        """Relays until both directions are over and the connection is closed.
 
-        Returns when both directions are over and the connection is closed, or, where it goes on to something
-        else, when the stream has ended.
+        Where the connection stays open for another use, it returns when the stream has ended. `already_sent` bytes
+        of the TCP side were sent before.
         """
         self._result.bytes_to_stream = already_sent
         self._stream.watch_reset(lambda: self._abort("far side: reset"))
@@ -82,8 +82,8 @@ class Relay:
             if not self._is_over and downlink.done() and not self._goes_on:
                 await self._linger(uplink)
             elif not self._is_over and not downlink.done():
-                # What was sent may still be under way or unread for minutes. Only the far end can tell when its
-                # reader has the whole of it; that end gives up, and we hear of it as a reset.
+                # The bytes sent may be in flight or unread for minutes. Only the far end knows when its reader has
+                # them all; if that end gives up, a reset arrives.
                 await asyncio.wait({downlink})
         except asyncio.CancelledError:
             self._abort("shutdown")
@@ -121,7 +121,7 @@ class Relay:
             self._abort(self._who(error))
 
     async def _wait_for_an_end(self, *directions: "asyncio.Task[None]") -> None:
-        """Until one direction is over, or nothing has moved for too long."""
+        """Waits until one direction is over, or nothing has moved for `idle_timeout`."""
         before, done = self._progress(), set[asyncio.Task[None]]()
         while not done:
             done, _ = await asyncio.wait(
@@ -133,9 +133,9 @@ class Relay:
             before = self._progress()
 
     async def _linger(self, uplink: "asyncio.Task[None]") -> None:
-        """Waits for what the TCP side still has to say; gives it up when nothing comes for long.
+        """Waits for the rest of the TCP side's data; gives up after a long silence.
 
-        Its own end stays: a reset would take from it what it has not read yet.
+        It resets only the stream: resetting the TCP connection would discard what its peer has not read yet.
         """
         while not uplink.done():
             before = self._progress()
@@ -146,7 +146,7 @@ class Relay:
                 return
 
     def _progress(self) -> tuple[int, int, int]:
-        """Changes whenever anything moves; a slow reader takes a large piece little by little."""
+        """Changes whenever bytes move; `unsent` shows a slow reader that takes a large chunk bit by bit."""
         return self._result.bytes_to_stream, self._result.bytes_to_tcp, self._tcp.unsent
 
     def _abort(self, ended_by: str) -> None:

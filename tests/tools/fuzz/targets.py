@@ -15,7 +15,6 @@ from simnet import SERVER_KEY, Victim
 from tandem.base.errors import UsageError
 from tandem.config.invites import PREFIX, Invite
 from tandem.config.patterns import canonical_name, parse_pattern
-from tandem.exchange.failures import Failure
 from tandem.exchange.pieces import MAX_DATAGRAM, MAX_UNFINISHED_SIZE, Joiner, decode_datagram
 from tandem.exchange.request import RequestError, read_answer, read_request
 from tandem_socks import ServerConnection, State
@@ -310,7 +309,7 @@ def heads(data: bytes) -> None:
     with suppress(RequestError):
         request = _run(read_request(said))
         assert request.host.isprintable()
-        with suppress(Failure):
+        with suppress(ValueError):
             name = canonical_name(request.host)
             assert canonical_name(name) == name, "one form"
             assert name.isascii()

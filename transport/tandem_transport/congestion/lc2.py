@@ -122,11 +122,6 @@ class Lc2:
         return self._target.value
 
     @property
-    def random_loss(self) -> float:
-        """Share of packets lost for no fault of ours."""
-        return self._loss.value
-
-    @property
     def is_starting(self) -> bool:
         return self.phase is Phase.START
 

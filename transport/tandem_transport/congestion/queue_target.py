@@ -29,11 +29,6 @@ class QueueTarget:
         """Queue delay that remains when the queue is drained, as far as it is believed."""
         return min(self._floor, 2 * self.value)
 
-    @property
-    def is_exceeded(self) -> bool:
-        """The queue is longer than the target."""
-        return self.queue > self.value
-
     def update(self, ack: AckSummary) -> None:
         """An acknowledgement has come."""
         target = max(TARGET_FLOOR, TARGET_RTT_SHARE * ack.min_rtt)

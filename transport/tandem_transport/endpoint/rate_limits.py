@@ -3,7 +3,7 @@
 from collections.abc import Hashable
 from typing import Generic, TypeVar
 
-from tandem_transport.endpoint.bounded_table import BoundedTable
+from tandem_transport.bounded_table import BoundedTable
 
 K = TypeVar("K", bound=Hashable)
 

@@ -7,10 +7,10 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass, replace
 from hashlib import blake2s
 
+from tandem_transport.bounded_table import BoundedTable
 from tandem_transport.crypto.connection_id import ConnectionIdIssuer
 from tandem_transport.crypto.handshake import MAC_SIZE, Randomness, Refusal, ServerHandshake, has_valid_mac1, mac1_key
 from tandem_transport.crypto.noise import public_key
-from tandem_transport.endpoint.bounded_table import BoundedTable
 from tandem_transport.endpoint.guard import HandshakeGuard, NetworksOf, ServerCounters
 from tandem_transport.endpoint.rate_limits import RateLimiter, RateLimiters
 from tandem_transport.endpoint.sessions import ClientSession, SessionTable

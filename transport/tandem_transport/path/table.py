@@ -1,7 +1,13 @@
 """All paths of one session."""
 
 from tandem_transport.errors import ErrorCode, PeerError
-from tandem_transport.parameters import BASE_DATAGRAM_SIZE, MAX_ACK_DELAY, MAX_DATAGRAM_HEAD, MAX_PATHS
+from tandem_transport.parameters import (
+    BASE_DATAGRAM_SIZE,
+    MAX_ACK_DELAY,
+    MAX_DATAGRAM_HEAD,
+    MAX_PACKET_NUMBER,
+    MAX_PATHS,
+)
 from tandem_transport.path.order import in_order
 from tandem_transport.path.path import Path
 from tandem_transport.path.policy import Policy
@@ -9,6 +15,9 @@ from tandem_transport.path.probing import Reachability
 from tandem_transport.path.terms import PathTerms
 from tandem_transport.wire.frames import PathUse
 from tandem_transport.wire.packets import OVERHEAD
+
+_NUMBERS_LEFT = 1 << 32
+"""Packet numbers of a path that are left when the session ends: more than it sends between two of its timers."""
 
 
 class PathTable:
@@ -82,6 +91,11 @@ class PathTable:
     def is_confirmed(self) -> bool:
         """The peer was heard on one of them."""
         return any(path.last_received_at is not None for path in self.all)
+
+    @property
+    def is_exhausted(self) -> bool:
+        """So few packet numbers are left on a path that the session has to end (RFC 9000 section 12.3)."""
+        return any(path.recovery.next_number > MAX_PACKET_NUMBER - _NUMBERS_LEFT for path in self.all)
 
     def note_rtt(self) -> None:
         """A turn begins."""

@@ -113,6 +113,8 @@ class Connection:
             self._reports.send(self._outbox.rescued, self._outbox.copy_bytes, self._paths.all, now=now)
         if self._liveness.is_expired(self._streams, now=now):
             self._terminate(ErrorCode.TIMED_OUT, "nothing was heard on any link", is_remote=False)
+        elif self._paths.is_exhausted:
+            self._terminate(ErrorCode.NO_ERROR, "the packet numbers of a path are used up", is_remote=False)
 
     def on_rebound(self, path_id: int, *, is_same_network: bool, now: float) -> None:
         """The link has another socket, or another endpoint of the server: it is probed at once.

@@ -20,6 +20,9 @@ class BoundedTable(Generic[K, V]):
     def __len__(self) -> int:
         return len(self._entries)
 
+    def __contains__(self, key: K) -> bool:
+        return key in self._entries
+
     def get(self, key: K) -> V | None:
         return self._entries.get(key)
 
@@ -27,6 +30,8 @@ class BoundedTable(Generic[K, V]):
         return self._entries.pop(key, None)
 
     def put(self, key: K, value: V) -> None:
+        """Makes the entry the newest, also where the key was known."""
+        self._entries.pop(key, None)
         self._entries[key] = value
         if len(self._entries) > self._limit:
             self._entries.popitem(last=False)
