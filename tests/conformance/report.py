@@ -33,7 +33,7 @@ and three kept a client that stalled after one byte.
 def shorten_waits() -> None:
     """What takes long is shown in a second."""
     tandem_socks.tcp.relay.HALF_CLOSE_LINGER = 1.0
-    tandem_socks.frontend.frontend.HANDSHAKE_TIMEOUT = 1.0
+    tandem_socks.frontend.frontend.NEGOTIATION_TIMEOUT = 1.0
 
 
 async def outcome(case: Case, setup: Setup) -> str:

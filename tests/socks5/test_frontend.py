@@ -236,7 +236,7 @@ async def test_a_client_that_goes_away_leaves_nothing(bench: Bench) -> None:
     bench.far.to_near.put_nowait(None)
     await reader.read()
     await bench.closed.get()
-    await bench.frontend.drain(limit=60)
+    await bench.frontend.drain(timeout=60)
     assert asyncio.all_tasks() == {asyncio.current_task()}, "of none of them anything is left"
 
 

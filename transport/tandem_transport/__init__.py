@@ -1,8 +1,8 @@
 """Tandem's transport: one encrypted session of many streams over several UDP paths at once.
 
-The core is sans-I/O: `ClientEndpoint`, `ServerEndpoint` and `Connection` are fed datagrams and
-times and asked for datagrams and times. `tandem_transport.driver` alone has sockets and a
-clock. Read `events`, then the docstring of `Connection`, then PROTOCOL.md beside `frames`.
+The core is sans-I/O: `ClientEndpoint`, `ServerEndpoint` and `Connection` (the protocol state of one
+session) take datagrams and times, and return datagrams and times. Only `tandem_transport.driver` has
+sockets and a clock. Read `events`, then the docstring of `Connection`, then PROTOCOL.md beside `frames`.
 """
 
 from tandem_transport.bounded_table import BoundedTable

@@ -1,4 +1,4 @@
-"""A mapping that forgets: whatever strangers put into it, it never grows beyond its limit."""
+"""A mapping with a size limit: strangers cannot make it grow beyond that."""
 
 from collections import OrderedDict
 from collections.abc import Callable, Hashable

@@ -1,4 +1,4 @@
-"""What can go wrong: the peer's fault, our caller's fault, or the end of a session."""
+"""Errors: the peer's fault, our caller's fault, or the end of a session."""
 
 from enum import IntEnum
 
@@ -15,21 +15,21 @@ class ErrorCode(IntEnum):
     FRAME_ENCODING_ERROR = 0x7
     PROTOCOL_VIOLATION = 0xA
     SHUTTING_DOWN = 0x20
-    """The process ends, by its user's wish."""
+    """The process ends because its user stopped it."""
     REPLACED = 0x21
-    """The same instance of the client has opened a newer session."""
+    """A newer session of the same client instance, or of another one with the same key, takes the place of this one."""
     REVOKED = 0x22
     """The client's key is no longer registered."""
     TIMED_OUT = 0x23
-    """Nothing was heard for longer than a session is held."""
+    """Nothing was received for longer than the timeout of a session."""
     FORGOTTEN = 0x24
     """The peer no longer knows the session (a stateless reset)."""
     STREAM_CANCELLED = 0x30
-    """RESET_STREAM: the application ended the stream; a TCP reset at the far end."""
+    """RESET_STREAM: the application gave up the stream; it becomes a TCP reset at the far end."""
 
 
 class TransportError(Exception):
-    """Base of all that the transport raises. Never raised as such."""
+    """Base class of every error that the transport raises. It is never raised itself."""
 
 
 class LocalProtocolError(TransportError):
@@ -37,13 +37,13 @@ class LocalProtocolError(TransportError):
 
 
 class DecodeError(TransportError):
-    """Bytes of the peer that mean nothing. Caught inside the transport, always."""
+    """Bytes from the peer that cannot be decoded. Always caught inside the transport."""
 
 
 class PeerError(TransportError):
     """An authenticated peer broke the protocol; the session is closed with this code.
 
-    Caught inside the transport, always.
+    Always caught inside the transport.
     """
 
     def __init__(self, code: ErrorCode, reason: str) -> None:
@@ -53,7 +53,7 @@ class PeerError(TransportError):
 
 
 class SessionClosed(TransportError, ConnectionResetError):
-    """The session is over. `is_remote` tells who ended it."""
+    """The session is over. `is_remote` tells whether the other side ended it."""
 
     def __init__(self, code: int, reason: str, *, is_remote: bool) -> None:
         who = "the other side" if is_remote else "this side"
@@ -72,7 +72,7 @@ class StreamReset(TransportError, ConnectionResetError):
 
 
 def error_name(code: int) -> str:
-    """The code's name in lower case with spaces, or its number."""
+    """The name of an error code in lower case with spaces, or its number if it has no name."""
     try:
         return ErrorCode(code).name.lower().replace("_", " ")
     except ValueError:

@@ -1,11 +1,11 @@
-"""What the owner of a connection can learn, as facts in the past tense."""
+"""Events that the owner of a session receives, named in the past tense."""
 
 from dataclasses import dataclass
 from enum import StrEnum
 
 
 class PathStatus(StrEnum):
-    """The words of the status JSON and the console."""
+    """The state of a path, in the words of the status JSON and the console."""
 
     PROBING = "probing"
     USABLE = "usable"
@@ -22,7 +22,7 @@ class StreamOpened:
 
 @dataclass(frozen=True, slots=True)
 class StreamDataReceived:
-    """In-order data of a stream. Call `Connection.consume` once it has been passed on."""
+    """In-order data of a stream has arrived. Call `Connection.consume` after it is passed on."""
 
     stream_id: int
     data: bytes
@@ -32,7 +32,7 @@ class StreamDataReceived:
 
 @dataclass(frozen=True, slots=True)
 class StreamReset:
-    """The peer has abandoned its direction; what has not been delivered never will be."""
+    """The peer has reset its direction of a stream; data that was not delivered is lost."""
 
     stream_id: int
     code: int
@@ -40,7 +40,7 @@ class StreamReset:
 
 @dataclass(frozen=True, slots=True)
 class StopSendingReceived:
-    """The peer no longer wants data of this stream; our direction was reset in answer."""
+    """The peer no longer wants data of this stream; our direction was reset in response."""
 
     stream_id: int
     code: int
@@ -48,14 +48,14 @@ class StopSendingReceived:
 
 @dataclass(frozen=True, slots=True)
 class StreamWritable:
-    """A stream that could take nothing can take data again (`Connection.send_capacity`)."""
+    """A stream whose `Connection.send_capacity` was 0 can take data again."""
 
     stream_id: int
 
 
 @dataclass(frozen=True, slots=True)
 class DatagramReceived:
-    """An unreliable message of a flow; its twins on other paths were dropped."""
+    """A DATAGRAM frame of a flow has arrived; its copies on other paths were dropped."""
 
     flow_id: int
     data: bytes
@@ -63,7 +63,7 @@ class DatagramReceived:
 
 @dataclass(frozen=True, slots=True)
 class PathStatusChanged:
-    """A path's state as an operator sees it, and why it changed."""
+    """The status of a path, as an operator sees it, has changed, and why."""
 
     path_id: int
     status: PathStatus
@@ -72,16 +72,16 @@ class PathStatusChanged:
 
 @dataclass(frozen=True, slots=True)
 class OutageChanged:
-    """All paths are down, or the first one has answered again. Streams are held meanwhile."""
+    """All paths are down, or the first one answers again. Streams stay open during an outage."""
 
     is_out: bool
     duration: float
-    """Seconds that the outage lasted; 0 at its beginning."""
+    """Seconds that the outage lasted; 0 when it begins."""
 
 
 @dataclass(frozen=True, slots=True)
 class ConnectionTerminated:
-    """The session is over; every stream of it is reset."""
+    """The session is over; all its streams are reset."""
 
     code: int
     reason: str

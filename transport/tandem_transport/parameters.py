@@ -1,31 +1,31 @@
-"""The numbers that both ends agree on, or that several files need, each with its unit, its reason and its source.
+"""Constants that both ends agree on, or that several files need, each with its unit, its reason and its source.
 
-Two groups: what both ends must agree on (the specification, PROTOCOL.md), and what one
+There are two groups: what both ends must agree on (the specification, PROTOCOL.md), and what one
 implementation may choose. Times are seconds, sizes are bytes, rates are bytes per second.
 """
 
 # --- Specification constants ---------------------------------------------------------------
 
 PROLOGUE = b"tandem/1"
-"""Noise prologue: protocol name and version. Another version fails to decrypt."""
+"""Noise prologue: protocol name and version. A peer of another version fails to decrypt the handshake."""
 
 CONNECTION_ID_SIZE = 16
-"""8 random bytes and an 8-byte MAC by the server's static key (PROTOCOL.md 2.1)."""
+"""Bytes of a connection id: 8 random bytes and an 8-byte MAC by the server's static key (PROTOCOL.md 2.1)."""
 
 TAG_SIZE = 16
-"""Both AEADs have 16-byte tags (RFC 8439, RFC 5116)."""
+"""Bytes of an authentication tag, the same in both AEADs (RFC 8439, RFC 5116)."""
 
 MAX_PACKETS_PER_DATAGRAM = 64
-"""Packets that a receiver looks at in one datagram; UDP_GRO merges at most 64."""
+"""Packets of one datagram that a receiver looks at; UDP_GRO merges at most 64."""
 
 MAX_PATHS = 32
-"""Path ids of one session, which are never reused."""
+"""Path ids of one session; an id is never reused."""
 
 MAX_VARINT = (1 << 62) - 1
 """Largest value of a variable-length integer (RFC 9000 section 16)."""
 
 MAX_PACKET_NUMBER = (1 << 48) - 1
-"""Packet numbers are sent whole, in 48 bits; at a million packets a second they last nine years."""
+"""Largest packet number: numbers are sent whole, in 48 bits. At a million packets a second they last nine years."""
 
 RESET_TOKEN_SIZE = 16
 """Bytes of a stateless reset token (RFC 9000 section 10.3)."""
@@ -39,335 +39,354 @@ DATAGRAM_SIZES = (1472, 1452, 1432, 1392, 1352, 1312, 1252)
 """UDP payloads that a path is probed for: Ethernet with IPv4, with IPv6, with a tunnel or two in between, LTE."""
 
 SMALL_DATAGRAM_SIZES = (1052, 972, 872, 772, 660, 548)
-"""The same where a path takes less than BASE_DATAGRAM_SIZE; every host takes 576 bytes of IP (RFC 1122)."""
+"""UDP payloads that a path is probed for where it carries less than BASE_DATAGRAM_SIZE.
+
+Every host accepts 576 bytes of IP (RFC 1122).
+"""
 
 MIN_DATAGRAM_SIZE = SMALL_DATAGRAM_SIZES[-1]
-"""UDP payload below which nothing is tried."""
+"""Smallest UDP payload that a path is probed for."""
 
 MTU_PROBES = 3
-"""Probes of one size that are lost before it is ruled out (RFC 8899 section 5.1.2)."""
+"""Lost probes of one size after which the size is ruled out (RFC 8899 section 5.1.2)."""
 
 MTU_RETRY = 600.0
-"""Seconds after which a search for larger packets begins anew (RFC 8899 section 5.1.1)."""
+"""Seconds after which a search for larger packets starts again, at most (RFC 8899 section 5.1.1)."""
 
 MTU_SOON = 30.0
-"""The same after a path has become narrower; each further search comes after twice as long, up to MTU_RETRY."""
+"""Seconds until a path whose packet size fell is searched for larger packets; doubles each time, up to MTU_RETRY."""
 
 SUSPICIOUS_LOSSES = 2
-"""Large packets unanswered, with none as large acknowledged since, for which a path's size is checked ..."""
+"""Late or lost large packets, with none as large acknowledged since, that start a check of a path's packet size."""
 
 BLACK_HOLE_LOSSES = 6
-"""... and lost, with smaller ones acknowledged, for which the path has become narrower."""
+"""Lost large packets after which a check may lower the packet size to that of the largest probe that arrived."""
 
 CHECK_RUNGS = (1252, 1200, 972, 772, 548)
-"""Sizes below the present one that a check tries all at once; the search finds those in between."""
+"""Packet sizes that a check probes all at once, if below the present one; the search finds those in between."""
 
 CHECK_BACKOFF = (5.0, 60.0)
-"""Seconds after a check in vain for which only BLACK_HOLE_LOSSES are worth another one: at first, and at most."""
+"""Seconds after a check that found nothing in which BLACK_HOLE_LOSSES are needed for another: at first, and at most."""
 
 CHECK_EXTRAS = 16
-"""Small packets with what somebody waits for that may leave during a check although the window is full."""
+"""Small packets of interactive data that may be sent during a check although the congestion window is full."""
 
 GRANULARITY = 0.001
-"""Timers below 1 ms fire at once in an event loop: the least that is worth waiting for."""
+"""Shortest timer worth setting: below 1 ms, an event loop fires at once (kGranularity of RFC 9002)."""
 
 INITIAL_PTO = 0.3
-"""Probe timeout of a path before its first RTT sample."""
+"""Probe timeout of a path before its first RTT sample, in seconds."""
 
 MAX_RTT = 10.0
-"""Longest round trip that counts: an acknowledgement that a machine slept over says nothing of the path."""
+"""Longest RTT sample that counts, in seconds: an ACK that arrived while the machine slept says nothing of the path."""
 
 PACKET_THRESHOLD = 3
-"""Packets acknowledged after it that make a packet lost (RFC 9002 section 6.1.1)."""
+"""A packet is lost when one sent this many packets later is acknowledged (RFC 9002 section 6.1.1)."""
 
 TIME_THRESHOLD = 1.125
-"""RTTs after which a packet older than an acknowledged one is lost (RFC 9002 section 6.1.2)."""
+"""RTTs after which a packet sent before an acknowledged one is lost (RFC 9002 section 6.1.2)."""
 
 MAX_PACKET_THRESHOLD = 1024
-"""How far a path that reorders may raise the packet threshold."""
+"""Largest packet threshold of a path that reorders."""
 
 REORDERING_MEMORY = 60.0
 """Seconds after the last spurious loss for which the packet threshold stays raised."""
 
 MAX_REMEMBERED_LOSSES = 256
-"""Lost packets of a path that are watched for, should they arrive after all."""
+"""Lost packets that each path remembers, to notice if one of them arrives after all (a spurious loss)."""
 
 TIME_THRESHOLD_SLACK = 0.002
-"""Added to the time threshold: one late turn of an event loop is not a loss."""
+"""Seconds added to the time threshold, so that one late turn of an event loop is not taken for a loss."""
 
 MIN_PTO_VARIANCE = 0.010
-"""Least allowance for RTT variation in the probe timeout; RFC 9002 has 1 ms, Wi-Fi needs more."""
+"""Minimum allowance for RTT variation in the probe timeout; RFC 9002 has 1 ms, Wi-Fi needs more."""
 
 PTO_BACKOFF_CAP = 0.25
-"""Longest backed-off probe timeout at first: a link that returns is used again at once."""
+"""Longest probe interval early in a silence, in seconds: a link that returns is used again at once."""
 
 PTO_BACKOFF_AGES = (20.0, 60.0)
-"""Ages of a silence after which probes become rarer, and rarer still."""
+"""Seconds of silence after which the probe interval rises to PTO_RARE, and after which it rises to PTO_RAREST."""
 
 PTO_RARE = 1.0
-"""Probe interval between the two ages of PTO_BACKOFF_AGES."""
+"""Probe interval between the two ages of PTO_BACKOFF_AGES while a stream is open, in seconds."""
 
 PTO_RAREST = 2.0
-"""Probe interval of a long silence while a stream is open; a returning link is used within 3 s."""
+"""Probe interval of a long silence while a stream is open, in seconds; a returning link is used within 3 s."""
 
 PTO_IDLE = 15.0
-"""Probe interval of a long silence when no stream is open."""
+"""Probe interval of a long silence while no stream is open, in seconds."""
 
 KEEPALIVE_ACTIVE = 1.0
-"""A path that sent nothing for this long sends a PING while a stream is open and active."""
+"""Seconds without sending after which a path sends a PING while a stream is open and active."""
 
 KEEPALIVE_IDLE = 15.0
-"""The same when nothing goes on: below every NAT's time-out, under 2 MB a day and path."""
+"""Seconds without sending after which a path of an idle session sends a PING.
+
+This is below every NAT's timeout, and costs less than 2 MB a day for each path.
+"""
 
 ACTIVE_PERIOD = 10.0
-"""A session counts as active for this long after stream data was sent or received."""
+"""Seconds for which a session counts as active after stream data was sent or received."""
 
 MAX_ACK_DELAY = 0.005
-"""Longest time that an acknowledgement waits for company."""
+"""Longest delay of an acknowledgement, in seconds, so that one ACK frame can cover several packets."""
 
 ACK_EVERY = 10
 """Ack-eliciting packets after which an acknowledgement is sent at once."""
 
 MAX_ACK_RANGES = 32
-"""Ranges in one ACK frame; older ones were sent before, in frames that were acknowledged or not."""
+"""Ranges in one ACK frame; older ranges were sent in earlier ACK frames, which may or may not have arrived."""
 
 MAX_TRACKED_RANGES = 1024
-"""Ranges of received packet numbers that are remembered; anything below them counts as replayed."""
+"""Ranges of received packet numbers that are remembered; a number below them counts as a replay."""
 
 SENT_TIMES = 4096
 """Packets of a path whose sending time is remembered for delay samples (a power of two)."""
 
 MAX_OUTSTANDING = 16384
-"""Unacknowledged packets of one path; more are not sent. 16 MB in flight, more than any window."""
+"""Unacknowledged packets that one path may have; then it stops sending. 16 MB in flight, more than any window."""
 
 INITIAL_WINDOW = 32 * BASE_DATAGRAM_SIZE
-"""Bytes in flight that a new path may have (RFC 9002 section 7.2 has 10 packets for one path)."""
+"""Initial congestion window of a path, in bytes (RFC 9002 section 7.2 has 10 packets for one path)."""
 
 MIN_WINDOW = 8 * BASE_DATAGRAM_SIZE
-"""Bytes in flight that a path may always have."""
+"""Minimum congestion window of a path, in bytes."""
 
 PACER_QUANTUM = 0.004
-"""Time that a pacer may catch up; a driver raises it to the lateness of its turns."""
+"""Seconds of sending that a pacer may catch up; a driver raises this to the lateness of its turns."""
 
 PACER_BURST = 0.010
-"""Seconds that a pacer may always catch up where turns are that late: more could overflow a shallow queue."""
+"""Seconds of sending that a pacer may always catch up if turns are that late: more could overflow a short queue."""
 
 POLICED_QUANTUM = 0.003
-"""The same behind a policer, ..."""
+"""Seconds of sending that a pacer may catch up behind a policer, or the time of POLICED_BURST if that is longer."""
 POLICED_BURST = 2 * 1434
-"""... or the time of so many bytes, where that is longer: a turn that is a packet late must not slow a slow path."""
+"""Bytes that a pacer may always catch up behind a policer: a turn late by one packet must not slow down a slow path."""
 
 MAX_PACER_QUANTUM = 0.100
-"""Seconds of lateness that a driver reports at most."""
+"""Longest lateness, in seconds, that a driver reports to a pacer."""
 
 SESSION_BUFFER = 16 << 20
-"""Bytes that a session holds in each direction, for all its streams together."""
+"""Bytes that a session buffers in each direction, for all its streams together."""
 
 SERVER_BUFFER = 96 << 20
-"""Bytes that all sessions of a server hold together, half of them in each direction."""
+"""Bytes that all sessions of a server buffer together, half of them in each direction."""
 
 INITIAL_SESSION_WINDOW = 128 << 10
-"""Receive window of a server's new session. Grows with need up to SESSION_BUFFER, while SERVER_BUFFER allows."""
+"""Receive window of a server's new session. Grows as needed up to SESSION_BUFFER, while SERVER_BUFFER allows."""
 
 INITIAL_STREAM_WINDOW = 64 << 10
-"""Receive window of a new stream. Covers INITIAL_WINDOW; grows with need (docs/decisions/0003)."""
+"""Receive window of a new stream. Covers INITIAL_WINDOW; grows as needed (docs/decisions/0003)."""
 
 SEND_AHEAD = 64 << 10
-"""Unsent bytes that a stream may hold, or as many as it has in flight: more would only be stale sooner."""
+"""Unsent bytes that a stream buffers, or as many as it has in flight if more: a longer buffer only adds delay."""
 
 INTERACTIVE_FIRST = 16 << 10
-"""A stream's first bytes, which somebody waits for whatever comes after them."""
+"""Bytes at the start of a stream that are always interactive: someone waits for them, whatever comes after."""
 
 INTERACTIVE_BACKLOG = 8 << 10
-"""Unsent bytes up to which an older stream may be interactive ..."""
+"""Most unsent bytes with which a stream is still interactive after its first INTERACTIVE_FIRST bytes."""
 
 INTERACTIVE_LEVEL = 32 << 10
-"""... while it has sent less than this lately ..."""
+"""Recently sent bytes from which on a stream is bulk; the level falls by INTERACTIVE_RATE."""
 
 INTERACTIVE_RATE = 500_000.0
-"""... not counting what it sends at this rate, in bytes per second."""
+"""Bytes per second that a stream may send without raising its level (see INTERACTIVE_LEVEL)."""
 
 SEEN_BACKLOG = 8 << 20
-"""Most that a stream is taken to have besides what we see, where its buffer is well filled ..."""
+"""Most bytes that a stream with a well filled buffer is assumed to have left outside that buffer."""
 
 SEEN_SHARE = 4
-"""... which is one such part of what it has sent so far."""
+"""Divisor for the backlog outside a stream's buffer: assumed to be this part of what the stream has sent so far."""
 
 MAX_STREAM_WINDOW = SESSION_BUFFER
 """Largest receive window of one stream."""
 
 MAX_STREAMS = 2048
-"""Streams that a peer may have open at once: two thousand connections, and what a client asks beside them."""
+"""Streams that a peer may have open at once: 2000 TCP connections, and what a client asks besides them."""
 
 MAX_SEGMENT_OVERHEAD = 2
-"""A receiver holds at most this many times the window in overlapping out-of-order segments."""
+"""Memory that overlapping out-of-order segments may take, as a multiple of the receive window."""
 
 MAX_CONTROL_QUEUE = 8192
-"""Control frames waiting to be sent: four for each stream that a peer may open."""
+"""Control frames that may wait to be sent: four for each stream that a peer may open."""
 
 MAX_COPY_QUEUE = 16384
-"""Chunks waiting to be copied on one path: as many as may be outstanding on another."""
+"""Chunks that may wait to be copied on one path: as many as may be outstanding on another."""
 
 RESIDUAL_LOSS = 0.001
-"""Interactive data is copied until the chance that all copies are lost is this small ..."""
+"""Chance of losing every copy at which interactive data has enough copies (MAX_COPIES is the other limit)."""
 
 MAX_COPIES = 5
-"""... but not more often than this, the first sending included."""
+"""Most packets that one plan gives the same interactive data, the first included; more if there are more paths."""
 
 COPY_RTTS = 2.0
-"""A copy counts for that only on a path whose RTT is at most so many times the least: another one comes too late for
-whoever would have been served by the fast path alone."""
+"""Highest RTT, as a multiple of the lowest, at which a path's copy counts toward RESIDUAL_LOSS.
+
+A copy on a slower path arrives too late to help a reader that the fastest path alone would have served.
+"""
 
 COPY_SPACING = 0.004
-"""Seconds between the copies that one path carries: a short burst of losses must not take them all."""
+"""Seconds between the copies that one path carries: a short burst of losses must not take all of them."""
 
 TINY_LEVEL = 1500
-"""Bytes sent lately beyond which a stream gets no more copies than there are paths."""
+"""Recently sent bytes above which a stream gets at most one copy for each path."""
 
 COPY_BUDGET = 128 << 10
-"""Bytes of interactive copies that a session may save up."""
+"""Bytes of interactive copies that a session may save up (see COPY_SHARE)."""
 
 COPY_SHARE = 0.25
-"""Share of all pacing rates with which that budget fills."""
+"""Share of all pacing rates at which the budget for copies refills, up to COPY_BUDGET."""
 
 REPLAN_GROWTH = 1.5
-"""Each further plan for unacknowledged interactive data waits this much longer ..."""
+"""Factor by which the wait grows before each further plan of copies for unacknowledged interactive data."""
 
 REPLAN_STEPS = 3
-"""... up to so many times."""
+"""Most times that the wait before a further plan of copies grows by REPLAN_GROWTH."""
 
 BULK_LOSSES = 2
-"""Losses from which on a bulk chunk is sent on two paths at once."""
+"""Losses of a bulk chunk from which on it is sent on two paths at once."""
 
 STALL_LOOK = 0.005
-"""Seconds between two looks for packets that are overdue."""
+"""Seconds between two checks for overdue packets."""
 
 IDLE_AFTER = 0.020
-"""Seconds without new data after which a path that has room copies what is oldest: a sender's pause for breath is
-shorter, and every copy costs its share of a core."""
+"""Seconds without new data after which a path with free capacity copies the oldest unacknowledged data.
+
+A sender's short pauses are shorter than this, and every copy costs CPU time.
+"""
 
 MAX_IDLE_LOOK = 400
-"""Unacknowledged chunks that an idle path looks at for one that is worth a copy."""
+"""Unacknowledged chunks among which an idle path looks for one that is worth a copy."""
 
 MAX_REASON_SIZE = 256
-"""Bytes of the text in a CONNECTION_CLOSE."""
+"""Bytes of the reason text in a CONNECTION_CLOSE frame."""
 
 MAX_OWN_FRAMES = 64
-"""Answers to path challenges, and the like, that wait on each path; older ones are dropped."""
+"""Path responses and similar frames that may wait on each path; the oldest are dropped."""
 
 MAX_DATAGRAM_HEAD = 20
 """Bytes before the data of a DATAGRAM frame: type, flow, sequence and length."""
 
 MAX_DATAGRAM_QUEUE = 128
-"""DATAGRAM frames waiting for room on each path: two UDP datagrams of 64 KB. Older ones are dropped."""
+"""DATAGRAM frames that may wait on each path: two UDP datagrams of 64 KB. The oldest are dropped."""
 
 OUTAGE_TIMEOUT = 600.0
-"""Silence on all paths after which a session with open streams is given up."""
+"""Seconds of silence on all paths after which a session with open streams is closed."""
 
 IDLE_TIMEOUT = 180.0
-"""Silence on all paths after which a session without streams is given up."""
+"""Seconds of silence on all paths after which a session without streams is closed."""
 
 CLOSING_PTOS = 3
 """Probe timeouts for which a closed session still answers packets (RFC 9000 section 10.2)."""
 
 HANDSHAKE_RETRY = 2.0
-"""Seconds without an answer after which a client makes a new first message."""
+"""Seconds without a response after which a client sends a new initiation."""
 
 HANDSHAKE_FAST_RETRIES = 30
-"""First messages after which they become rarer: for a minute a server that restarts is asked twice a second."""
+"""Initiations before a client backs off: while a server restarts, it is asked twice a second for a minute."""
 
 HANDSHAKE_RETRY_MAX = 30.0
-"""Longest time between two first messages."""
+"""Longest time between two new initiations, in seconds."""
 
 SILENCE_TIMEOUT = 5.0
 """Seconds of silence on all links after which a client asks for another session beside the one it has."""
 
 HANDSHAKE_REPEAT = 0.5
-"""Seconds after which the same first message is sent again on every link."""
+"""Seconds after which the same initiation is sent again on every link."""
 
 ANSWER_LIFETIME = 5.0
-"""Seconds for which a server answers copies of a first message with the same bytes."""
+"""Seconds for which a server answers copies of an initiation with the same bytes."""
 
 ANSWERS_PER_HOST = 20
-"""Such answers that one host gets in a second: who sends copies from many ports takes nothing from the other links."""
+"""Repeated answers to one initiation that one host gets in a second.
+
+A sender of copies from many ports must not use up the answers of the other links.
+"""
 
 MAX_EMBRYOS = 1024
-"""Sessions that no transport packet has confirmed yet, and cached answers; the oldest give way."""
+"""Sessions that no TRANSPORT packet has confirmed yet, and as many cached answers; the oldest are dropped."""
 
 EMBRYO_LIFETIME = 30.0
-"""Seconds for which a session waits for the packet that confirms it."""
+"""Seconds for which a new session waits for the packet that confirms it."""
 
 MAX_SESSIONS = 128
-"""Confirmed sessions of a server; each is sure of INITIAL_SESSION_WINDOW."""
+"""Confirmed sessions that a server may have; each is guaranteed INITIAL_SESSION_WINDOW."""
 
 MAX_SESSIONS_PER_KEY = 4
-"""Instances with one client key that live side by side."""
+"""Client instances with the same key that may have sessions at once."""
 
 AMPLIFICATION_LIMIT = 3
-"""Bytes sent for each byte received before an address is proven (RFC 9000 section 8.1)."""
+"""Bytes that may be sent for each byte received before an address is validated (RFC 9000 section 8.1)."""
 
 RESETS_PER_SECOND = 2000
-"""Stateless resets that a server sends in a second: after a restart all its clients need one."""
+"""Stateless resets that a server sends in a second: after a restart, all its clients need one."""
 
 RESETS_PER_HOST = 20
-"""Of those, to one host: who has seen old ids must not use up the resets of all others ..."""
+"""Stateless resets that a server sends to one host in a second.
+
+A host that has seen old connection ids must not use up the resets of all others.
+"""
 
 RESETS_PER_ID = 5
-"""... and of those, for one connection id."""
+"""Stateless resets that a server sends to one host for one connection id in a second."""
 
 REFUSALS_PER_SECOND = 10
 """REFUSED answers that a server sends in a second."""
 
 HANDSHAKES_PER_SECOND = 200
-"""First messages that a server works on in a second before it asks for cookies: a tenth of a core."""
+"""Initiations that a server processes in a second before it asks for cookies: a tenth of a core."""
 
 HANDSHAKE_BURST = 20
-"""First messages that it works on at once; each takes as long as twenty packets of a session."""
+"""Initiations that a server processes at once; each takes as long as twenty packets of a session."""
 
 COOKIES_PER_SECOND = 2000
-"""Cookies that a server sends in a second: more strangers than that must not cost its sessions their packets."""
+"""Cookies that a server sends in a second: a larger flood of strangers must not cause packet loss in its sessions."""
 
 COOKIE_HOLDERS_PER_SECOND = 400
-"""First messages with a valid cookie that it works on in a second beyond those: a fifth of a core."""
+"""Initiations with a cookie that a server processes in a second beyond HANDSHAKES_PER_SECOND: a fifth of a core."""
 
 HANDSHAKES_PER_HOST = 20
-"""Of those, the first messages of one host; each wider network that the host is in has twice as many."""
+"""Initiations with a valid cookie that a server processes for one host in a second.
+
+Each wider network that the host is in has twice as many.
+"""
 
 MAX_LIMITED_HOSTS = 4096
-"""Hosts, and connection ids, whose measure is remembered; the oldest give way."""
+"""Hosts, and connection ids, whose rate limiter is remembered; the oldest are dropped."""
 
 COOKIE_LIFETIME = 120.0
-"""Seconds for which the secret behind cookies and challenges lives (WireGuard has 120)."""
+"""Lifetime in seconds of the secret behind cookies and challenges (WireGuard has 120)."""
 
 KEY_UPDATE_PACKETS = 1 << 20
-"""Packets after which an end takes new keys: an eighth of what RFC 9001 section 6.6 allows AES-GCM."""
+"""Packets after which an end updates its keys: an eighth of what RFC 9001 section 6.6 allows AES-GCM."""
 
 KEY_UPDATE_PERIOD = 3600.0
-"""Seconds after which it does so anyway: keys that leak open one hour of traffic towards the past."""
+"""Seconds after which an end updates its keys anyway: leaked keys expose at most one hour of past traffic."""
 
 PREVIOUS_KEYS_LIFETIME = 10.0
-"""Seconds for which packets of the previous key phase are still read, once the other end has the new ones."""
+"""Seconds for which packets of the previous key phase are still read after the other end has the new keys."""
 
 STATS_INTERVAL = 1.0
 """Seconds between STATS frames of an active session."""
 
 DEGRADED_HOLD = 5.0
-"""Seconds without a sign of trouble after which a path is no longer called degraded."""
+"""Seconds without a sign of trouble after which a path is no longer shown as degraded."""
 
 LATE_TURN = 0.050
-"""Seconds that a turn is late, beyond which a path's silence does not count them: this machine did not listen."""
+"""Seconds of lateness above which the delay of a turn is no silence of the paths: this machine did not listen."""
 
 LONG_STOP = 0.5
-"""Seconds beyond which what was on its way meanwhile says nothing of the round trip either."""
+"""Seconds of lateness above which packets that were in flight give no RTT sample: their ACKs waited unread."""
 
 LATE_PROBE = 0.005
-"""Seconds that a probe timeout is late, beyond which it is put off by as much: the answer may wait unread ..."""
+"""Seconds of lateness above which a probe timeout is postponed by as much: the acknowledgement may wait unread."""
 
 MAX_EXCUSE = 0.2
-"""... but by no more than this."""
+"""Most seconds by which a late probe timeout is postponed (see LATE_PROBE)."""
 
 DOWN_AFTER = 2.0
-"""Seconds without an answer after which a path is shown as down ..."""
+"""Seconds without an answer after which a path is shown as down, if DOWN_PROBES packets are unanswered too."""
 
 DOWN_PROBES = 4
-"""... if at least this many of its probes are unanswered."""
+"""Unanswered packets from which on a silent path is shown as down (see DOWN_AFTER)."""

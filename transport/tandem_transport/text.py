@@ -1,11 +1,11 @@
-"""Text from the other end that people will read: nothing in it may command a terminal, or look like another line."""
+"""Text from the peer that people will read: it must not control a terminal, or look like a separate line."""
 
 
 def printable(text: str) -> str:
-    r"""The text with every control character, line end and invisible mark written out, such as `\x1b` and `\n`.
+    r"""The text with every control character, line end and invisible mark escaped, such as `\x1b` and `\n`.
 
-    What Unicode calls not printable is more than control characters: marks that turn the direction of
-    writing around are among it.
+    Unicode counts more than control characters as not printable, for example the marks that reverse
+    the direction of writing.
     """
     if text.isprintable():
         return text

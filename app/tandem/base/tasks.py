@@ -21,10 +21,10 @@ class TaskSet:
         task.add_done_callback(self._tasks.discard)
         return task
 
-    async def wait(self, limit: float) -> None:
-        """Waits until all present tasks have ended, for `limit` seconds at most. The tasks then go on."""
+    async def wait(self, timeout: float) -> None:
+        """Waits until all present tasks have ended, for `timeout` seconds at most. The tasks then go on."""
         if self._tasks:
-            await asyncio.wait(set(self._tasks), timeout=limit)
+            await asyncio.wait(set(self._tasks), timeout=timeout)
 
     async def cancel(self) -> None:
         """Cancels all tasks and waits until they have ended."""

@@ -137,7 +137,7 @@ def speedtest(as_json: bool, admin: str | None) -> None:
     from tandem.admin import admin_client
 
     places = admin_client.places(admin)[:1]
-    with _patience(len(admin_client.ask(places, "/status").get("links", []))):
+    with _progress(len(admin_client.ask(places, "/status").get("links", []))):
         found = admin_client.ask(places, "/speedtest", {}, timeout=_SPEEDTEST_TIMEOUT)["speeds"]
     if as_json:
         click.echo(json.dumps(found))
@@ -149,7 +149,7 @@ def speedtest(as_json: bool, admin: str | None) -> None:
 
 
 @contextlib.contextmanager
-def _patience(links: int) -> Generator[None]:
+def _progress(links: int) -> Generator[None]:
     """Says on standard error how long the speedtest takes, and on a terminal shows that it is running."""
     from rich.console import Console
 

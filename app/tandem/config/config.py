@@ -71,7 +71,7 @@ class LinkConfig(_Section):
     )
     use: Literal["available", "metered", "backup"] = Field(
         default="available",
-        description="metered: only copies of what somebody waits for, while another link works; backup: nothing",
+        description="metered: only copies of interactive data, while another link works; backup: nothing",
     )
     max_rate: Rate | None = Field(default=None, description=f"the most it may carry, each way: {RATES}")
     daily_cap: Size | None = Field(default=None, description=f"beyond it the link is not used that day: {SIZES}")
@@ -119,8 +119,8 @@ class SocksConfig(_Section):
     listen: HostPort = "127.0.0.1:1080"
     fast_open: Literal["off", "known", "always"] = Field(
         default="known",
-        description="whom the client tells at once that they are connected: nobody, connections to a host and port "
-        "that was reached in the last 10 minutes, or all; if the server then cannot connect, the connection is reset",
+        description="which requests get an immediate success: none, those to a host and port that was reached in the "
+        "last 10 minutes, or all; if the server then cannot connect, the connection is reset",
     )
 
     user: list[UserConfig] = Field(default=[], description="who may use it, with a password; none: anybody")
@@ -178,7 +178,7 @@ class ServerConfig(_Section):
     state: Directory | None = Field(default=None, description="directory with the server's key and its clients")
     public: list[HostPort] = Field(default=[], description="addresses that invites name as endpoints")
     dial: bool = Field(default=True, description="false: forwards only")
-    allow: list[Network] = Field(default=[], description="private networks that clients may reach all the same")
+    allow: list[Network] = Field(default=[], description="private networks that clients may reach")
     source: list[Address] = Field(default=[], description="local addresses to dial from, at most one of each family")
     hosts: dict[str, Annotated[list[Address], Field(min_length=1)]] = Field(
         default={}, description="addresses of names that no name server is asked for"
@@ -214,7 +214,7 @@ class RuleConfig(_Section):
 
     action: Literal["allow", "deny", "forward"]
     match: Match = Field(description=f"what a client asks for: {ACCEPTED}")
-    client: str = Field(default="*", min_length=1, description="whom it is about, * for any text")
+    client: str = Field(default="*", min_length=1, description="the clients that the rule is about, * for any text")
     target: Target | None = Field(default=None, description="with forward: HOST:PORT, or HOST:*")
 
     @model_validator(mode="after")

@@ -48,7 +48,7 @@ class View:
     has_keys: bool = False
     lines: Sequence[str] = field(default_factory=list[str])
     """The last lines of the log."""
-    most_streams: int = MAX_STREAMS
+    max_streams: int = MAX_STREAMS
     """Number of connections that fit on the screen."""
 
     def press(self, key: str, status: ClientStatus) -> None:
@@ -73,7 +73,7 @@ def render(status: ClientStatus, history: History | None = None, view: View | No
     chosen = next((link for link in status.links if link.name == view.detail), None)
     if chosen is not None:
         parts += [Text(), _detail(chosen)]
-    if status.streams and view.most_streams:
+    if status.streams and view.max_streams:
         parts += [Text(), _streams(status, history, view)]
     if view.lines:
         parts += [Text(), Text("\n".join(view.lines), style="dim", overflow="fold")]
@@ -90,8 +90,8 @@ def fitted(status: ClientStatus, history: History, view: View, console: Console)
         return fitted(status, history, replace(view, head=""), console)
     if spare < 0:
         shown = min(len(status.streams), MAX_STREAMS)
-        minimum = shown + spare - (shown == status.session.streams_open)  # room for the line "and N more"
-        return render(status, history, replace(view, lines=(), most_streams=max(0, minimum)))
+        fitting = shown + spare - (shown == status.session.streams_open)  # room for the line "and N more"
+        return render(status, history, replace(view, lines=(), max_streams=max(0, fitting)))
     return render(status, history, replace(view, lines=_newest(view.lines, spare - 1, console)))
 
 
@@ -223,7 +223,7 @@ def _streams(status: ClientStatus, history: History, view: View) -> Table:
             return stream.bytes_up + stream.bytes_down
         return speed(stream) if view.sort == "rate" else stream.age_s
 
-    shown = sorted(status.streams, key=weight, reverse=True)[: view.most_streams]
+    shown = sorted(status.streams, key=weight, reverse=True)[: view.max_streams]
     for stream in shown:
         amounts = (format_size(stream.bytes_up), format_size(stream.bytes_down))
         table.add_row(stream.target, duration(stream.age_s), *amounts, rate(speed(stream)))

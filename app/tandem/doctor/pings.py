@@ -59,7 +59,7 @@ class Count(NamedTuple):
         return 1 - min(1.0, self.answered / self.sent) if self.sent else 0.0
 
 
-class _FirstMessage:
+class _Initiation:
     """One initiation packet, and the answers to it."""
 
     def __init__(self, invite: Invite) -> None:
@@ -94,7 +94,7 @@ class Pinger:
     def __init__(self, invite: Invite, local: LocalAddress, remote: UdpAddress) -> None:
         """Raises OSError where the socket cannot be bound there, or has no route."""
         self._invite, self._local, self._remote = invite, local, remote
-        self._messages: list[_FirstMessage] = []
+        self._initiations: list[_Initiation] = []
         self._arrived = asyncio.Event()
         self.error: OSError | None = None
         """The system's error for the last ping that it could not send; None without one."""
@@ -109,39 +109,39 @@ class Pinger:
     @property
     def refused(self) -> int | None:
         """The code with which the server refuses this client; None where no answer refuses it."""
-        return next((message.refused for message in self._messages if message.refused is not None), None)
+        return next((initiation.refused for initiation in self._initiations if initiation.refused is not None), None)
 
-    async def reach(self, limit: float = REACH_TIMEOUT) -> bool:
-        """Pings until an answer comes or `limit` seconds pass; tells whether one came."""
-        message = self._message()
+    async def reach(self, timeout: float = REACH_TIMEOUT) -> bool:
+        """Pings until an answer comes or `timeout` seconds pass; tells whether one came."""
+        initiation = self._initiation()
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(limit):
-                while not message.answers:
-                    self._send(message)
-                    await self._wait(lambda: message.answers > 0, _REACH_INTERVAL)
-        return message.answers > 0
+            async with asyncio.timeout(timeout):
+                while not initiation.answers:
+                    self._send(initiation)
+                    await self._wait(lambda: initiation.answers > 0, _REACH_INTERVAL)
+        return initiation.answers > 0
 
     async def count(self, pings: int, interval: float) -> Count:
         """Sends a number of pings, with `interval` seconds between them, and counts the answers."""
-        message = self._message()
+        initiation = self._initiation()
         sent = 0
         for _ in range(pings):
-            sent += self._send(message)
+            sent += self._send(initiation)
             await asyncio.sleep(interval)
-        await self._wait(lambda: message.answers >= sent, _LATE)
-        return Count(sent, message.answers)
+        await self._wait(lambda: initiation.answers >= sent, _LATE)
+        return Count(sent, initiation.answers)
 
     async def largest(self, sizes: Sequence[int]) -> int:
         """The largest of these sizes, in bytes of UDP payload, that is answered; 0 where none is."""
-        by_size = {size: self._message() for size in sizes}
+        by_size = {size: self._initiation() for size in sizes}
 
         def found() -> int:
-            return max((size for size, message in by_size.items() if message.answers), default=0)
+            return max((size for size, initiation in by_size.items() if initiation.answers), default=0)
 
         for _ in range(_SIZE_ROUNDS):
-            for size, message in by_size.items():
+            for size, initiation in by_size.items():
                 if size > found():
-                    self._send(message, size)
+                    self._send(initiation, size)
             if await self._wait(lambda: found() == max(sizes), _SIZE_INTERVAL):
                 return found()
         await self._wait(lambda: found() == max(sizes), _LATE)
@@ -152,12 +152,12 @@ class Pinger:
 
         Only a connected socket receives these errors.
         """
-        message = self._message()
+        initiation = self._initiation()
         with bound_socket(self._local.host, 0, self._local.device) as sock:
             try:
                 sock.connect(self._remote)
                 for _ in range(_ICMP_PINGS):
-                    sock.send(message.data)
+                    sock.send(initiation.data)
                     await asyncio.sleep(_ICMP_INTERVAL)
             except OSError as error:
                 return error
@@ -165,15 +165,15 @@ class Pinger:
 
     # --- inside ---
 
-    def _message(self) -> _FirstMessage:
-        message = _FirstMessage(self._invite)
-        self._messages.append(message)
-        return message
+    def _initiation(self) -> _Initiation:
+        initiation = _Initiation(self._invite)
+        self._initiations.append(initiation)
+        return initiation
 
-    def _send(self, message: _FirstMessage, size: int = 0) -> bool:
+    def _send(self, initiation: _Initiation, size: int = 0) -> bool:
         """Sends a ping, padded to `size` bytes; tells whether the system has sent it."""
         try:
-            self._sock.sendto(message.data.ljust(size, b"\0"), self._remote)
+            self._sock.sendto(initiation.data.ljust(size, b"\0"), self._remote)
         except OSError as error:
             if error.errno not in (errno.EMSGSIZE, errno.EAGAIN):  # "too large" is a result, not an error
                 self.error = error
@@ -188,15 +188,15 @@ class Pinger:
                 break
             except OSError:  # the interface is gone
                 break
-            for message in self._messages:
-                if message.receive(data):
+            for initiation in self._initiations:
+                if initiation.receive(data):
                     break
         self._arrived.set()
 
-    async def _wait(self, is_enough: Callable[[], bool], limit: float) -> bool:
-        """Waits until `is_enough`, at most `limit` seconds; tells whether it is."""
+    async def _wait(self, is_enough: Callable[[], bool], timeout: float) -> bool:
+        """Waits until `is_enough`, at most `timeout` seconds; tells whether it is."""
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(limit):
+            async with asyncio.timeout(timeout):
                 while not is_enough():
                     self._arrived.clear()
                     await self._arrived.wait()

@@ -33,7 +33,6 @@ from tandem_transport.events import ConnectionTerminated, Event, PathStatusChang
 
 log = logging.getLogger("tandem.server")
 
-_REQUEST_TIMEOUT = 10.0
 _SEEN_INTERVAL = 60.0
 """Seconds between two updates of the last-seen times of clients with a session."""
 
@@ -95,9 +94,9 @@ class Server:
         """Refuses new streams, and waits for the open ones, at most for the configured time (`drain`)."""
         self._is_draining = True
         if self._serving:
-            limit = self._drain_timeout
-            log.info("draining: %d connections are open, %.0f s at most", len(self._serving), limit)
-            await self._serving.wait(limit)
+            timeout = self._drain_timeout
+            log.info("draining: %d connections are open, %.0f s at most", len(self._serving), timeout)
+            await self._serving.wait(timeout)
 
     async def close(self) -> None:
         """Ends all sessions and tells the clients."""

@@ -24,7 +24,7 @@ _RESTORE = (
 
 
 @dataclass(frozen=True, slots=True)
-class Client:
+class Registration:
     """The registration of a client."""
 
     name: str
@@ -41,7 +41,7 @@ class Listing:
     """Device and inode of the directory, None where it does not exist. A replacement directory has other values."""
     stamp: tuple[tuple[str, int, int], ...]
     """Name, modification time and inode of each file: changes when a client is added, replaced or removed."""
-    clients: tuple[Client, ...] = ()
+    clients: tuple[Registration, ...] = ()
     problems: dict[str, str] = field(default_factory=dict[str, str])
     """What is wrong with each file that cannot be used, by the client's name."""
 
@@ -83,7 +83,7 @@ class StateDirectory:
             return known
         if identity is None and known is not None and known.identity is not None:
             raise TandemError(f"{self._clients}: it is gone", "put it back, or start the server anew")
-        clients: list[Client] = []
+        clients: list[Registration] = []
         problems: dict[str, str] = {}
         for name, _, _ in stamp:
             path = self._clients / name
@@ -190,13 +190,13 @@ def _exists(path: Path) -> bool:
         raise TandemError(f"{path}: {error.strerror}", "it must be this user's: sudo -u USER, or as root") from error
 
 
-def _read_client(path: Path) -> Client:
+def _read_client(path: Path) -> Registration:
     try:
         record = json.loads(path.read_text())
         public = base64.b64decode(record["public_key"], validate=True)
         if len(public) != _KEY_SIZE:
             raise ValueError(f"a key of {len(public)} bytes")
-        return Client(path.stem, public, str(record["created"]))
+        return Registration(path.stem, public, str(record["created"]))
     except OSError as error:
         raise TandemError(f"{path}: {error.strerror}: it must be readable for the server's user") from error
     except (ValueError, KeyError, TypeError, RecursionError) as error:

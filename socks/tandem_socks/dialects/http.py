@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from tandem_socks.dialects import http_pages
 from tandem_socks.dialects.http_body import BodyMeter
 from tandem_socks.dialects.http_head import Head, MalformedRequest, parse_head, split_authority
-from tandem_socks.dialects.negotiation import Handshake, State, Terms
+from tandem_socks.dialects.negotiation import Negotiation, State, Terms
 from tandem_socks.errors import SocksError
 from tandem_socks.request import Command, Request
 
@@ -46,7 +46,7 @@ class Forwarded:
     """Whether the client asks to switch to another protocol."""
 
 
-class HttpHandshake(Handshake):
+class HttpNegotiation(Negotiation):
     """The negotiation of one HTTP request."""
 
     def __init__(self, terms: Terms) -> None:

@@ -39,7 +39,7 @@ class Terms:
     """Further values of the Host field for which the PAC file is served, besides `host`, localhost and loopback."""
 
 
-class Handshake(ABC):
+class Negotiation(ABC):
     """The negotiation with one client in one dialect."""
 
     def __init__(self, terms: Terms) -> None:

@@ -4,10 +4,10 @@ SOCKS 5, SOCKS 4 and HTTP share one port; the first byte tells which it is.
 """
 
 from tandem_socks.dialects import messages, socks4
-from tandem_socks.dialects.http import Forwarded, HttpHandshake, not_understood, tls_error
-from tandem_socks.dialects.negotiation import Handshake, State, Terms
-from tandem_socks.dialects.socks4 import Socks4Handshake
-from tandem_socks.dialects.socks5 import Socks5Handshake
+from tandem_socks.dialects.http import Forwarded, HttpNegotiation, not_understood, tls_error
+from tandem_socks.dialects.negotiation import Negotiation, State, Terms
+from tandem_socks.dialects.socks4 import Socks4Negotiation
+from tandem_socks.dialects.socks5 import Socks5Negotiation
 from tandem_socks.errors import SocksError
 from tandem_socks.request import Request
 
@@ -25,7 +25,7 @@ class ServerConnection:
     def __init__(self, terms: Terms | None = None, *, is_further: bool = False) -> None:
         """`is_further`: the connection has carried an HTTP request before, and can carry only HTTP requests."""
         self._terms = terms or Terms()
-        self._negotiation: Handshake = HttpHandshake(self._terms) if is_further else Socks5Handshake(self._terms)
+        self._negotiation: Negotiation = HttpNegotiation(self._terms) if is_further else Socks5Negotiation(self._terms)
         self._has_begun = is_further
 
     @property
@@ -56,12 +56,12 @@ class ServerConnection:
     @property
     def forwarded(self) -> Forwarded | None:
         """The HTTP request to forward; None for requests that open a tunnel."""
-        return self._negotiation.forwarded if isinstance(self._negotiation, HttpHandshake) else None
+        return self._negotiation.forwarded if isinstance(self._negotiation, HttpNegotiation) else None
 
     @property
     def behind(self) -> bytes:
         """Bytes that the client sent after a forwarded request."""
-        return self._negotiation.behind if isinstance(self._negotiation, HttpHandshake) else b""
+        return self._negotiation.behind if isinstance(self._negotiation, HttpNegotiation) else b""
 
     def receive_data(self, data: bytes) -> None:
         """Takes bytes of the client, in any segmentation; never raises."""
@@ -98,12 +98,12 @@ class ServerConnection:
 
     def _choose(self, first: int) -> None:
         if first == socks4.VERSION:
-            self._negotiation = Socks4Handshake(self._terms)
+            self._negotiation = Socks4Negotiation(self._terms)
         elif first == _TLS_HANDSHAKE:
-            self._negotiation = HttpHandshake(self._terms)
+            self._negotiation = HttpNegotiation(self._terms)
             self._negotiation.close(tls_error())
             self._negotiation.is_misconfigured = True
         elif chr(first).isascii() and (chr(first).isalpha() or chr(first) in "\r\n"):
-            self._negotiation = HttpHandshake(self._terms)
+            self._negotiation = HttpNegotiation(self._terms)
         elif first != messages.VERSION:
             self._negotiation.close(not_understood(first))

@@ -8,7 +8,7 @@ reply:   0, code, port (2 bytes), address (4 bytes)
 import ipaddress
 
 from tandem_socks.dialects.messages import host_name
-from tandem_socks.dialects.negotiation import Handshake, State
+from tandem_socks.dialects.negotiation import Negotiation, State
 from tandem_socks.errors import Reply, SocksError
 from tandem_socks.request import Command, Request
 
@@ -19,7 +19,7 @@ _MAX_TEXT = 255
 """Limit of bytes of a user id, or of a name."""
 
 
-class Socks4Handshake(Handshake):
+class Socks4Negotiation(Negotiation):
     """The negotiation of SOCKS 4: a single request."""
 
     def advance(self) -> bool:

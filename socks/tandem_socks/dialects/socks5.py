@@ -9,11 +9,11 @@ from tandem_socks.dialects.messages import (
     parse_greeting,
     parse_request,
 )
-from tandem_socks.dialects.negotiation import Handshake, State, Terms
+from tandem_socks.dialects.negotiation import Negotiation, State, Terms
 from tandem_socks.errors import Reply, SocksError
 
 
-class Socks5Handshake(Handshake):
+class Socks5Negotiation(Negotiation):
     """The negotiation of SOCKS 5: greeting, perhaps a password, request."""
 
     def __init__(self, terms: Terms) -> None:

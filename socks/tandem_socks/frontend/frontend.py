@@ -26,13 +26,13 @@ log = logging.getLogger("tandem.socks")
 
 T = TypeVar("T")
 
-HANDSHAKE_TIMEOUT = 10.0
+NEGOTIATION_TIMEOUT = 10.0
 """Seconds that a client may take to send its greeting and request."""
 
 KEEPALIVE_TIMEOUT = 60.0
 """Seconds that an HTTP client may take to send its next request on the same connection."""
 
-MAX_HANDSHAKES = 1024
+MAX_NEGOTIATIONS = 1024
 """Limit of negotiating clients; beyond it the oldest are reset, each after `_CHANCE` seconds or later."""
 
 _CHANCE = 1.0
@@ -104,14 +104,14 @@ class SocksFrontend:
         """Starts to listen. Raises OSError where the address cannot be used."""
         await self._listener.listen(host, port)
 
-    async def drain(self, limit: float) -> None:
-        """Stops accepting, and waits at most `limit` seconds for the open connections."""
+    async def drain(self, timeout: float) -> None:
+        """Stops accepting, and waits at most `timeout` seconds for the open connections."""
         await self._listener.close()
         self._is_draining = True
         for tcp in self._idle:
             tcp.write_eof()  # its last answer is complete; another request would not be served
         if self._tasks:
-            await asyncio.wait(set(self._tasks), timeout=limit)
+            await asyncio.wait(set(self._tasks), timeout=timeout)
 
     async def close(self) -> None:
         """Stops accepting and ends all connections."""
@@ -142,7 +142,7 @@ class SocksFrontend:
             await tcp.close()
 
     async def _serve(self, tcp: TcpConnection) -> None:
-        behind: bytes | None = await self._serve_one(ServerConnection(self._terms(tcp)), tcp, HANDSHAKE_TIMEOUT)
+        behind: bytes | None = await self._serve_one(ServerConnection(self._terms(tcp)), tcp, NEGOTIATION_TIMEOUT)
         while behind is not None:
             negotiation = ServerConnection(self._terms(tcp), is_further=True)
             negotiation.receive_data(behind)
@@ -180,7 +180,7 @@ class SocksFrontend:
         if self._crowd_timer is not None:
             self._crowd_timer.cancel()
             self._crowd_timer = None
-        while len(self._negotiations) > MAX_HANDSHAKES:
+        while len(self._negotiations) > MAX_NEGOTIATIONS:
             oldest, since = next(iter(self._negotiations.items()))
             left = since + _CHANCE - time.monotonic()
             if left > 0:

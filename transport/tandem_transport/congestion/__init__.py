@@ -1,4 +1,4 @@
-"""How fast a path may send: the controller's seam, Lc2, and what it measures.
+"""How fast a path may send: the congestion controller's interface, its implementation Lc2, and its measurements.
 
-It knows neither streams nor addresses.
+This package knows neither streams nor addresses.
 """

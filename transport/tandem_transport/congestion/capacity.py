@@ -1,23 +1,23 @@
-"""The capacity of a path: the largest of its recent samples."""
+"""The capacity of a path: the maximum of its recent samples."""
 
 from collections import deque
 
 from tandem_transport.congestion.delivery_rate import DeliverySample
 
 CAPACITY_ROUNDS = 10
-"""Rounds for which a sample counts."""
+"""Rounds for which a capacity sample counts."""
 POLICED_ROUNDS = 3
-"""The same behind a policer: what its bucket had saved up looks like capacity for a moment."""
+"""Rounds for which a capacity sample counts behind a policer: its full bucket looks like capacity for a moment."""
 WHOLE_PACKETS = 4
-"""Packets that a sample must span to be believed when it says that the path is slower."""
+"""Packets that a sample must span before it may lower the capacity."""
 START_GROWTH = 1.25
-"""Growth of the capacity in a round of start-up, below which the round counts as one without growth."""
+"""Factor by which the capacity must grow in a round of start-up; otherwise the round counts as one without growth."""
 START_ROUNDS = 3
 """Start-up ends after this many rounds without growth."""
 
 
 class Growth:
-    """Whether the capacity still grows in start-up."""
+    """Detects when the capacity no longer grows in start-up."""
 
     __slots__ = ("_capacity", "_rounds_without")
 
@@ -26,7 +26,7 @@ class Growth:
         self._rounds_without = 0
 
     def is_over(self, capacity: float) -> bool:
-        """A round has ended with this capacity: tells whether it was the last one of start-up."""
+        """A round has ended with this capacity. Returns whether it was the last round of start-up."""
         if capacity >= self._capacity * START_GROWTH:
             self._capacity, self._rounds_without = capacity, 0
         else:
@@ -35,27 +35,27 @@ class Growth:
 
 
 class CapacityFilter:
-    """Maximum over the rounds that say something of the path.
+    """The maximum capacity over the rounds that were not app-limited.
 
-    A round in which the sender was the limit may raise the maximum. It neither lowers it nor makes older
-    samples older, however many such rounds follow each other.
+    An app-limited round may raise the maximum. It neither lowers it nor makes older samples expire,
+    however many such rounds follow each other.
     """
 
     __slots__ = ("_partial", "_round", "_samples", "rounds", "value")
 
     def __init__(self) -> None:
         self.value = 0.0
-        """Bytes per second."""
+        """The capacity in bytes per second."""
         self.rounds = CAPACITY_ROUNDS
         self._round = 0
-        """Rounds so far that said something."""
+        """Rounds with a whole sample so far."""
         self._samples: deque[tuple[int, float]] = deque()
-        """(round, capacity); at least one once there was one."""
+        """(round, capacity) of the samples that count; never empty after the first one."""
         self._partial: DeliverySample | None = None
-        """Samples of a slow path are added up until they span WHOLE_PACKETS."""
+        """The sum of short samples: those of a slow path are combined until they span WHOLE_PACKETS."""
 
     def whole(self, sample: DeliverySample) -> DeliverySample | None:
-        """The sample together with those before it that were too short; None while it is too short itself."""
+        """The sample combined with the short ones before it; None while the result is too short or app-limited."""
         partial, self._partial = self._partial, None
         if sample.is_app_limited:
             return None
@@ -75,7 +75,7 @@ class CapacityFilter:
         return sample
 
     def add(self, capacity: float) -> None:
-        """A sample of a whole round: it counts for `rounds` such rounds."""
+        """Adds the sample of a whole round, which counts for `rounds` such rounds."""
         self._round += 1
         self._insert(capacity)
         while len(self._samples) > 1 and self._samples[0][0] <= self._round - self.rounds:
@@ -83,23 +83,23 @@ class CapacityFilter:
         self.value = max(capacity for _, capacity in self._samples)
 
     def add_within_round(self, capacity: float) -> None:
-        """A sample that may only raise the maximum."""
+        """Adds a sample that may only raise the maximum."""
         if capacity > self.value:
             self._insert(capacity)
             self.value = capacity
 
     def scale(self, factor: float) -> None:
-        """All samples become smaller."""
+        """Multiplies all samples by a factor."""
         self._samples = deque((number, capacity * factor) for number, capacity in self._samples)
         self.value *= factor
 
     def replace(self, capacity: float) -> None:
-        """All samples have been wrong but this one."""
+        """Replaces all samples by this one, because they were wrong."""
         self._samples = deque([(self._round, capacity)])
         self.value = capacity
 
     def forget_older(self, kept: int) -> None:
-        """Keeps so many of the newest samples."""
+        """Forgets all samples but the `kept` newest."""
         self._samples = deque(list(self._samples)[-kept:])
         self.value = max((capacity for _, capacity in self._samples), default=0.0)
 

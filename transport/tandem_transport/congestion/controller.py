@@ -1,4 +1,4 @@
-"""The seam between a path and its congestion controller."""
+"""The interface between a path and its congestion controller."""
 
 from typing import NamedTuple, Protocol
 
@@ -6,7 +6,7 @@ from tandem_transport.congestion.delivery_rate import DeliverySample
 
 
 class AckSummary(NamedTuple):
-    """What one acknowledgement taught about a path."""
+    """The measurements of a path as of one acknowledgement."""
 
     now: float
     round: int
@@ -16,24 +16,24 @@ class AckSummary(NamedTuple):
     delay_samples: int
     """Queue delay samples so far."""
     min_rtt: float
-    """0 before the first sample."""
+    """Minimum RTT of the last 10 s in seconds, 0 before the first sample."""
     smoothed_rtt: float
-    """0 before the first sample."""
+    """Smoothed RTT in seconds, 0 before the first sample."""
     sample: DeliverySample | None
     acked_below_capacity: int
     """Newly acknowledged packets that were sent below capacity (`is_sending_below_capacity`)."""
     acked: int = 0
     """Newly acknowledged packets."""
     noise: float = 0.0
-    """Standard deviation of `queue_delay` by chance alone, in seconds."""
+    """Standard deviation of `queue_delay` caused by jitter alone, in seconds."""
     is_reordering: bool = False
-    """Packets overtake each other: those that are missing may only be late."""
+    """Whether packets of the path overtake each other, so that a missing packet may only be late."""
     spurious: int = 0
-    """Packets so far that were declared lost and arrived after all."""
+    """Spurious losses so far: packets that were declared lost and arrived after all."""
     packet_noise: float | None = None
-    """Standard deviation of the delay of single packets by chance, in seconds; None where it is not known apart."""
+    """Standard deviation of single packets' delay caused by jitter, in seconds; None where it is not measured."""
     min_queue_delay: float | None = None
-    """Queue delay of the fastest of the newest few packets; None where it is not known apart."""
+    """Queue delay of the fastest of the newest few packets, in seconds; None where it is not measured."""
 
 
 class CongestionController(Protocol):
@@ -41,12 +41,12 @@ class CongestionController(Protocol):
 
     @property
     def pacing_rate(self) -> float:
-        """Bytes per second."""
+        """Rate at which the path may send, in bytes per second."""
         ...
 
     @property
     def congestion_window(self) -> float:
-        """Bytes."""
+        """Bytes that may be in flight on the path."""
         ...
 
     @property
@@ -56,31 +56,31 @@ class CongestionController(Protocol):
 
     @property
     def queue_target(self) -> float:
-        """Queue delay that is aimed at, at most, in seconds."""
+        """Queue delay, in seconds, that the controller tries not to exceed."""
         ...
 
     @property
     def is_starting(self) -> bool:
-        """The path may be faster than anything that has been tried on it."""
+        """Whether the controller is in start-up: the path may be faster than any rate tried so far."""
         ...
 
     @property
     def is_policed(self) -> bool:
-        """The path drops what exceeds a rate, without a queue."""
+        """Whether the path drops what exceeds a rate, without a queue."""
         ...
 
     @property
     def is_sending_below_capacity(self) -> bool:
-        """Whether packets sent now teach random loss; stamped on each packet."""
+        """Whether the loss of packets sent now is random loss; each packet is marked with this."""
         ...
 
     def on_ack(self, ack: AckSummary) -> float:
-        """Returns seconds by which the route has turned out to be longer, else 0."""
+        """Processes an acknowledgement. Returns seconds by which the route has become longer, else 0."""
         ...
 
     def on_packets_lost(self, lost_below_capacity: int, lost: int = 0, runs: int = 0) -> None:
-        """Packets are lost, in so many `runs` of consecutive ones that begin here.
+        """Packets are lost; `runs` counts the runs of consecutive losses that begin among them.
 
-        Losses of an outage are not reported: they are not a loss rate.
+        The caller does not report the losses of an outage, because they say nothing about the loss rate.
         """
         ...

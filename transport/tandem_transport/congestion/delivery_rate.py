@@ -1,8 +1,8 @@
 """Delivery rate of a path, measured on the receiver's clock (after the delivery-rate draft of BBR).
 
-Two rates over the same interval: `delivered`, what arrived, and `spanned`, what was sent for
-it to arrive. Random loss lowers the first and not the second; that difference is what lets
-the congestion controller tell a lossy link from a slow one.
+There are two rates over the same interval: `delivered` is what arrived, `spanned` is what was sent for
+it to arrive, lost bytes included. Random loss lowers the first and not the second. With this difference
+the congestion controller can tell a lossy link from a slow one.
 """
 
 from typing import NamedTuple
@@ -11,25 +11,25 @@ from tandem_transport.recovery.sent_packet import SentPacket
 
 
 class DeliverySample(NamedTuple):
-    """Rates in bytes per second."""
+    """A sample of a path's delivery rate, in bytes per second."""
 
     delivered: float
-    """Bytes that arrived, per second."""
+    """Bytes per second that arrived."""
     spanned: float
-    """Bytes that were sent in the same span, lost ones included, per second; 0 where unknown."""
+    """Bytes that were sent for these to arrive, lost ones included, over the same interval; 0 where unknown."""
     packets: float
-    """Full packets spanned: how much the sample can be trusted."""
+    """Full packets that the sample spans: the more packets, the more reliable the sample."""
     is_app_limited: bool
-    """The sender, not the path, was the limit: it had nothing to send, or sent late. The path may be faster."""
+    """The sender was the limit: it had nothing to send, or sent late. The path may be faster."""
     interval: float = 0.0
     """Seconds that the sample spans."""
 
 
 class DeliveryRateEstimator:
-    """Keeps a reference point that every packet copies, and compares it when the packet is acknowledged.
+    """Stores a reference point in every packet, and compares with it when the packet is acknowledged.
 
-    A sample spans one feedback time: from the news that the packet was sent upon to the arrival of the packet
-    itself. News of a path may come back over a faster one, so that this can be much less than the path's own RTT.
+    A sample spans one feedback time: from the last acknowledgement before the packet was sent to the arrival
+    of the packet itself. ACK frames may come back over a faster path, so this can be much less than the path's RTT.
     """
 
     __slots__ = (
@@ -43,35 +43,35 @@ class DeliveryRateEstimator:
 
     def __init__(self) -> None:
         self._sent_bytes = 0
-        """Bytes ever sent."""
+        """Bytes ever sent on the path."""
         self._received_bytes = 0
         self._received_at: float | None = None
-        """Reference on the receiver's side: bytes that had arrived, and when."""
+        """Reference point on the receiver's side: when `_received_bytes` had arrived."""
         self._sent_reference = 0
         self._sent_at = 0.0
-        """Reference on our side: bytes sent up to the packet that `_received_at` is about, and when."""
+        """Reference point on our side: when the packet was sent that ends the first `_sent_reference` bytes."""
         self._app_limited_until = 0
-        """Sent bytes after which a packet is no longer app-limited; 0 where none is."""
+        """Count of sent bytes above which packets are no longer app-limited; 0 while the sender is not the limit."""
 
     @property
     def is_app_limited(self) -> bool:
-        """The sender has been the limit for a moment, and no packet sent after that is acknowledged yet."""
+        """Whether the sender was the limit recently, and no packet sent after that is acknowledged yet."""
         return self._app_limited_until > 0
 
     def on_packet_sent(self, packet: SentPacket) -> None:
-        """Stamps the packet with the reference."""
+        """A packet is sent: stores the reference point in it."""
         self._sent_bytes += packet.size
         packet.sent_bytes = self._sent_bytes
         packet.reference = (self._received_bytes, self._received_at, self._sent_reference, self._sent_at)
         packet.is_app_limited = self._app_limited_until > 0
 
     def on_unacknowledged_sent(self, size: int) -> None:
-        """A packet that is never acknowledged for itself (ACK only) uses the link too."""
+        """Counts a packet that is not ack-eliciting (only ACK frames): it uses the link too."""
         self._sent_bytes += size
 
     def on_app_limited(self) -> None:
-        """The path could send, and there was nothing to send, or this end was too late to send it."""
-        # Packets are counted, not received bytes: the receiver counts packets that only acknowledge as well.
+        """The path could send, but there was nothing to send, or this end was late."""
+        # Sent bytes are compared, not received bytes: the receiver also counts packets with only ACK frames.
         self._app_limited_until = max(self._sent_bytes, 1)
 
     def on_ack(
@@ -84,13 +84,15 @@ class DeliveryRateEstimator:
         *,
         holds_reference: bool = False,
     ) -> DeliverySample | None:
-        """Returns what an ACK says of the rate; None where it says nothing.
+        """Returns the sample of an ACK frame; None where it gives none.
 
         Args:
-            newest: The highest newly acknowledged packet.
-            largest: The ACK's largest number; `received_at` and `received_bytes` are the ACK's too.
-            min_interval: Seconds that the sample spans at least; shorter ones measure bursts, or jitter.
-            holds_reference: Packets to come are compared with what is already the reference, not with this ACK.
+            newest: The newly acknowledged packet with the highest number.
+            largest: The largest number of the ACK frame.
+            received_at: When `largest` arrived, from the ACK frame, in seconds on the receiver's clock.
+            received_bytes: Bytes that ever arrived on the path, from the ACK frame.
+            min_interval: Minimum seconds that a sample spans; a shorter one measures bursts or jitter.
+            holds_reference: Keeps the present reference point for packets to come, instead of this ACK frame.
         """
         sample = self._sample(newest, largest, received_at, received_bytes, min_interval)
         if received_bytes > self._received_bytes and not holds_reference:
@@ -121,8 +123,11 @@ class DeliveryRateEstimator:
         )
 
     def restart(self, base_delay: float | None, *, now: float) -> None:
-        """The next packet is sent while nothing else is in flight."""
-        # From idle the interval begins when this packet arrives, not when the last one did.
+        """The next packet is sent while nothing else is in flight.
+
+        `base_delay`: one-way delay of the empty path, with the clocks' unknown offset; None where unknown.
+        """
+        # After idle time, the interval begins when this packet arrives, not when the last one did.
         self._sent_at = now
         if self._received_at is not None and base_delay is not None:
             self._received_at = max(self._received_at, now + base_delay)

@@ -1,12 +1,12 @@
 """Lc2: loss-compensated rate control with a queue-delay target.
 
-Random loss is not congestion, a growing queue is. The path's capacity is the rate at which
-packets were *sent* over the interval in which their survivors *arrived* (by the receiver's
-clock), so that loss costs nothing; queueing delay above a target means that the rate is too
+Random loss is not congestion, but a growing queue is. The path's capacity is the rate at which
+packets were *sent* over the interval in which the surviving ones *arrived* (by the receiver's
+clock), so that loss does not lower it; queueing delay above a target means that the rate is too
 high. Rounds of `cruise` alternate with a round of `up`, which looks for more capacity, and of
-`down`, which drains what that left behind. There is no other reaction to loss.
+`down`, which drains the queue that `up` left. There is no other reaction to loss.
 
-docs/transport.md explains why each rule is there, and what happened without it.
+docs/transport.md explains why each rule exists, and what happened without it.
 """
 
 from enum import Enum
@@ -27,47 +27,47 @@ from tandem_transport.congestion.round_counts import RoundCounts
 from tandem_transport.parameters import INITIAL_WINDOW, MIN_WINDOW
 
 BASE_NOISE = 4.0
-"""Standard deviations of single packets that a round trip without a queue takes longer than the luckiest, at most."""
+"""Maximum of the RTT without a queue above its minimum, in standard deviations of single packets (see `_base_rtt`)."""
 LOSS_MARGIN = 2.0
-"""Standard deviations by which a sample may have met more than the average loss."""
+"""Standard deviations of random loss that a sample is allowed above the average loss."""
 START_GAIN = 2.885
-"""2 / ln 2: doubles the rate each round (BBR)."""
+"""Pacing gain of start-up, 2 / ln 2: doubles the rate each round (BBR)."""
 START_TARGET = 0.040
-"""Queue delay that ends start-up, where that is less than the target: the queue still grows for a round trip."""
+"""Queue delay in seconds that ends start-up, if below the target: the queue grows for another round trip."""
 START_SAMPLES = 8
-"""Delay samples before start-up may end by delay."""
+"""Delay samples before queue delay may end start-up."""
 DOUBTFUL_NOISE = 0.005
-"""Seconds that jitter adds to the target of the queue, above which a delay that ends start-up may be jitter."""
+"""Seconds that jitter adds to the queue target, above which the delay that ended start-up may be jitter."""
 DRAIN_ROUNDS = 4
 CRUISE_ROUNDS = 6
 POLICED_CRUISE_ROUNDS = 12
-"""The same behind a policer, which drops what a search for more capacity sends."""
+"""Rounds of cruise behind a policer, which drops what a search for more capacity sends."""
 DOWN_ROUNDS = 3
 UP_GAIN = 1.25
 UP_GAIN_MAX = 2.0
 APPEAL_GAIN = 1.5
-"""Of the second search after a trial that found a policer."""
+"""Pacing gain of the second search for capacity after a trial that found a policer."""
 UP_WORTHWHILE = 1.1
-"""Growth of capacity in an up phase that is worth another, steeper one."""
+"""Growth of capacity in an up phase that justifies another, steeper one."""
 DOWN_GAIN = 0.75
 DEEP_GAIN = 0.5
 LOW_SHARE = 0.9
-"""Share of the delivered rate that a phase below capacity stays under: a policer drops none of that."""
+"""Most of the delivered rate that a phase below capacity sends: a policer drops nothing at this rate."""
 SHRINK = 0.93
-"""Capacity after a cruise round that never saw the queue below target."""
+"""Factor for the capacity after a cruise round in which the queue was never below target."""
 HEAVY_QUEUE = 2.0
-"""Targets of queue delay that call for a hard drain."""
+"""Queue delay that causes a hard drain, as a multiple of the target."""
 FULL_QUEUE = 4.0
-"""Targets of queue delay above which the newest sample alone is what the path carries."""
+"""Queue delay, as a multiple of the target, above which only the newest sample counts as the capacity."""
 MIN_RATE = 5 * MIN_WINDOW / 8
-"""A path may always send this many bytes a second: five full packets, to learn that it is faster."""
+"""Minimum pacing rate in bytes per second: five full packets a second, to notice that the path is faster."""
 _DEFAULT_RTT = 0.1
 _DELIVERED_SHARE = 1 / 3
 """Weight of a new sample in the average of the delivered rate."""
 
 
 class Phase(Enum):
-    """What the controller is doing."""
+    """The phase of the controller."""
 
     START = "start"
     DRAIN = "drain"
@@ -79,11 +79,11 @@ class Phase(Enum):
 
 _BELOW_CAPACITY = frozenset({Phase.DOWN, Phase.DEEP, Phase.DRAIN})
 _FULL_RATE = frozenset({Phase.CRUISE, Phase.UP, Phase.DOWN, Phase.DEEP})
-"""Phases in which news of packets that were sent at full rate may arrive; start-up overshoots."""
+"""Phases in which packets sent at full rate may be acknowledged; without start-up, because that overshoots."""
 
 
 class Lc2:
-    """A `CongestionController`."""
+    """The `CongestionController` of one path."""
 
     def __init__(self) -> None:
         self.phase = Phase.START
@@ -91,15 +91,15 @@ class Lc2:
         self._capacity = CapacityFilter()
         self._loss = RandomLoss()
         self._delivered = 0.0
-        """Bytes per second that arrived lately when sent at full rate."""
+        """Bytes per second that arrived recently when sent at full rate."""
         self._round = RoundCounts()
         self._is_doubtful = False
-        """Start-up ended by a delay that may have been jitter: the path may be much faster."""
+        """A delay that may have been jitter ended start-up: the path may be much faster."""
         self._trial = LossTrial()
         self._is_unproven = False
-        """Start-up ended by loss: its capacity may be what a policer's bucket had saved up."""
+        """Loss ended start-up: the capacity may include what a policer's bucket had saved up."""
         self._may_appeal = False
-        """A fade may have hit the trial and the search after it: another one may still show that it was no policer."""
+        """A fade may have hit the trial and the search after it: another search may show that there is no policer."""
         self.pacing_rate = INITIAL_WINDOW / _DEFAULT_RTT / START_GAIN
         self.congestion_window = float(INITIAL_WINDOW)
         self._gain = START_GAIN
@@ -118,7 +118,7 @@ class Lc2:
 
     @property
     def queue_target(self) -> float:
-        """Queue delay that is aimed at, at most, in seconds."""
+        """Queue delay, in seconds, that the controller tries not to exceed."""
         return self._target.value
 
     @property
@@ -131,8 +131,8 @@ class Lc2:
 
     @property
     def is_sending_below_capacity(self) -> bool:
-        # Never in START: the loss of its overshoot would be taken for random, compensated
-        # for, and stay (13-19 % of own drops in shallow buffers instead of 3-4 %).
+        # Never in START: the loss that its overshoot causes would count as random, be compensated
+        # for, and stay (13-19 % of packets dropped in shallow buffers instead of 3-4 %).
         # Nor in the first round of DOWN: a policer's bucket is still empty from what was sent before.
         return self.phase in _BELOW_CAPACITY and (self.phase is not Phase.DOWN or self._phase_rounds > 0)
 
@@ -164,11 +164,11 @@ class Lc2:
         self._round.count(acked, lost, runs)
         self._loss.count_low(acked_low, lost_low)
         self._trial.count_flight(acked - acked_low, lost - lost_low)
-        # A policer has no queue. Once it is known, only the search for more shows whether it is still there.
+        # A policer has no queue. When one is known, only the search for more capacity shows whether it still exists.
         is_search = self.phase is Phase.UP and self._phase_rounds > 0
         counts = is_search or (self.phase in _FULL_RATE and not self._loss.is_policed)
         if counts and self._target.queue < self._target.value:
-            # What is lost in one piece is a fade.
+            # A long run of losses is a fade, so only POLICED_RUN packets of it count.
             self._loss.count_full(acked - acked_low, min(lost - lost_low, POLICED_RUN * runs))
 
     def _take_sample(self, ack: AckSummary, sample: DeliverySample) -> None:
@@ -178,14 +178,14 @@ class Lc2:
             return
         self._capacity.rounds = POLICED_ROUNDS if self._loss.is_policed else CAPACITY_ROUNDS
         self._capacity.add(self._capacity_of(whole))
-        # A policer that is known is not exceeded by so much that it drops long runs: that was a fade.
+        # The rate never exceeds a known policer so far that it drops long runs: they are a fade.
         is_fade = self._loss.is_policed and self._round.is_torn(POLICED_RUN)
         if self.phase not in _BELOW_CAPACITY and not is_fade:
             share = _DELIVERED_SHARE if self._delivered and self.phase is not Phase.START else 1.0
             self._delivered += (whole.delivered - self._delivered) * share
 
     def _raise_capacity(self, ack: AckSummary, sample: DeliverySample) -> None:
-        """Whatever limited the sender: what arrives, the path can carry."""
+        """Raises the capacity to what arrives, even when the sender is the limit: the path can carry that."""
         capacity = self._capacity_of(sample)
         if self.phase is not Phase.START or capacity > _initial_rate(ack):
             self._capacity.add_within_round(capacity)
@@ -196,8 +196,8 @@ class Lc2:
         p = self._loss.value
         margin = 0.0 if self._loss.is_policed else LOSS_MARGIN * (p * (1 - p) / max(sample.packets, 1)) ** 0.5
         compensated = sample.delivered / (1 - min(MAX_RANDOM_LOSS, p + margin))
-        # `spanned` has no sampling noise, so a maximum over it does not creep up; the
-        # compensated rate bounds it, so that overflow does not count as capacity.
+        # `spanned` has no sampling noise, so its maximum does not creep up; the compensated
+        # rate limits it, so that packets dropped by a full queue do not count as capacity.
         return max(sample.delivered, min(sample.spanned, compensated))
 
     # --- phases ---
@@ -220,7 +220,7 @@ class Lc2:
             self._enter(Phase.CRUISE, 1.0, ack.now)
 
     def _end_trial(self, ack: AckSummary) -> None:
-        """Whether what interrupted start-up is lost at a low rate, too."""
+        """Ends a trial where it has decided whether the loss that interrupted start-up also occurs at a low rate."""
         if self._target.queue > self._target.value:
             self._trial.is_running = False  # a policer has no queue
             return
@@ -232,7 +232,7 @@ class Lc2:
             case Verdict.CHANCE:
                 self._enter(Phase.START, START_GAIN, ack.now)
             case Verdict.POLICER:
-                # Or a fade that is over: what arrived then says little, and steep searches soon tell.
+                # It may also be a fade that has ended: then the delivered rate says little, and steep searches show it.
                 self._is_unproven = self._is_doubtful = self._may_appeal = True
                 self._capacity.replace(self._delivered or self.capacity)
                 self._enter(Phase.CRUISE, 1.0, ack.now)
@@ -243,7 +243,7 @@ class Lc2:
         if ack.delay_samples >= START_SAMPLES and _growing_queue(ack) > min(self._target.value, START_TARGET):
             self._is_doubtful = NOISE_MARGIN * ack.noise > DOUBTFUL_NOISE
             self._enter(Phase.DRAIN, DEEP_GAIN, ack.now)
-        # Before the first sample, packets that overtake each other may look like lost ones.
+        # Before the first sample, reordered packets may look like lost ones.
         elif self.capacity and not _is_late(ack) and is_overdriven(self._round, self._loss):
             self._trial.begin(*self._round.packets)
             self._enter(Phase.DRAIN, DEEP_GAIN, ack.now)
@@ -252,8 +252,8 @@ class Lc2:
         is_app_limited = ack.sample is not None and ack.sample.is_app_limited
         match self.phase:
             case Phase.START:
-                # A round without a sample says nothing either: the first packets of a quiet path come singly.
-                # Nor does one of which a piece is missing.
+                # A round without a sample says nothing either: the first packets of a quiet path are sent one by one.
+                # Nor does a round with a long run of losses.
                 is_silent = is_app_limited or ack.sample is None or self._round.is_torn(OVERDRIVEN_RUN)
                 if not is_silent and self._growth.is_over(self.capacity):
                     self._enter(Phase.DRAIN, DEEP_GAIN, ack.now)
@@ -273,10 +273,10 @@ class Lc2:
         return 0.0
 
     def _end_up_round(self, ack: AckSummary, is_app_limited: bool) -> None:
-        self._gain = 1.0  # the second round shows what the first one brought
+        self._gain = 1.0  # the second round shows the effect of the first
         if self._phase_rounds < 2:
             return
-        # A policer's bucket lets something pass for a while.
+        # A policer's bucket lets some of the excess pass for a while.
         worthwhile = (1 + self._up_gain) / 2 if self._loss.is_policed else UP_WORTHWHILE
         grew = self.capacity > worthwhile * self._capacity_before_up
         is_free = self._is_doubtful or self._may_appeal or not self._loss.is_policed
@@ -337,8 +337,8 @@ class Lc2:
         self._enter(Phase.UP, self._up_gain, now)
 
     def _drain_hard(self, ack: AckSummary) -> None:
-        # Forget the old maxima: half of the present rate empties a queue of our own. A sample may be short by
-        # chance, unless the queue is so long that the path has been full all the time.
+        # Forgets the old maxima: at half of the present rate, a queue that we filled drains. One sample may be
+        # too low by chance, unless the queue is so long that the path was full all the time.
         self._capacity.forget_older(1 if self._target.queue > FULL_QUEUE * self._target.value else 2)
         self._delay_at_deep, self._deep_min_delay = ack.queue_delay, float("inf")
         self._enter(Phase.DEEP, DEEP_GAIN, ack.now)
@@ -347,7 +347,7 @@ class Lc2:
         if self._target.queue < self._target.value / 2:
             self._enter(Phase.CRUISE, 1.0, ack.now)
         elif ack.now - self._phase_began > 2.5 * self._delay_at_deep + 1.5 * _base_rtt(ack):
-            # A queue of ours would be gone: others fill it, or the route has become longer.
+            # A queue that we filled would be empty by now: others fill it, or the route has become longer.
             self._enter(Phase.CRUISE, 1.0, ack.now)
             return self._deep_min_delay
         return 0.0
@@ -364,13 +364,13 @@ class Lc2:
             gain = max(0.8, 1 - 0.2 * (self._target.queue - target / 2) / target)
         rate = gain * capacity
         if self.phase is Phase.START:
-            # Spread over a long round trip, the first packets would show too little too late.
+            # Paced over a long round trip, the first packets would give too few samples too late.
             rate = max(rate, INITIAL_WINDOW / _DEFAULT_RTT)
         elif self.phase is Phase.CRUISE and self._loss.is_policed and self._delivered and not ack.is_reordering:
-            # The largest sample has something of the bucket in it.
+            # The largest sample includes bytes that the bucket had saved up.
             rate = min(rate, self._delivered / (1 - self._loss.value))
         if self.phase in _BELOW_CAPACITY and self._delivered:
-            # Relative to what arrives: a share of an inflated capacity would still be more than a policer passes.
+            # Relative to what arrives: a share of an overestimated capacity could still exceed a policer's rate.
             rate = min(rate, LOW_SHARE * self._delivered * min(1.0, gain / DOWN_GAIN))
         self.pacing_rate = max(rate, MIN_RATE)
         self.congestion_window = max(capacity * (rtts * _base_rtt(ack) + 2 * (target + self._target.floor)), min_window)
@@ -381,9 +381,10 @@ def _initial_rate(ack: AckSummary) -> float:
 
 
 def _base_rtt(ack: AckSummary) -> float:
-    """Round trip without a queue, jitter included: the minimum alone belongs to one lucky packet each way.
+    """The RTT without a queue, in seconds, with jitter: the minimum alone is that of one fast packet each way.
 
-    But a path that has just become slow is seen by the RTT before its queue is, and must not get a larger window.
+    It is limited, because the RTT of a path that becomes slow rises before its queue delay does, and the path
+    must not get a larger window then.
     """
     base = max(ack.min_rtt, ack.smoothed_rtt - ack.queue_delay)
     if ack.packet_noise is not None:
@@ -392,7 +393,7 @@ def _base_rtt(ack: AckSummary) -> float:
 
 
 def _is_late(ack: AckSummary) -> bool:
-    """Whether packets that were taken for lost may have been overtaken only."""
+    """Whether packets that were declared lost may only be reordered."""
     return ack.is_reordering or ack.spurious > 0
 
 

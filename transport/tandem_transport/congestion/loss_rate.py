@@ -1,17 +1,17 @@
-"""How much of what a path carries is lost, as the scheduler wants to know it: soon, and rather too high."""
+"""The loss rate of a path for the scheduler, which needs it early, and rather too high than too low."""
 
 _LONG = 100
-"""Packets that the long average looks back, roughly."""
+"""Packets that the long average covers, roughly."""
 
 _SHORT = 16
-"""The same for the short one, which notices a burst of losses while it lasts."""
+"""Packets that the short average covers, roughly: it notices a burst of losses while it lasts."""
 
 _FIRST_GUESS = 0.02
 _MIN = 0.01
 
 
 class LossRate:
-    """Two exponential averages over packets; losses of an outage do not belong here."""
+    """Two exponential averages of the loss over packets. The losses of an outage are not counted."""
 
     __slots__ = ("_long", "_short")
 
@@ -20,7 +20,7 @@ class LossRate:
 
     @property
     def value(self) -> float:
-        """The higher of the two, at least 1 %: no link is without loss for long."""
+        """The higher of the two averages, at least 1 %, because every link loses something in the long run."""
         return max(self._long, self._short, _MIN)
 
     def on_acked(self, packets: int) -> None:

@@ -1,4 +1,4 @@
-"""Whether the loss that interrupted start-up is chance, or a policer whose bucket is empty."""
+"""A trial after start-up is interrupted by loss: is the loss random, or is it a policer with an empty bucket?"""
 
 from enum import Enum
 
@@ -6,38 +6,38 @@ from tandem_transport.congestion.random_loss import RandomLoss
 from tandem_transport.congestion.round_counts import RoundCounts
 
 START_LOSS = 0.5
-"""Loss of a round that interrupts start-up: a policer's bucket is empty, or half of everything is lost by chance ..."""
+"""Loss share of a round above which start-up is interrupted: a policer's bucket is empty, or random loss is high."""
 START_PACKETS = 24
-"""... if it is known of so many packets."""
+"""Packets of a start-up round that must be acknowledged or lost before its loss share counts."""
 OVERDRIVEN_RUN = 16
-"""Consecutive packets that are lost then, at most, on average: a policer lets one in so many through."""
+"""Longest average run of lost packets that interrupts start-up: a policer lets one in so many through."""
 OVERDRIVEN = 0.3
-"""Loss of a round, beyond what is known to be random, that comes of sending too fast."""
+"""Loss share of a round, beyond the known random loss, that means that the rate is too high."""
 TRIAL_PACKETS = 32
-"""Packets that are sent at a low rate then, to see which of the two it is."""
+"""Packets sent at a low rate from which a trial decides between random loss and a policer."""
 TRIAL_LOSS = 0.1
-"""Loss of those above which it is chance."""
+"""Loss share of a trial's packets above which the loss is random."""
 FLIGHT_ROUNDS = 2
-"""Rounds until what was on its way when start-up was interrupted is acknowledged or lost."""
+"""Rounds until all packets in flight when start-up was interrupted are acknowledged or lost."""
 FLIGHT_PACKETS = 16
-"""Packets that arrive then after the last one that is lost, where it was a fade: a policer drops on and on."""
+"""Packets of start-up that arrive after the last lost one and prove a fade: a policer would continue to drop."""
 SETTLING_ROUNDS = 3
-"""Rounds until what the first trial sent, at a rate that may have been too high, is acknowledged or lost."""
+"""Rounds until all packets of the first trial, whose rate may have been too high, are acknowledged or lost."""
 TRIAL_ROUNDS = 32
-"""Rounds after which it is taken for chance, for too little was sent to tell."""
+"""Rounds after which a trial assumes random loss, because too few packets were sent to decide."""
 
 
 class Verdict(Enum):
-    """What a trial has shown."""
+    """The result of a trial."""
 
     CHANCE = "chance"
     POLICER = "policer"
     AGAIN = "again"
-    """The rate may not have been low enough: a bucket that was full makes a policer look faster than it is."""
+    """The trial's rate may have been too high: a full bucket makes a policer look faster than it is."""
 
 
 class LossTrial:
-    """Packets at a low rate, once or twice: what is lost among them is not lost for the rate."""
+    """Sends packets at a low rate, once or twice: the rate cannot be the cause of losses among them."""
 
     __slots__ = ("_acked", "_arrived_last", "_is_second", "_lost", "is_running")
 
@@ -45,22 +45,22 @@ class LossTrial:
         self.is_running = self._is_second = False
         self._acked = self._lost = 0
         self._arrived_last = 0
-        """Packets of start-up that arrived after the last one that did not."""
+        """Packets of start-up that arrived after the last lost one."""
 
     def begin(self, acked: int, lost: int) -> None:
-        """Start-up is interrupted by a round in which so many packets were acknowledged and lost."""
+        """Begins the first trial, after a start-up round with so many acknowledged and lost packets."""
         self.is_running, self._is_second = True, False
         self._acked, self._lost = acked, lost
         self._arrived_last = 0
 
     def count_flight(self, acked: int, lost: int) -> None:
-        """News of packets that start-up had sent."""
+        """Counts packets of start-up that are acknowledged or lost during the trial."""
         self._arrived_last = 0 if lost else self._arrived_last + acked
 
     def verdict(self, loss: RandomLoss, rounds: int, *, is_late: bool) -> Verdict | None:
-        """What the packets of `rounds` round trips tell, which `loss` then knows; None while too few are known of.
+        """Decides after `rounds` round trips, from the counts in `loss`; None while these are too few.
 
-        Where packets only came late (`is_late`), nothing is known of any loss.
+        A policer is recorded in `loss`. `is_late`: packets were only reordered, so the losses prove nothing.
         """
         if is_late or (rounds == FLIGHT_ROUNDS and self._is_over):
             self.is_running = False
@@ -74,7 +74,7 @@ class LossTrial:
         if share is not None and share <= TRIAL_LOSS:
             self.is_running = False
             loss.is_policed = True
-            loss.count_full(self._acked, self._lost)  # it takes as many that arrive to prove the contrary
+            loss.count_full(self._acked, self._lost)  # as many arrivals are then needed to prove the opposite
             return Verdict.POLICER
         if not self._is_second:
             self._is_second = True
@@ -85,12 +85,12 @@ class LossTrial:
 
     @property
     def _is_over(self) -> bool:
-        """What interrupted start-up ended by itself, before it was sent any less."""
+        """Whether the losses ended before the lower rate took effect, so that they were a fade."""
         return not self._is_second and self._arrived_last >= FLIGHT_PACKETS
 
 
 def is_overdriven(counts: RoundCounts, loss: RandomLoss) -> bool:
-    """Whether a round of start-up lost so much, here and there, that start-up pauses for a trial."""
+    """Whether a round of start-up lost so much, in many short runs, that start-up pauses for a trial."""
     if counts.is_torn(OVERDRIVEN_RUN):
         return False
     round_loss = counts.loss(START_PACKETS, 0.0)

@@ -1,14 +1,14 @@
-"""Spreads a path's packets over time."""
+"""Pacing: spreads a path's packets over time (RFC 9002 section 7.7)."""
 
 from tandem_transport.congestion.controller import CongestionController
 from tandem_transport.parameters import PACER_BURST, PACER_QUANTUM, POLICED_BURST, POLICED_QUANTUM
 
 
 class Pacer:
-    """A leaky bucket that may catch up one quantum, never more.
+    """A leaky bucket that may catch up at most one quantum.
 
-    An idle path must not save up budget: it would burst into a queue (RFC 9002
-    section 7.7 asks for the same).
+    An idle path must not save up budget: it would send a burst into a queue (RFC 9002
+    section 7.7 requires the same).
     """
 
     __slots__ = ("max_rate", "next_send_at", "quantum")
@@ -17,22 +17,22 @@ class Pacer:
         self.next_send_at = 0.0
         self.quantum = PACER_QUANTUM
         self.max_rate: int | None = None
-        """Bytes per second that the client allows, None for as many as the path takes."""
+        """Maximum rate that the client allows, in bytes per second; None for no maximum."""
 
     def on_packet_sent(self, size: int, rate: float, *, now: float) -> None:
-        """Charges a packet at `rate` bytes per second, or at the rate that is allowed if that is lower."""
+        """Charges a packet at `rate` bytes per second, or at `max_rate` if that is lower."""
         if self.max_rate is not None:
             rate = min(rate, self.max_rate)
         self.next_send_at = max(self.next_send_at, now - self.quantum) + size / rate
 
     def is_late(self, *, now: float) -> bool:
-        """More time has passed than may be caught up: the sender was the limit, not the path."""
+        """Whether more time has passed than may be caught up, so that the sender was the limit, not the path."""
         return self.next_send_at < now - self.quantum
 
     def set_quantum(self, turn: float, congestion: CongestionController, queue_delay: float) -> None:
-        """What it may catch up: as much as turns are late, `turn` seconds, as far as the path's queue has room.
+        """Sets the quantum to the lateness of turns, `turn` seconds, as far as the path's queue has room.
 
-        A policer has none, and its bucket may hold two packets.
+        A policer has no queue, and its bucket may hold only two packets.
         """
         if congestion.is_policed:
             self.quantum = max(POLICED_QUANTUM, POLICED_BURST / congestion.pacing_rate)
@@ -40,5 +40,5 @@ class Pacer:
             self.quantum = min(turn, max(PACER_BURST, congestion.queue_target - queue_delay))
 
     def wake_at(self, *, now: float) -> float:
-        """When sending goes on; late enough that a turn sends more than one packet."""
+        """When the next turn should send; late enough that it sends more than one packet."""
         return max(self.next_send_at, now + self.quantum * 0.5)

@@ -1,9 +1,9 @@
-"""How long packets wait in a path's queue, from one-way delays.
+"""How long packets wait in a path's queue, measured from one-way delays.
 
-The receiver's clock has another origin, but an origin cancels in differences. A queue raises the floor of the
-delay: what most packets take now, compared with what most packets took when the path was emptiest. A single
-packet proves nothing, for on Wi-Fi, LTE and satellites packets overtake each other by chance. So both sides of the
-comparison are the same statistic, the lower quartile of a window, which lucky packets hardly move.
+The receiver's clock has another origin, but an origin cancels out in differences. A queue raises the floor of the
+delay: what most packets take now, compared with what most packets took when the queue was shortest. A single
+packet proves nothing, because on Wi-Fi, LTE and satellites packets overtake each other by chance. So both sides of
+the comparison are the same statistic, the lower quartile of a window, which a few fast packets hardly change.
 """
 
 from bisect import insort
@@ -11,43 +11,43 @@ from collections import deque
 from itertools import islice
 
 _MIN_PERIOD = 0.080
-"""Seconds that a window spans at least; it spans a round trip where that is more."""
+"""Minimum length of a window in seconds; it spans a round trip where that is longer."""
 
 _MIN_SAMPLES = 8
-"""Samples that a window holds at least, however old: fewer would measure the jitter of a slow path."""
+"""Minimum samples in a window, however old they are: fewer would measure the jitter of a slow path."""
 
 _MOST_SAMPLES = 32
-"""Samples that a window holds at most; those that come faster are skipped."""
+"""Maximum samples in a window; if samples arrive faster, some are skipped."""
 
 _HISTORY = 10.0
-"""Seconds that the base looks back."""
+"""Seconds of windows from which the base is taken."""
 
 _BASE_SHARE = 32
-"""The base is the quantile 1/32 of the windows: the emptiest third of a second of the last ten."""
+"""The base is the 1/32 quantile of the windows: the third of a second with the shortest queue in ten seconds."""
 
 _NOISY = 0.004
-"""Standard deviation of single packets, in seconds, above which some windows have a low quartile by luck ..."""
+"""Standard deviation of single packets, in seconds, above which some windows have a low quartile by chance."""
 
 _LUCKY_WINDOWS = 3
-"""... so that the base is not among the lowest few, nor in the lowest quarter while there are few at all."""
+"""Lowest windows that the base skips where packets are noisy (_NOISY); a quarter of the windows if that is fewer."""
 
 _DEVIATIONS = 15
-"""Deviations of windows that `noise` is the median of: the few that a probing sender causes do not move it."""
+"""Deviations of windows whose median is `noise`: the few deviations that a probing sender causes do not change it."""
 
 _MEDIAN_SHARE = 0.67
 """Median of the absolute deviation from neighbours, in standard deviations."""
 
 _DEVIATION_OF_FALL = 1.77
-"""Standard deviation of a random value for each unit by which it falls on average from one to the next."""
+"""Standard deviation of a random value, divided by its average fall from one sample to the next (0 for a rise)."""
 
 _NOISE_SAMPLES = 16
-"""Samples that the noise of single packets is an average of, roughly."""
+"""Samples that the average noise of single packets covers, roughly."""
 
 _ERROR_OF_QUARTILE = 0.35
 """Standard error of the lower quartile of a window, in standard deviations of its samples."""
 
 _SURE = 3.0
-"""Standard deviations of single packets by which a delay is a queue for certain, however few windows made the base."""
+"""Standard deviations of single packets above which a delay is certainly a queue, even with a base from few windows."""
 
 _DEFAULT_RTT = 0.1
 
@@ -73,30 +73,30 @@ class QueueDelayEstimator:
     )
 
     def __init__(self, after: int = -1) -> None:
-        """Packets up to number `after` travelled over another network and say nothing."""
+        """Packets up to number `after` used another network and give no samples."""
         self.queue_delay = 0.0
         self.min_queue_delay = 0.0
-        """The least of the newest few samples: it follows a queue that grows quickly."""
+        """Minimum queue delay of the newest few samples, in seconds: it follows a queue that grows quickly."""
         self.noise = 0.0
-        """Standard deviation of `queue_delay` by chance alone, in seconds."""
+        """Standard deviation of `queue_delay` caused by jitter alone, in seconds."""
         self.packet_noise = 0.0
-        """Standard deviation of single samples by chance, in seconds."""
+        """Standard deviation of single samples caused by jitter, in seconds."""
         self.typical: float | None = None
         """Smoothed one-way delay, with the clocks' unknown offset; None before the first sample."""
         self.samples = 0
         """Delay samples taken so far."""
         self._base: float | None = None
         self._history: deque[tuple[float, float]] = deque()
-        """(time, lower quartile) of the windows of the last `_HISTORY` seconds, two for each window's period."""
+        """(time, lower quartile) of the windows of the last `_HISTORY` seconds, two for the period of each window."""
         self._deviations = deque([0.0] * _DEVIATIONS, maxlen=_DEVIATIONS)
-        """How far the newest windows were from the middle of their neighbours."""
+        """Differences between the newest windows and the mean of their neighbours, in seconds."""
         self._noted_at = float("-inf")
         self._window: deque[tuple[float, float]] = deque()
-        """(time, delay), oldest first."""
+        """(time, delay) of the samples in the present window, oldest first."""
         self._ordered: list[float] = []
         """The delays of the window in ascending order."""
         self._latest = 0.0
-        """The newest delay."""
+        """The delay of the newest sample."""
         self._ignored_until = after
 
     @property
@@ -105,10 +105,10 @@ class QueueDelayEstimator:
         return self._base
 
     def on_ack(self, largest: int, delay: float, rtt: float, *, now: float) -> None:
-        """Takes a sample from an ACK, on whatever path it came.
+        """Takes a sample from an ACK frame that came over any path.
 
-        `delay` is what newly acknowledged packets took, by the receiver's clock less ours; the highest of them is
-        `largest`. Packets of another network are ignored.
+        `delay` is the one-way delay of newly acknowledged packets, by the receiver's clock minus ours; `largest` is
+        the highest number of them. Packets of another network are ignored.
         """
         if largest <= self._ignored_until:
             return
@@ -127,7 +127,7 @@ class QueueDelayEstimator:
         while len(window) > _MIN_SAMPLES and window[0][0] < now - period:
             ordered.remove(window.popleft()[1])
         if self._base is None and len(window) < _MIN_SAMPLES:
-            return  # a base that one lucky packet makes would look like a queue for seconds
+            return  # a base from one fast packet would make others look like a queue for seconds
         quartile = ordered[len(ordered) // 4]
         if self._base is None or now - self._noted_at >= period / 2:
             self._note(quartile, now)
@@ -137,11 +137,11 @@ class QueueDelayEstimator:
         self.min_queue_delay = max(0.0, minimum - base - _SURE * self.packet_noise)
 
     def _measure_packet_noise(self, delay: float) -> None:
-        """A queue that grows never makes a packet faster than the one before it; chance does every other time."""
+        """Measures jitter from falling delays: a growing queue never lowers the delay, jitter does every other time."""
         before, self._latest = self._latest, delay
         if self.samples > 1:
             deviation = _DEVIATION_OF_FALL * max(0.0, before - delay)
-            if self.samples > _NOISE_SAMPLES:  # one very late packet must not count for a hundred others
+            if self.samples > _NOISE_SAMPLES:  # one very late packet must not outweigh a hundred others
                 deviation = min(deviation, 4 * self.packet_noise + 0.004)
             self.packet_noise += (deviation - self.packet_noise) / min(self.samples, _NOISE_SAMPLES)
 
@@ -156,20 +156,20 @@ class QueueDelayEstimator:
             rank = max(rank, min(len(history) // 4, _LUCKY_WINDOWS))
         self._base = sorted(value for _, value in history)[rank]
         if len(history) > 4:
-            # Windows overlap by half: every second one stands for itself.
+            # Windows overlap by half, so only every second one is independent.
             self._deviations.append(abs(history[-3][1] - (history[-5][1] + quartile) / 2))
         deviation = sorted(self._deviations)[_DEVIATIONS // 2] / _MEDIAN_SHARE
         self.noise = max(deviation, _ERROR_OF_QUARTILE * self.packet_noise)
 
     def restart(self) -> None:
-        """Delays are measured in another way from now on: those of the past are no base for them."""
+        """Forgets the past, because delays are measured in another way from now on and cannot be compared."""
         self._window.clear()
         self._ordered.clear()
         self._history.clear()
         self._base, self._noted_at = None, float("-inf")
 
     def rebase(self, by: float, *, now: float) -> None:
-        """Takes so many seconds for a longer route: what looked like a queue is propagation."""
+        """Raises the base by so many seconds: the route is longer, and the extra delay is propagation, not queueing."""
         if self._base is None:
             return
         self._base += by

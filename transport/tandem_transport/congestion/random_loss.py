@@ -1,24 +1,24 @@
-"""Which share of a path's packets is lost at random, and which because we send too fast."""
+"""Which share of a path's packets is lost at random, and which is lost because we send too fast."""
 
 MAX_RANDOM_LOSS = 0.5
-"""Highest loss that is compensated for; beyond it, sending more only makes it worse."""
+"""Highest loss share that the sender compensates for; above it, sending more makes the loss worse."""
 LOSS_MEMORY = 400
 """Packets after which the loss counters are halved."""
 LOSS_MIN_PACKETS = 30
-"""Packets that must have been counted before a loss rate is believed."""
+"""Packets that must be counted before a loss rate is used."""
 POLICED_MIN = 0.03
-"""Loss at full rate, beyond the loss at a low rate, from which on a policer is suspected, ..."""
+"""Minimum share by which the loss at full rate must exceed the loss at a low rate before a policer is assumed."""
 POLICED_DEVIATIONS = 4.0
-"""... and how many standard deviations that must be: loss in bursts varies more than loss by chance."""
+"""Standard deviations by which the loss at full rate must exceed that at a low rate: loss in bursts varies more."""
 
 POLICED_SPAN = 16
-"""Packets sent at full rate, at least, that are judged together, ..."""
+"""Minimum packets in a span: packets sent at full rate whose loss is evaluated together."""
 POLICED_SPANS = 0.5
-"""... and the share of such spans that must have lost too much: a policer drops all the time, a fade passes."""
+"""Share of spans that must have lost too much before a policer is assumed: a policer always drops, a fade ends."""
 SPANS_MEMORY = 8
-"""Spans after which their counters are halved."""
+"""Spans after which the span counters are halved."""
 POLICED_RUN = 3
-"""Consecutive packets that a policer drops, at most, of what is sent at full rate."""
+"""Longest run of packets that a known policer drops from packets sent at full rate; a longer run is a fade."""
 
 
 class LossCounter:
@@ -38,16 +38,16 @@ class LossCounter:
 
     @property
     def rate(self) -> float | None:
-        """Share of packets lost; None while too few were counted."""
+        """Share of packets lost; None while fewer than LOSS_MIN_PACKETS are counted."""
         return self.share(LOSS_MIN_PACKETS)
 
     def share(self, minimum: int) -> float | None:
-        """The same with `minimum` packets instead of LOSS_MIN_PACKETS."""
+        """Share of packets lost; None while fewer than `minimum` are counted."""
         return self._lost / self._counted if self._counted >= minimum else None
 
     @property
     def deviation(self) -> float:
-        """Standard deviation of the rate."""
+        """Standard deviation of the loss rate."""
         if not self._counted:
             return 1.0
         rate = max(self._lost, 1.0) / max(self._counted, 1.0)
@@ -67,12 +67,12 @@ class RandomLoss:
         self._spans = LossCounter(SPANS_MEMORY)
         self._span_acked = self._span_lost = 0
         self.value = 0.0
-        """Share of packets lost for no fault of ours."""
+        """Random loss: the share of packets lost for reasons other than our rate."""
         self.is_policed = False
-        """Sending faster loses more: the path drops what exceeds a rate. What start-up finds counts until `compare`."""
+        """The path drops what exceeds a rate: sending faster loses more. A trial's result is valid until `compare`."""
 
     def count_low(self, acked: int, lost: int) -> None:
-        """Packets that were sent at a low rate."""
+        """Counts packets that were sent at a low rate."""
         if acked or lost:
             self._at_low_rate.count(acked, lost)
             rate = self._at_low_rate.rate
@@ -80,14 +80,14 @@ class RandomLoss:
                 self.value = min(rate, MAX_RANDOM_LOSS)
 
     def count_full(self, acked: int, lost: int) -> None:
-        """Packets that were sent at full rate."""
+        """Counts packets that were sent at full rate."""
         if acked or lost:
             self._at_full_rate.count(acked, lost)
             self._span_acked += acked
             self._span_lost += lost
 
     def end_round(self) -> None:
-        """A round trip has passed: what was sent at full rate is judged, if it is enough."""
+        """A round has ended: evaluates the packets sent at full rate, if they make a span."""
         packets = self._span_acked + self._span_lost
         if packets >= POLICED_SPAN:
             is_lossy = self._span_lost > (self.value + POLICED_MIN) * packets
@@ -99,16 +99,16 @@ class RandomLoss:
         return self._at_low_rate.share(minimum)
 
     def forget_low_rate(self) -> None:
-        """What was sent at a low rate was not low enough to tell."""
+        """Discards the counts at a low rate, because the rate was not low enough."""
         self._at_low_rate, self.value = LossCounter(), 0.0
 
     def acquit(self) -> None:
-        """More arrives where more is sent: what was lost before has had another reason than the rate."""
+        """The path is not policed: more arrives when more is sent, so the rate was not the cause of earlier losses."""
         if self.is_policed:
             self.is_policed, self._at_full_rate, self._spans = False, LossCounter(), LossCounter(SPANS_MEMORY)
 
     def compare(self) -> None:
-        """Decides anew whether the path is policed."""
+        """Decides again whether the path is policed."""
         full, low = self._at_full_rate.rate, self._at_low_rate.rate
         if full is None or low is None:
             return

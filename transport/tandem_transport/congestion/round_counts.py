@@ -1,37 +1,37 @@
-"""What one round trip has shown of a path: packets that arrived, packets that were lost, the shortest queue."""
+"""Measurements of one round: packets that arrived, packets that were lost, the shortest queue."""
 
 
 class RoundCounts:
-    """Counts of the present round."""
+    """The counts of the present round of a path."""
 
     __slots__ = ("_acked", "_lost", "_runs", "min_queue_delay")
 
     def __init__(self) -> None:
         self._acked = self._lost = self._runs = 0
         self.min_queue_delay = float("inf")
-        """Seconds, of all acknowledgements of this round."""
+        """Minimum queue delay of all acknowledgements of this round, in seconds."""
 
     @property
     def packets(self) -> tuple[int, int]:
-        """Packets that were acknowledged, and packets that were lost."""
+        """The numbers of packets that were acknowledged, and that were lost."""
         return self._acked, self._lost
 
     def begin(self) -> None:
-        """Another round."""
+        """Begins another round."""
         self._acked = self._lost = self._runs = 0
         self.min_queue_delay = float("inf")
 
     def count(self, acked: int, lost: int, runs: int) -> None:
-        """Packets that were acknowledged, and packets that were lost in `runs` of consecutive ones."""
+        """Counts packets that were acknowledged, and packets that were lost in `runs` runs of consecutive ones."""
         self._acked += acked
         self._lost += lost
         self._runs += runs
 
     def loss(self, minimum: int, otherwise: float) -> float:
-        """Share of the packets that were lost; `otherwise` where fewer than `minimum` are known of."""
+        """Share of the packets that were lost; `otherwise` where fewer than `minimum` are counted."""
         packets = self._lost + self._acked
         return self._lost / packets if packets >= minimum else otherwise
 
     def is_torn(self, run: int) -> bool:
-        """The losses are pieces of more than `run` packets on average, as in a fade or an outage."""
+        """Whether the losses are runs of more than `run` packets on average, as in a fade or an outage."""
         return self._lost > run * self._runs

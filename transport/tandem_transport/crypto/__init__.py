@@ -1,4 +1,4 @@
-"""Keys and what they protect: the Noise handshake, packet protection and key phases, connection ids.
+"""Keys and their uses: the Noise handshake, packet protection and key phases, connection ids.
 
-No packet is sent or counted here.
+This package does not send or count packets.
 """

@@ -1,7 +1,7 @@
-"""Handshake messages: what stands around Noise IK (PROTOCOL.md section 3).
+"""Handshake messages: the layer around Noise IK (PROTOCOL.md section 3).
 
-The first message proves with mac1 that its sender knows the server's public key; what fails
-it gets no answer at all. Answers are never larger than the message that caused them.
+The mac1 of an initiation proves that its sender knows the server's public key; an initiation with
+a wrong mac1 gets no answer at all. An answer is never larger than the message that caused it.
 """
 
 import hmac
@@ -21,29 +21,29 @@ from tandem_transport.wire.packets import PacketType, PacketView, message
 from tandem_transport.wire.transport_parameters import TransportParameters
 
 Randomness = Callable[[int], bytes]
-"""Like os.urandom: that many bytes nobody can guess."""
+"""A function like os.urandom: returns the given number of unpredictable bytes."""
 
 MAC_SIZE = 16
 _SALT_SIZE = 16
 _PARAMETERS_SIZE = 64
-"""Room for transport parameters, zero-padded: the size of a message tells nothing."""
+"""Bytes reserved for transport parameters, zero-padded so that the size of a message reveals nothing."""
 _INITIATION_FIXED = 8 + 8 + MAC_SIZE
 _RESPONSE_FIXED = CONNECTION_ID_SIZE + RESET_TOKEN_SIZE
 
 
 class Refusal(IntEnum):
-    """Why a valid first message was turned down."""
+    """Why a server refuses a valid initiation."""
 
     UNKNOWN_KEY = 1
     """The client's key is not registered, or was revoked."""
     TOO_MANY_SESSIONS = 2
-    """As many instances as are allowed already use this key."""
+    """The maximum number of client instances with this key is already connected."""
     SERVER_FULL = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Established:
-    """A handshake that succeeded, as either end sees it."""
+    """The result of a successful handshake, on either end."""
 
     protection: PacketProtection
     reset_token: bytes
@@ -52,21 +52,21 @@ class Established:
 
 @dataclass(frozen=True, slots=True)
 class Challenged:
-    """The server does not trust our timestamp; a new first message with this token is accepted."""
+    """The server does not trust our timestamp; it accepts a new initiation with this token."""
 
     token: bytes
 
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """The server knows who we are and wants no session."""
+    """The server has read our initiation and refuses a session."""
 
     code: int
 
 
 @dataclass(frozen=True, slots=True)
 class CookieReceived:
-    """The server is under load; the same first message is to be sent again with this cookie."""
+    """The server is under load; the client should send the same initiation again with this cookie."""
 
     cookie: bytes
 
@@ -75,7 +75,7 @@ Answer = Established | Challenged | Refused | CookieReceived
 
 
 class ClientHandshake:
-    """One first message, its key and the reading of what comes back."""
+    """One initiation of a client with its ephemeral key; reads the answers to it."""
 
     def __init__(
         self,
@@ -90,7 +90,7 @@ class ClientHandshake:
     ) -> None:
         self.handshake_id = randomness(CONNECTION_ID_SIZE)
         self.paths_with_cookie: set[int] = set()
-        """Paths on which this message was sent again with a cookie."""
+        """Paths on which this initiation was sent again with a cookie."""
         self._server_public = server_public
         self._parameters = parameters
         self._noise = noise.Initiator(PROLOGUE, static_private, randomness(32), server_public)
@@ -103,11 +103,11 @@ class ClientHandshake:
         self._authentic = unsigned + self._mac1
 
     def initiation(self, cookie: bytes | None = None) -> bytes:
-        """The INITIATION packet; the same bytes on every link, but for a cookie."""
+        """The INITIATION packet; it has the same bytes on every link, except with a cookie."""
         return self._authentic + (_mac(cookie, self._authentic) if cookie else bytes(MAC_SIZE))
 
     def read_answer(self, packet: PacketView) -> Answer | None:
-        """What the server said, or None for a packet that is not its authentic answer to us."""
+        """The server's answer, or None if the packet is not an authentic answer to this initiation."""
         if packet.connection_id != self.handshake_id:
             return None
         try:
@@ -138,10 +138,10 @@ class ClientHandshake:
 
 
 class ServerHandshake:
-    """A first message that has arrived. Nothing changes in the server by reading it."""
+    """An initiation that has arrived. Reading it changes nothing in the server."""
 
     def __init__(self, static_private: bytes, packet: PacketView) -> None:
-        """Raises DecodeError where the message is not one for this server."""
+        """Reads the initiation. Raises DecodeError where it is malformed or not for this server."""
         self.handshake_id = packet.connection_id
         self._noise = noise.Responder(PROLOGUE, static_private)
         try:
@@ -163,7 +163,7 @@ class ServerHandshake:
         parameters: TransportParameters,
         randomness: Randomness,
     ) -> tuple[bytes, Established]:
-        """The RESPONSE packet and the session's keys."""
+        """Accepts the session: returns the RESPONSE packet and the session's keys."""
         payload = connection_id + reset_token + parameters.encode().ljust(_PARAMETERS_SIZE, b"\0")
         body, to_server, to_client = self._noise.write_response(randomness(32), payload)
         protection = PacketProtection(connection_id, to_client, to_server, self.parameters.cipher_suite)
@@ -171,7 +171,7 @@ class ServerHandshake:
         return packet, Established(protection, reset_token, self.parameters)
 
     def challenge(self, token: bytes, randomness: Randomness) -> bytes:
-        """The CHALLENGE packet for a message whose timestamp proves nothing."""
+        """The CHALLENGE packet for an initiation whose timestamp proves nothing."""
         return self._seal(PacketType.CHALLENGE, token, randomness)
 
     def refuse(self, code: Refusal, randomness: Randomness) -> bytes:
@@ -184,12 +184,12 @@ class ServerHandshake:
 
 
 def mac1_key(server_public: bytes) -> bytes:
-    """Key of mac1: whoever knows the server's public key has it (WireGuard section 5.4.4)."""
+    """Key of mac1, which everyone who knows the server's public key can compute (WireGuard section 5.4.4)."""
     return blake2s(b"tandem mac1" + server_public).digest()
 
 
 def cookie_key(server_public: bytes) -> bytes:
-    """Key under which cookies travel (WireGuard section 5.4.7)."""
+    """Key that encrypts cookies on the wire (WireGuard section 5.4.7)."""
     return blake2s(b"tandem cookie" + server_public).digest()
 
 
@@ -202,7 +202,7 @@ def has_valid_mac1(key: bytes, packet: PacketView) -> bool:
 
 
 def has_mac2(packet: PacketView) -> bool:
-    """Whether an INITIATION says that it was sent a cookie."""
+    """Whether an INITIATION has a mac2, which claims that its sender got a cookie."""
     return any(packet.data[-MAC_SIZE:])
 
 
@@ -212,7 +212,7 @@ def has_valid_mac2(cookie: bytes, packet: PacketView) -> bool:
 
 
 def cookie_reply(key: bytes, packet: PacketView, cookie: bytes, randomness: Randomness) -> bytes:
-    """The COOKIE packet in answer to an INITIATION; readable by whoever sent that message."""
+    """The COOKIE packet that answers an INITIATION; reading it needs that packet's mac1."""
     mac1 = packet.data[-2 * MAC_SIZE : -MAC_SIZE]
     return _seal(PacketType.COOKIE, packet.connection_id, key, randomness(_SALT_SIZE), cookie, mac1)
 
@@ -224,7 +224,7 @@ def _mac(key: bytes, data: bytes) -> bytes:
 def _seal(
     packet_type: PacketType, handshake_id: bytes, key: bytes, salt: bytes, text: bytes, associated: bytes
 ) -> bytes:
-    # A fresh salt makes a fresh key, so that the nonce may be constant.
+    # Every salt makes a new key, so the nonce may be constant.
     aead = ChaCha20Poly1305(blake2s(bytes([packet_type]) + salt, key=key).digest())
     return message(packet_type, handshake_id, salt + aead.encrypt(bytes(12), text, associated))
 

@@ -5,9 +5,9 @@
     -> e, es, s, ss
     <- e, ee, se
 
-Names follow the Noise specification: SymmetricState of its section 5.2, `e` and `s` for
-ephemeral and static keys, `r` for remote. A message that does not authenticate raises
-NoiseError and the handshake is over.
+Names follow the Noise specification: SymmetricState is in its section 5.2, `e` and `s` are
+ephemeral and static keys, `r` is remote. A message that is not authentic raises NoiseError;
+that ends the handshake of a `Responder`, but an `Initiator` may read another response.
 """
 
 import copy
@@ -24,14 +24,14 @@ PROTOCOL_NAME = b"Noise_IK_25519_ChaChaPoly_BLAKE2s"
 KEY_SIZE = 32
 
 INITIATION_OVERHEAD = KEY_SIZE + KEY_SIZE + TAG_SIZE + TAG_SIZE
-"""Bytes of the first message besides its payload: e, s and its tag, the payload's tag."""
+"""Bytes of the initiation besides its payload: e, s and its tag, and the payload's tag."""
 
 RESPONSE_OVERHEAD = KEY_SIZE + TAG_SIZE
-"""Bytes of the second message besides its payload."""
+"""Bytes of the response besides its payload: e and the payload's tag."""
 
 
 class NoiseError(Exception):
-    """A handshake message is not authentic. Never leaves the transport."""
+    """A handshake message is not authentic. Always caught inside the transport."""
 
 
 class SymmetricState:
@@ -65,7 +65,7 @@ class SymmetricState:
         return plaintext
 
     def split(self) -> tuple[bytes, bytes]:
-        """The two secrets: initiator to responder, responder to initiator."""
+        """The two secrets of the session: initiator to responder, and responder to initiator."""
         return _hkdf(self.ck, b"")
 
     def _nonce(self) -> bytes:
@@ -84,7 +84,7 @@ class Initiator:
         self._state.mix_hash(remote_static)
 
     def write_initiation(self, payload: bytes) -> bytes:
-        """-> e, es, s, ss"""
+        """Writes the initiation (-> e, es, s, ss)."""
         state = self._state
         e = public_bytes(self._e)
         state.mix_hash(e)
@@ -94,13 +94,13 @@ class Initiator:
         return e + s + state.encrypt_and_hash(payload)
 
     def chaining_key(self) -> bytes:
-        """After the first message: known to both ends, and to nobody else."""
+        """The chaining key after the initiation; only the two ends know it."""
         return self._state.ck
 
     def read_response(self, message: bytes) -> tuple[bytes, bytes, bytes]:
-        """<- e, ee, se. Returns the payload and the secrets of `SymmetricState.split`.
+        """Reads the response (<- e, ee, se). Returns the payload and the secrets of `SymmetricState.split`.
 
-        May be tried again after a NoiseError: a forged answer must not end the attempt.
+        The caller may try another message after a NoiseError: a forged response must not end the handshake.
         """
         if len(message) < RESPONSE_OVERHEAD:
             raise NoiseError("too short")
@@ -124,11 +124,11 @@ class Responder:
 
     @property
     def remote_static(self) -> bytes:
-        """The client's public key, once its first message was read."""
+        """The client's public key, after its initiation was read."""
         return self._rs
 
     def read_initiation(self, message: bytes) -> bytes:
-        """-> e, es, s, ss. Returns the payload."""
+        """Reads the initiation (-> e, es, s, ss). Returns the payload."""
         if len(message) < INITIATION_OVERHEAD:
             raise NoiseError("too short")
         state = self._state
@@ -141,11 +141,11 @@ class Responder:
         return state.decrypt_and_hash(message[end_of_s:])
 
     def chaining_key(self) -> bytes:
-        """After the first message: known to both ends, and to nobody else."""
+        """The chaining key after the initiation; only the two ends know it."""
         return self._state.ck
 
     def write_response(self, ephemeral: bytes, payload: bytes) -> tuple[bytes, bytes, bytes]:
-        """<- e, ee, se. Returns the message and the secrets of `SymmetricState.split`."""
+        """Writes the response (<- e, ee, se). Returns the message and the secrets of `SymmetricState.split`."""
         state = self._state
         e = X25519PrivateKey.from_private_bytes(ephemeral)
         state.mix_hash(public_bytes(e))
@@ -156,12 +156,12 @@ class Responder:
 
 
 def public_bytes(private: X25519PrivateKey) -> bytes:
-    """The 32 bytes of the public key."""
+    """The 32 bytes of the public key of a private key."""
     return private.public_key().public_bytes_raw()
 
 
 def public_key(private: bytes) -> bytes:
-    """The public key of 32 private bytes."""
+    """The public key of a private key of 32 bytes."""
     return public_bytes(X25519PrivateKey.from_private_bytes(private))
 
 

@@ -1,4 +1,4 @@
-"""Packet protection: AEAD keys of both directions, key phases, key update (PROTOCOL.md section 4)."""
+"""Packet protection: AEAD keys of both directions, key phases, key updates (PROTOCOL.md section 4)."""
 
 import hmac
 from hashlib import blake2s
@@ -16,7 +16,7 @@ _NONCE = Struct(">IQ")
 
 
 class PacketKey:
-    """The key of one direction in one phase."""
+    """The key of one direction in one key phase."""
 
     __slots__ = ("_cipher_suite", "_secret", "decrypt", "encrypt")
 
@@ -26,22 +26,22 @@ class PacketKey:
         key = _expand(secret, b"tandem key")
         aead = AESGCM(key) if cipher_suite is CipherSuite.AES_256_GCM else ChaCha20Poly1305(key)
         self.encrypt = aead.encrypt
-        """(nonce, payload, header) to ciphertext and tag. A nonce is used once: packet numbers never repeat."""
+        """Encrypts (nonce, payload, header) to ciphertext and tag. Packet numbers never repeat, so nonces do not."""
         self.decrypt = aead.decrypt
-        """(nonce, ciphertext and tag, header) to the payload; raises InvalidTag where the packet is not authentic."""
+        """Decrypts (nonce, ciphertext and tag, header); raises InvalidTag where the packet is not authentic."""
 
     def next(self) -> "PacketKey":
-        """The key of the following phase (RFC 9001 section 6.1)."""
+        """The key of the next key phase (RFC 9001 section 6.1)."""
         return PacketKey(_expand(self._secret, b"tandem ku"), self._cipher_suite)
 
 
 class PacketProtection:
-    """The keys of a session as one end sees them.
+    """The keys of a session, on one end.
 
-    Either end begins a key update, after so many packets or so long a time; the other follows
-    with its next packet. Packets of the previous phase are read until some time after the
-    other end has followed, for they may be late; only then may the next update begin, so that
-    the phase bit always has one meaning (RFC 9001 section 6).
+    Either end begins a key update after KEY_UPDATE_PACKETS or KEY_UPDATE_PERIOD; the other end
+    follows with its next packet. Late packets of the previous phase are read until
+    PREVIOUS_KEYS_LIFETIME after the other end has followed. Only then may the next update begin,
+    so that the key phase bit always has one meaning (RFC 9001 section 6).
     """
 
     __slots__ = (
@@ -64,21 +64,21 @@ class PacketProtection:
         self.connection_id = connection_id
         self.key_phase = 0
         self.updates = 0
-        """Phases that have ended."""
+        """Key phases that have ended."""
         self._send = PacketKey(send_secret, cipher_suite)
         self._receive = PacketKey(receive_secret, cipher_suite)
         self._receive_next = self._receive.next()
         self._previous: PacketKey | None = None
         self._previous_until = 0.0
         self._is_confirmed = False
-        """A packet of the present phase has arrived: the other end has its keys."""
+        """A packet of the present key phase has arrived, so the other end has its keys."""
         self._sealed = 0
-        """Packets protected in this phase."""
+        """Packets protected in this key phase."""
         self._began_at: float | None = None
-        """When this phase was first used."""
+        """When this key phase was first used."""
 
     def seal(self, path_id: int, number: int, payload: bytes) -> bytes:
-        """A whole TRANSPORT packet."""
+        """A complete TRANSPORT packet: the header and the encrypted payload."""
         self._sealed += 1
         header = transport_header(self.key_phase, self.connection_id, path_id, len(payload), number)
         return header + self._send.encrypt(_NONCE.pack(path_id, number), payload, header)
@@ -110,7 +110,7 @@ class PacketProtection:
         return payload
 
     def update_if_due(self, *, now: float) -> None:
-        """Begins the next phase where this one has protected enough packets, or is old enough."""
+        """Begins the next key phase where this one has protected enough packets, or is old enough."""
         self._forget_previous(now)
         if self._began_at is None:
             self._began_at = now
@@ -119,12 +119,12 @@ class PacketProtection:
             self.update_keys(now=now)
 
     def may_update(self, *, now: float) -> bool:
-        """The other end has the present keys, and packets of the previous phase are no longer read."""
+        """Whether the other end has the present keys, and packets of the previous key phase are no longer read."""
         self._forget_previous(now)
         return self._is_confirmed and self._previous is None
 
     def update_keys(self, *, now: float) -> None:
-        """Moves both directions to the next phase (RFC 9001 section 6)."""
+        """Moves both directions to the next key phase (RFC 9001 section 6)."""
         self._previous, self._previous_until = self._receive, float("inf")
         self._receive = self._receive_next
         self._receive_next = self._receive.next()
@@ -135,12 +135,12 @@ class PacketProtection:
         self.updates += 1
 
     def on_wake(self, *, now: float) -> None:
-        """The clock has stood still, but not the other end's: its next update may come at once."""
+        """This end's clock may have stopped while the other end's ran on, so the next update may arrive at once."""
         if self._began_at is not None:
             self._began_at = min(self._began_at, now - PREVIOUS_KEYS_LIFETIME)
 
     def _forget_previous(self, now: float) -> None:
-        """Keys that are of no use any more are not kept for whoever takes a look at this process."""
+        """Deletes the previous keys when they expire, so that later access to this process does not reveal them."""
         if self._previous is not None and now > self._previous_until:
             self._previous = None
 

@@ -1,4 +1,4 @@
-"""The one place of the transport that touches sockets, clocks and an event loop.
+"""The only part of the transport that uses sockets, clocks and an event loop.
 
 `ClientDriver` and `ServerDriver` run the sans-I/O endpoints under asyncio; `Stream` is what an
 application reads and writes.

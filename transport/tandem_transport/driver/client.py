@@ -23,7 +23,7 @@ from tandem_transport.wire.frames import Mode, PathPreference
 from tandem_transport.wire.transport_parameters import TransportParameters
 
 _CLOSE_TIMEOUT = 2.0
-"""Seconds that closing may take: the goodbye is sent, nobody waits for an answer."""
+"""Maximum seconds that closing may take: CONNECTION_CLOSE is sent, and its answer is not required."""
 
 
 def local_identity(
@@ -33,7 +33,7 @@ def local_identity(
     parameters: TransportParameters | None = None,
     instance_id: bytes | None = None,
 ) -> ClientIdentity:
-    """An identity with the clock and the randomness of this machine."""
+    """Makes an identity that uses the clock and the randomness of this machine."""
     return ClientIdentity(
         static_private=static_private,
         server_public=server_public,
@@ -55,7 +55,7 @@ class ClientDriver(TurnTaker):
         mode: Mode = Mode.DUPLICATE,
         on_event: Callable[[ClientEvent], None] | None = None,
     ) -> None:
-        """`on_event` is told of everything that happens, after the driver has seen to it."""
+        """`on_event` is called with every event, after the driver has handled it."""
         super().__init__()
         self.endpoint = ClientEndpoint(identity, mode=mode, now=self.now())
         self.links = links
@@ -65,25 +65,25 @@ class ClientDriver(TurnTaker):
         self._connected = asyncio.Event()
         self.started_at = self.now()
         self.refused: int | None = None
-        """Why the server turned us down, None once it no longer does."""
+        """Code of the server's refusal, None once a session has begun."""
 
     @property
     def session(self) -> SessionStreams | None:
-        """The present session, None while there is none."""
+        """The current session, None while there is none."""
         return self._session
 
     @property
     def unread(self) -> int | None:
-        """Datagrams that the kernel dropped, for they were not read in time; None where it does not tell."""
+        """Datagrams that the kernel dropped because they were not read in time; None where it does not count them."""
         return all_unread(link.sock for link in self.links if link.sock is not None)
 
     def start(self) -> None:
-        """Opens the links; the session comes by itself."""
+        """Opens the links; the session then begins without another call."""
         self._keeper.start()
         self.wake()
 
     async def wait_connected(self) -> SessionStreams:
-        """The session, as soon as there is one; the links are looked at, for somebody is about to need them."""
+        """Waits for a session and returns it; checks the links at once, because somebody is about to need them."""
         self._keeper.stop_resting()
         while self._session is None:
             self._connected.clear()
@@ -91,41 +91,41 @@ class ClientDriver(TurnTaker):
         return self._session
 
     def set_mode(self, mode: Mode) -> None:
-        """Another mode for this session and those after it, without another handshake."""
+        """Changes the mode of this session and those after it, without another handshake."""
         self.wake()
         self.endpoint.set_mode(mode)
 
     def set_preferences(self, preferences: tuple[PathPreference, ...]) -> None:
-        """How both ends use single links, for this session and those after it."""
+        """Sets how both ends use single links, for this session and those after it."""
         self.wake()
         self.endpoint.set_preferences(preferences)
 
     async def close(self) -> None:
-        """Says goodbye and closes the sockets."""
+        """Closes the session and the sockets."""
         self.wake()
         self.endpoint.close(now=self.now())
         if self._session is not None:
             await asyncio.wait([self._session.closed], timeout=_CLOSE_TIMEOUT)
-            await asyncio.sleep(0)  # the turn that sends the goodbye ends
+            await asyncio.sleep(0)  # lets the turn end that sends CONNECTION_CLOSE
         self.stop_turns()
         await self._keeper.close()
 
     # --- links ---
 
     def add_link(self, link: Link) -> None:
-        """Another link while running. Raises LocalProtocolError beyond MAX_PATHS."""
+        """Adds a link while the driver runs. Raises LocalProtocolError beyond MAX_PATHS."""
         self._keeper.add(link)
         self.wake()
 
     def replace_link(self, path_id: int, new: Link) -> None:
-        """A link that is gone for good becomes another one, and keeps its path id, which is never used again."""
+        """Turns a link that is gone for good into another one, with the same path id: ids are few and never reused."""
         self.links[path_id].take_over(new)
         self._keeper.look_now()
 
     async def next_beat(self) -> float:
-        """Waits until it is time to look around; returns for how many seconds it meant to wait.
+        """Waits until the next beat, the time for periodic checks; returns for how many seconds it meant to wait.
 
-        All who look around now and then do so at the same moment, for each of them wakes the machine.
+        All periodic checks run at the same moment, because each wake-up costs energy.
         """
         return await self._keeper.next_beat()
 

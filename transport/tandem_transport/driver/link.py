@@ -24,7 +24,7 @@ _HEADERS = 28
 """Bytes of the headers of IPv4 and UDP."""
 
 _GONE = (errno.ENODEV, errno.EADDRNOTAVAIL)
-"""Errors that mean that the interface is not there, or has lost its address."""
+"""Errors that mean that the interface does not exist, or has lost its address."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,11 +32,11 @@ class LocalAddress:
     """Where a link's socket is bound."""
 
     host: str
-    """A literal address."""
+    """The local IP address, as a literal."""
     device: str | None
-    """The interface that must be used, None where none has to be named."""
+    """The interface that must be used, None where it does not have to be named."""
     index: int | None = None
-    """The interface's number: one that was deleted and made again has another, and needs a new socket."""
+    """The interface's number: an interface that was deleted and created again has another, and needs a new socket."""
 
     @property
     def family(self) -> socket.AddressFamily:
@@ -48,16 +48,16 @@ class LocalAddress:
 
 
 Resolve = Callable[[], list[LocalAddress]]
-"""Finds a link's present local addresses, best first; raises OSError with a text for people."""
+"""Finds a link's current local addresses, best first; raises OSError with a text for people."""
 
 Receive = Callable[[bytes, UdpAddress], None]
 
 
 class Gate(Protocol):
-    """Shuts a link that works: because of a cap on what it may carry, for example."""
+    """Shuts a link that works, for example because of a limit on the bytes that it may carry."""
 
     def on_carried(self, size: int) -> bool:
-        """So many bytes have crossed the link, headers included; tells whether `problem` should be asked now."""
+        """`size` bytes have crossed the link, headers included; tells whether `problem` should be asked now."""
         ...
 
     def problem(self) -> str:
@@ -70,41 +70,41 @@ class Change(IntEnum):
 
     NONE = 0
     ROUTE = 1
-    """The socket or the server's address. Whether another network lies behind it is known when it answers."""
+    """The socket or the server's address has changed. When the server answers, it is known if the network has, too."""
     NETWORK = 2
-    """The machine's address on this link: what was measured before says nothing any more."""
+    """The machine's address on this link has changed: earlier measurements are no longer valid."""
 
 
 @dataclass(slots=True, eq=False)
 class Link:
-    """What a person plugged in and configured. Its index among the links is its path id."""
+    """A link that the user has configured. Its index among the links is its path id."""
 
     name: str
     local: Resolve
     endpoints: list[Endpoint]
-    """The server's endpoints to be tried from this link, in turn; the first one is its home."""
+    """The server's endpoints to be tried from this link, in turn; the first one is the link's own one (its home)."""
     send: Callable[[bytes, UdpAddress], bool] | None = field(default=None, repr=False)
-    """Where datagrams go instead of the socket; `tandem demo` puts a bad link there."""
+    """Sends a datagram instead of the socket, None for the socket; `tandem demo` simulates a bad link with it."""
     arrive: Callable[[bytes, Callable[[bytes], None]], None] | None = field(default=None, repr=False)
-    """What arrives goes through this, which hands it on in its own time."""
+    """Gets each datagram that arrives, and passes it on after a delay of its own; None for no such step."""
     port: int = 0
-    """The local port, 0 for any; only a link with any port can take another one."""
+    """The local port, 0 for any; only a link with any port can change its port."""
     names: Names = field(default_factory=Names, repr=False)
-    """Where the server's names are looked up; the links of a process share it."""
+    """Looks up the server's names; the links of a process share it."""
     sock: UdpSocket | None = field(default=None, repr=False)
     remote: UdpAddress | None = None
     error: str = ""
-    """Why it cannot be used now."""
+    """Why the link cannot be used now; empty where it can."""
     gone_since: float | None = None
-    """When its interface or address went away; None while it is there."""
+    """When the link's interface or address went away; None while it is there."""
     bytes_total: int = 0
-    """Carried since the process began, both ways, headers of IP and UDP included."""
+    """Bytes carried since the process began, in both directions, headers of IP and UDP included."""
     gate: Gate | None = field(default=None, repr=False)
-    """Asked each time the link is looked at; None where nothing shuts it."""
+    """Asked at each check of the link whether the link is shut; None for a link that is never shut."""
     _is_gate_due: bool = False
-    """The gate has something to say."""
+    """The gate should be asked now."""
     initiation: bytes = field(default=b"", repr=False)
-    """What was last sent to get a session."""
+    """The last datagram that was sent to get a session."""
     targets: Targets = field(init=False, repr=False)
     search: Search = field(default_factory=Search, repr=False)
     homing: Homing = field(default_factory=Homing, repr=False)
@@ -113,7 +113,7 @@ class Link:
     _measured_on: LocalAddress | None = None
     """The local address from which the server was last reached."""
     _resort: UdpAddress | None = None
-    """The address that works, while the link's own endpoint is being tried."""
+    """The server's address that works, while the link's own endpoint is being tried."""
     _receiver: "asyncio.Task[None] | None" = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
@@ -122,7 +122,7 @@ class Link:
     # --- traffic ---
 
     def transmit(self, batch: Sequence[bytes]) -> bool:
-        """Sends datagrams to the server, or drops them where that is not possible now; tells which."""
+        """Sends datagrams to the server, or drops them where the link cannot be used; tells whether it sent them."""
         if self.sock is None or self.remote is None or self.error:
             return False
         self._count(sum(map(len, batch)) + _HEADERS * len(batch))
@@ -134,25 +134,25 @@ class Link:
         return True
 
     def on_received(self, size: int) -> None:
-        """So many bytes have come, in one datagram, or in several that the kernel has merged."""
+        """`size` bytes have arrived, in one datagram, or in several that the kernel has merged."""
         self._count(size + _HEADERS * (1 + size // _FULL))
 
     @property
     def awaits_answer(self) -> bool:
-        """An answer would be news; most datagrams are none."""
+        """Whether the link waits for an answer of the server; most datagrams need no such check."""
         return self.search.is_waiting or self.homing.is_under_way or self._measured_on is not self._bound
 
     def is_asking(self, source: UdpAddress) -> bool:
-        """Whether this is the address of the server that the link asks at the moment."""
+        """Whether `source` is the address of the server that the link uses at the moment."""
         return self.remote is not None and _is_same_place(source, self.remote)
 
     @property
     def is_elsewhere(self) -> bool:
-        """An answer now comes over another network than the one that was measured."""
+        """An answer that arrives now has crossed another network than the one that was measured."""
         return self._measured_on not in (None, self._bound)
 
     def on_answer(self, *, now: float) -> None:
-        """The address that is asked has answered."""
+        """The server has answered at the address that the link uses."""
         self._measured_on = self._bound
         if self.remote is not None and (self.search.steps or self.homing.is_under_way):
             log.info("link %s: the server answers at %s", self.name, format_address(self.remote))
@@ -163,7 +163,7 @@ class Link:
         self.targets.asked.clear()
 
     def is_gate_due(self) -> bool:
-        """Whether the link should be looked at because its gate has something to say; tells so once."""
+        """Whether the link should be checked because its gate has something to say; true once for each reason."""
         is_due, self._is_gate_due = self._is_gate_due, False
         return is_due
 
@@ -176,11 +176,11 @@ class Link:
 
     @property
     def system_error(self) -> str:
-        """What the system has said of every datagram for more than a second; empty where it takes some."""
+        """The error of a link on which every send has failed for more than a second; else an empty text."""
         return self._errors.lasting
 
     def set_error(self, error: OSError | None, *, now: float) -> bool:
-        """Why the link cannot be used, None where it can; tells whether that is news."""
+        """Sets why the link cannot be used, None where it can; tells whether this has changed."""
         text = "" if error is None else error.strerror or str(error)
         if error is None or error.errno not in _GONE:
             self.gone_since = None
@@ -194,11 +194,11 @@ class Link:
     # --- where it leads ---
 
     async def follow(self, receive: Receive, step: Step = Step.STAY) -> Change:
-        """Makes socket and endpoint fit the machine as it is now; tells what is new.
+        """Adapts the socket and the server's address to the current state of the machine; tells what has changed.
 
         Args:
-            receive: Is given every datagram that arrives on a new socket.
-            step: What is done about the silence of the present endpoint.
+            receive: Is called with every datagram that arrives on a new socket.
+            step: What is done about the silence of the current endpoint.
 
         Raises:
             OSError: The link cannot be used now; the socket is closed if its address is gone.
@@ -220,7 +220,7 @@ class Link:
         return Change.ROUTE if escapes or (local, remote) != (bound, remote_before) else Change.NONE
 
     async def try_home(self, *, now: float) -> bool:
-        """Asks the link's own endpoint, beside which nothing is sent meanwhile; tells whether it can be asked."""
+        """Sends only to the link's own endpoint from now on, to try it; tells whether it can be tried."""
         if self._bound is None:
             return False
         try:
@@ -234,7 +234,7 @@ class Link:
         return True
 
     def leave_home(self, *, now: float) -> None:
-        """The own endpoint has not answered: the one that works is used again."""
+        """The link's own endpoint has not answered: the link uses again the address that works."""
         self.homing.on_failed(now=now)
         self.remote = self._resort or self.remote
 
@@ -247,7 +247,7 @@ class Link:
             self.remote = self._resort
 
     def take_over(self, other: "Link") -> None:
-        """From now on the link is what `other` was made for: this path's next place, on another interface."""
+        """Makes this link the one that `other` describes, for example on another interface; the path stays the same."""
         self.name, self.local, self.port = other.name, other.local, other.port
         self.gate, self._is_gate_due = other.gate, False
         self.endpoints, self.targets = other.endpoints, other.targets
@@ -263,7 +263,7 @@ class Link:
             raise OSError(errno.EDQUOT, problem)
 
     async def _next_remote(self, found: list[LocalAddress], step: Step) -> UdpAddress:
-        """The present address, or the next one; if there is none, the present one is still better than none."""
+        """The current server address, or the next one if `step` rotates; the current one if there is no other."""
         families = [address.family for address in found]
         present = self.remote if self.remote is not None and family(self.remote) in families else None
         if present is not None and not step.rotates:
@@ -277,13 +277,13 @@ class Link:
             return present
 
     def _choose(self, found: list[LocalAddress], wanted: int) -> LocalAddress:
-        """What is bound already stays, even where another address has come before it."""
+        """Chooses the local address: the one that is already bound stays, even if another is now better."""
         if self._bound is not None and self._bound.family == wanted:
             return self._bound
         return next(address for address in found if address.family == wanted)
 
     async def _escape(self, local: LocalAddress, receive: Receive) -> bool:
-        """Another socket in place of one that may still be good; tells whether there is one."""
+        """Opens another socket in place of one that may still work; tells whether that was possible."""
         try:
             await self._open(local, receive)
         except OSError as error:
@@ -292,7 +292,10 @@ class Link:
         return True
 
     async def _open(self, local: LocalAddress, receive: Receive) -> None:
-        """Another socket, which has another port than the present one, for the two overlap. Raises OSError."""
+        """Opens another socket before the old one is closed, so that the port differs; not so with a fixed port.
+
+        Raises OSError.
+        """
         if self.port:
             self.close()
         sock = await UdpSocket.open(local.host, self.port, local.device, errors=self._errors)
@@ -304,7 +307,7 @@ class Link:
         log.log(level, "link %s: bound to %s", self.name, format_address(sock.local))
 
     def _use(self, remote: UdpAddress, step: Step) -> None:
-        """The link asks this address from now on."""
+        """The link uses this server address from now on."""
         if step is Step.ESCAPE:
             log.info("link %s: no answer from %s; trying another local port", self.name, format_address(remote))
         elif step.rotates or remote != self.remote:
@@ -323,5 +326,5 @@ class Link:
 
 
 def _is_same_place(one: UdpAddress, other: UdpAddress) -> bool:
-    """Event loops differ in what they say of an IPv6 address beside host and port."""
+    """Whether two addresses have the same host and port: event loops differ in the other parts of IPv6 addresses."""
     return one == other or (one[1] == other[1] and one[0].partition("%")[0] == other[0].partition("%")[0])

@@ -1,4 +1,4 @@
-"""Looks after a client's links: sockets that come and go, addresses of the server to try, a machine that slept."""
+"""Maintains a client's links: sockets that come and go, addresses of the server to try, a machine that slept."""
 
 import asyncio
 import contextlib
@@ -15,26 +15,26 @@ from tandem_transport.events import PathStatus
 log = logging.getLogger("tandem.client")
 
 BEAT = 1.0
-"""Seconds between two looks at the links and at this machine."""
+"""Seconds between two checks of the links and of this machine."""
 RESTING_BEATS = 5
-"""Beats between two looks where nothing is open and all links are well: each look wakes the machine."""
+"""Beats between two checks while no stream is open and all links work: each check wakes the machine."""
 
 _WELL_WITHIN = 2.0
-"""Seconds within which a link has answered on which all is well."""
+"""Maximum seconds without an answer for a link that counts as working well."""
 
 
 class LinkKeeper:
-    """One task for each link, and one that watches the clock."""
+    """Maintains the links of a client, with one task for each link, and one that detects sleep."""
 
     def __init__(self, endpoint: ClientEndpoint, links: list[Link], turns: TurnTaker) -> None:
-        """`links` stay the caller's; `turns` are those of the driver."""
+        """`links` is the caller's list, which `add` extends; `turns` is the driver."""
         self._endpoint = endpoint
         self._links = links
         self._turns = turns
         self._awake = asyncio.Event()
-        """Set, and replaced, when the links are to be looked at now."""
+        """Set, and replaced, when the links must be checked now."""
         self._beat_at = 0.0
-        """When all who look around do so next, by the event loop's clock."""
+        """When the next beat is due, by the event loop's clock."""
         self._is_resting = False
         self._tasks: list[asyncio.Task[None]] = []
         for _ in links:
@@ -54,27 +54,27 @@ class LinkKeeper:
             link.close()
 
     def add(self, link: Link) -> None:
-        """Another link while running. Raises LocalProtocolError beyond MAX_PATHS."""
+        """Adds a link while the keeper runs. Raises LocalProtocolError beyond MAX_PATHS."""
         path_id = self._endpoint.add_path(now=self._turns.now())
         self._links.append(link)
         self._tasks.append(asyncio.create_task(self._maintain(path_id, link)))
 
     def look_now(self) -> None:
-        """There is a reason to look at the links."""
+        """Checks the links now, because there is a reason."""
         self._beat_at = 0.0
         self._awake.set()
         self._awake = asyncio.Event()
 
     def stop_resting(self) -> None:
-        """Somebody is about to need the links."""
+        """Ends the longer interval between checks, because somebody is about to need the links."""
         if self._is_resting:
             self._is_resting = False
             self.look_now()
 
     async def next_beat(self, awake: asyncio.Event | None = None) -> float:
-        """Waits until it is time, or there is a reason, to look around; returns the seconds that it meant to wait.
+        """Waits for the next beat, or for a reason to check now; returns the seconds that it meant to wait.
 
-        All who wait for it wake at the same moment. `awake` counts reasons from the moment when it was taken.
+        All waiting tasks wake at the same moment. With `awake`, a reason counts from when that event was taken.
         """
         now = asyncio.get_running_loop().time()
         if now >= self._beat_at:
@@ -88,7 +88,7 @@ class LinkKeeper:
         return at - now
 
     def send(self, link: Link, batch: list[bytes], path_id: int, *, now: float) -> None:
-        """Sends datagrams on a link, and notes whether an answer is due."""
+        """Sends datagrams on a link, and notes whether an answer is expected."""
         if link.transmit(batch) and not link.search.is_waiting and self._is_answer_due(path_id, now=now):
             link.search.on_asked(now=now)
         if link.is_gate_due():
@@ -97,7 +97,7 @@ class LinkKeeper:
     # --- inside ---
 
     async def _maintain(self, path_id: int, link: Link) -> None:
-        """Watches over a link at each beat, and sooner when there is a reason."""
+        """Checks a link at each beat, and sooner when there is a reason."""
 
         def receive(data: bytes, source: UdpAddress) -> None:
             if link.arrive is None:
@@ -128,12 +128,12 @@ class LinkKeeper:
         if is_answer and link.is_elsewhere and self._endpoint.connection is not None:
             self._endpoint.on_rebound(path_id, is_same_network=False, now=now)
         self._endpoint.receive_datagram(path_id, data, now=now)
-        # What the server sends of its own accord does not show that our packets arrive.
+        # Packets that the server sends without being asked do not show that our packets arrive.
         if is_answer and link.search.is_answered(unacknowledged=self._unacknowledged(path_id, now=now)):
             link.on_answer(now=now)
 
     def _unacknowledged(self, path_id: int, *, now: float) -> float:
-        """Seconds for which nothing that was sent on a path was acknowledged, on whatever path."""
+        """Seconds for which no packet sent on a path was acknowledged, on this path or any other."""
         connection = self._endpoint.connection
         return 0.0 if connection is None else connection.silence(path_id, now=now)
 
@@ -159,19 +159,19 @@ class LinkKeeper:
         return link.search.next_step(unacknowledged=self._unacknowledged(path_id, now=now), now=now)
 
     def _on_moved(self, path_id: int, link: Link, change: Change) -> None:
-        """The link has another socket, or asks another address of the server: there it is heard at once."""
+        """The link has another socket, or uses another address of the server: sends something there at once."""
         self._turns.wake()
         now = self._turns.now()
         link.search.on_moved(now=now)
         if change is Change.NETWORK:
             link.search.restart()
         elif self._endpoint.connection is None and link.initiation:
-            # The endpoint's next message may be half a minute away, when the link has moved on.
+            # The endpoint's next initiation may be due in half a minute, when the link has already moved on.
             self.send(link, [link.initiation], path_id, now=now)
         self._endpoint.on_rebound(path_id, is_same_network=change is Change.ROUTE, now=now)
 
     def _may_try_home(self, path_id: int, link: Link) -> bool:
-        """A trial is due, and what is lost in it is carried by another link, or there is nothing to be lost."""
+        """A trial of the link's own endpoint is due, and harmless: another link works, or no stream is open."""
         connection, now = self._endpoint.connection, self._turns.now()
         if connection is None or not link.homing.is_due(now=now) or link.search.silence(now=now) > _WELL_WITHIN:
             return False
@@ -206,6 +206,6 @@ class LinkKeeper:
             connection.set_link_error(path_id, link.error, now=self._turns.now())
 
     def _is_answer_due(self, path_id: int, *, now: float) -> bool:
-        """Something that was sent on this path waits for an answer; acknowledgements alone do not."""
+        """A packet that was sent on this path waits for an answer; packets with only acknowledgements do not."""
         connection = self._endpoint.connection
         return connection is None or connection.silence(path_id, now=now + 1.0) > 0.0

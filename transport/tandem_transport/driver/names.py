@@ -1,5 +1,5 @@
-"""The addresses of the server's names. All links share one look-up of a name, so that a name server that does not
-answer blocks neither the links that need no name nor the few threads that the system's resolver gets."""
+"""Looks up the addresses of the server's names. All links share one look-up of a name, so that a name server that does
+not answer blocks neither the links that need no name nor the few threads of the system's resolver."""
 
 import asyncio
 import errno
@@ -14,17 +14,17 @@ from tandem_transport.driver.sockets import UdpAddress
 log = logging.getLogger("tandem.client")
 
 _LOOKUP_TIMEOUT = 5.0
-"""Seconds that a link waits for the answer to a look-up. The look-up goes on, and its answer is used later."""
+"""Seconds that a link waits for a look-up of a name. Afterwards the look-up continues, and its answer is used later."""
 
 _LOOKUP_TIMEOUT_KNOWN = 1.0
-"""The same where an earlier answer is known."""
+"""Seconds that a link waits for a look-up of a name with a known earlier answer."""
 
 LookUp = Callable[[str], Awaitable[list[UdpAddress]]]
 """Finds all addresses of a host, with any port. Raises OSError."""
 
 
 async def ask_system(host: str) -> list[UdpAddress]:
-    """What the system's resolver says, in its order. Raises OSError."""
+    """The addresses that the system's resolver finds, in its order. Raises OSError."""
     try:
         found = await asyncio.get_running_loop().getaddrinfo(host, 0, type=socket.SOCK_DGRAM)
     except UnicodeError as error:
@@ -38,11 +38,11 @@ class Names:
     def __init__(self, look_up: LookUp = ask_system) -> None:
         self._look_up = look_up
         self._running: dict[str, tuple[float, asyncio.Task[list[UdpAddress]]]] = {}
-        """When each look-up that is under way began, by the loop's clock, and the look-up."""
+        """The look-ups that are running, by host: when each began, by the loop's clock, and its task."""
         self._known: dict[str, list[UdpAddress]] = {}
 
     async def addresses(self, host: str, port: int) -> list[UdpAddress]:
-        """All addresses of an endpoint; the last answer where there is no new one. Raises OSError."""
+        """All addresses of an endpoint; the last known ones where there is no new answer. Raises OSError."""
         if is_literal(host):
             return _literal(host, port)
         try:
@@ -56,7 +56,7 @@ class Names:
         return [_with_port(address, port) for address in found]
 
     async def _ask(self, host: str) -> list[UdpAddress]:
-        """Waits for the look-up of a name, which others may have begun. Raises OSError or TimeoutError."""
+        """Waits for the look-up of a name, which another link may have begun. Raises OSError or TimeoutError."""
         if host not in self._running:
             self._begin(host)
         began, task = self._running[host]
@@ -80,7 +80,7 @@ class Names:
 
 
 def is_literal(host: str) -> bool:
-    """Whether it is an IP address, not a name."""
+    """Whether `host` is an IP address, not a name."""
     try:
         ipaddress.ip_address(host)
     except ValueError:
@@ -89,7 +89,7 @@ def is_literal(host: str) -> bool:
 
 
 def _literal(host: str, port: int) -> list[UdpAddress]:
-    """Asks no name server and waits for no thread. Raises OSError for a scope that does not exist."""
+    """The address of a literal host, without a name server or a thread. Raises OSError for an unknown IPv6 scope."""
     found = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM, flags=socket.AI_NUMERICHOST)
     return [cast("UdpAddress", address) for *_, address in found]
 

@@ -10,33 +10,33 @@ ROTATE_AFTER = 3.0
 
 ESCAPE_AFTER = 10.0
 """Seconds without an answer after which a link takes another local port: a NAT or a firewall on the way may have
-lost the present flow, and every packet of ours keeps its mistake alive."""
+lost the state of the current flow, and our packets on this flow keep the wrong state alive."""
 
 ESCAPE_ROTATIONS = 2
-"""After the first new port, each so many addresses get another one."""
+"""Number of addresses that a link tries from one local port, after it has changed the port for the first time."""
 
 HOME_AFTER = 60.0
 """Seconds after which a link that works at another endpoint tries its own one again; twice as long after each trial
 without an answer."""
 
 HOME_AFTER_MAX = 600.0
-"""The longest time between two such trials, in seconds."""
+"""Maximum seconds between two trials of a link's own endpoint."""
 
 HOME_TRIAL = 1.0
 """Seconds that the link's own endpoint has to answer; what is sent on the link meanwhile may be lost."""
 
 _STOOD_STILL = 3.0
-"""Seconds between two looks that mean that this process was late: what has arrived meanwhile is read first."""
+"""Seconds between two checks that show that this process was late: it first reads what has arrived meanwhile."""
 
 
 class Step(Enum):
-    """What a link does about the silence."""
+    """What a link does about the server's silence."""
 
     STAY = auto()
     ROTATE = auto()
-    """It tries the next address."""
+    """The link tries the server's next address."""
     ESCAPE = auto()
-    """It keeps the address, and takes another local port."""
+    """The link keeps the server's address, and takes another local port."""
     ROTATE_AND_ESCAPE = auto()
 
     @property
@@ -51,17 +51,17 @@ class Step(Enum):
 
 
 class Search:
-    """Counts the silence of one link: since when nothing has arrived, although an answer was asked for."""
+    """Measures the silence of one link: since when no answer has arrived, although one is expected."""
 
     def __init__(self) -> None:
         self._asked_at: float | None = None
         """When the first packet was sent that waits for an answer; None where none does."""
         self._tried_since = float("-inf")
-        """When the present address and port were first used."""
+        """When the current address and port were first used."""
         self._looked_at: float | None = None
         self._is_late = False
         self._rotations = 0
-        """Since the last escape."""
+        """Rotations since the last escape."""
         self.steps = 0
         """Rotations and escapes since the last answer."""
         self._has_escaped = False
@@ -76,8 +76,8 @@ class Search:
         return 0.0 if self._asked_at is None else now - self._asked_at
 
     def is_answered(self, *, unacknowledged: float) -> bool:
-        """Whether something that has arrived is an answer: what the server sends of its own accord does not show that
-        our packets reach it."""
+        """Whether a packet that has arrived counts as an answer: packets that the server sends without being asked do
+        not show that ours arrive. `unacknowledged`: seconds for which no packet sent on the link was acknowledged."""
         return unacknowledged < ROTATE_AFTER
 
     def on_asked(self, *, now: float) -> None:
@@ -86,20 +86,20 @@ class Search:
             self._asked_at = now
 
     def on_answer(self) -> None:
-        """The address that is asked has answered."""
+        """The server has answered at the address that the link uses."""
         self._asked_at = None
         self._rotations = self.steps = 0
         self._has_escaped = False
 
     def restart(self) -> None:
-        """The silence has another reason that is known, and is over; the next one is counted anew."""
+        """The silence had another, known reason, which is over; the next silence is measured from its beginning."""
         self.on_answer()
 
     def next_step(self, *, unacknowledged: float = 0.0, now: float) -> Step:
-        """What to do now; to be asked about once a second. The caller does it.
+        """The step that the caller should take now; to be called about once a second.
 
-        `unacknowledged`: seconds for which nothing that was sent on the link was acknowledged, 0 where nothing
-        waits for that. Packets may still arrive meanwhile.
+        `unacknowledged`: seconds for which no packet sent on the link was acknowledged, 0 where none waits for an
+        acknowledgement. The server's packets may still arrive in this time.
         """
         if self._has_stood_still(now):
             return Step.STAY
@@ -109,11 +109,11 @@ class Search:
         return step
 
     def on_moved(self, *, now: float) -> None:
-        """The link has another socket or another address for another reason than a step."""
+        """The link has another socket or another server address."""
         self._tried_since = now
 
     def _has_stood_still(self, now: float) -> bool:
-        """This look is late, and the one before was not: on a machine that is always late, links move all the same."""
+        """This check is late, and the one before was not. On a machine that is always late, links must still move."""
         last, self._looked_at = self._looked_at, now
         was_late, self._is_late = self._is_late, last is not None and now - last > _STOOD_STILL
         return self._is_late and not was_late
@@ -134,12 +134,12 @@ class Search:
 
 
 class Homing:
-    """Brings a link that works at another endpoint back to its own one, where that answers again."""
+    """Brings a link that works at another endpoint back to its own one (its home), once that answers again."""
 
     def __init__(self) -> None:
         self._wait = HOME_AFTER
         self._next_at: float | None = None
-        """When the next trial is due; None where the link is at home."""
+        """When the next trial is due; None while the link uses its own endpoint."""
         self._trial_since: float | None = None
 
     @property
@@ -148,19 +148,19 @@ class Homing:
         return self._trial_since is not None
 
     def is_due(self, *, now: float) -> bool:
-        """A trial should begin, as soon as it can harm nobody."""
+        """A trial should begin, as soon as it is harmless."""
         return not self.is_under_way and self._next_at is not None and now >= self._next_at
 
     def is_over(self, *, now: float) -> bool:
-        """The own endpoint has had its time and has not answered."""
+        """The time of the trial is over, and the link's own endpoint has not answered."""
         return self._trial_since is not None and now - self._trial_since >= 0.95 * HOME_TRIAL
 
     def begin(self, *, now: float) -> None:
-        """The own endpoint is asked now."""
+        """Begins a trial: the link uses its own endpoint now."""
         self._trial_since = now
 
     def on_answer(self, *, is_home: bool, now: float) -> None:
-        """The address that the link asks has answered; `is_home`: it belongs to the link's own endpoint."""
+        """The server has answered; `is_home`: at an address of the link's own endpoint."""
         if is_home:
             self._trial_since = self._next_at = None
             self._wait = HOME_AFTER
@@ -174,5 +174,5 @@ class Homing:
         self._next_at = now + self._wait
 
     def stop(self) -> None:
-        """The link has lost its place anyway; a trial that was under way proves nothing."""
+        """Stops a trial without a result, because the link's socket was closed."""
         self._trial_since = None

@@ -1,4 +1,4 @@
-"""What the system says of the datagrams that a link sends: the error that lasts, and a log that cannot be flooded."""
+"""Errors of the system when datagrams are sent: the error that lasts, and a log that cannot be flooded."""
 
 import logging
 import time
@@ -7,22 +7,22 @@ from collections.abc import Callable
 log = logging.getLogger("tandem.udp")
 
 REPORT_INTERVAL = 60.0
-"""Seconds between two log lines about an error that was logged before."""
+"""Minimum seconds between two log lines about an error that was logged before."""
 
 _LASTING_AFTER = 1.0
-"""Seconds of nothing but failed sends after which their error is a reason, and not an accident."""
+"""Seconds in which all sends have failed after which their error counts as lasting, not as temporary."""
 
 
 class SendErrors:
-    """The errors of one link, whatever socket it has at the moment, or of one socket of a server."""
+    """The send errors of one link, even when its socket changes, or of one socket of a server."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self.text = ""
-        """What the last send failed with; empty once a send succeeds."""
+        """The error of the last send; empty once a send succeeds."""
         self._failing_since = self._failed_at = float("-inf")
         self._seen: set[str] = set()
-        """Errors that were logged; an error is forgotten when none has happened for REPORT_INTERVAL."""
+        """Errors that were logged; all are forgotten when none has happened for REPORT_INTERVAL."""
         self._reported_at = float("-inf")
         self._unreported = 0
 
@@ -32,7 +32,7 @@ class SendErrors:
         return self.text if self._failed_at - self._failing_since > _LASTING_AFTER else ""
 
     def on_success(self) -> None:
-        """The system has taken a datagram."""
+        """The system has accepted a datagram."""
         self.text = ""
 
     def on_failure(self, error: OSError, place: str) -> None:

@@ -1,7 +1,7 @@
 """The server's driver: one socket for each local address and port, many sessions.
 
-A wildcard socket would answer from the wrong address on a host with several, so there is
-never one: the owner names the addresses, and names them again when they change.
+A wildcard socket would answer from the wrong address on a host with several addresses, so none
+is used: the owner gives the list of addresses, and gives it again when they change.
 """
 
 import asyncio
@@ -23,11 +23,11 @@ from tandem_transport.events import ConnectionTerminated, Event
 log = logging.getLogger("tandem.server")
 
 _CLOSE_TIME = 0.2
-"""Seconds for which a closing server still answers its clients' packets."""
+"""Seconds for which a closing server still answers the packets of its clients."""
 
 
 class Source(NamedTuple):
-    """Where a client's datagram came from, and by which of our sockets."""
+    """Where a client's datagram came from, and the local address on which it arrived."""
 
     local: tuple[str, int]
     remote: UdpAddress
@@ -37,7 +37,7 @@ class Source(NamedTuple):
 
 
 def _host_of(source: Hashable) -> Hashable:
-    """A host with IPv6 has a whole /64 to send from."""
+    """The host of a source: for IPv6 its /64, because one host can send from all of it."""
     if not isinstance(source, Source):
         return source
     host = source.remote[0]
@@ -45,7 +45,7 @@ def _host_of(source: Hashable) -> Hashable:
 
 
 def _networks_of(source: Hashable) -> tuple[Hashable, ...]:
-    """Its host, and for IPv6 the /56 and the /48 around it: what providers give to one customer."""
+    """The host of a source, and for IPv6 the /56 and the /48 around it, which providers assign to one customer."""
     host = _host_of(source)
     return (host, host[:7], host[:6]) if isinstance(host, bytes) else (host,)
 
@@ -78,30 +78,30 @@ class ServerDriver(TurnTaker):
         self._sockets: dict[tuple[str, int], tuple[UdpSocket, asyncio.Task[None]]] = {}
         self._sessions: dict[ClientSession, SessionStreams] = {}
         self.send: Callable[[Source, bytes], bool] | None = None
-        """Where datagrams go instead of a socket; `tandem demo` puts bad links there."""
+        """Sends a datagram instead of a socket, None for the sockets; `tandem demo` simulates bad links with it."""
 
     @property
     def sessions(self) -> list[ClientSession]:
-        """Confirmed sessions."""
+        """The confirmed sessions that have not ended."""
         return list(self._sessions)
 
     def down_since(self, session: ClientSession) -> Mapping[int, float]:
-        """When each path of a session that is down went down, by `time.monotonic`."""
+        """For each path of a session that is down, the time when it went down, by `time.monotonic`."""
         driven = self._sessions.get(session)
         return driven.down_since if driven is not None else {}
 
     @property
     def unread(self) -> int | None:
-        """Datagrams that the kernel dropped, for they were not read in time; None where it does not tell."""
+        """Datagrams that the kernel dropped because they were not read in time; None where it does not count them."""
         return all_unread(sock for sock, _ in self._sockets.values())
 
     @property
     def addresses(self) -> list[tuple[str, int]]:
-        """Where it listens."""
+        """The local addresses and ports on which the server listens."""
         return list(self._sockets)
 
     async def listen(self, addresses: list[tuple[str, int]]) -> None:
-        """Opens and closes sockets so that it listens on exactly these. Raises OSError."""
+        """Opens and closes sockets so that the server listens on exactly these addresses. Raises OSError."""
         for address in addresses:
             if address not in self._sockets:
                 await self._open(address)
@@ -115,7 +115,7 @@ class ServerDriver(TurnTaker):
         self.endpoint.remove_client(public, now=self.now())
 
     async def close(self) -> None:
-        """Says goodbye to all clients and closes the sockets."""
+        """Closes all sessions and the sockets."""
         self.wake()
         self.endpoint.close(now=self.now())
         await asyncio.sleep(_CLOSE_TIME if self._sessions else 0)
@@ -166,7 +166,7 @@ class ServerDriver(TurnTaker):
             self._sockets[source.local][0].send_batch(batch, source.remote)
 
     def send_now(self, source: Source, data: bytes) -> None:
-        """Past `send`: what comes out of a bad link."""
+        """Sends a datagram on a socket, not through `send`: for what comes out of a simulated bad link."""
         if source.local in self._sockets:
             self._sockets[source.local][0].send(data, source.remote)
 

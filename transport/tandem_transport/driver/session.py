@@ -1,4 +1,4 @@
-"""A connection under a driver: turns its events into streams."""
+"""A session under a driver: turns its events into streams."""
 
 import asyncio
 import time
@@ -22,7 +22,7 @@ from tandem_transport.session.connection import Connection
 
 
 class SessionStreams:
-    """The streams of one connection."""
+    """The streams of one session."""
 
     def __init__(
         self, connection: Connection, wake: Callable[[], None], accept: Callable[[Stream], None] | None = None
@@ -33,16 +33,16 @@ class SessionStreams:
         self._accept = accept
         self._streams: dict[int, Stream] = {}
         self.down_since: dict[int, float] = {}
-        """When each path that is down went down, by `time.monotonic`."""
+        """For each path that is down, the time when it went down, by `time.monotonic`."""
         self.closed: asyncio.Future[SessionClosed] = asyncio.get_running_loop().create_future()
-        """Done once the session is over."""
+        """Done once the session is over; its result is the reason."""
 
     def open_stream(self) -> Stream:
-        """Raises LocalProtocolError where the peer allows no more, or the session is closed."""
+        """Opens a stream. Raises LocalProtocolError where the peer allows no more, or the session is closed."""
         return self._make(self.connection.open_stream())
 
     def handle(self, event: Event) -> None:
-        """Passes an event of the connection on to whom it concerns."""
+        """Passes an event of the session on to the stream that it concerns."""
         match event:
             case StreamDataReceived(stream_id, data, end_stream):
                 stream = self._streams.get(stream_id)

@@ -1,11 +1,11 @@
 """UDP sockets, read and written directly.
 
-A transport of asyncio reads datagrams into a queue and wakes a task for them, which costs more than
-the datagrams; and asyncio-dgram reports a failed send at the next one, and drops that one instead: on a socket
-that serves many peers, one peer's bad address would cost another's packet. So the event loop only tells
-when something is there, and packets are sent with the socket's own non-blocking `sendto`; what the kernel has
-no room for is dropped and counted, as the network would. Where the loop cannot tell (Windows), asyncio-dgram
-receives (docs/decisions/0016).
+A transport of asyncio reads datagrams into a queue and wakes a task for them, which costs more than processing the
+datagrams. And asyncio-dgram reports a failed send only at the next send, and drops that datagram instead: on a socket
+that serves many peers, one peer's bad address would cost another peer's packet. So the event loop only reports when
+the socket is readable, and packets are sent with the socket's own non-blocking `sendto`. What the kernel has no room
+for is dropped and counted, as if the network had dropped it. Where the loop cannot report this (Windows),
+asyncio-dgram receives (docs/decisions/0016).
 """
 
 import asyncio
@@ -25,45 +25,45 @@ from tandem_transport.driver.send_errors import SendErrors
 log = logging.getLogger("tandem.udp")
 
 BUFFER_SIZE = 4 << 20
-"""Asked of the kernel for each direction; stock Linux grants 208 KB, about 90 packets."""
+"""Bytes of buffer requested from the kernel for each direction; Linux by default grants 208 KB, about 90 packets."""
 
 _BATCH = 256
-"""Datagrams received before other work gets a turn."""
+"""Maximum number of datagrams received before other work gets a turn."""
 
 _LARGEST = 65_535
-"""Bytes of a datagram, or of several that the kernel has merged."""
+"""Maximum bytes of a datagram, or of several that the kernel has merged."""
 
 _LOOP_TELLS = sys.platform != "win32"
-"""Whether an event loop can say that a socket is readable."""
+"""Whether an event loop can report that a socket is readable."""
 
 _SHED_DEPTH = 1024
-"""Datagrams that may wait; asyncio-dgram's queue has no bound of its own. Older ones are dropped."""
+"""Maximum number of datagrams in asyncio-dgram's queue, which has no limit of its own. Older ones are dropped."""
 
 _UDP_SEGMENT, _UDP_GRO = 103, 104
-"""<linux/udp.h>; the socket module has no names for them."""
+"""Socket options from <linux/udp.h>; the socket module has no names for them."""
 
 _MAX_SEGMENTS = 64
-"""Datagrams that Linux cuts out of one piece."""
+"""Maximum number of datagrams that Linux makes out of one buffer (UDP_SEGMENT)."""
 
 _MAX_RUN_BYTES = 65_000
-"""A piece must fit in one IP packet as long as it is whole."""
+"""Maximum bytes of one buffer for UDP_SEGMENT: before it is cut, it must fit in one IP packet."""
 
 _UINT16 = Struct("=H")
 
 _SO_MEMINFO = 55
-"""<asm-generic/socket.h>: nine counters of a socket, the last of them its drops."""
+"""Socket option from <asm-generic/socket.h>: nine counters of a socket, the last of them its drops."""
 
 _MEMINFO = Struct("=9I")
 
 UdpAddress = tuple[str, int] | tuple[str, int, int, int]
-"""As the socket module has them, for IPv4 and IPv6."""
+"""An address in the format of the socket module, for IPv4 or IPv6."""
 
 Handle = Callable[[bytes, UdpAddress], None]
-"""Is given each datagram that arrives, and the address that it comes from."""
+"""Is called with each datagram that arrives, and its source address."""
 
 
 def family_of(host: str) -> socket.AddressFamily:
-    """Of a literal address."""
+    """The address family of a literal address."""
     return socket.AF_INET6 if ":" in host else socket.AF_INET
 
 
@@ -72,9 +72,9 @@ def bound_socket(host: str, port: int, device: str | None = None) -> socket.sock
 
     Args:
         host: A literal address.
-        port: 0 for any.
+        port: The local port, 0 for any.
         device: The interface that its packets must use. Routes alone would send them out of
-            the default one, whatever the source address. Loopback needs none.
+            the default one, whatever the source address. Loopback needs no device.
     """
     family = family_of(host)
     udp = socket.socket(family, socket.SOCK_DGRAM)
@@ -100,7 +100,7 @@ def bind(sock: socket.socket, host: str, port: int, device: str | None) -> None:
 
 
 def granted_buffers(udp: socket.socket) -> tuple[int, int]:
-    """Receive and send buffer, in bytes; Linux reports twice what it uses for data."""
+    """Sizes of the receive and the send buffer, in bytes; Linux reports twice what it uses for data."""
     return (
         udp.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF),
         udp.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF),
@@ -114,27 +114,30 @@ def format_address(address: UdpAddress) -> str:
 
 
 class UdpSocket:
-    """A bound socket that hands on what it receives."""
+    """A bound UDP socket that passes on what it receives."""
 
     def __init__(
         self, udp: socket.socket, stream: asyncio_dgram.aio.DatagramStream | None, errors: SendErrors | None = None
     ) -> None:
-        """`stream` receives where the loop cannot tell; `errors` outlive the socket where its owner opens another."""
+        """`stream` receives where the event loop cannot report that the socket is readable.
+
+        `errors` may be shared with the next socket of the same owner.
+        """
         self._udp = udp
         self._stream = stream
         self._errors = errors or SendErrors()
         self.local: UdpAddress = udp.getsockname()
         self.dropped = 0
-        """Datagrams that the kernel had no room for."""
+        """Datagrams that were not sent, because the kernel had no room for them or reported an error."""
         self._is_closed = False
         self._reading: asyncio.Future[None] | None = None
-        """Waits for the end of reading, while the loop tells when something is there."""
+        """Done when reading ends; None while the event loop does not watch the socket."""
         self._segments = _enable_offload(udp)
-        """Whether the kernel cuts datagrams out of larger pieces (UDP_SEGMENT)."""
+        """Whether the kernel makes datagrams out of a larger buffer (UDP_SEGMENT)."""
 
     @property
     def unread(self) -> int | None:
-        """Datagrams that the kernel dropped, for nobody read them in time; None where it does not tell (Linux does)."""
+        """Datagrams that the kernel dropped because they were not read in time; None if unknown (known on Linux)."""
         if not sys.platform.startswith("linux"):
             return None
         if self._is_closed:
@@ -147,21 +150,21 @@ class UdpSocket:
 
     @property
     def error(self) -> str:
-        """What the last send failed with; empty once a send succeeds."""
+        """The error of the last send; empty once a send succeeds."""
         return self._errors.text
 
     @classmethod
     async def open(
         cls, host: str, port: int, device: str | None = None, *, errors: SendErrors | None = None
     ) -> "UdpSocket":
-        """Raises OSError."""
+        """Opens and binds a socket. Raises OSError."""
         udp = bound_socket(host, port, device)
         receive_buffer, send_buffer = granted_buffers(udp)
         log.debug("%s: buffers %d/%d bytes", format_address(udp.getsockname()), receive_buffer, send_buffer)
         return cls(udp, None if _LOOP_TELLS else await asyncio_dgram.from_socket(udp), errors)
 
     def send(self, data: bytes, address: UdpAddress) -> bool:
-        """Sends one datagram, or drops it; tells which."""
+        """Sends one datagram, or drops it; tells whether it was sent."""
         return self.send_batch([data], address)
 
     def send_batch(self, batch: Sequence[bytes], address: UdpAddress) -> bool:
@@ -169,11 +172,11 @@ class UdpSocket:
         if self._is_closed:
             return False
         runs = equal_runs(batch) if len(batch) > 1 and self._segments else ([data] for data in batch)
-        # Not all([...]): each run has its own chance.
+        # A sum, not all(...), which would stop at the first failure: each run must be tried.
         return sum([self._send_run(run, address) for run in runs]) == 0
 
     def _send_run(self, run: Sequence[bytes], address: UdpAddress) -> int:
-        """Datagrams of one size, but for a shorter last one, in one system call; returns how many were dropped."""
+        """Sends datagrams of one size (the last may be shorter) in one system call; returns how many were dropped."""
         try:
             if len(run) == 1:
                 self._udp.sendto(run[0], address)
@@ -193,7 +196,7 @@ class UdpSocket:
         return 0
 
     async def receive(self, handle: Handle) -> None:
-        """Hands on every datagram until the socket is closed."""
+        """Passes every datagram on to `handle`, until the socket is closed."""
         if self._stream is not None:
             await self._receive_from(self._stream, handle)
         elif not self._is_closed:
@@ -212,7 +215,7 @@ class UdpSocket:
                 data, address = receive(_LARGEST)
             except BlockingIOError:
                 return
-            except OSError as error:  # an ICMP error of some earlier datagram: news, not the end
+            except OSError as error:  # an ICMP error about an earlier datagram: the socket still works
                 self._errors.report(error, format_address(self.local))
                 return
             self._hand_on(data, address, handle)
@@ -227,7 +230,7 @@ class UdpSocket:
                 reading.set_result(None)
 
     async def _receive_from(self, stream: asyncio_dgram.aio.DatagramStream, handle: Handle) -> None:
-        # The one look into asyncio-dgram: its queue has neither a bound nor a way to take all that waits.
+        # The only access to internals of asyncio-dgram: its queue has no limit, and no way to take all that waits.
         queue = cast("asyncio.Queue[tuple[bytes | None, UdpAddress]]", getattr(stream, "_recvq"))  # noqa: B009
         while True:
             try:
@@ -240,7 +243,7 @@ class UdpSocket:
             self._hand_on(data, address, handle)
             for _ in range(min(queue.qsize(), _BATCH)):
                 another, address = queue.get_nowait()
-                if another is None:  # what asyncio-dgram puts last
+                if another is None:  # the end marker of asyncio-dgram
                     return
                 self._hand_on(another, address, handle)
             for _ in range(queue.qsize() - _SHED_DEPTH):
@@ -253,24 +256,24 @@ class UdpSocket:
         try:
             handle(data, address)
         except Exception:
-            # A mistake of ours must cost one datagram, not the socket that serves everybody.
+            # A bug of ours must cost one datagram, not the socket that serves all peers.
             log.exception("%s: a datagram from %s", format_address(self.local), format_address(address))
 
     def close(self) -> None:
         """Closes the socket; `receive` returns."""
         self._is_closed = True
-        self._stop_reading()  # before the descriptor is somebody else's
+        self._stop_reading()  # before another socket can get the same descriptor
         (self._stream or self._udp).close()
 
 
 def all_unread(sockets: Iterable[UdpSocket]) -> int | None:
-    """Datagrams that the kernel dropped at any of them, since it was opened; None where it does not tell."""
+    """Datagrams that the kernel dropped on these sockets since each was opened; None where it does not count them."""
     counts = [sock.unread for sock in sockets]
     return None if None in counts else sum(count for count in counts if count is not None)
 
 
 def _forbid_fragments(udp: socket.socket) -> None:
-    """A lost fragment costs the whole datagram; and were too large ones to arrive, the MTU would never be found."""
+    """Forbids IP fragments: a lost one costs the whole datagram, and path MTU discovery needs large packets to fail."""
     is_ipv6 = udp.family == socket.AF_INET6
     level = socket.IPPROTO_IPV6 if is_ipv6 else socket.IPPROTO_IP
     option = {
@@ -280,12 +283,12 @@ def _forbid_fragments(udp: socket.socket) -> None:
         "win32": (14, 1),
     }.get(sys.platform)
     if option is not None:
-        with contextlib.suppress(OSError):  # an older system; then it fragments
+        with contextlib.suppress(OSError):  # an older system, which then fragments
             udp.setsockopt(level, *option)
 
 
 def equal_runs(batch: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
-    """Cuts a batch into runs of one size each, but for a shorter last one, as UDP_SEGMENT wants them."""
+    """Divides a batch into runs of datagrams of one size, the last of which may be shorter, as UDP_SEGMENT requires."""
     begin = 0
     while begin < len(batch):
         size = len(batch[begin])
@@ -298,9 +301,9 @@ def equal_runs(batch: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
 
 
 def _enable_offload(udp: socket.socket) -> bool:
-    """Asks Linux to merge what it receives (UDP_GRO); tells whether it segments what it sends (UDP_SEGMENT).
+    """Asks Linux to merge received datagrams (UDP_GRO); tells whether it can segment sent ones (UDP_SEGMENT).
 
-    Both only save system calls: a packet says its own length, so merged ones are told apart.
+    Both only save system calls: a packet contains its own length, so merged packets can be separated.
     """
     if sys.platform != "linux":
         return False

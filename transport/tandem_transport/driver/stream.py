@@ -11,11 +11,11 @@ from tandem_transport.session.connection import Connection
 log = logging.getLogger("tandem.transport")
 
 _READ_LIMIT = 256 << 10
-"""Bytes that one `read` returns at most."""
+"""Maximum number of bytes that one `read` returns."""
 
 
 class Stream:
-    """Ordered bytes both ways, with back-pressure both ways and an end for each direction."""
+    """A stream of ordered bytes in both directions, with back-pressure and an end for each direction."""
 
     def __init__(
         self,
@@ -24,32 +24,32 @@ class Stream:
         wake: Callable[[], None],
         on_over: "Callable[[Stream], None]",
     ) -> None:
-        """`on_over` is called once nothing more can happen to the stream."""
+        """`on_over` is called when nothing more can happen to the stream."""
         self._on_over = on_over
         self.stream_id = stream_id
         self._connection = connection
         self._wake = wake
         self._received = bytearray()
         self._unconsumed = 0
-        """Bytes that the last `read` has returned."""
+        """Bytes that the last `read` has returned, and that do not count as processed yet."""
         self._is_ended = self._is_finished = False
         self._error: TransportError | None = None
         self._is_reset_below = False
-        """The session knows of a reset whose event comes with the next turn."""
+        """The session already knows about a reset; its event comes with the next turn."""
         self._readable = asyncio.Event()
         self._writable = asyncio.Event()
         self._on_reset: Callable[[], None] | None = None
         self.on_datagram_frame: Callable[[bytes], None] | None = None
-        """Called with each message that the peer sends beside the stream."""
+        """Called with the data of each DATAGRAM frame that the peer sends for this stream."""
 
     async def read(self, limit: int = _READ_LIMIT) -> bytes:
-        """Some bytes, at most `limit`; b"" once the peer has finished.
+        """Reads some bytes, at most `limit`; returns b"" once the peer has finished.
 
-        What one call returns counts as passed on when the next one is made: until then it takes
-        room in the window, so that a slow reader's data is never held twice.
+        The bytes that one call returns count as processed when the next call is made. Until then
+        they use flow control credit, so that a slow reader's data is never buffered twice.
 
         Raises:
-            StreamReset: the peer gave the stream up; unread data is gone.
+            StreamReset: the stream was reset by either side; unread data is discarded.
             SessionClosed: the session ended.
         """
         self._consume()
@@ -66,7 +66,7 @@ class Stream:
         return data
 
     async def read_exactly(self, size: int) -> bytes:
-        """`size` bytes. Raises EOFError where the stream ends before, and like `read`."""
+        """Reads exactly `size` bytes. Raises EOFError where the stream ends before that, and like `read`."""
         data = b""
         while len(data) < size:
             more = await self.read(size - len(data))
@@ -77,7 +77,7 @@ class Stream:
         return data
 
     async def room(self) -> int:
-        """Bytes that `write` takes without waiting, at least one; waits for it. Raises like `read`."""
+        """Waits until `write` can take data; returns how many bytes it takes without waiting. Raises like `read`."""
         while True:
             if self._error is not None:
                 raise self._error
@@ -88,7 +88,7 @@ class Stream:
             await self._writable.wait()
 
     async def write(self, data: bytes) -> None:
-        """Returns once all of it is queued; waits while the session has no room. Raises like `read`."""
+        """Queues all of the data, and waits while the session has no room. Raises like `read`."""
         view = memoryview(data)
         while view:
             size = min(len(view), await self.room())
@@ -101,26 +101,26 @@ class Stream:
             view = view[size:]
 
     def finish(self) -> None:
-        """Ends our direction; what was written still arrives. Does nothing where that has no meaning."""
+        """Ends our direction; what was written still arrives. Does nothing on a stream that is finished or reset."""
         if self._error is None and not self._is_finished:
             self._is_finished = True
-            # The core may know of a reset whose event comes only with the next turn.
+            # The session may already know about a reset, whose event only comes with the next turn.
             with contextlib.suppress(LocalProtocolError):
                 self._connection.send_stream_data(self.stream_id, b"", end_stream=True)
             self._wake()
             self._check_over()
 
     def reset(self, code: int = ErrorCode.STREAM_CANCELLED) -> None:
-        """Gives up both directions at once: a TCP reset at the other end."""
+        """Ends both directions at once, which the other end sees as a TCP reset."""
         if self._error is None:
             self._fail(StreamReset(code), is_remote=False)
             self._connection.reset_stream(self.stream_id, code)
             self._wake()
 
     def send_datagram_frame(self, data: bytes) -> bool:
-        """A message beside the stream, copied on all links and never repeated (as RFC 9297 ties one to a stream).
+        """Sends a DATAGRAM frame for this stream (as in RFC 9297), copied on all links and never retransmitted.
 
-        False where it was dropped: the stream is over, or the message larger than `datagram_room`.
+        False where it was dropped: the stream is over, or the data is larger than `datagram_room`.
         """
         if self._error is not None:
             return False
@@ -132,28 +132,28 @@ class Stream:
 
     @property
     def datagram_room(self) -> int:
-        """Most bytes that a message may have now."""
+        """Most bytes of data that a DATAGRAM frame may have now."""
         return self._connection.datagram_room
 
     def watch_reset(self, callback: Callable[[], None]) -> None:
-        """`callback` is called once when the peer, or the end of the session, resets the stream; now if it has."""
+        """Calls `callback` once when the peer or the end of the session resets the stream; at once if it is reset."""
         self._on_reset = callback
         if self._error is not None:
             callback()
 
     @property
     def is_reset(self) -> bool:
-        """Reset by either side, or with its session."""
+        """The stream was reset by either side, or by the end of its session."""
         return self._is_reset_below or self._error is not None
 
     @property
     def is_suspended(self) -> bool:
-        """All links are down: the peer's silence means nothing."""
+        """The stream is suspended, because all links are down: the peer's silence means nothing."""
         return self._connection.is_out
 
     @property
     def heard_at(self) -> float:
-        """When the session's peer was last heard, by `time.monotonic`."""
+        """When the peer of the session was last heard, by `time.monotonic`."""
         return self._connection.last_received_at
 
     # --- called by the session ---
@@ -166,7 +166,7 @@ class Stream:
         self._check_over()
 
     def on_peer_reset(self, code: int) -> None:
-        """The peer gave the stream up."""
+        """The peer has reset the stream."""
         self._fail(StreamReset(code), is_remote=True)
 
     def on_session_closed(self, error: SessionClosed) -> None:
@@ -174,7 +174,7 @@ class Stream:
         self._fail(error, is_remote=True)
 
     def deliver_datagram_frame(self, data: bytes) -> None:
-        """A message has come beside the stream. What goes wrong with one must not cost the turn of all sessions."""
+        """A DATAGRAM frame for this stream has arrived; an error in its handler must not end the common turn."""
         if self.on_datagram_frame is None:
             return
         try:
@@ -183,7 +183,7 @@ class Stream:
             log.exception("stream %d: a message", self.stream_id)
 
     def on_writable(self) -> None:
-        """There is room again."""
+        """The session can take data of this stream again."""
         self._writable.set()
 
     def _consume(self) -> None:

@@ -1,4 +1,4 @@
-"""The server's addresses that one link tries: every address of every endpoint, one after the other."""
+"""The server's addresses that one link tries: every address of every endpoint, one after another."""
 
 import errno
 from collections.abc import Iterable, Sequence
@@ -8,38 +8,38 @@ from tandem_transport.driver.names import Names
 from tandem_transport.driver.sockets import UdpAddress, family_of
 
 Endpoint = tuple[str, int]
-"""A name or a literal address, and a port."""
+"""A server endpoint: a name or a literal address, and a port."""
 
 _MAX_ASKED = 16
-"""Addresses that are remembered for the log."""
+"""Maximum number of addresses that are remembered for the log."""
 
 
 class Targets:
-    """Goes round the endpoints of a link; the first one is its home."""
+    """Rotates through the endpoints of a link; the first one is its own endpoint (its home)."""
 
     def __init__(self, endpoints: Sequence[Endpoint]) -> None:
         self._endpoints = endpoints
         self._index = -1
-        """The endpoint to which the present address belongs."""
+        """Index of the endpoint to which the current address belongs."""
         self._waiting: list[UdpAddress] = []
-        """Addresses of that endpoint whose turn is still to come."""
+        """Addresses of the current endpoint that were not tried yet."""
         self.asked: dict[tuple[Endpoint, str], None] = {}
-        """Endpoints and hosts that were asked since the last answer, in that order."""
+        """Endpoints and hosts that were tried since the last answer, in this order."""
 
     @property
     def is_home(self) -> bool:
-        """The present address belongs to the link's own endpoint."""
+        """The current address belongs to the link's own endpoint."""
         return self._index <= 0
 
     async def next(self, families: Sequence[int], names: Names) -> UdpAddress:
-        """The address whose turn it is; endpoints without one are passed over.
+        """The next address to try; endpoints without a suitable address are skipped.
 
         Args:
             families: The address families that the link has, the preferred one first.
             names: Where names are looked up.
 
         Raises:
-            OSError: No endpoint has an address that fits, for the reason of the first that was tried.
+            OSError: No endpoint has a suitable address; the text is that of the first endpoint that was tried.
         """
         problems: list[OSError] = []
         while True:
@@ -59,11 +59,11 @@ class Targets:
         return (await self._find(0, families, names))[0]
 
     def go_home(self) -> None:
-        """The link's own endpoint has answered."""
+        """The link's own endpoint has answered, so it becomes the current one."""
         self._index, self._waiting = 0, []
 
     def note_asked(self, address: UdpAddress) -> None:
-        """The link asks this address now."""
+        """Remembers that the link tries this address now."""
         if len(self.asked) < _MAX_ASKED and self._index >= 0:
             self.asked[self._endpoints[self._index], address[0]] = None
 
@@ -81,12 +81,12 @@ class Targets:
 
 
 def alternating(addresses: Iterable[UdpAddress], families: Sequence[int]) -> list[UdpAddress]:
-    """The addresses of these families, which take turns, the first family first (RFC 8305 section 4)."""
+    """The addresses of these families, interleaved, beginning with the first family (RFC 8305 section 4)."""
     known = list(dict.fromkeys(addresses))
     rows = [[address for address in known if family(address) == wanted] for wanted in dict.fromkeys(families)]
     return [address for row in zip_longest(*rows) for address in row if address is not None]
 
 
 def family(address: UdpAddress) -> int:
-    """AF_INET or AF_INET6."""
+    """The family of an address: AF_INET or AF_INET6."""
     return family_of(address[0])

@@ -1,9 +1,9 @@
-"""When the core gets its turn, and what time it is.
+"""When the sans-I/O core gets its turn, and what time it is.
 
-Within a turn of the event loop the clock is read once: everything that was received together
+The clock is read once in a turn of the event loop: everything that was received together
 has one time, read as early as possible, and all decisions of a turn agree.
 
-A turn costs more than a packet. Where packets come one by one and fast, they share turns: one every two milliseconds.
+A turn costs more than a packet. Packets that come one by one and fast share turns: one every two milliseconds.
 """
 
 import asyncio
@@ -15,13 +15,14 @@ from tandem_transport.parameters import GRANULARITY, MAX_PACER_QUANTUM, PACER_QU
 from tandem_transport.wire.packets import Transmit
 
 TURN_GAP = 0.002
-"""Seconds between two turns of a busy endpoint, ..."""
+"""Seconds between two turns of a busy endpoint."""
 
 TURN_BURST = 0.032
-"""... and what may be saved up of it, in seconds: a key press, or a connection that is set up, waits for nothing."""
+"""Maximum seconds of TURN_GAP that an idle endpoint saves up for later turns without a gap, so that a key press, or the
+setup of a TCP connection, does not wait."""
 
 _MAX_ROUNDS = 100
-"""Rounds of events and datagrams in one turn; more would starve the rest of the process."""
+"""Maximum rounds of events and datagrams in one turn; more would starve the rest of the process."""
 
 
 class TurnTaker(ABC):
@@ -31,17 +32,17 @@ class TurnTaker(ABC):
         self._now: float | None = None
         self._is_scheduled = self._is_stopped = False
         self._is_put_off = False
-        """The turn that is scheduled comes after a while: the time of what arrives before is not the turn's."""
+        """The scheduled turn is delayed: what arrives before it does not have the time of that turn."""
         self._next_turn_at = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
         self._deadline: float | None = None
-        """What the endpoint said at the end of the last turn. What arrives since then may only bring news that
-        the next turn's datagrams are made of, or deadlines that lie ahead."""
+        """The next timeout of the endpoint, as of the end of the last turn. What has arrived since then does not change
+        it: it only adds data for the next turn's datagrams, or deadlines in the future."""
         self._lateness = 0.0
 
     def now(self) -> float:
-        """The time of this turn, or of the moment where no turn is on its way."""
+        """The time of this turn, or the current time where no turn is due."""
         if self._now is not None:
             return self._now
         now = time.monotonic()
@@ -50,7 +51,7 @@ class TurnTaker(ABC):
         return now
 
     def wake(self) -> None:
-        """Asks for a turn: something was received, or a command was given."""
+        """Requests a turn, because something was received or a command was given."""
         if self._is_scheduled or self._is_stopped:
             return
         self._is_scheduled = True
@@ -62,14 +63,14 @@ class TurnTaker(ABC):
             asyncio.get_running_loop().call_soon(self._turn)
 
     def stop_turns(self) -> None:
-        """No turn comes after this."""
+        """Stops all further turns."""
         self._is_stopped = True
         if self._timer is not None:
             self._timer.cancel()
 
     @property
     def quantum(self) -> float:
-        """How long a pacer may catch up: as late as turns are, within bounds."""
+        """Seconds that a pacer may catch up: the usual lateness of turns, within limits."""
         return min(max(PACER_QUANTUM, self._lateness), MAX_PACER_QUANTUM)
 
     # --- what the endpoint does ---
@@ -79,7 +80,7 @@ class TurnTaker(ABC):
 
     @abstractmethod
     def _handle_events(self) -> bool:
-        """Takes all events; tells whether there were any."""
+        """Handles all events; tells whether there were any."""
 
     @abstractmethod
     def _transmit(self, now: float) -> bool:
@@ -99,7 +100,7 @@ class TurnTaker(ABC):
         try:
             self._take_turn(now)
         finally:
-            self._now = None  # whatever went wrong, the next turn has a time of its own
+            self._now = None  # even after an error, the next turn must read the clock again
 
     def _take_turn(self, now: float) -> None:
         if self._deadline is not None and self._deadline <= now:
@@ -118,7 +119,7 @@ class TurnTaker(ABC):
             self._timer.cancel()
             self._timer = None
         if timeout is not None:
-            # An event loop fires timers below a millisecond at once: that would be a busy loop.
+            # An event loop fires timers below one millisecond at once, which would be a busy loop.
             delay = max(timeout - now, GRANULARITY)
             self._timer_at = now + delay
             self._timer = asyncio.get_running_loop().call_later(delay, self._on_timer)
@@ -131,7 +132,7 @@ class TurnTaker(ABC):
 
 
 def batches(transmits: Iterable[Transmit]) -> Iterator[tuple[Transmit, list[bytes]]]:
-    """What goes to one place in one go: the first of them, and the data of all."""
+    """Groups successive datagrams to one path and address: yields the first of each group, and the data of all."""
     first: Transmit | None = None
     batch: list[bytes] = []
     for transmit in transmits:

@@ -1,4 +1,4 @@
-"""Many sessions and their beginning: handshakes, cookies, limits of strangers, one class for each end.
+"""How sessions begin, and the table of a server's sessions: handshakes, cookies, limits on strangers; a class per end.
 
-Still no socket and no clock.
+Everything here is sans-I/O: no socket and no clock.
 """

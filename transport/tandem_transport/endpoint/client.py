@@ -1,8 +1,8 @@
-"""The client's side: gets a session and keeps one, over whatever links there are.
+"""The client's side: gets a session and keeps one, over all links there are.
 
-The first message goes out on all links with the same bytes; the first answer counts. No
+The initiation goes out on all links with the same bytes; the first response counts. No
 link is the master, and a dead one costs nothing (PROTOCOL.md section 3). A session that is
-silent on all links stays, and another one is asked for beside it: the server's answer says
+silent on all links is kept, while the client asks for another one: the server's response says
 whether it still has the first.
 """
 
@@ -33,38 +33,38 @@ from tandem_transport.wire.frames import Mode, PathPreference
 from tandem_transport.wire.packets import PacketType, PacketView, Transmit, split_datagram
 
 _MAX_OUTGOING = 16 * MAX_PATHS
-"""Datagrams without a session that wait to be sent: first messages, and the last words of a session."""
+"""Limit of waiting datagrams that belong to no open session: initiations, and CONNECTION_CLOSE of a closed one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Connected:
-    """A session is there."""
+    """A session has begun."""
 
     connection: Connection
 
 
 @dataclass(frozen=True, slots=True)
 class HandshakeRefused:
-    """The server does not want us; it is asked again, soon at first, and ever more rarely."""
+    """The server refuses a session; the client retries, soon at first, then backs off."""
 
     code: int
 
 
 @dataclass(frozen=True, slots=True)
 class HandshakeUnanswered:
-    """No link has brought an answer yet."""
+    """No link has brought a response yet."""
 
     attempts: int
-    """First messages sent since the last session."""
+    """Initiations sent since the last session."""
     silence: float
-    """Seconds since the first of them."""
+    """Seconds since the first of these initiations."""
 
 
 ClientEvent = Connected | HandshakeRefused | HandshakeUnanswered | Event
 
 
 class ClientEndpoint:
-    """Sans-I/O, like `Connection`: the same kinds of methods, for one session after another."""
+    """The client's end, sans-I/O like `Connection`: the same kinds of methods, for one session after another."""
 
     def __init__(self, identity: ClientIdentity, *, mode: Mode = Mode.DUPLICATE, now: float) -> None:
         self._identity = identity
@@ -83,13 +83,13 @@ class ClientEndpoint:
 
     @property
     def connection(self) -> Connection | None:
-        """The present session, None while there is none."""
+        """The current session, None while there is none."""
         return self._connection
 
     # --- input ---
 
     def receive_datagram(self, path_id: int, data: bytes, *, now: float, source: Hashable = None) -> None:
-        """A datagram that arrived on a link."""
+        """A datagram has arrived on a link."""
         self._now = now
         packets = split_datagram(data)
         if not packets:
@@ -119,7 +119,7 @@ class ClientEndpoint:
     # --- commands ---
 
     def add_path(self, *, now: float) -> int:
-        """Another link; returns its path id. Raises LocalProtocolError beyond MAX_PATHS."""
+        """Adds a path for another link; returns its path id. Raises LocalProtocolError beyond MAX_PATHS."""
         path_id = len(self._path_ids)
         if path_id >= MAX_PATHS:
             raise LocalProtocolError(f"a session has at most {MAX_PATHS} paths")
@@ -131,13 +131,13 @@ class ClientEndpoint:
         return path_id
 
     def retry(self, *, now: float) -> None:
-        """A link has changed, and an answer is to be expected: tries at once, where a session is being looked for."""
+        """A link has changed, so an answer is likely: resets the backoff, and tries at once if a session is wanted."""
         self._search.reset_backoff()
         if (self._connection is None or self._search.is_under_way) and not self._is_stopped:
             self._search.retry(now)
 
     def on_rebound(self, path_id: int, *, is_same_network: bool, now: float) -> None:
-        """A link has another socket, or talks to another endpoint of the server."""
+        """A link has another socket, or uses another endpoint of the server."""
         self._now = now
         if self._connection is not None:
             self._connection.on_rebound(path_id, is_same_network=is_same_network, now=now)
@@ -153,23 +153,23 @@ class ClientEndpoint:
 
     @property
     def mode(self) -> Mode:
-        """How this session, and those after it, use the paths."""
+        """The mode in which this session, and those after it, use the paths."""
         return self._mode
 
     def set_mode(self, mode: Mode) -> None:
-        """Another mode, at both ends, without another handshake."""
+        """Changes the mode at both ends, without another handshake."""
         self._mode = mode
         if self._connection is not None:
             self._connection.set_mode(mode)
 
     def set_preferences(self, preferences: tuple[PathPreference, ...]) -> None:
-        """How both ends use single paths, in this session and in those after it."""
+        """Sets how both ends use single paths, in this session and in those after it."""
         self._preferences = preferences
         if self._connection is not None:
             self._connection.set_policy(self._mode, preferences)
 
     def close(self, *, now: float) -> None:
-        """Ends the session for good."""
+        """Ends the session, and begins no other."""
         self._is_stopped = True
         self._search.pause()
         if self._connection is not None:
@@ -178,7 +178,7 @@ class ClientEndpoint:
     # --- output ---
 
     def datagrams_to_send(self, *, now: float) -> Iterator[Transmit]:
-        """Everything that may leave now."""
+        """All datagrams that may leave now."""
         self._now = now
         while self._outgoing:
             yield self._outgoing.popleft()
@@ -194,7 +194,7 @@ class ClientEndpoint:
         return min((time for time in times if time is not None), default=None)
 
     def next_event(self) -> ClientEvent | None:
-        """The next thing that happened."""
+        """The next event, None where none is left."""
         if not self._events:
             self._collect(self._now)
         return self._events.popleft() if self._events else None
@@ -202,14 +202,14 @@ class ClientEndpoint:
     # --- handshake ---
 
     def _silent_at(self) -> float | None:
-        """When the session has been silent for so long that another one is asked for beside it."""
+        """When the session has been silent for so long that the client asks for another one while it keeps this one."""
         connection = self._connection
         if connection is None or self._search.is_under_way or self._is_stopped or not connection.is_out:
             return None
         return connection.last_received_at + SILENCE_TIMEOUT
 
     def _look_beside(self, now: float) -> None:
-        """Whatever made the server lose this session without our hearing of it, it is not to last."""
+        """Asks for another session when this one has been silent for long: the server may have lost it unnoticed."""
         silent_at = self._silent_at()
         if silent_at is not None and now >= silent_at:
             self._search.begin_rarely(now=now)
@@ -230,13 +230,13 @@ class ClientEndpoint:
                 pass
 
     def _may_replace(self, established: Established, now: float) -> bool:
-        """Whether the new session is to be used: there is no other, or the server says that it has lost it."""
+        """Whether the new session should be used: there is no other, or the server says that it has lost the other."""
         if self._connection is None:
             return True
         known = established.peer_parameters.known_session
         is_unheard = self._connection.last_received_at <= self._connected_at
         if is_unheard and now < self._connected_at + EMBRYO_LIFETIME:
-            return False  # the server may know it, and not have heard from it yet
+            return False  # the server may know this session, but have received no packet of it yet
         if not self._search.is_under_way or known is None or known == session_tag(self._connection.connection_id):
             return False
         self._connection.on_forgotten(now=now)
@@ -253,7 +253,7 @@ class ClientEndpoint:
         self._events.append(Connected(connection))
 
     def _collect(self, now: float) -> None:
-        """Takes the events of the session; where it is over, begins to look for the next one."""
+        """Takes the events of the session; when it has ended, starts the search for the next one."""
         connection = self._connection
         if connection is None:
             return
@@ -261,12 +261,12 @@ class ClientEndpoint:
             self._events.append(event)
             if isinstance(event, ConnectionTerminated) and not self._is_stopped:
                 if event.code == ErrorCode.REPLACED and event.is_remote:
-                    # Somebody else uses our instance id, a cloned machine perhaps: we would take turns for ever.
+                    # Another machine, perhaps a clone, uses our instance id: the two would replace each other forever.
                     self._identity.renew()
                 self._outgoing.extend(connection.datagrams_to_send(now=now))
                 self._connection = None
                 self._search.stop()
-                # One session after another that ends as it begins must not make a loop at RTT speed.
+                # Sessions that end as soon as they begin must not cause a handshake in every round trip.
                 is_short = now - self._connected_at < HANDSHAKE_RETRY
                 self._short_sessions = self._short_sessions + 1 if is_short else 0
                 self._search.retry(now + HANDSHAKE_RETRY if self._short_sessions > 1 else now)

@@ -1,4 +1,5 @@
-"""Who may cost a server a key exchange: cookies under load, and a measure for each host (PROTOCOL.md section 3.3)."""
+"""Limits on the key exchanges that strangers can make a server do: cookies under load, and a rate limit for each host
+(PROTOCOL.md section 3.3)."""
 
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
@@ -17,12 +18,12 @@ from tandem_transport.parameters import (
 from tandem_transport.wire.packets import PacketView
 
 NetworksOf = Callable[[Hashable], tuple[Hashable, ...]]
-"""The host of a source, and the networks around it, the narrowest first; always as many of one kind."""
+"""Returns the host of a source, and the networks around it, narrowest first; as many for all sources of one family."""
 
 
 @dataclass(slots=True)
 class ServerCounters:
-    """Datagrams that got no answer, and why."""
+    """Counts of the datagrams that did not lead to a session, by reason."""
 
     malformed: int = 0
     bad_mac1: int = 0
@@ -32,22 +33,22 @@ class ServerCounters:
     challenged: int = 0
     cookies: int = 0
     limited: int = 0
-    """First messages that were dropped because there were too many."""
+    """Initiations that were dropped because there were too many."""
     resets: int = 0
 
 
 class HandshakeGuard:
-    """Lets first messages through at a rate that sessions do not feel.
+    """Lets initiations through at a rate that does not disturb the sessions.
 
-    Beyond it a source first returns a cookie, which proves its address, and then has a small
-    measure of its own, and its network one; so whoever floods from forged addresses keeps
-    nobody out. All who return cookies have one measure together.
+    Beyond this rate, a source must first return a cookie, which proves its address. Then a small
+    rate limit for its host applies, and one for each network around it, so a flood from forged
+    addresses keeps nobody out. All sources that return cookies also share one rate limit.
     """
 
     def __init__(
         self, public: bytes, counters: ServerCounters, *, randomness: Randomness, now: float, networks_of: NetworksOf
     ) -> None:
-        """`public`: the server's key. `networks_of`: what has a measure of its own, for one source."""
+        """`public`: the server's public key. `networks_of`: a source's host and networks, each with a rate limit."""
         self._cookie_key = cookie_key(public)
         self._counters = counters
         self._randomness = randomness
@@ -56,11 +57,11 @@ class HandshakeGuard:
         self._everybody = RateLimiter(HANDSHAKES_PER_SECOND, now=now, burst=HANDSHAKE_BURST)
         self._proven = RateLimiter(COOKIE_HOLDERS_PER_SECOND, now=now)
         self._networks: list[RateLimiters[Hashable]] = []
-        """By width, the narrowest first."""
+        """The rate limits of hosts, then of the networks around them, narrowest first."""
         self._replies = RateLimiter(COOKIES_PER_SECOND, now=now)
 
     def allows(self, packet: PacketView, source: Hashable, *, now: float) -> bool:
-        """Whether the message may be worked on."""
+        """Whether the server may process the initiation."""
         if self._everybody.allows(now=now):
             return True
         if not has_mac2(packet) or not self._has_cookie(packet, source, now):
@@ -68,7 +69,7 @@ class HandshakeGuard:
         return self._has_measure(source, now) and self._proven.allows(now=now)
 
     def cookie_reply(self, packet: PacketView, source: Hashable, *, now: float) -> bytes | None:
-        """What a message gets instead: a cookie, or nothing where it had one, or where too many ask."""
+        """What an initiation gets instead of a response: a cookie, or None if it had one or too many ask for one."""
         if has_mac2(packet) and self._has_cookie(packet, source, now):
             self._counters.limited += 1
             return None
@@ -82,7 +83,10 @@ class HandshakeGuard:
     # --- inside ---
 
     def _has_measure(self, source: Hashable, now: float) -> bool:
-        """Whether the host, and each network around it, may cost one more: an IPv6 customer has thousands of hosts."""
+        """Whether the rate limits of the host and of each network around it allow one more initiation.
+
+        The networks have limits because an IPv6 customer has thousands of hosts.
+        """
         networks = self._networks_of(source)
         for width in range(len(self._networks), len(networks)):
             self._networks.append(RateLimiters(HANDSHAKES_PER_HOST << width, limit=MAX_LIMITED_HOSTS))

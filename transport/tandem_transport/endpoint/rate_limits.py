@@ -1,4 +1,4 @@
-"""Rates that a server keeps to: of all strangers together, and of each of many."""
+"""Rate limits of a server: for all strangers together, and for each of many."""
 
 from collections.abc import Hashable
 from typing import Generic, TypeVar
@@ -9,7 +9,7 @@ K = TypeVar("K", bound=Hashable)
 
 
 class RateLimiter:
-    """A token bucket that holds one second's worth, or `burst`."""
+    """A token bucket that holds the tokens of one second, or `burst` tokens."""
 
     __slots__ = ("_burst", "_rate", "_tokens", "_updated_at")
 
@@ -19,7 +19,7 @@ class RateLimiter:
         self._updated_at = now
 
     def allows(self, *, now: float) -> bool:
-        """Takes a token, where there is one."""
+        """Takes a token; tells whether there was one."""
         self._tokens = min(self._burst, self._tokens + (now - self._updated_at) * self._rate)
         self._updated_at = now
         if self._tokens < 1:
@@ -29,7 +29,7 @@ class RateLimiter:
 
 
 class RateLimiters(Generic[K]):
-    """A measure for each of many keys, all of the same rate; the oldest of them are forgotten."""
+    """A rate limit for each of many keys, all with the same rate; beyond `limit` keys, the oldest are forgotten."""
 
     __slots__ = ("_limiters", "_per_second")
 
@@ -38,7 +38,7 @@ class RateLimiters(Generic[K]):
         self._limiters: BoundedTable[K, RateLimiter] = BoundedTable(limit)
 
     def allows(self, key: K, *, now: float) -> bool:
-        """Takes a token of the key's, where there is one."""
+        """Takes a token of this key; tells whether there was one."""
         limiter = self._limiters.get(key)
         if limiter is None:
             limiter = RateLimiter(self._per_second, now=now)

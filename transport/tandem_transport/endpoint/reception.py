@@ -1,6 +1,6 @@
-"""First messages: who may come in, and what each of them is answered (PROTOCOL.md section 3).
+"""Initiations: which of them the server accepts, and how it answers each of them (PROTOCOL.md section 3).
 
-A first message changes nothing until a transport packet has confirmed that its sender holds the keys.
+An initiation changes no session until a transport packet has confirmed that its sender has the keys.
 """
 
 from collections.abc import Callable, Hashable
@@ -32,12 +32,12 @@ from tandem_transport.wire.packets import PacketView, Transmit
 from tandem_transport.wire.transport_parameters import TransportParameters
 
 Lookup = Callable[[bytes], str | None]
-"""Name of the client with this public key, None for a stranger."""
+"""Returns the name of the client with this public key, None for a stranger."""
 
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """What a server is, and what it offers to each session."""
+    """The key and the functions of a server, and what it offers to each session."""
 
     static_private: bytes
     lookup: Lookup
@@ -56,7 +56,7 @@ class _Answer:
 
 
 class Reception:
-    """Answers first messages, and keeps the sessions that nobody has confirmed yet."""
+    """Answers initiations, and keeps the sessions that are not confirmed yet."""
 
     def __init__(
         self,
@@ -85,7 +85,7 @@ class Reception:
     # --- sessions that nobody has confirmed ---
 
     def embryo(self, connection_id: bytes, *, now: float) -> ClientSession | None:
-        """A session that has had its answer, and no packet yet that proves the keys."""
+        """The unconfirmed session with this id: its response was sent, but no packet has proven the keys yet."""
         session = self._embryos.get(connection_id)
         if session is None or session.connection.last_received_at <= now - EMBRYO_LIFETIME:
             return None
@@ -94,7 +94,7 @@ class Reception:
     def hand_over(self, session: ClientSession) -> bool:
         """The session is confirmed, and no longer kept here.
 
-        Tells whether it still is welcome: much may have happened since its first message.
+        Tells whether it may still begin: its client may have been removed, or the server filled, since the initiation.
         """
         self._embryos.pop(session.connection_id)
         is_known = self._identity.lookup(session.client_public) is not None
@@ -104,10 +104,10 @@ class Reception:
         """A client is no longer registered."""
         self._timestamps.pop(public, None)
 
-    # --- messages ---
+    # --- initiations ---
 
     def receive(self, packet: PacketView, source: Hashable, *, now: float) -> Transmit | None:
-        """A first message; what goes back to where it came from, None for silence."""
+        """An initiation has arrived; returns the answer to its source, None for no answer."""
         if not has_valid_mac1(self._mac1_key, packet):
             self._counters.bad_mac1 += 1
             return None
@@ -134,9 +134,9 @@ class Reception:
         return self._repeat(digest, answer, source, now)
 
     def _repeat(self, digest: bytes, answer: _Answer, source: Hashable, now: float) -> Transmit | None:
-        """The same bytes to every address from which the same message came: one session.
+        """Sends the same bytes to every address from which the same initiation came: they belong to one session.
 
-        The message is seen on every link: what copies from one host get is taken from no other.
+        Strangers can see and copy an initiation, so the rate limit is per host: copies use up only their own host's.
         """
         may = self._repeats.allows((digest, self._identity.host_of(source)), now=now)
         return Transmit(0, answer.data, source) if may else None
@@ -186,6 +186,6 @@ class Reception:
         return handshake.refuse(code, self._identity.randomness)
 
     def _forget_stale(self, now: float) -> None:
-        """Answers that are no longer repeated, and sessions that nobody has confirmed."""
+        """Forgets answers that are no longer repeated, and sessions that were not confirmed in time."""
         self._answers.forget_while(lambda answer: answer.expires_at <= now)
         self._embryos.forget_while(lambda session: session.connection.last_received_at <= now - EMBRYO_LIFETIME)

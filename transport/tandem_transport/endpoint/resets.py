@@ -1,4 +1,4 @@
-"""Telling clients that their session is forgotten (RFC 9000 section 10.3)."""
+"""Stateless resets, which tell clients that their session is forgotten (RFC 9000 section 10.3)."""
 
 from collections.abc import Hashable
 
@@ -17,9 +17,9 @@ from tandem_transport.wire.packets import PREFIX_SIZE, PacketType, PacketView, T
 
 
 class Resets:
-    """Answers packets of sessions that this server has begun and does not know; noise gets silence.
+    """Answers packets of sessions that this server has begun but no longer knows; other packets get no answer.
 
-    Ids are in the clear on every link, so the small measures are each host's own.
+    Connection ids are not encrypted and visible on every link, so the small rate limits are per host.
     """
 
     def __init__(self, ids: ConnectionIdIssuer, counters: ServerCounters, *, host_of: HostOf, now: float) -> None:
@@ -31,7 +31,7 @@ class Resets:
         self._by_id: RateLimiters[tuple[bytes, Hashable]] = RateLimiters(RESETS_PER_ID, limit=MAX_LIMITED_HOSTS)
 
     def answer(self, packet: PacketView, source: Hashable, *, now: float) -> Transmit | None:
-        """The reset for a packet of no session, None where it gets none; never larger than the packet."""
+        """The reset for a packet of an unknown session, None where it gets none; always smaller than the packet."""
         self._counters.unknown_connection += 1
         connection_id = packet.connection_id
         if len(packet.data) <= PREFIX_SIZE + RESET_TOKEN_SIZE or not self._ids.is_ours(connection_id):

@@ -1,4 +1,4 @@
-"""The search for a session: first messages to the server, when each is due, and the answers that are still read."""
+"""The search for a session: initiations to the server, when each is due, and the answers that are still read."""
 
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -15,27 +15,27 @@ from tandem_transport.wire.packets import Transmit
 from tandem_transport.wire.transport_parameters import TransportParameters
 
 _KEPT_HANDSHAKES = 3
-"""First messages whose answers are still read: one may come after the next was sent."""
+"""Number of initiations whose answers are still read: an answer may come after the next initiation was sent."""
 
 _REPEATS = 3
-"""Times that the same first message is sent again."""
+"""Number of times that the same initiation is sent again."""
 
 
 @dataclass(slots=True, kw_only=True)
 class ClientIdentity:
-    """Who asks whom for a session, and for what."""
+    """The keys, parameters and instance id with which a client asks a server for a session."""
 
     static_private: bytes
     server_public: bytes
     randomness: Randomness
     wall_clock: Callable[[], float]
-    """Seconds since 1970, for the timestamps that keep first messages from being replayed."""
+    """Returns seconds since 1970, for the timestamps that protect initiations against replay."""
     parameters: TransportParameters = field(default_factory=TransportParameters)
     instance_id: bytes = b""
-    """8 random bytes; drawn where none are given. A client that was restarted gives those that it had, and its old
-    session gives way; with others it is another computer with the same key."""
+    """8 bytes, chosen at random where none are given. A restarted client gives those that it had before, and replaces
+    its old session; with other bytes it counts as another computer with the same key."""
     token: bytes = bytes(MAC_SIZE)
-    """The server's newest answer to a client whose clock it cannot trust."""
+    """The server's newest challenge token, for a client with a timestamp that the server cannot trust."""
     last_timestamp_us: int = 0
 
     def __post_init__(self) -> None:
@@ -43,11 +43,11 @@ class ClientIdentity:
             self.renew()
 
     def renew(self) -> None:
-        """Another instance id: somebody else uses the present one."""
+        """Chooses another instance id, because somebody else uses the current one."""
         self.instance_id = self.randomness(8)
 
     def make_handshake(self) -> ClientHandshake:
-        """A first message with a new ephemeral key."""
+        """A handshake, whose initiation has a new ephemeral key and a new timestamp."""
         # Never the same timestamp twice, whatever the clock does.
         self.last_timestamp_us = max(int(self.wall_clock() * 1e6), self.last_timestamp_us + 1)
         return ClientHandshake(
@@ -62,19 +62,19 @@ class ClientIdentity:
 
 
 class Search:
-    """Sends first messages on all paths while a session is wanted; ever more rarely where nothing answers."""
+    """Sends initiations on all paths while a session is wanted; backs off where nothing answers."""
 
     def __init__(self, identity: ClientIdentity, send: Callable[[Transmit], None], *, now: float) -> None:
-        """`send` queues a datagram. The first one is due now."""
+        """`send` queues a datagram. The first initiation is due now."""
         self._identity = identity
         self._send = send
         self._handshakes: deque[ClientHandshake] = deque(maxlen=_KEPT_HANDSHAKES)
         self.attempts = 0
-        """First messages that were sent since the last session."""
+        """Initiations that were sent since the last session."""
         self._fast_retries, self._interval = HANDSHAKE_FAST_RETRIES, HANDSHAKE_RETRY
-        """First messages before they become rarer, and the seconds after which the next one is due."""
+        """Initiations to send before the search backs off, and seconds after which the next one is due."""
         self._is_refused = False
-        """The last answer was a refusal."""
+        """The server has refused, and neither a session nor a change of the links has come since."""
         self._began_at = now
         self._retry_at: float | None = now
         self._repeat_at: float | None = None
@@ -82,7 +82,7 @@ class Search:
 
     @property
     def is_under_way(self) -> bool:
-        """First messages are being sent."""
+        """The client asks for a session: initiations are being sent."""
         return self._retry_at is not None
 
     def times(self) -> Iterable[float]:
@@ -90,11 +90,11 @@ class Search:
         return (at for at in (self._retry_at, self._repeat_at) if at is not None)
 
     def silence(self, *, now: float) -> float:
-        """Seconds since the first message of this search."""
+        """Seconds since the first initiation of this search."""
         return now - self._began_at
 
     def handle_timeout(self, path_ids: Iterable[int], *, now: float) -> bool:
-        """Sends what is due on these paths; tells whether it is another first message."""
+        """Sends what is due on these paths; tells whether it is a new initiation, not a repeated one."""
         if self._retry_at is not None and now >= self._retry_at:
             self._begin(path_ids, now)
             return True
@@ -105,21 +105,21 @@ class Search:
     # --- when ---
 
     def retry(self, at: float) -> None:
-        """The next first message is due at that time."""
+        """The next initiation is due at this time."""
         self._retry_at = at
 
     def begin_rarely(self, *, now: float) -> None:
-        """A search beside a session that is silent: mostly it is the links that are dead."""
+        """Begins a search while a silent session is kept; backs off at once, because usually the links are dead."""
         self.attempts = self._fast_retries = 0
         self._interval, self._retry_at = HANDSHAKE_RETRY, now
 
     def reset_backoff(self) -> None:
-        """Things have changed: an answer is to be expected again."""
+        """Retries at the initial rate again, because something has changed and an answer is likely."""
         self._is_refused = False
         self._fast_retries, self._interval = HANDSHAKE_FAST_RETRIES, HANDSHAKE_RETRY
 
     def stop(self) -> None:
-        """No session is wanted, or there is one; no answer is read any more."""
+        """Ends the search: no session is wanted, or there is one. No answer is read any more."""
         self._handshakes.clear()
         self.attempts = 0
         self.reset_backoff()
@@ -132,19 +132,19 @@ class Search:
     # --- answers ---
 
     def handshake(self, handshake_id: bytes) -> ClientHandshake | None:
-        """The first message that an answer belongs to, None for none that is still waited for."""
+        """The handshake that an answer belongs to, None if its answers are no longer read."""
         return next((known for known in self._handshakes if known.handshake_id == handshake_id), None)
 
     def on_challenged(self, token: bytes, *, now: float) -> None:
-        """The server wants another first message, with this token."""
+        """The server wants another initiation, with this token."""
         if self.is_under_way and token != self._identity.token:
             self._identity.token = token
             self._retry_at = now
 
     def on_cookie(self, handshake: ClientHandshake, cookie: bytes, path_id: int) -> None:
-        """The server wants the same first message again, with proof that it comes from where it says."""
+        """The server wants the same initiation again, with a cookie that proves its source address."""
         if path_id not in handshake.paths_with_cookie:
-            handshake.paths_with_cookie.add(path_id)  # once each: copies of a cookie must not make a flood
+            handshake.paths_with_cookie.add(path_id)  # once per path: copies of a cookie must not cause a flood
             self._send(Transmit(path_id, handshake.initiation(cookie), None))
 
     def on_refused(self, *, now: float) -> None:

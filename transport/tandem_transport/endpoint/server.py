@@ -1,7 +1,7 @@
-"""The server's side of all sessions: which datagram belongs to whom, and what leaves when.
+"""The server's side of all sessions: which datagram belongs to which session, and what is sent when.
 
-Nothing here answers a datagram that does not prove knowledge of the server's public key, and
-no answer is larger than its cause.
+A datagram is answered only if it proves knowledge of the server's public key, or has the id of a
+session that this server has begun; and no answer is larger than the datagram that caused it.
 """
 
 from collections import deque
@@ -23,7 +23,7 @@ from tandem_transport.wire.packets import PacketType, PacketView, Transmit, spli
 from tandem_transport.wire.transport_parameters import TransportParameters
 
 _MAX_TABLE = 2 * MAX_SESSIONS
-"""Sessions that are kept, with those that are only saying goodbye."""
+"""Limit of sessions in the table, including those that are closing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class SessionStarted:
 
 @dataclass(frozen=True, slots=True)
 class SessionEvent:
-    """Something happened in a session."""
+    """An event of one session."""
 
     session: ClientSession
     event: Event
@@ -45,7 +45,7 @@ ServerEvent = SessionStarted | SessionEvent
 
 
 class ServerEndpoint:
-    """Sans-I/O, like `Connection`: the same kinds of methods, for many sessions."""
+    """The server's end, sans-I/O like `Connection`: the same kinds of methods, for many sessions."""
 
     def __init__(
         self,
@@ -58,9 +58,9 @@ class ServerEndpoint:
         networks_of: NetworksOf = lambda source: (source,),
         parameters: TransportParameters | None = None,
     ) -> None:
-        """`host_of`: what a source has in common with all others that the same person may send from.
+        """`host_of`: what a source has in common with all other sources that the same person may send from.
 
-        `networks_of`: the host and the wider networks around it, each of which has a measure of first messages.
+        `networks_of`: the host and the wider networks around it, each with a rate limit for initiations.
         """
         parameters = parameters or TransportParameters(initial_max_data=INITIAL_SESSION_WINDOW)
         ids = ConnectionIdIssuer(static_private)
@@ -78,18 +78,18 @@ class ServerEndpoint:
 
     @property
     def sessions(self) -> list[ClientSession]:
-        """Confirmed sessions."""
+        """The confirmed sessions, including those that are closing."""
         return list(self._sessions)
 
     @property
     def memory(self) -> tuple[int, int]:
-        """Bytes that all sessions hold or have been promised, and the most there may be."""
+        """Bytes that all sessions have buffered or were promised as credit, and the limit of these bytes."""
         return sum(budget.used for budget in self._budgets), sum(budget.limit for budget in self._budgets)
 
     # --- input ---
 
     def receive_datagram(self, data: bytes, *, source: Hashable, now: float) -> None:
-        """A datagram from an address that only the driver understands."""
+        """A datagram has arrived from an address that only the driver understands."""
         packets = split_datagram(data)
         packet = packets[0] if packets else None
         if packet is None:
@@ -114,7 +114,7 @@ class ServerEndpoint:
     # --- commands ---
 
     def touch(self, session: ClientSession) -> None:
-        """The application has given a command to the session's connection."""
+        """The application has given a command to the session, which may have something to send now."""
         if session.connection_id in self._sessions:
             self._touched[session.connection_id] = session
 
@@ -134,7 +134,7 @@ class ServerEndpoint:
     # --- output ---
 
     def datagrams_to_send(self, *, now: float) -> Iterator[Transmit]:
-        """Everything that may leave now."""
+        """All datagrams that may leave now."""
         while self._outgoing:
             yield self._outgoing.popleft()
         touched, self._touched = self._touched, {}
@@ -148,7 +148,7 @@ class ServerEndpoint:
         return min(self._timeouts.values(), default=None)
 
     def next_event(self) -> ServerEvent | None:
-        """The next thing that happened in any session."""
+        """The next event of any session, None where none is left."""
         if not self._events:
             for session in list(self._touched.values()):
                 self._collect(session)

@@ -1,4 +1,4 @@
-"""The sessions of a server: whose they are, and how many there may be."""
+"""The sessions of a server: which client each belongs to, and how many there may be."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -8,12 +8,12 @@ from tandem_transport.parameters import MAX_SESSIONS, MAX_SESSIONS_PER_KEY
 from tandem_transport.session.connection import Connection
 
 _SILENT = 30.0
-"""A session that was not heard for this long gives way to another instance of its client."""
+"""Seconds without a packet after which a session may be replaced by one of another instance with the same key."""
 
 
 @dataclass(eq=False, slots=True)
 class ClientSession:
-    """A client that is connected."""
+    """A session with one client, and whose it is."""
 
     connection: Connection
     client_name: str
@@ -22,12 +22,12 @@ class ClientSession:
 
     @property
     def connection_id(self) -> bytes:
-        """What its packets begin with."""
+        """The id with which the session's packets begin."""
         return self.connection.connection_id
 
 
 class SessionTable:
-    """Sessions that their clients have confirmed; those that are only saying goodbye are in it, and do not count."""
+    """Sessions that their clients have confirmed; those that are closing are included, but do not count for limits."""
 
     def __init__(self) -> None:
         self._sessions: dict[bytes, ClientSession] = {}
@@ -51,7 +51,7 @@ class SessionTable:
         self._sessions.pop(connection_id, None)
 
     def open(self, client_public: bytes | None = None) -> list[ClientSession]:
-        """Of one client, or of all, those that neither end has closed."""
+        """The sessions that neither end has closed, of one key or (`client_public` is None) of all."""
         return [
             session
             for session in self._sessions.values()
@@ -59,12 +59,12 @@ class SessionTable:
         ]
 
     def tag(self, client_public: bytes, instance_id: bytes) -> int:
-        """The tag of the session that this instance has already, 0 for none: it need not give that one up."""
+        """The tag of the session that this instance already has, 0 for none: it tells the client to keep that one."""
         own = (session for session in self.open(client_public) if session.instance_id == instance_id)
         return next((session_tag(session.connection_id) for session in own), 0)
 
     def is_key_full(self, client_public: bytes, instance_id: bytes, *, now: float) -> bool:
-        """All sessions of a key are in use, and none of them is this instance's."""
+        """The key has as many sessions as it may, all of them recently heard, and none belongs to this instance."""
         others = self.open(client_public)
         if len(others) < MAX_SESSIONS_PER_KEY:
             return False
@@ -73,11 +73,11 @@ class SessionTable:
         return all(now - other.connection.last_received_at < _SILENT for other in others)
 
     def has_room_for(self, client_public: bytes) -> bool:
-        """Another session of this key may begin: where all places are taken, only for a client that has one."""
+        """Whether another session of this key may begin: on a full server, only if the key already has a session."""
         return len(self.open()) < MAX_SESSIONS or bool(self.open(client_public))
 
     def replaced_by(self, session: ClientSession) -> Iterator[tuple[ClientSession, str]]:
-        """Those that give way to a new session, each with the reason; the caller closes each before it asks on."""
+        """Sessions that a new one replaces, each with the reason; the caller closes each before it takes the next."""
         others = self.open(session.client_public)
         for other in others:
             if other.instance_id == session.instance_id:
@@ -88,5 +88,5 @@ class SessionTable:
             yield silent, "another computer uses this key"
 
     def closed(self) -> ClientSession | None:
-        """One that is only saying goodbye, and can be forgotten early where there are too many of them."""
+        """A session that is closing, and can be forgotten early if the table is full; None if there is none."""
         return next((session for session in self if not session.connection.is_open), None)

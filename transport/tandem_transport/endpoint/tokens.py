@@ -1,4 +1,4 @@
-"""Tokens that prove something for a while, without a table of them: cookies and challenges."""
+"""Tokens that prove something for a limited time, without a table of them: cookies and challenges."""
 
 import hmac
 from collections.abc import Iterable
@@ -9,9 +9,9 @@ from tandem_transport.parameters import COOKIE_LIFETIME
 
 
 class TokenIssuer:
-    """Makes tokens that prove something for a while, without remembering any of them.
+    """Makes tokens that prove something for a limited time, without remembering any of them.
 
-    The secret changes every COOKIE_LIFETIME; tokens of the last one are still good.
+    The secret changes every COOKIE_LIFETIME; tokens of the previous secret are still valid.
     """
 
     __slots__ = ("_changed_at", "_previous", "_randomness", "_secret")
@@ -22,12 +22,12 @@ class TokenIssuer:
         self._changed_at = now
 
     def issue(self, about: bytes, *, now: float) -> bytes:
-        """A token for whatever is described by `about`."""
+        """A token for the subject that `about` describes."""
         self._rotate(now)
         return _token(self._secret, about)
 
     def valid(self, about: bytes, *, now: float) -> tuple[bytes, bytes]:
-        """The tokens that are good for it."""
+        """The tokens that are valid now for the subject `about`."""
         self._rotate(now)
         return _token(self._secret, about), _token(self._previous, about)
 
@@ -40,7 +40,7 @@ class TokenIssuer:
 
 
 def is_among(token: bytes, valid: Iterable[bytes]) -> bool:
-    """Whether a token is one of those, in a time that says nothing of them."""
+    """Whether a token is one of the valid ones, compared in a time that reveals nothing about them."""
     matches = [hmac.compare_digest(token, other) for other in valid]
     return any(matches)
 

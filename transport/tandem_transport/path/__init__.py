@@ -1,4 +1,4 @@
-"""One way between two addresses, and the table of all: reachability, packet size, counters, and what people are told.
+"""The paths of a session, each between two addresses: reachability, packet size, counters, and status for people.
 
-What it carries is chosen elsewhere.
+What a path carries is chosen elsewhere.
 """

@@ -1,10 +1,10 @@
-"""Where a path's packets go: the peer's address, and whether whoever is there wants them.
+"""Where a path's packets go: the peer's address, and its validation.
 
 The newest authentic packet tells the address (NAT rebinding, roaming, sleep). It may be a
-copy that a stranger sent from a victim's address, so until a PATH_RESPONSE has come back
-from there, at most three times what came from it is sent (RFC 9000 sections 8.1 and 9.3).
-The last proven address is challenged too: if it answers first, the path goes back to it
-(RFC 9000 section 9.3.3).
+copy that a stranger sent from a victim's address. So until a PATH_RESPONSE has come back
+from an address, at most three times the bytes received from it are sent there (RFC 9000
+sections 8.1 and 9.3). The last validated address is challenged too: if it answers first, the
+path goes back to it (RFC 9000 section 9.3.3).
 """
 
 from collections.abc import Callable, Hashable, Iterator
@@ -15,20 +15,20 @@ from tandem_transport.parameters import AMPLIFICATION_LIMIT
 from tandem_transport.wire.frames import PathChallengeFrame
 
 _MAX_KNOWN = 8
-"""Addresses of a path that are remembered besides those in use."""
+"""Number of addresses of a path that are remembered besides those in use."""
 
 _CHALLENGE_INTERVAL = 0.5
-"""Seconds between two challenges to one address, and between two moves to unproven ones."""
+"""Seconds between two challenges to one address, and between two moves to addresses that are not validated."""
 
 _FIRST_REPEAT = 0.1
-"""Seconds after which the first challenge is repeated, the next after twice as long: until the answer comes, the
-path carries little, and on a bad link one of three round trips is lost."""
+"""Seconds after which the first challenge is repeated; each further interval is twice as long. The first ones are
+short because the path carries little until the answer comes, and a bad link loses one of three round trips."""
 
 _HOME_CHALLENGES = 6
-"""Challenges to the last proven address; one that answers none of them is gone."""
+"""Number of challenges to the last validated address; an address that answers none of them is gone."""
 
 HostOf = Callable[[Hashable], Hashable]
-"""What addresses have in common where only the port differs."""
+"""Returns what addresses have in common where only the port differs."""
 
 
 class Addressed(NamedTuple):
@@ -39,7 +39,7 @@ class Addressed(NamedTuple):
 
 
 class _Record:
-    """What is known of one address."""
+    """What is known about one address."""
 
     __slots__ = ("address", "challenge", "challenged_at", "challenges", "credit", "is_proven")
 
@@ -47,7 +47,7 @@ class _Record:
         self.address = address
         self.is_proven = is_proven
         self.credit = 0
-        """Bytes that may be sent before it is proven."""
+        """Bytes that may be sent before the address is validated."""
         self.challenge: bytes | None = None
         """Data of the PATH_CHALLENGE that waits for its response."""
         self.challenged_at = float("-inf")
@@ -57,47 +57,48 @@ class _Record:
 class PathAddresses:
     """The peer's addresses on one path, as a server sees them.
 
-    A client's path has one address that its driver knows, and needs no proof of it: `is_fixed`.
+    A client's path has one address, which its driver knows and which needs no validation: `is_fixed`.
     """
 
     def __init__(self, *, is_fixed: bool, randomness: Randomness, host_of: HostOf) -> None:
         self.is_fixed = is_fixed
-        """There is one address, and no proof of it is needed."""
+        """The path has one address, and it needs no validation."""
         self._randomness = randomness
         self._host_of = host_of
         self._known: dict[Hashable, _Record] = {}
         self._current = _Record(None, is_proven=is_fixed)
         self._newest = self._current
-        """Where the highest-numbered packet came from."""
+        """The address that the highest-numbered packet came from."""
         self._network: Hashable = None
-        """The host of the address that was proven last."""
+        """The host of the address that was validated last."""
         self._home: _Record | None = None
-        """The last proven address, while the current one is unproven."""
+        """The last validated address, while the current one is not validated."""
         self._is_stable = False
-        """An address was doubted and has answered: the next stranger is challenged before it gets anything else."""
+        """The old address has answered although packets came from another one. So the next new address is challenged
+        before it gets anything else."""
         self._moved_at = float("-inf")
         self._waiting: dict[Hashable, bytes] = {}
-        """Challenges to be sent, by address."""
+        """Encoded challenges that wait to be sent, by address."""
 
     # --- questions ---
 
     @property
     def current(self) -> Hashable:
-        """Where packets go; None for the path's own endpoint."""
+        """The address that packets are sent to; None for the one that only the driver knows."""
         return self._current.address
 
     @property
     def is_doubted(self) -> bool:
-        """The current address has proven nothing, or another one is asked too: what is sent has to be counted."""
+        """The current address is not validated, or another one is challenged too: sent bytes must be counted."""
         return not self._current.is_proven or self._home is not None
 
     @property
     def allowance(self) -> float:
-        """Bytes that may be sent there now."""
+        """Bytes that may be sent to the current address now."""
         return float("inf") if self._current.is_proven else self._current.credit
 
     def may_send(self, size: int, *, to: Hashable = None) -> bool:
-        """Whether a packet of this size may be sent there, or to another address that is known."""
+        """Whether a packet of this size may be sent to the current address, or to another known one (`to`)."""
         if to is None:
             return self.allowance >= size
         record = self._known.get(to)
@@ -106,7 +107,7 @@ class PathAddresses:
     # --- input ---
 
     def on_received(self, source: Hashable, size: int, *, is_newest: bool, now: float) -> None:
-        """An authentic packet came from an address; `is_newest`: its number is the path's highest."""
+        """An authentic packet has arrived from `source`; `is_newest`: its number is the path's highest."""
         if self.is_fixed:
             return
         record = self._known.get(source) or (self._add(source) if is_newest else None)
@@ -120,13 +121,13 @@ class PathAddresses:
                 self._on_other_source(record, now)
 
     def on_sent(self, size: int, address: Hashable) -> None:
-        """Bytes have left for an address."""
+        """A packet of `size` bytes has left for an address."""
         record = self._known.get(address)
         if record is not None and not record.is_proven:
             record.credit -= size
 
     def on_response(self, data: bytes) -> bool:
-        """A PATH_RESPONSE; tells whether it has brought the path to another host, over who knows what network."""
+        """A PATH_RESPONSE has arrived. Tells whether the path has moved to another host, and so perhaps network."""
         record = next((known for known in self._known.values() if known.challenge == data), None)
         if record is None:
             return False
@@ -139,7 +140,7 @@ class PathAddresses:
         return False
 
     def repeat_challenges(self, *, now: float) -> None:
-        """Repeats challenges that are due."""
+        """Repeats the challenges that are due."""
         for record in self._doubted():
             if now >= _repeat_at(record):
                 self._challenge(record, now)
@@ -152,11 +153,11 @@ class PathAddresses:
 
     @property
     def has_waiting(self) -> bool:
-        """Whether challenges are to be sent."""
+        """Whether challenges wait to be sent."""
         return bool(self._waiting)
 
     def take_waiting(self) -> list[Addressed]:
-        """Challenges that are to be sent now."""
+        """Takes the challenges that must be sent now."""
         if not self._waiting:
             return []
         waiting, self._waiting = self._waiting, {}
@@ -165,7 +166,7 @@ class PathAddresses:
     # --- inside ---
 
     def _doubted(self) -> Iterator[_Record]:
-        """Addresses that are challenged until they answer."""
+        """The addresses that are challenged until they answer."""
         current, home = self._current, self._home
         if not current.is_proven and current.challenges:
             yield current
@@ -186,7 +187,7 @@ class PathAddresses:
         self._challenge(record, now)
 
     def _confirm(self, record: _Record) -> None:
-        """An address has answered. What was proven of others is history: whoever is there now has to answer again."""
+        """An address is validated. All others lose their validation and have to answer a challenge again."""
         for known in self._known.values():
             if known.is_proven and known is not record:
                 known.is_proven, known.credit, known.challenge = False, 0, None
@@ -218,6 +219,6 @@ class PathAddresses:
 
 
 def _repeat_at(record: _Record) -> float:
-    """When a challenge that was not answered is repeated."""
+    """When an unanswered challenge is repeated."""
     doublings = min(max(record.challenges, 1) - 1, 8)
     return record.challenged_at + min(_CHALLENGE_INTERVAL, _FIRST_REPEAT * 2.0**doublings)

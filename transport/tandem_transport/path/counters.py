@@ -1,4 +1,4 @@
-"""Sums over the last seconds, for figures that people look at."""
+"""Sums over the last seconds, for the figures that people see."""
 
 from collections import deque
 
@@ -16,10 +16,10 @@ class RecentSums:
         self._totals = [0.0, 0.0]
         self._now = float("-inf")
         self._newest = [0.0, 0.0]
-        """The bucket of `_now`: most of what is added comes many times a turn."""
+        """The bucket of `_now`, kept because most values are added many times in one turn."""
 
     def add(self, first: float, second: float, *, now: float) -> None:
-        """Adds to both."""
+        """Adds to both sums."""
         if now != self._now:
             self._move_to(now)
         newest, totals = self._newest, self._totals
@@ -53,7 +53,7 @@ class RecentSums:
 
 
 class PathCounters:
-    """What one path has done: rates, losses both ways, deliveries won."""
+    """What one path has done: rates, losses in both directions, frames that it brought first."""
 
     def __init__(self) -> None:
         self.bytes_sent = 0
@@ -69,7 +69,7 @@ class PathCounters:
         self._rates.add(size, 0, now=now)
 
     def on_received(self, size: int, advance: int, *, now: float) -> None:
-        """`advance`: how far the largest packet number moved on, 0 for a late packet."""
+        """A packet has arrived; `advance`: how far it moved the largest packet number, 0 for a late packet."""
         self.bytes_received += size
         self._rates.add(0, size, now=now)
         self._received.add(1, advance, now=now)
@@ -81,7 +81,7 @@ class PathCounters:
         self._sent.add(0, packets, now=now)
 
     def on_won(self, *, now: float) -> None:
-        """A frame brought bytes that no other path had brought."""
+        """A frame on this path has brought bytes that no other path had brought."""
         self._won.add(1, 0, now=now)
 
     def on_peer_count(self, received: int, missing: int) -> None:
@@ -90,12 +90,12 @@ class PathCounters:
 
     @property
     def loss_at_peer(self) -> float | None:
-        """Share of our packets that the peer missed in its last 10 s, None where it counted none."""
+        """Share of our packets that were missing at the peer in its last 10 s, None where it counted none."""
         received, missing = self._peer_count
         return missing / (received + missing) if received + missing else None
 
     def rates(self, *, now: float) -> tuple[float, float]:
-        """Bytes sent and received in the last second."""
+        """The bytes sent and the bytes received in the last second."""
         sent, received = self._rates.totals(now=now)
         return sent, received
 
@@ -105,7 +105,7 @@ class PathCounters:
         return lost / (acked + lost) if acked + lost >= minimum else None
 
     def received_and_missing(self, *, now: float) -> tuple[int, int]:
-        """Packets of the last 10 s that arrived, and numbers that were skipped."""
+        """The packets that arrived in the last 10 s, and the packet numbers that were skipped in that time."""
         received, advance = self._received.totals(now=now)
         return int(received), max(0, int(advance - received))
 

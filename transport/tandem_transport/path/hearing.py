@@ -1,4 +1,4 @@
-"""Which direction of a path works: a path is asked, and its answers may come over it, over others, or not at all."""
+"""Which direction of a path works: a path is probed, and answers come over it, over other paths, or not at all."""
 
 from collections.abc import Iterable
 
@@ -7,31 +7,31 @@ from tandem_transport.recovery.recovery import Recovery
 from tandem_transport.recovery.sent_packet import SentPacket
 
 ENOUGH = 8
-"""Packets whose answers are missing, before a direction is called dead: at 30 % loss that is no chance any more."""
+"""Number of missing answers after which a direction counts as dead: even at 30 % loss, this is not chance."""
 
 MIN_SILENCE = 1.2
-"""Seconds that they span at least, with their answers: a burst of losses, or a hand-over, is shorter."""
+"""Minimum seconds of missing answers before a direction counts as dead: a burst of losses or a handover is shorter."""
 
 QUICK = 0.1
-"""Seconds between the packets that ask a path in doubt ..."""
+"""Seconds between two probes of a path in doubt."""
 
 QUICK_FOR = 3.0
-"""... for this long."""
+"""Seconds for which a path in doubt is probed every QUICK seconds."""
 
 _ASKED_AGAIN = 1.0
-"""Seconds within which a peer asks twice only if it misses answers, or has data."""
+"""A peer that asks for an answer twice within this time, in seconds, misses answers or has data to send."""
 
 _HEARD_PTOS = 2.0
 _HEARD_MIN = 0.3
-"""How long a path is heard, in probe timeouts and seconds, before its silence about our packets says anything:
-both directions of one that dies or returns do so at about the same time."""
+"""Minimum time that a path is heard before missing acknowledgements mean anything: _HEARD_PTOS probe timeouts plus
+_HEARD_MIN seconds. When a path dies or returns, both of its directions do so at about the same time."""
 
 _HEARD_GAP = 2.0
-"""Seconds without a packet after which a path has to be heard anew for that long."""
+"""Seconds without a packet after which the time that a path is heard (_HEARD_MIN) begins again."""
 
 
 class Hearing:
-    """What is heard on one path, beside what is known of the packets sent there."""
+    """What is heard on one path, compared with what is known about the packets sent on it."""
 
     __slots__ = (
         "_arrived_until",
@@ -48,23 +48,23 @@ class Hearing:
 
     def __init__(self) -> None:
         self.heard_at: float | None = None
-        """Last packet of the path."""
+        """When the last packet arrived on this path."""
         self.heard_since = 0.0
-        """First one after a long silence."""
+        """When the first packet after the last long silence arrived on this path."""
         self.asked_at: float | None = None
-        """First packet sent since then that asks for an answer; every one is answered on the path it took."""
+        """When the first ack-eliciting packet was sent after `heard_at`; the peer answers each on the path it took."""
         self.arrived = 0
-        """Of these, packets that have arrived, as other paths tell."""
+        """Packets sent since `asked_at` that have arrived, according to acknowledgements on other paths."""
         self._arrived_until = 0.0
-        """When the one was sent that made them enough."""
+        """When the packet was sent that raised `arrived` to ENOUGH."""
         self._enough_at = 0.0
-        """When the packet was sent that made the unanswered ones enough."""
+        """When the packet was sent that raised the number of unanswered packets to ENOUGH."""
         self._was_asked_at = float("-inf")
         self.is_deaf = False
-        """What is sent arrives, nothing comes back."""
+        """Our packets arrive at the peer, but nothing comes back on this path."""
         self._muted_at = 0.0
         self.is_mute = False
-        """Nothing that is sent here arrives, though the peer's packets do."""
+        """None of our packets on this path arrive, although the peer's packets do."""
 
     @property
     def is_one_way(self) -> bool:
@@ -72,12 +72,12 @@ class Hearing:
         return self.is_deaf or self.is_mute
 
     def begin_anew(self) -> None:
-        """What was missed so far has found its explanation."""
+        """Forgets the answers that are missing so far, because their cause is known."""
         self.asked_at, self.arrived = None, 0
         self.is_deaf = self.is_mute = False
 
     def excuse(self, seconds: float, *, now: float) -> None:
-        """This end did not listen for so long."""
+        """This end did not read its sockets for `seconds`: they do not count as silence."""
         if self.asked_at is not None:
             self.asked_at = min(now, self.asked_at + seconds)
         if self.heard_at is not None:
@@ -86,28 +86,28 @@ class Hearing:
         self._enough_at += seconds
 
     def on_received(self, *, now: float) -> None:
-        """A packet has come over this path."""
+        """A packet has arrived on this path."""
         if self.heard_at is None or now - self.heard_at > _HEARD_GAP:
             self.heard_since = now
         self.heard_at = now
         self.asked_at, self.arrived, self.is_deaf = None, 0, False
 
     def on_sent(self, unanswered: int, *, now: float) -> None:
-        """A packet that asks for an answer leaves, the `unanswered`-th without one."""
+        """An ack-eliciting packet leaves; `unanswered` packets, with this one, are without an answer."""
         if self.asked_at is None:
             self.asked_at = now
         if unanswered == ENOUGH:
             self._enough_at = now
 
     def is_asked_again(self, recovery: Recovery, *, now: float) -> bool:
-        """A packet asks for an answer. Tells whether the peer seems to miss answers, so that we should ask too."""
+        """An ack-eliciting packet has arrived. Tells whether the peer seems to miss answers, so we should probe too."""
         before, self._was_asked_at = self._was_asked_at, now
         if now - before >= _ASKED_AGAIN or not recovery.is_idle:
             return False
         return now - recovery.last_sent_at >= KEEPALIVE_ACTIVE
 
     def on_acked(self, packets: Iterable[SentPacket]) -> None:
-        """Packets have arrived, and nothing was heard here since the first of them was sent."""
+        """Packets are acknowledged on another path, while nothing was heard on this one since `asked_at`."""
         for packet in packets:
             if self.asked_at is not None and packet.sent_at >= self.asked_at:
                 self.arrived += 1
@@ -115,7 +115,7 @@ class Hearing:
                     self._arrived_until = packet.sent_at
 
     def update(self, recovery: Recovery, silent_after: float, *, now: float) -> None:
-        """Decides anew; `silent_after`: seconds after which a path that is asked now and then has been silent."""
+        """Updates `is_deaf` and `is_mute`; a path is silent if it was not heard for `silent_after` seconds."""
         timeout = recovery.rtt.probe_timeout(0.0)
         self.is_deaf = self.is_deaf or self._misses_answers(timeout, now)
         since = recovery.unanswered_since
@@ -127,8 +127,8 @@ class Hearing:
             self.is_mute, self._muted_at = True, now
 
     def probe_at(self, recovery: Recovery) -> float | None:
-        """When to ask a path in doubt once more; None where there is no doubt, or enough was asked. The other end
-        learns from these what it needs for its own verdict."""
+        """When to probe a path in doubt again; None where there is no doubt, or it was probed enough. From these
+        probes the other end learns which direction works, too."""
         since = self._doubted_since(recovery)
         if since is None or recovery.last_sent_at > since + QUICK_FOR:
             return None

@@ -1,11 +1,11 @@
 """How large a packet a path carries, found out without ICMP (after RFC 8899, DPLPMTUD).
 
 A probe is a PING with padding; its acknowledgement is the proof. It is sent when packets flow
-anyway, largest candidate first, for most links take what Ethernet does. Its loss says nothing
-of congestion.
+anyway, largest candidate first, because most links carry what Ethernet carries. The loss of a
+probe is no sign of congestion.
 
-Where large packets stay unanswered, probes of many sizes are sent at once: a check. Either one as
-large as the path is known to take arrives, or the path has become as narrow as the largest one that does.
+Where large packets stay unanswered, probes of many sizes are sent at once: a check. Either a probe of the
+present size arrives, or the path has become as narrow as the largest probe that does.
 """
 
 from bisect import bisect_left
@@ -30,34 +30,35 @@ from tandem_transport.wire.frames import FrameType
 from tandem_transport.wire.packets import OVERHEAD
 
 COMPANION = bytes([FrameType.PING, FrameType.PADDING])
-"""Frames of the small packet that follows each probe: its acknowledgement tells that the probe is lost, should it be.
-No other packet has them, and so the receiver knows what is missing in front of it."""
+"""Frames of the small packet that follows each probe: its acknowledgement shows when the probe is lost. No other packet
+consists of these frames, so the receiver knows that a packet missing directly before it is a probe."""
 
 COMPANION_SIZE = OVERHEAD + len(COMPANION)
 
 _SIZES = (*DATAGRAM_SIZES, BASE_DATAGRAM_SIZE, *SMALL_DATAGRAM_SIZES)
-"""All that are ever probed for, largest first."""
+"""All sizes that are ever probed, largest first."""
 
 _CLASSES = tuple(reversed(_SIZES))
-"""A packet is of the class of the least size that holds it; what is of class 0 fits everywhere."""
+"""The sizes, smallest first. A packet's class is the index of the smallest size that holds it; class 0 always fits."""
 
 _MIN_TOPS, _MAX_TOPS = 2, 9
-"""Probes of the present size in a check: one before the smaller ones, and one after them, for a short burst of losses
-may begin or end in between. On a path that loses packets anyway, as many as it takes not to lose them all: these follow
-one at a time, for many at once would fill a short queue, which large packets find full sooner than small ones."""
+"""Number of probes of the present size in a check. At least one is sent before the smaller probes and one after them,
+because a short burst of losses may begin or end in between. A path that loses packets anyway gets so many that they are
+hardly ever all lost. These additional ones follow one at a time, because many at once would fill a short queue, which
+large packets find full sooner than small ones."""
 
 _CHANCE = 1e-4
-"""Chance of losing them all that is small enough."""
+"""Maximum probability that chance alone loses all probes of the present size in a check."""
 
 _CHANCE_OF_SUSPICION = 3e-3
-"""Chance of losing so many large packets in a row that is small enough for a check."""
+"""Maximum probability that chance alone loses the large packets in a row that begin a check."""
 
 _MAX_SUSPECTS = 12
-"""Large packets lost in a row that are suspicious on any path."""
+"""Number of large packets lost in a row that is suspicious on any path, whatever its loss rate."""
 
 
 class MtuDiscovery:
-    """The search of one path, and the watch over what it has found."""
+    """The search for the packet size of one path, and the checks whether the path still carries it."""
 
     __slots__ = (
         "_arrived_at",
@@ -81,32 +82,32 @@ class MtuDiscovery:
 
     def __init__(self) -> None:
         self.size = BASE_DATAGRAM_SIZE
-        """UDP payload that the path is known, or at first assumed, to carry."""
+        """UDP payload in bytes that the path is known, or at first assumed, to carry."""
         self._candidates = list(DATAGRAM_SIZES)
         """Sizes that were not ruled out, largest first."""
         self._tries = 0
         self._probe: int | None = None
-        """Number of the packet that is the probe on its way."""
+        """Packet number of the probe in flight."""
         self._wait_until = float("-inf")
         self._retry = MTU_RETRY
         self._arrived_at = [float("-inf")] * (len(_CLASSES) + 1)
-        """By class: when the newest packet was sent that has arrived; what was lost before it says nothing."""
+        """By class: when the newest packet that has arrived was sent; losses before it prove nothing."""
         self._lost = [0] * (len(_CLASSES) + 1)
         """By class: packets lost since one as large has arrived."""
         self.suspected = 0
-        """The sum of these."""
+        """Packets of all classes lost since one as large has arrived: the sum of `_lost`."""
         self._due_rungs: list[int] = []
-        """Sizes of the check that should be sent now."""
+        """Sizes of the probes of a check that should be sent now."""
         self._rungs: dict[int, int] = {}
-        """Of the check on its way: the size of each probe, by packet number."""
+        """Sizes of the probes of the check in flight, by packet number."""
         self._best = 0
         self._doubts = 0
-        """Probes of the present size that have to be lost, one after the other, before the path counts as narrower."""
+        """Probes of the present size that must still be lost, one by one, before the path counts as narrower."""
         self._checked_at = 0.0
         self._backoff = 0.0
         self._backoff_until = float("-inf")
         self.extras = 0
-        """Small packets that may still leave during this check although the window is full."""
+        """Number of small packets that may still leave during this check although the congestion window is full."""
 
     # --- search ---
 
@@ -127,17 +128,17 @@ class MtuDiscovery:
 
     @property
     def is_checking(self) -> bool:
-        """Large packets stay unanswered, and the answer to why is on its way: small ones are surer to arrive."""
+        """A check is due or in flight, because large packets stay unanswered: small ones are more likely to arrive."""
         return bool(self._rungs or self._due_rungs)
 
     def count_suspects(self, packets: Iterable[SentPacket]) -> int:
-        """Of packets that are late: how many might be too large."""
+        """How many of these late packets might be too large."""
         return sum(self._is_suspect(packet, bisect_left(_CLASSES, packet.size)) for packet in packets)
 
     def suspect(self, late: int, loss: float, *, now: float) -> None:
-        """Packets that might be too large are late, beside those that are lost: checks the size if there are enough.
+        """Begins a check of the packet size if enough packets that might be too large are late or lost.
 
-        `loss` is the share of packets that the path loses anyway.
+        `late` is the number of the late ones, `loss` the share of packets that the path loses anyway.
         """
         suspects, tops = self.suspected + late, min(_MAX_TOPS, _improbable(loss, _CHANCE))
         enough = max(SUSPICIOUS_LOSSES, _improbable(loss, _CHANCE_OF_SUSPICION))
@@ -151,7 +152,7 @@ class MtuDiscovery:
         self._best, self._doubts, self.extras = 0, max(0, tops - at_once), CHECK_EXTRAS
 
     def due_rungs(self) -> list[int]:
-        """Sizes of probes that should be sent now, all of them."""
+        """Sizes of the probes that should be sent now, all at once."""
         return self._due_rungs
 
     def on_check_sent(self, packets: Iterable[SentPacket], *, now: float) -> None:
@@ -165,7 +166,7 @@ class MtuDiscovery:
     # --- what became of packets ---
 
     def on_acked(self, packet: SentPacket, *, now: float) -> None:
-        """Any packet of the path that has arrived; `size` may change."""
+        """A packet of the path, of any kind, has arrived; `size` may change."""
         if packet.number == self._probe:
             self._probe = None
             self.size = self._candidates[0]
@@ -183,7 +184,7 @@ class MtuDiscovery:
                 self._conclude(now)
 
     def on_lost(self, packet: SentPacket, *, now: float) -> None:
-        """Any packet of the path that was declared lost; `size` may change."""
+        """A packet of the path, of any kind, was declared lost; `size` may change."""
         if packet.number == self._probe:
             self._on_probe_lost(now)
             return
@@ -210,18 +211,18 @@ class MtuDiscovery:
         return kind > 0 and not packet.is_mtu_probe and packet.sent_at > max(self._arrived_at[kind:])
 
     def _acquit(self, kind: int) -> None:
-        """One of this class has arrived: losses of its size and below prove nothing."""
+        """A packet of this class has arrived: losses of its size and below prove nothing."""
         self.suspected -= sum(self._lost[: kind + 1])
         self._lost[: kind + 1] = [0] * (kind + 1)
 
     def _end_in_vain(self, now: float) -> None:
-        """The path takes what it took: on one that loses or delays a lot, the next check needs better reasons."""
+        """The path still takes the present size. On one that loses or delays a lot, a new check needs more losses."""
         minimum, maximum = CHECK_BACKOFF
         self._backoff = min(max(2 * self._backoff, minimum), maximum)
         self._backoff_until = now + self._backoff
 
     def _conclude(self, now: float) -> None:
-        """Nothing of the check is on its way any more. Where nothing of it has arrived, a later one will tell."""
+        """No probe of the check is in flight any more. If none of them has arrived, a later check decides."""
         if not self._best or self.suspected < BLACK_HOLE_LOSSES:
             self._end_in_vain(now)
             return
@@ -232,7 +233,7 @@ class MtuDiscovery:
             self._fall_to(self._best)
 
     def _fall_to(self, size: int) -> None:
-        """The route has changed: what is small arrives, what is large never does."""
+        """Reduces the packet size: the route has changed, and only small packets arrive."""
         self._candidates = [between for between in _SIZES if size < between < self.size]
         self.size = size
         self._tries, self._probe, self._retry = 0, None, MTU_SOON
@@ -241,7 +242,7 @@ class MtuDiscovery:
         self._acquit(len(_CLASSES))
 
     def _rest(self, now: float) -> None:
-        """The search is over; in a while there may be a better route."""
+        """Ends the search, and plans the next one: by then there may be a better route."""
         self._candidates = []
         self._tries, self._probe = 0, None
         self._wait_until = now + self._retry
@@ -249,7 +250,7 @@ class MtuDiscovery:
 
 
 def _improbable(loss: float, chance: float) -> int:
-    """Packets that are hardly ever all lost by chance, two at least."""
+    """Number of packets that are all lost with at most the probability `chance`; from _MIN_TOPS to _MAX_SUSPECTS."""
     number, all_lost = _MIN_TOPS, loss**_MIN_TOPS
     while all_lost > chance and number < _MAX_SUSPECTS:
         number, all_lost = number + 1, all_lost * loss

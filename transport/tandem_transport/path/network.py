@@ -1,4 +1,4 @@
-"""What is measured of the network under a path. Where the network changes, another value takes this one's place."""
+"""What is measured about the network under a path. When the network changes, a new object replaces the old one."""
 
 from itertools import islice
 
@@ -13,7 +13,7 @@ from tandem_transport.recovery.sent_packet import SentPacket
 from tandem_transport.wire.packets import OVERHEAD
 
 _MAX_LATE_LOOK = 32
-"""Oldest packets that are looked at for those that might be too large."""
+"""Number of the oldest packets in flight that are searched for packets that might be too large."""
 
 
 class PathNetwork:
@@ -22,41 +22,41 @@ class PathNetwork:
     __slots__ = ("congestion", "datagram_size", "loss_rate", "mtu", "queue", "rtt")
 
     def __init__(self, congestion: CongestionController, *, after: int = -1) -> None:
-        """Packets up to number `after` crossed another network; their acknowledgements say nothing of this one."""
+        """Packets up to number `after` crossed another network; their acknowledgements say nothing about this one."""
         self.rtt = RttEstimator(after=after)
         self.queue = QueueDelayEstimator(after=after)
         self.congestion = congestion
         self.loss_rate = LossRate()
         self.mtu = MtuDiscovery()
         self.datagram_size = self.mtu.size
-        """UDP payload of a full packet."""
+        """UDP payload of a full packet, in bytes."""
 
     # --- queue ---
 
     def has_queue(self, bytes_in_flight: int) -> bool:
         """More waits in the network's queue than the congestion controller aims at."""
         target = self.congestion.queue_target
-        # Without news the estimate stands still, while the queue does not.
+        # Without acknowledgements the estimate stands still, but the queue does not.
         return self.queue.queue_delay > target and bytes_in_flight > target * self.congestion.pacing_rate
 
     def forget_queue(self, *, after: int) -> None:
-        """One-way delays have another origin from packet `after` + 1 on."""
+        """Discards the estimate of the queue: one-way delays have another origin from packet `after` + 1 on."""
         self.queue = QueueDelayEstimator(after=after)
 
     # --- packet size ---
 
     @property
     def room(self) -> int:
-        """Bytes of frames in a full packet. While a check is under way, in one that is small enough for any network."""
+        """Bytes of frames in a full packet; during a check of the size, in a packet small enough for any network."""
         return (MIN_DATAGRAM_SIZE if self.mtu.is_checking else self.datagram_size) - OVERHEAD
 
     def follow_size(self, recovery: Recovery) -> list[SentPacket]:
-        """Takes over the packet size that was found out; returns the packets that are lost because they are larger."""
+        """Takes over the packet size that was found; returns the packets that are lost because they are larger."""
         before, self.datagram_size = self.datagram_size, self.mtu.size
         return recovery.give_up_larger(self.mtu.size) if self.mtu.size < before else []
 
     def watch_size(self, recovery: Recovery, max_ack_delay: float, *, now: float) -> None:
-        """Has the size checked where large packets stay unanswered for longer than an answer takes."""
+        """Has the packet size checked where large packets stay unanswered for longer than an answer takes."""
         if self.mtu.is_checking:
             return
         at = self.late_at(recovery, max_ack_delay)

@@ -7,11 +7,11 @@ from tandem_transport.path.probing import Reachability
 from tandem_transport.wire.frames import PathUse
 
 _UNKNOWN_RTT = 1.0
-"""Where a path stands that has not answered yet: behind those that have."""
+"""RTT in seconds assumed for a path without a sample: it comes after those that have answered."""
 
 
 def in_order(paths: Iterable[Path]) -> list[Path]:
-    """Paths that may carry data, best first; backups, and paths that are down, only where no other is left."""
+    """Paths that may carry data, best first; backups and silent paths only where no other is left."""
     candidates = [path for path in paths if path.use is not PathUse.OFF]
     candidates = [path for path in candidates if path.probing.reachability is not Reachability.SILENT] or candidates
     candidates = [path for path in candidates if path.use is not PathUse.BACKUP] or candidates

@@ -1,4 +1,4 @@
-"""A path: one way between the two ends, with everything that is measured of it."""
+"""A path: one route between the two ends, with everything that is measured about it."""
 
 from collections import deque
 from collections.abc import Hashable
@@ -24,15 +24,15 @@ _OUTAGE_PTOS = 3
 """A run of losses that spans more probe timeouts than this is an outage, not a loss rate."""
 
 _MIN_SHARE = 0.5
-"""Share of the time that news takes, or of the span below, which a sample of the delivery rate spans at least."""
+"""Minimum span of a delivery rate sample, as a share of the feedback time or of the _NOISE_SPAN time, if longer."""
 
 _NOISE_SPAN = 4.0
-"""Standard deviations of a packet's delay that a round lasts at least: a rate over less would measure the jitter."""
+"""Minimum length of a round, in standard deviations of a packet's delay: a shorter round would measure the jitter."""
 
 _MIN_PACKET = OVERHEAD + 1
 
 _LOSS_PACKETS = 30
-"""Packets in 10 s from which a loss rate says something; one lost keep-alive of five does not."""
+"""Minimum number of packets in 10 s for a meaningful loss rate; one lost keep-alive of five shows nothing."""
 
 
 class Path:
@@ -49,7 +49,7 @@ class Path:
         self.delivery_rate = DeliveryRateEstimator()
         self.pacer = Pacer()
         self._was_window_limited = False
-        """Acknowledgements were missing since the last packet left: the path was the limit."""
+        """The window or the limit of packets in flight was full since the last packet left: the path was the limit."""
         self.received = ReceivedPackets(terms.epoch)
         self.last_received_at: float | None = None
         self._order = PacketOrder()
@@ -58,7 +58,7 @@ class Path:
         self.hearing = Hearing()
         self.use = PathUse.AVAILABLE
         self.own_frames: deque[bytes] = deque(maxlen=MAX_OWN_FRAMES)
-        """Encoded frames for this path alone, sent once and never again."""
+        """Encoded frames for this path alone, never retransmitted."""
         self.datagram_frames: deque[bytes] = deque(maxlen=MAX_DATAGRAM_QUEUE)
         """Encoded DATAGRAM frames: like `own_frames`, but as the window and the pacer allow (RFC 9221 section 5.4)."""
         self.standing = Standing()
@@ -67,11 +67,11 @@ class Path:
 
     @property
     def is_blocked(self) -> bool:
-        """Not even a PING may be sent: switched off, or the address has proven nothing and used its credit up."""
+        """Not even a PING may be sent: the path is off, or its address is not validated and has used up its credit."""
         return self.use is PathUse.OFF or not self.addresses.may_send(_MIN_PACKET)
 
     def on_response(self, data: bytes, *, now: float) -> None:
-        """A PATH_RESPONSE: whoever is at an address wants our packets."""
+        """A PATH_RESPONSE has arrived: it validates one of the peer's addresses."""
         was_blocked = self.is_blocked
         if self.addresses.on_response(data):
             self.forget_network()
@@ -80,28 +80,28 @@ class Path:
             self.probing.request()
 
     def rebind(self, *, now: float) -> None:
-        """This end's socket has another address: what was measured says nothing of where packets go now."""
+        """This end's socket has another address: old measurements say nothing about where packets go now."""
         self.forget_network()
         self.recovery.begin_anew()
         self.hearing.begin_anew()
         self._on_answer(now=now)
 
     def on_wake(self) -> None:
-        """Our clock may have stood still, and the peer's not: one-way delays have another origin."""
+        """This machine has slept. Our clock may have stood still, but not the peer's: one-way delays change origin."""
         self.recovery.begin_anew()
         self.hearing.begin_anew()
         self.network.forget_queue(after=self.recovery.next_number - 1)
         self.probing.request()
 
     def forget_network(self) -> None:
-        """Another network, as far as anybody knows: it is measured anew (RFC 9000 section 9.4)."""
+        """Discards the measurements, because the network may be another one (RFC 9000 section 9.4)."""
         self.network = PathNetwork(self._make_congestion(), after=self.recovery.next_number - 1)
         self.recovery.rtt = self.network.rtt
 
     # --- policy ---
 
     def follow(self, use: PathUse, max_rate: int | None) -> None:
-        """What the newest policy says of this path. One that is switched on again is asked whether it works."""
+        """Applies the newest policy to this path. A path that is switched on again is probed."""
         if self.use is PathUse.OFF and use is not PathUse.OFF:
             self.probing.request()
             self.recovery.begin_anew()
@@ -114,16 +114,16 @@ class Path:
     # --- receiving ---
 
     def on_packet_received(self, number: int, size: int, source: Hashable, *, now: float) -> bool:
-        """An authentic packet; tells whether it reveals a gap."""
+        """An authentic packet has arrived; tells whether it reveals a gap."""
         before = self.received.largest
         if not self.addresses.is_fixed:
             self._follow_source(source, size, is_newest=number > before, now=now)
         has_gap = self.received.record(number, size, now=now)
         was_away = self.last_received_at is None or now - self.last_received_at > DOWN_AFTER
         if was_away and self.probing.reachability is Reachability.SILENT:
-            self.probing.request()  # the peer is back: what it may answer is not to wait for our timer
+            self.probing.request()  # the peer is back: our next probe must not wait for the timer
         advance = self._order.advance.of(number, before, size, self.received)
-        # What an outage swallowed is not a loss rate.
+        # Packets that an outage has lost do not count in the loss rate.
         self.counters.on_received(size, min(advance, 1) if was_away else advance, now=now)
         self.last_received_at = now
         self.hearing.on_received(now=now)
@@ -139,7 +139,7 @@ class Path:
 
     @property
     def is_urgent(self) -> bool:
-        """Something waits that neither window nor pacer holds up."""
+        """Something waits to be sent that neither the window nor the pacer delays."""
         return bool(
             self.probing.is_due or self.own_frames or self.addresses.has_waiting or self.network.mtu.due_rungs()
         )
@@ -155,7 +155,7 @@ class Path:
         return not self.addresses.is_doubted or self.addresses.may_send(size)
 
     def mtu_probe_size(self, *, now: float) -> int | None:
-        """Size of a probe for larger packets that should leave now, None for none."""
+        """Size of the MTU probe that should leave now, None for none."""
         if self.recovery.last_acked_at is None or self.recovery.is_full:
             return None
         size = self.network.mtu.due(now=now)
@@ -168,7 +168,7 @@ class Path:
         return window_is_full or self.recovery.is_full or not self.addresses.may_send(size)
 
     def on_packet_sent(self, packet: SentPacket | None, size: int, address: Hashable, *, now: float) -> None:
-        """`packet` is None for one that asks for no acknowledgement; those are not paced."""
+        """A packet has left; `packet` is None where it is not ack-eliciting, and then it is not paced."""
         self.counters.on_sent(size, now=now)
         if self.addresses.is_doubted or address != self.addresses.current:
             self.addresses.on_sent(size, address)
@@ -182,7 +182,7 @@ class Path:
             self.delivery_rate.on_app_limited()
         self._was_window_limited = False
         if recovery.is_idle and self.delivery_rate.is_app_limited:
-            # A slow path is idle between two packets; that is no reason to measure anew.
+            # Only if app-limited: a slow path is idle between any two packets, which is no reason to restart.
             self.delivery_rate.restart(self.network.queue.base, now=now)
         self.delivery_rate.on_packet_sent(packet)
         recovery.on_packet_sent(packet)
@@ -192,7 +192,7 @@ class Path:
     # --- acknowledgements ---
 
     def on_ack(self, ack: AckFrame, *, is_own_path: bool, now: float) -> AckResult:
-        """An ACK frame about this path; `is_own_path` where it also arrived on it."""
+        """An ACK frame about this path has arrived; `is_own_path`: it also arrived on this path."""
         received_at = ack.received_at_us / 1e6
         was_down, largest_before = self.probing.reachability is Reachability.SILENT, self.recovery.largest_acked
         result = self.recovery.on_ack_received(ack, now=now)
@@ -239,8 +239,8 @@ class Path:
         if acked and overtaking.on_ack(is_late=acked[0].number < largest_before):
             queue.restart()
         if acked and overtaking.is_usual:
-            # The largest number belongs to a packet that overtook others; any one of those that are news has a
-            # delay like the others'. It has arrived at the latest when the acknowledgement left.
+            # The largest number belongs to a packet that overtook others, so its delay is not typical. Any of the
+            # newly acknowledged packets is. It arrived at the latest when the acknowledgement left.
             packet = acked[ack.largest % len(acked)]
             queue.on_ack(packet.number, received_at + delay - packet.sent_at, rtt.minimum, now=now)
         elif ack.largest > largest_before and sent_at is not None:
@@ -256,7 +256,7 @@ class Path:
             self.pacer.next_send_at = now
 
     def _on_lost(self, lost: list[SentPacket], *, was_down: bool, now: float) -> None:
-        # What was too large for the path says nothing of how it treats the rest.
+        # Losses of packets that were too large for the path say nothing about how it treats the others.
         lost = [packet for packet in lost if not packet.is_mtu_probe and packet.size <= self.network.datagram_size]
         if not lost:
             return
@@ -296,9 +296,9 @@ class Path:
     # --- status ---
 
     def update_status(self, timeout: float, *, now: float) -> bool:
-        """Judges the path anew; tells whether its status, or its cause, has changed.
+        """Updates the status of the path and its reason; tells whether the status has changed.
 
-        `timeout`: seconds after which the peer would have been heard.
+        `timeout`: seconds after which a peer that still sends would have been heard.
         """
         self.hearing.update(self.recovery, timeout, now=now)
         return self.standing.update(self._signs(now), now=now)
@@ -314,7 +314,7 @@ class Path:
             unanswered=recovery.unanswered,
             is_suspect=is_suspect and since is not None and now - since >= LATE,
             loss=max(
-                # What a policer drops is more than it was asked to carry: it says nothing of the path.
+                # A policer drops what exceeds its rate: these losses say nothing about the path's quality.
                 0.0 if is_policed else self.counters.loss_sent(minimum=_LOSS_PACKETS, now=now) or 0.0,
                 self.counters.loss_received(minimum=_LOSS_PACKETS, now=now) or 0.0,
             ),

@@ -9,36 +9,36 @@ _MODES = frozenset(Mode)
 
 
 class Policy:
-    """The newest policy of a session."""
+    """The newest policy of a session: its mode, and how single paths are used."""
 
     def __init__(self) -> None:
         self._frame = PathPolicyFrame(0, Mode.DUPLICATE, ())
         self._off: set[int] = set()
         self.mode = Mode.DUPLICATE
-        """A mode that this end does not know means DUPLICATE."""
+        """The mode of the newest policy; one that this end does not know means DUPLICATE."""
         self.preferences: tuple[PathPreference, ...] = ()
-        """What the client's owner wants of single paths; of those that are off, too."""
+        """How the client's owner wants single paths to be used, including those that are switched off."""
 
     def choose(self, mode: Mode, preferences: tuple[PathPreference, ...]) -> PathPolicyFrame:
-        """The client's next policy."""
+        """Returns the client's next policy, with this mode and these preferences."""
         self.mode, self.preferences = mode, preferences
         return self._next()
 
     def switch(self, path_id: int, *, is_off: bool) -> PathPolicyFrame:
-        """The client's next policy: a link cannot be used, or can be used again."""
+        """Returns the client's next policy, in which a link cannot be used (`is_off`) or can be used again."""
         self._off.discard(path_id)
         if is_off:
             self._off.add(path_id)
         return self._next()
 
     def take(self, frame: PathPolicyFrame) -> None:
-        """The peer's; the highest sequence counts."""
+        """Takes the peer's policy; the one with the highest sequence counts."""
         if frame.sequence > self._frame.sequence:
             self._frame = frame
             self.mode = Mode(frame.mode) if frame.mode in _MODES else Mode.DUPLICATE
 
     def apply(self, paths: Mapping[int, Path]) -> None:
-        """Tells the paths; one that is not named is available."""
+        """Applies the newest policy to all paths; a path that it does not name is available."""
         preferences = {preference.path_id: preference for preference in self._frame.preferences}
         for path_id, path in paths.items():
             preference = preferences.get(path_id, PathPreference(path_id, PathUse.AVAILABLE, 0))

@@ -1,4 +1,4 @@
-"""Whether a path answers, as the schedulers see it, and the probe that asks."""
+"""Whether a path answers, as the schedulers see it, and the probes that find out."""
 
 from enum import IntEnum
 
@@ -19,20 +19,20 @@ class Reachability(IntEnum):
 
 
 class Probing:
-    """Asks whether one path works, and keeps what the answers say."""
+    """Decides when one path is probed, and keeps what the answers show."""
 
     __slots__ = ("is_due", "is_full", "reachability")
 
     def __init__(self) -> None:
         self.reachability = Reachability.ACTIVE
         self.is_due = False
-        """A packet is to be sent at once, whatever window and pacer say."""
+        """A probe must be sent at once, whatever the window and the pacer allow."""
         self.is_full = True
-        """The next probe is a full packet: it shows that full packets get through, and gives the other end
-        three times its size to answer with before it has proven our address."""
+        """The next probe is a full packet: it shows that full packets get through, and lets the other end
+        answer with three times its size before our address is validated."""
 
     def request(self, *, is_full: bool = False) -> None:
-        """A probe is due; a full one where it must show what the path carries."""
+        """Makes a probe due; a full one (`is_full`) where it must show what the path carries."""
         self.is_due = True
         self.is_full = self.is_full or is_full
 
@@ -59,7 +59,7 @@ class Probing:
         self.reachability = Reachability.SILENT
 
     def on_answer(self) -> bool:
-        """Something was acknowledged; tells whether that is news."""
+        """A packet was acknowledged; tells whether the path was not active before."""
         is_news = self.reachability is not Reachability.ACTIVE
         self.reachability = Reachability.ACTIVE
         return is_news

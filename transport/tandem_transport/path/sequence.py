@@ -1,4 +1,4 @@
-"""What packet numbers tell of a path: how far they moved on, what was overtaken, which losses hang together."""
+"""What packet numbers show about a path: how far they advance, what was overtaken, which losses belong together."""
 
 from collections.abc import Iterable
 
@@ -7,26 +7,26 @@ from tandem_transport.recovery.acknowledgement import ReceivedPackets
 from tandem_transport.recovery.sent_packet import SentPacket
 
 _REORDERING = (0.02, 0.10)
-"""Shares of ACKs with news of late packets below which a path no longer counts as one that reorders, and from which
-on it does."""
+"""Limits for the share of ACKs that report overtaken packets: below the first one a path no longer counts as one that
+reorders, above the second one it does."""
 
 
 class Advance:
-    """How far the peer's packet numbers move on, without its size probes that were too large.
+    """How far the peer's packet numbers advance, not counting its MTU probes that were too large.
 
-    Only the sender can tell a probe that is lost from other packets, and a frame that says so would end the session
-    with a peer that does not know it. But the small packet that the sender makes follow each probe is one of a
-    kind, and arrives where the probe does not. A probe that does arrive, only later, is counted then.
+    Only the sender knows which lost packet was a probe, and a new frame that says so would end the session with a
+    peer that does not know the frame. But the small packet that follows each probe has a size of its own, and arrives
+    where the probe does not. A probe that arrives after its small packet is counted when it arrives.
     """
 
     __slots__ = ("_excused",)
 
     def __init__(self) -> None:
         self._excused = -1
-        """Number of the newest size probe that had not arrived when its companion did."""
+        """Packet number of the newest MTU probe that had not arrived when its companion did."""
 
     def of(self, number: int, before: int, size: int, received: ReceivedPackets) -> int:
-        """Packets by which this one moves the largest number on, which was `before`."""
+        """Packets by which packet `number` advances the largest number, which was `before`."""
         advance = max(0, number - before)
         if size == COMPANION_SIZE and not received.is_replay(number - 1):
             self._excused = number - 1
@@ -38,17 +38,17 @@ class Advance:
 
 
 class Overtaking:
-    """Whether packets of a path overtake each other, so that what is late is not lost."""
+    """Whether packets of a path usually overtake each other, so that a late packet is not a lost one."""
 
     __slots__ = ("_late_share", "is_usual")
 
     def __init__(self) -> None:
         self._late_share = 0.0
-        """Average share of ACKs that tell of packets which others have overtaken."""
+        """Moving average of the share of ACKs that report overtaken packets."""
         self.is_usual = False
 
     def on_ack(self, *, is_late: bool) -> bool:
-        """An ACK with news, of packets that others have overtaken or not; tells whether it has become usual now."""
+        """An ACK reports new packets; `is_late`: overtaken ones. Tells whether overtaking has become usual now."""
         self._late_share += (is_late - self._late_share) / 16
         minimum, maximum = _REORDERING
         if self._late_share > maximum and not self.is_usual:
@@ -66,10 +66,10 @@ class LossRuns:
 
     def __init__(self) -> None:
         self._last = -1
-        """Number of the packet that was lost last: the next one either goes on with its run, or begins another."""
+        """Number of the packet that was lost last: the next loss continues its run, or begins another one."""
 
     def count(self, lost: Iterable[SentPacket]) -> int:
-        """Runs that begin with these losses."""
+        """The number of runs that begin with these losses."""
         runs = 0
         for packet in lost:
             runs += packet.number > self._last + 1
@@ -78,7 +78,7 @@ class LossRuns:
 
 
 class PacketOrder:
-    """All that the numbers of one path's packets tell."""
+    """Everything that the packet numbers of one path show."""
 
     __slots__ = ("advance", "loss_runs", "overtaking")
 

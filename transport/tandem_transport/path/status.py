@@ -1,4 +1,4 @@
-"""What an operator is told about a path (the schedulers have states of their own, see probing.py)."""
+"""The status of a path, as people see it (the schedulers have states of their own, see probing.py)."""
 
 from typing import NamedTuple
 
@@ -7,45 +7,45 @@ from tandem_transport.parameters import DEGRADED_HOLD, DOWN_AFTER, DOWN_PROBES
 
 _DEGRADED_LOSS = 0.10
 _DEGRADED_RTT = 3.0
-"""Times the least RTT."""
+"""Multiple of the minimum RTT above which a path is degraded."""
 _DEGRADED_RTT_MIN = 0.050
-"""A path this fast is not degraded by its RTT, whatever its minimum."""
+"""RTT in seconds up to which a path is never degraded by its RTT, whatever its minimum RTT."""
 LATE = 0.2
-"""Seconds of silence from which on an answer is late; less is what a busy machine takes for its turns."""
+"""Seconds of silence after which an answer is late; a busy machine may take less than that for a turn."""
 
 DEAF = "what is sent arrives, nothing comes back"
 MUTE = "nothing that is sent here arrives"
 
 
 class PathSigns(NamedTuple):
-    """What a path's status is judged by."""
+    """The observations that decide a path's status."""
 
     has_answered: bool
-    """Ever."""
+    """The path has answered at some time."""
     silence: float
     """Seconds since the first unanswered packet, 0 where all is answered."""
     unanswered: int
     is_suspect: bool
     loss: float
-    """The worse of both directions."""
+    """Share of lost packets in the worse direction."""
     smoothed_rtt: float
     min_rtt: float
     link_error: str
-    """What the system says of the link, such as an interface that is gone; empty where nothing."""
+    """Why the link cannot be used, such as an interface that is gone; empty where it can be used."""
     queue_delay: float = 0.0
-    """Seconds that our packets wait in the path's queue, where that is more than is aimed at; else 0."""
+    """Seconds that our packets wait in the path's queue, if above the congestion controller's target; else 0."""
     policed_rate: float = 0.0
-    """Bytes per second beyond which the path drops what it is given; 0 where it does not."""
+    """Bytes per second above which the path drops packets; 0 where it has no such limit."""
     is_mute: bool = False
-    """The peer is heard, and does not hear."""
+    """The peer's packets arrive here, but ours do not arrive at the peer."""
     is_deaf: bool = False
-    """The peer hears, and is not heard."""
+    """Our packets arrive at the peer, but the peer's do not arrive here."""
     is_unheard: bool = False
-    """It was down, and nothing has come over it since: what others tell of its packets does not make it usable."""
+    """The path was down, and nothing has arrived on it since: acknowledgements on other paths do not make it usable."""
 
 
 class Standing:
-    """The status that one path has now, and its cause."""
+    """The status that one path has now, and its reason."""
 
     __slots__ = ("degraded_until", "link_error", "reason", "status")
 
@@ -53,18 +53,18 @@ class Standing:
         self.status = PathStatus.PROBING
         self.reason = "no answer yet"
         self.degraded_until = 0.0
-        """A path that answers late now and then is not usable in between."""
+        """Time until which a degraded path stays degraded: one that often answers late is not usable in between."""
         self.link_error = ""
-        """Why this end cannot send here; empty where it can. A path that the other end has switched off sends
-        nothing of its own accord, but acknowledges: this is how that end learns that it is on again."""
+        """Why this end cannot send on this path; empty where it can. A path that the other end has switched off only
+        sends acknowledgements: from these, the other end learns that the path works again."""
 
     @property
     def is_down(self) -> bool:
-        """Nothing answers, or nothing can be sent."""
+        """The path does not answer, or nothing can be sent on it."""
         return self.status is PathStatus.DOWN
 
     def update(self, signs: PathSigns, *, now: float) -> bool:
-        """Judges the path anew; tells whether its status, or its cause, has changed."""
+        """Updates the status and its reason; tells whether the status has changed."""
         before = self.status
         status, reason = evaluate(signs)
         if status is PathStatus.DEGRADED and not (signs.is_mute or signs.is_deaf):
@@ -75,7 +75,7 @@ class Standing:
 
 
 def evaluate(signs: PathSigns) -> tuple[PathStatus, str]:
-    """The status and its cause in a few words, empty for a usable path."""
+    """The status and its reason in a few words; the reason may be empty for a usable path."""
     if signs.link_error:
         return PathStatus.DOWN, signs.link_error
     if signs.is_mute:
@@ -109,6 +109,6 @@ def _evaluate_quality(signs: PathSigns) -> tuple[PathStatus, str]:
 
 
 def _is_queue_the_cause(signs: PathSigns, *, is_slow: bool) -> bool:
-    # A loss comes from a queue that is full, and no short one holds up anybody.
+    # Losses come from a full queue, and a short queue delays nobody: both need a minimum delay.
     minimum = (signs.smoothed_rtt - signs.min_rtt) / 2 if is_slow else _DEGRADED_RTT_MIN
     return signs.queue_delay > 0 and signs.queue_delay >= minimum

@@ -1,4 +1,4 @@
-"""What a congestion controller is told of an acknowledgement."""
+"""What a congestion controller is told about an acknowledgement."""
 
 from tandem_transport.congestion.controller import AckSummary
 from tandem_transport.congestion.delivery_rate import DeliverySample
@@ -15,7 +15,7 @@ def summarize(
     is_reordering: bool,
     now: float,
 ) -> AckSummary:
-    """`sample` is None where this acknowledgement says nothing of the delivery rate."""
+    """The summary of an acknowledgement; `sample` is None where it says nothing about the delivery rate."""
     return AckSummary(
         now=now,
         round=recovery.round,

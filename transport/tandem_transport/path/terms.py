@@ -10,17 +10,17 @@ from tandem_transport.path.addresses import HostOf, PathAddresses
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PathTerms:
-    """What a session's owner and its handshake have settled for every path."""
+    """What the owner of a session and its handshake have fixed for every path."""
 
     is_client: bool
     randomness: Randomness
     host_of: HostOf
-    """What addresses have in common where only the port differs."""
+    """Returns what addresses have in common where only the port differs."""
     make_congestion: Callable[[], CongestionController]
     epoch: float
-    """When the session began, by this end's clock in seconds."""
+    """When the session began, in seconds of this end's clock."""
     max_ack_delay: float
-    """Seconds for which the peer may keep an acknowledgement back."""
+    """Seconds for which the peer may delay an acknowledgement."""
 
     def make_addresses(self) -> PathAddresses:
         """The addresses of a new path."""

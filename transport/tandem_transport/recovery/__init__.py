@@ -1,4 +1,4 @@
-"""What an end knows of packets on their way: chunks, sent packets, acknowledgements, losses, round trips.
+"""Packets in flight: chunks, sent packets, acknowledgements, losses, round-trip times.
 
-How fast to send is not decided here.
+This package does not decide how fast to send.
 """

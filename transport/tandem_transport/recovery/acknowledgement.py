@@ -1,4 +1,4 @@
-"""One path's packet numbers as their receiver sees them: what arrived, when to say so."""
+"""The receiving side of one path's packet numbers: what has arrived, and when to acknowledge it."""
 
 from collections import deque
 
@@ -7,14 +7,14 @@ from tandem_transport.wire.frames import AckFrame
 from tandem_transport.wire.ranges import RangeSet
 
 _LATE_TOLD = 3
-"""ACKs that tell of a packet which arrived late, for ACKs are lost too."""
+"""ACK frames after the first one that repeat a packet which arrived late, because ACK frames are lost too."""
 
 _MAX_LATE = 16
-"""Late packets that one ACK makes room for."""
+"""Late packets that one ACK frame makes room for."""
 
 
 class ReceivedPackets:
-    """Remembers received numbers, refuses replays, and decides when an ACK is due."""
+    """Remembers received packet numbers, detects replays, and decides when an ACK frame is due."""
 
     __slots__ = (
         "_acks",
@@ -36,29 +36,29 @@ class ReceivedPackets:
         """Origin of the times in ACK frames: when the session began."""
         self._ranges = RangeSet()
         self._floor = -1
-        """Numbers up to here are forgotten and count as replayed."""
+        """Packet numbers up to this one are forgotten and count as replayed."""
         self.largest = -1
         self._largest_at = 0.0
         self._received_bytes = 0
         self.received = 0
-        """Packets that arrived."""
+        """Packets that arrived on the path."""
         self._acks = 0
         self._late: deque[tuple[int, int]] = deque(maxlen=_MAX_LATE)
-        """(ACKs sent before it came, number) of packets that arrived after later ones."""
+        """(ACK frames sent before it arrived, packet number) of packets that arrived after later ones."""
         self._since_ack = 0
         self.ack_at: float | None = None
-        """When an ACK has to leave on this path."""
+        """When an ACK frame is due on this path; None while none is."""
         self.has_news = False
-        """Something arrived, on any path, that was not acknowledged on this path yet."""
+        """Packets have arrived, on any path, that were not acknowledged on this path yet."""
 
     def is_replay(self, number: int) -> bool:
-        """Whether a number was seen, or is too old to tell."""
+        """Whether a packet number was received before, or is too old to tell."""
         if number > self.largest:
             return False
         return number <= self._floor or number in self._ranges
 
     def record(self, number: int, size: int, *, now: float) -> bool:
-        """An authentic packet. Tells whether it reveals a gap before it."""
+        """Records an authentic packet. Returns whether there is a gap before it."""
         has_gap = number > self.largest + 1
         if number > self.largest:
             self.largest, self._largest_at = number, now
@@ -72,7 +72,7 @@ class ReceivedPackets:
         return has_gap
 
     def on_ack_eliciting(self, *, has_gap: bool, now: float) -> None:
-        """An ACK is due at once at a gap or after ACK_EVERY packets, else within MAX_ACK_DELAY."""
+        """Makes an ACK frame due: at once after a gap or ACK_EVERY packets, else within MAX_ACK_DELAY."""
         self._since_ack += 1
         self.has_news = True
         if has_gap or self._since_ack >= ACK_EVERY:
@@ -81,24 +81,24 @@ class ReceivedPackets:
             self.ack_within(MAX_ACK_DELAY, now=now)
 
     def ack_within(self, delay: float, *, now: float) -> None:
-        """An ACK is due no later than after `delay`; used for copies of other paths' news."""
+        """Makes an ACK frame due within `delay` seconds; used for copies of other paths' acknowledgements."""
         self.has_news = True
         if self.ack_at is None or self.ack_at > now + delay:
             self.ack_at = now + delay
 
     def will_ack_by(self, time: float) -> bool:
-        """Whether an ACK with all news is due by then anyway."""
+        """Whether an ACK frame with everything new is due by `time` anyway."""
         return self.has_news and self.ack_at is not None and self.ack_at <= time
 
     def on_ack_sent(self) -> None:
-        """Everything known was acknowledged on this path."""
+        """An ACK frame with everything received was sent on this path."""
         self._since_ack = 0
         self._acks += 1
         self.ack_at = None
         self.has_news = False
 
     def ack_frame(self, path_id: int, *, now: float) -> AckFrame | None:
-        """What has arrived so far, None where nothing has."""
+        """The ACK frame for what has arrived so far, None where nothing has."""
         if self.largest < 0:
             return None
         return AckFrame(
@@ -110,7 +110,7 @@ class ReceivedPackets:
         )
 
     def _told(self) -> list[tuple[int, int]]:
-        """The newest ranges; where these are many, the oldest of them give way to those of late packets."""
+        """The newest ranges; if they are too many, ranges with late packets replace the oldest of them."""
         ranges = self._ranges.newest(MAX_ACK_RANGES)
         if len(ranges) < MAX_ACK_RANGES or not self._late:
             return ranges
@@ -121,6 +121,6 @@ class ReceivedPackets:
         return ranges[: MAX_ACK_RANGES - len(older)] + sorted(older, reverse=True) if older else ranges
 
     def encode_ack(self, path_id: int, *, now: float) -> bytes:
-        """That frame, encoded; empty where nothing has arrived."""
+        """The encoded ACK frame for what has arrived so far; empty where nothing has."""
         frame = self.ack_frame(path_id, now=now)
         return frame.encode() if frame is not None else b""

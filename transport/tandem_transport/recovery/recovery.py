@@ -1,7 +1,7 @@
-"""One path's packet number space as its sender sees it: what is in flight, what was lost, when to probe.
+"""The sending side of one path's packet number space: what is in flight, what is lost, when to probe.
 
-Names of RFC 9002 appendix A. What a packet carried is not known here; its chunks are handed
-back to the caller with it.
+Names are those of RFC 9002 appendix A. This module does not know what a packet carries; the
+caller gets its chunks back with the packet.
 """
 
 from array import array
@@ -25,21 +25,21 @@ from tandem_transport.recovery.sent_packet import SentPacket
 from tandem_transport.wire.frames import AckFrame
 
 _SLACK = 1e-6
-"""A timer that fires exactly at its deadline must not miss it by a rounding error and fire forever."""
+"""Seconds of tolerance: a timer that fires at its deadline must not miss it by a rounding error and fire forever."""
 
 _MIN_ROUND = 0.75
-"""Feedback times that a round lasts at least."""
+"""Minimum length of a round, in feedback times."""
 
 
 @dataclass(slots=True)
 class AckResult:
-    """What an ACK frame changed."""
+    """The changes that an ACK frame caused."""
 
     acked: list[SentPacket] = field(default_factory=list[SentPacket])
-    """Newly acknowledged, lowest number first."""
+    """Newly acknowledged packets, lowest number first."""
     lost: list[SentPacket] = field(default_factory=list[SentPacket])
     is_answer: bool = False
-    """The path has shown that it carries packets now."""
+    """The ACK frame proves that the path carries packets now."""
     is_round_start: bool = False
 
 
@@ -58,42 +58,42 @@ class Recovery:
         self._round_end = 0
         self._round_began = 0.0
         self.min_round = 0.0
-        """Seconds that a round lasts at least, beside the time that news takes: jitter must not be what it measures."""
+        """Minimum length of a round in seconds, besides _MIN_ROUND feedback times: a round must not measure jitter."""
         self.feedback = 0.0
-        """Smoothed seconds from a packet's sending to the news of its arrival, over whatever path that came."""
+        """Feedback time: smoothed seconds from sending a packet to its acknowledgement, over any path."""
         self.loss_time: float | None = None
-        """When the oldest packet before an acknowledged one will be lost by time."""
+        """When the time threshold of the oldest packet before an acknowledged one passes; None where there is none."""
         self.pto_count = 0
         self.last_sent_at = 0.0
-        """Last ack-eliciting packet."""
+        """When the last ack-eliciting packet was sent."""
         self.last_acked_at: float | None = None
-        """Last time that a packet of this path was acknowledged, over whatever path."""
+        """When a packet of this path was last acknowledged, over any path."""
         self.unanswered_since: float | None = None
-        """First ack-eliciting packet sent after that; None where nothing is unanswered."""
+        """When the first ack-eliciting packet after `last_acked_at` was sent; None where nothing is unanswered."""
         self.unanswered = 0
-        """Ack-eliciting packets since then."""
+        """Ack-eliciting packets sent since `unanswered_since`."""
 
     def begin_anew(self) -> None:
-        """What was unanswered so far has found its explanation; the next silence is another one."""
+        """Ends the present silence, because its cause is known; the next unanswered packet begins a new one."""
         self.pto_count = 0
         self.unanswered_since, self.unanswered = None, 0
 
     def excuse(self, seconds: float, *, now: float) -> None:
-        """This end did not listen for so long: that is no silence."""
+        """Subtracts from the present silence the `seconds` for which this end did not listen."""
         if self.unanswered_since is not None:
             self.unanswered_since = min(now, self.unanswered_since + seconds)
 
     # --- sending ---
 
     def take_number(self, *, now: float) -> int:
-        """The next packet number; its sending time is remembered for a while."""
+        """The next packet number; its sending time is remembered for SENT_TIMES packets."""
         number = self.next_number
         self.next_number = number + 1
         self._sent_times[number & (SENT_TIMES - 1)] = now
         return number
 
     def on_packet_sent(self, packet: SentPacket) -> None:
-        """An ack-eliciting packet has left."""
+        """An ack-eliciting packet was sent."""
         self._sent[packet.number] = packet
         self.bytes_in_flight += packet.size
         self.last_sent_at = packet.sent_at
@@ -103,30 +103,30 @@ class Recovery:
 
     @property
     def is_idle(self) -> bool:
-        """Nothing is in flight."""
+        """Whether nothing is in flight."""
         return not self._sent
 
     @property
     def is_full(self) -> bool:
-        """As many packets as may be remembered are outstanding."""
+        """Whether MAX_OUTSTANDING packets are outstanding, so that nothing may be sent."""
         return len(self._sent) >= MAX_OUTSTANDING
 
     def outstanding(self) -> list[SentPacket]:
-        """Packets neither acknowledged nor lost, lowest number first."""
+        """The packets that are neither acknowledged nor lost, lowest number first."""
         return list(self._sent.values())
 
     def outstanding_after(self, number: int) -> Iterator[SentPacket]:
-        """Of those, the ones with higher numbers."""
+        """The outstanding packets with numbers above `number`."""
         for packet in self._sent.values():
             if packet.number > number:
                 yield packet
 
     def outstanding_packet(self, number: int) -> SentPacket:
-        """One of them."""
+        """The outstanding packet with this number."""
         return self._sent[number]
 
     def sent_at(self, number: int) -> float | None:
-        """When a packet was sent, ACK-only ones included; None where that is forgotten."""
+        """When a packet was sent, also one with only ACK frames; None where that is forgotten."""
         if not self.next_number - SENT_TIMES <= number < self.next_number:
             return None
         return self._sent_times[number & (SENT_TIMES - 1)]
@@ -134,7 +134,7 @@ class Recovery:
     # --- acknowledgements ---
 
     def on_ack_received(self, ack: AckFrame, *, now: float) -> AckResult:
-        """Raises PeerError for numbers that were never sent (RFC 9000 section 13.1)."""
+        """Processes an ACK frame. Raises PeerError for numbers that were never sent (RFC 9000 section 13.1)."""
         if ack.largest >= self.next_number:
             raise PeerError(ErrorCode.PROTOCOL_VIOLATION, f"packet {ack.largest} acknowledged, but never sent")
         result = AckResult(acked=self._take_acked(ack), is_answer=self._is_answer(ack))
@@ -167,7 +167,7 @@ class Recovery:
         return acked
 
     def _is_answer(self, ack: AckFrame) -> bool:
-        """Whether it ends a silence: a packet has arrived that was sent in it, be it one that is never tracked."""
+        """Whether an ACK frame ends a silence: a packet sent in it has arrived, even one that is not ack-eliciting."""
         if ack.largest <= self.largest_acked or self.unanswered_since is None:
             return False
         sent_at = self.sent_at(ack.largest)
@@ -179,9 +179,9 @@ class Recovery:
         feedback = now - acked[len(acked) // 2].sent_at
         if not self.feedback:
             self.feedback = min(feedback, MAX_RTT)
-        # What an outage, or a machine that slept, held up says nothing of how long news takes.
+        # Limited: a packet that was delayed by an outage, or by a sleeping machine, says nothing about feedback.
         self.feedback += (min(feedback, 2 * self.feedback) - self.feedback) / 16
-        # On a path that reorders, a lucky packet would end the round of all others.
+        # On a path that reorders, one early packet would end the round for all others.
         minimum = max(_MIN_ROUND * self.feedback, self.min_round)
         if acked[-1].number >= self._round_end and now >= self._round_began + minimum:
             self._round_end, self._round_began = self.next_number, now
@@ -191,7 +191,7 @@ class Recovery:
     # --- loss ---
 
     def detect_lost_packets(self, *, now: float) -> list[SentPacket]:
-        """Packets lost by count or by time (RFC 9002 section 6.1); sets `loss_time`."""
+        """Returns packets lost by packet or time threshold (RFC 9002 section 6.1); sets `loss_time`."""
         self.loss_time = None
         loss_delay = self.rtt.loss_delay() + self.reordering.window
         last_by_count = self.largest_acked - self.reordering.packet_threshold
@@ -211,7 +211,7 @@ class Recovery:
         return lost
 
     def give_up_larger(self, size: int) -> list[SentPacket]:
-        """Declares lost what is larger than the path takes."""
+        """Declares lost the packets that are larger than the path carries."""
         lost = [packet for packet in self._sent.values() if packet.size > size]
         for packet in lost:
             del self._sent[packet.number]
@@ -221,7 +221,7 @@ class Recovery:
     # --- probe timeout ---
 
     def probe_at(self, max_ack_delay: float, *, has_streams: bool, now: float) -> float | None:
-        """When to probe (RFC 9002 section 6.2), None with nothing in flight."""
+        """When to send a probe (RFC 9002 section 6.2), None where nothing is in flight."""
         if not self._sent:
             return None
         return self.last_sent_at + self._probe_interval(max_ack_delay, has_streams, now)
@@ -238,5 +238,5 @@ class Recovery:
         return max(pto, PTO_RARE if silence < PTO_BACKOFF_AGES[1] else PTO_RAREST)
 
     def is_probe_due(self, deadline: float | None, *, now: float) -> bool:
-        """Compares with the slack that keeps a timer from firing early forever."""
+        """Whether a probe deadline has passed, with the tolerance of _SLACK."""
         return deadline is not None and deadline <= now + _SLACK

@@ -1,8 +1,8 @@
-"""How much a path reorders: spurious losses, and the thresholds that learn from them.
+"""Reordering on a path: spurious losses, and the loss thresholds that adapt to them.
 
-RFC 9002 section 6.1 finds a packet lost when three later ones were acknowledged, or after 9/8 of an
-RTT. Wi-Fi and LTE deliver some packets later than that. An acknowledgement of a packet
-that was declared lost is the proof, and makes the path more patient for a while (RFC 8985 section 4
+RFC 9002 section 6.1 declares a packet lost when one sent three packets later is acknowledged, or after
+9/8 of an RTT. Wi-Fi and LTE deliver some packets later than that. An acknowledgement of a packet
+that was declared lost proves this, and raises the thresholds of the path for a while (RFC 8985 section 4
 does the same for TCP).
 """
 
@@ -11,16 +11,16 @@ from tandem_transport.recovery.rtt import RttEstimator
 from tandem_transport.wire.frames import AckFrame
 
 _LOOK_EVERY = 8
-"""ACKs between two looks: each says again what the last ones said."""
+"""ACK frames for each check for spurious losses: every frame repeats what the frames before it said."""
 
 _WINDOW_STEP = 1 / 8
-"""RTTs by which a spurious loss makes the path more patient."""
+"""RTTs by which a spurious loss raises the reordering window."""
 
 _SPURIOUS_SHARE = 0.003
-"""Share of packets whose loss may be spurious: patience that more than pays for itself is given back."""
+"""Share of packets whose loss may be spurious: at a lower share, the reordering window shrinks."""
 
 _MAX_WINDOW = 4.0
-"""Patience ends at two RTTs and so many RTT variations."""
+"""RTT variations that limit the reordering window, together with two RTTs."""
 
 
 class Reordering:
@@ -30,24 +30,24 @@ class Reordering:
 
     def __init__(self) -> None:
         self.packet_threshold = PACKET_THRESHOLD
-        """Packets acknowledged after it that make a packet lost."""
+        """A packet is lost when one sent this many packets later is acknowledged."""
         self.window = 0.0
-        """Seconds by which the path waits longer than RFC 9002 says."""
+        """Reordering window: seconds added to the time threshold of RFC 9002."""
         self.spurious = 0
-        """Packets that were declared lost and arrived."""
+        """Spurious losses: packets that were declared lost and arrived after all."""
         self._lost: dict[int, int] = {}
-        """How far each lost packet was behind the largest acknowledged one when it was given up."""
+        """By lost packet: how far it was behind the largest acknowledged number when it was declared lost."""
         self._acks = 0
         self._learned_at = 0.0
 
     def on_lost(self, number: int, behind: int) -> None:
-        """A packet is given up, `behind` numbers before the largest acknowledged one."""
+        """A packet is declared lost, `behind` numbers before the largest acknowledged one."""
         if len(self._lost) >= MAX_REMEMBERED_LOSSES:
             del self._lost[next(iter(self._lost))]
         self._lost[number] = behind
 
     def on_ack(self, ack: AckFrame, acked: int, rtt: RttEstimator, *, now: float) -> None:
-        """Looks now and then for lost packets among those that have arrived; `acked` are newly acknowledged."""
+        """Looks for spurious losses once in _LOOK_EVERY ACK frames; `acked` counts newly acknowledged packets."""
         self._acks += 1
         if self.window:
             self.window = max(0.0, self.window - acked * _SPURIOUS_SHARE * _WINDOW_STEP * rtt.smoothed)
@@ -59,7 +59,7 @@ class Reordering:
             self._learn(self._lost.pop(number), rtt, now)
 
     def _arrived(self, ack: AckFrame) -> list[int]:
-        """Lost numbers in the ranges of an ACK; those that no later ACK will tell of are forgotten."""
+        """Lost packets in the ranges of an ACK frame; forgets those that are below all its ranges."""
         ranges, arrived = list(ack.ranges), list[int]()
         low, high = ranges.pop()
         for number in sorted(self._lost):
@@ -74,7 +74,7 @@ class Reordering:
     def _learn(self, behind: int, rtt: RttEstimator, now: float) -> None:
         self.spurious += 1
         self._learned_at = now
-        # How far it really was behind is not known: it was given up as soon as it reached the threshold.
+        # Its real distance is unknown: it was declared lost as soon as it reached the threshold.
         self.packet_threshold = min(MAX_PACKET_THRESHOLD, max(self.packet_threshold, 2 * behind))
         maximum = 2 * rtt.smoothed + _MAX_WINDOW * rtt.variation
         self.window = min(maximum, self.window + _WINDOW_STEP * rtt.smoothed)

@@ -12,11 +12,11 @@ from tandem_transport.parameters import (
 )
 
 _RECENT_SAMPLES = 128
-"""Samples that `p95` looks at: a minute of keep-alives, or the last moments of a transfer."""
+"""RTT samples that `p95` covers: a minute of keep-alives, or the last moments of a transfer."""
 
 
 class MinimumFilter:
-    """The least value of the last `buckets` seconds, by buckets of one second."""
+    """The minimum of the last `keep` seconds, in buckets of one second."""
 
     __slots__ = ("_buckets", "_keep", "value")
 
@@ -24,13 +24,13 @@ class MinimumFilter:
         self._keep = keep
         self._buckets: deque[tuple[float, float]] = deque()
         self.value = 0.0
-        """Meaningless before the first sample."""
+        """The minimum; meaningless before the first sample."""
 
     def __bool__(self) -> bool:
         return bool(self._buckets)
 
     def add(self, value: float, *, now: float) -> None:
-        """A sample; old buckets are dropped."""
+        """Adds a sample and drops old buckets."""
         buckets = self._buckets
         if buckets and now - buckets[-1][0] < 1.0:
             if value < buckets[-1][1]:
@@ -50,18 +50,18 @@ class MinimumFilter:
 
 
 class RttEstimator:
-    """Smoothed RTT and its variation; samples come only from ACKs that arrived on their own path.
+    """Smoothed RTT and its variation; samples come only from ACK frames that arrived on their own path.
 
-    An ACK that was copied on the other path would mix the delays of two paths.
+    An ACK frame that was copied on another path would mix the delays of two paths.
     """
 
     __slots__ = ("_largest_sampled", "_minimum", "_recent", "latest", "smoothed", "variation")
 
     def __init__(self, after: int = -1) -> None:
-        """Packets up to number `after` travelled over another network and say nothing."""
+        """Packets up to number `after` used another network and give no samples."""
         self.latest = 0.0
         self.smoothed = 0.0
-        """0 before the first sample."""
+        """Smoothed RTT in seconds, 0 before the first sample."""
         self.variation = 0.0
         self._minimum = MinimumFilter(10.0)
         self._recent: deque[float] = deque(maxlen=_RECENT_SAMPLES)
@@ -69,15 +69,15 @@ class RttEstimator:
 
     @property
     def minimum(self) -> float:
-        """Least RTT of the last 10 s, 0 before the first sample."""
+        """Minimum RTT of the last 10 s in seconds, 0 before the first sample."""
         return self._minimum.value
 
     def ignore_until(self, number: int) -> None:
-        """Answers to packets up to this number have waited at this end."""
+        """Packets up to this number give no samples, because their acknowledgements waited at this end."""
         self._largest_sampled = max(self._largest_sampled, number)
 
     def on_ack(self, largest: int, sample: float, *, now: float) -> bool:
-        """Takes a sample of a new largest acknowledged number. Tells whether it was one."""
+        """Takes a sample if the largest acknowledged number is new. Returns whether the sample counts."""
         if largest <= self._largest_sampled:
             return False
         self._largest_sampled = largest
@@ -97,19 +97,19 @@ class RttEstimator:
         self.smoothed += (sample - self.smoothed) / 8
 
     def probe_timeout(self, max_ack_delay: float) -> float:
-        """PTO without backoff (RFC 9002 section 6.2.1)."""
+        """Probe timeout in seconds, without backoff (RFC 9002 section 6.2.1)."""
         if not self.smoothed:
             return INITIAL_PTO
         return self.smoothed + max(4 * self.variation, MIN_PTO_VARIANCE) + max_ack_delay
 
     def loss_delay(self) -> float:
-        """Age at which a packet before an acknowledged one is lost (RFC 9002 section 6.1.2)."""
+        """Age in seconds at which a packet sent before an acknowledged one is lost (RFC 9002 section 6.1.2)."""
         if not self.smoothed:
             return INITIAL_PTO
         return max(TIME_THRESHOLD * max(self.smoothed, self.latest), GRANULARITY) + TIME_THRESHOLD_SLACK
 
     def p95(self) -> float:
-        """95th percentile of the recent samples, 0 before the first."""
+        """95th percentile of the recent RTT samples in seconds, 0 before the first."""
         if not self._recent:
             return 0.0
         return sorted(self._recent)[int(0.95 * (len(self._recent) - 1))]

@@ -1,10 +1,10 @@
-"""A packet in flight, and what is remembered of it until it is acknowledged or lost."""
+"""The record of a packet in flight, kept until the packet is acknowledged or lost."""
 
 from tandem_transport.parameters import BASE_DATAGRAM_SIZE
 from tandem_transport.recovery.chunk import Chunk
 
 Reference = tuple[int, float | None, int, float]
-"""Received bytes, their time at the receiver, sent bytes, their time here."""
+"""Reference point of a delivery rate: received bytes, when (receiver's clock), sent bytes, when (our clock)."""
 
 _NO_REFERENCE: Reference = (0, None, 0, 0.0)
 
@@ -32,13 +32,13 @@ class SentPacket:
         self.sent_at = sent_at
         self.chunks = chunks
         self.is_below_capacity = False
-        """Sent at less than the path's capacity: its loss cannot come from a queue of ours."""
+        """The packet was sent below the path's capacity, so a queue that we filled cannot be why it is lost."""
         self.is_app_limited = False
         self.is_mtu_probe = False
-        """Larger than what the path is known to carry: its loss is no sign of congestion."""
+        """The packet is larger than the path is known to carry, so its loss is no sign of congestion."""
         self.sent_bytes = 0
         """Bytes ever sent on the path, this packet included."""
         self.reference = _NO_REFERENCE
-        """What the delivery-rate estimator knew when this was sent."""
+        """The reference point of the delivery-rate estimator when this packet was sent."""
         self.full_size = BASE_DATAGRAM_SIZE
-        """Size of a full packet on this path."""
+        """Size in bytes of a full packet on this path."""

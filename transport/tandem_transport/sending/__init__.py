@@ -1,1 +1,1 @@
-"""What leaves next, and on which paths: the queues, the schedulers, copies, and the packets made of them."""
+"""What is sent next, and on which paths: the queues, the schedulers, copies, and the packets that are built."""

@@ -17,8 +17,8 @@ from tandem_transport.streams.turns import SendTurns
 
 
 class Adaptive(Scheduler):
-    """In this order: control frames and lost data, copies that are due, data that stalls elsewhere, new data,
-    and in an idle moment copies of what is oldest.
+    """Sends in this order: control frames and lost data, copies that are due, data that stalls elsewhere, new data,
+    and in an idle moment copies of the oldest data.
     """
 
     def __init__(self, outbox: Outbox, turns: SendTurns, *, max_ack_delay: float) -> None:
@@ -55,7 +55,7 @@ class Adaptive(Scheduler):
 
 
 class CopiedLosses(LostChunks):
-    """Lost data that is interactive, or was lost often, is copied on a second path as it leaves again."""
+    """Retransmits lost data; what is interactive, or was lost often, is also copied on a second path."""
 
     def __init__(self, outbox: Outbox, copies: CopyPlanner) -> None:
         super().__init__(outbox)

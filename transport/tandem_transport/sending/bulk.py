@@ -11,14 +11,16 @@ from tandem_transport.sending.stalls import StalledChunks
 from tandem_transport.streams.turns import SendTurns
 
 _MIN_SHARE = 1 / 16
-"""Of the faster paths' rate: what a slow path with less than that could add is not worth waiting for."""
+"""Minimum rate of a slow path, as a share of the faster paths' rate: less is not worth waiting for."""
 
 _TRIAL_SHARE = 8
 """Bytes of backlog for each byte in flight on a slow path that has not shown yet what it carries."""
 
 
 class SpreadData(Source):
-    """A path takes bulk data only where waiting for the faster ones would take longer than its own
+    """Spreads new data over the paths.
+
+    A path takes bulk data only where waiting for the faster ones would take longer than its own
     extra delay (earliest completion first), so that a slow path never makes things slower.
     """
 
@@ -70,8 +72,8 @@ class SpreadData(Source):
             return False
         needed, congestion = rate * (rtt - min_rtt) / 2, path.network.congestion
         if congestion.is_starting:
-            # What is in flight there is sent again in no time should it turn out to be the end, and a path that
-            # is never tried stays slow.
+            # If this data turns out to be the end of the transfer, it is soon sent again elsewhere; and a path
+            # that is never tried stays slow.
             needed = min(needed, _TRIAL_SHARE * path.recovery.bytes_in_flight)
         elif is_slow(path, paths) and congestion.pacing_rate < _MIN_SHARE * rate:
             return False

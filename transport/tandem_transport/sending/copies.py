@@ -24,28 +24,31 @@ from tandem_transport.recovery.chunk import Chunk
 
 
 class CopyPlanner:
-    """Plans copies when interactive data leaves, and again while nobody has acknowledged it.
+    """Plans copies when interactive data leaves, and again while it is not acknowledged.
 
-    As many as it takes for the chance that all are lost to be RESIDUAL_LOSS, round robin over the
-    paths. What an acknowledgement makes superfluous is dropped where it waits.
+    Within its limit it plans so many, round robin over the paths, that the probability of losing all
+    of them is at most RESIDUAL_LOSS. Copies that still wait when the data is acknowledged are dropped.
     """
 
     def __init__(self, *, max_copies: int = MAX_COPIES, max_ack_delay: float) -> None:
-        """At most `max_copies`, and one on each path anyway; `max_ack_delay` is the peer's, in seconds."""
+        """`max_copies` limits the packets that carry a chunk, but one on each path is always allowed.
+
+        `max_ack_delay` is the peer's, in seconds.
+        """
         self._max_copies = max_copies
         self._max_ack_delay = max_ack_delay
         self._due: dict[int, deque[Chunk]] = {}
         """Copies that are due now, by path id."""
         self._later: list[tuple[float, int, int, Chunk]] = []
-        """Heap of (due, tie-breaker, path id, chunk)."""
+        """Copies that are due later: a heap of (time, tie-breaker, path id, chunk)."""
         self._again: list[tuple[float, int, int, Chunk]] = []
-        """Heap of (when to plan anew, tie-breaker, plans so far, chunk)."""
+        """Chunks to plan for again: a heap of (time, tie-breaker, plans so far, chunk)."""
         self._order = count()
         self._budget = float(COPY_BUDGET)
         self._budget_at = 0.0
 
     def plan(self, chunk: Chunk, paths: Sequence[Path], *, plans: int = 0, now: float) -> None:
-        """An interactive chunk leaves on `paths[0]`; the others are usable too, best first."""
+        """Plans copies of an interactive chunk that leaves on `paths[0]`; `paths` are those in use, best first."""
         copies = self._count(chunk, paths, now) - 1
         if copies * len(chunk.frame) > self._refilled(paths, now):
             copies = min(copies, 1)
@@ -62,7 +65,7 @@ class CopyPlanner:
         self.watch(chunk, paths, plans=plans, now=now)
 
     def watch(self, chunk: Chunk, paths: Sequence[Path], *, plans: int = 0, now: float) -> None:
-        """Plans nothing yet, but copies should nobody acknowledge it."""
+        """Plans no copies of the chunk now, but will if it is not acknowledged in time."""
         if len(self._again) >= MAX_COPY_QUEUE:
             return
         wait = min(path.network.rtt.probe_timeout(self._max_ack_delay) for path in paths)
@@ -70,7 +73,7 @@ class CopyPlanner:
         heappush(self._again, (again_at, next(self._order), plans + 1, chunk))
 
     def add_now(self, chunk: Chunk, path: Path) -> None:
-        """A copy on this path, as soon as it may send."""
+        """Queues a copy for this path, to leave as soon as the path may send."""
         queue = self._due.setdefault(path.path_id, deque())
         if len(queue) < MAX_COPY_QUEUE:
             queue.append(chunk)
@@ -96,7 +99,7 @@ class CopyPlanner:
         return bool(queue)
 
     def handle_timeout(self, paths: Sequence[Path], *, now: float) -> None:
-        """Makes due what has become due; plans anew for what nobody has acknowledged."""
+        """Queues the copies whose time has come; plans again for chunks that are not acknowledged."""
         while self._later and self._later[0][0] <= now:
             _, _, path_id, chunk = heappop(self._later)
             path = next((path for path in paths if path.path_id == path_id), paths[0])
@@ -118,11 +121,11 @@ class CopyPlanner:
 
     @staticmethod
     def _may_plan(paths: Sequence[Path]) -> bool:
-        """While all paths are down, their probes ask whether one is back; until then copies help nobody."""
+        """Whether copies can help now: not while all paths are silent, when only their probes can."""
         return bool(paths) and paths[0].probing.reachability is not Reachability.SILENT
 
     def _count(self, chunk: Chunk, paths: Sequence[Path], now: float) -> int:
-        """Packets that should carry it, the first one included."""
+        """Number of packets that should carry the chunk, the first one included."""
         level = chunk.stream.level(now=now) if chunk.stream is not None else 0.0
         maximum = max(self._max_copies, len(paths)) if level <= TINY_LEVEL else len(paths)
         in_time = COPY_RTTS * min(path.network.rtt.smoothed or INITIAL_PTO for path in paths)

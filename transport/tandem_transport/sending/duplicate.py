@@ -15,9 +15,9 @@ from tandem_transport.streams.turns import SendTurns
 
 
 class Duplicate(Scheduler):
-    """Lost data, then copies of what another path carries, then new data.
+    """Sends lost data, then copies of what another path carries, then new data.
 
-    Interactive data that nobody acknowledges is copied again, on every path.
+    Interactive data that is not acknowledged is copied again, on every path.
     """
 
     def __init__(self, outbox: Outbox, turns: SendTurns, *, max_ack_delay: float) -> None:
@@ -45,17 +45,17 @@ class Duplicate(Scheduler):
 
 
 class PathCopies(Source):
-    """A queue for each path of what others have carried, oldest first.
+    """For each path, a queue of the chunks that other paths have carried, oldest first.
 
-    What was acknowledged in the meantime is skipped, so the slower path never holds the faster one back.
+    Chunks that were acknowledged in the meantime are skipped, so the slower path never delays the faster one.
     """
 
     def __init__(self) -> None:
         self._queues: dict[int, deque[Chunk]] = {}
-        """By path id."""
+        """The queues, by path id."""
 
     def on_sent(self, chunks: list[Chunk], path: Path, paths: Sequence[Path]) -> None:
-        """These chunks leave on a path: the others carry them, too."""
+        """These chunks leave on a path: queues them for the other paths, too."""
         to_copy = [chunk for chunk in chunks if not chunk.paths_in_flight]
         if not to_copy:
             return

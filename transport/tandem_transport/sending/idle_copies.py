@@ -1,4 +1,4 @@
-"""Copies of what waits for an acknowledgement, in moments in which nothing else is to be sent."""
+"""Copies of unacknowledged data, at moments when there is nothing else to send."""
 
 from collections import deque
 from collections.abc import Sequence
@@ -15,21 +15,21 @@ from tandem_transport.wire.frames import PathUse
 
 
 class IdleCopies(Source):
-    """What was sent last arrives sooner where an idle path carries it once more."""
+    """Copies of unacknowledged data on idle paths, so that what was sent last arrives sooner."""
 
     def __init__(self, turns: SendTurns) -> None:
         self._turns = turns
         self._unacked: deque[Chunk] = deque()
-        """In order of their first sending; what is done is dropped from the front."""
+        """Chunks in the order of their first sending; those that are done are dropped from the front."""
         self._idle_at = 0.0
-        """When the session has had nothing new to send for long enough."""
+        """When the session becomes idle if nothing new is sent before."""
         self._idle_seen_at = 0.0
-        """When it was first found to be so."""
+        """When the session was first found to be idle; infinite after something new was sent."""
 
     def on_new(self, chunk: Chunk, *, now: float) -> None:
         """A chunk leaves for the first time."""
         self._unacked.append(chunk)
-        # After a stream's end nobody takes breath: what is slow elsewhere is all that is missing.
+        # The end of a stream is not a short pause: only the data on slow paths is missing, so copy it at once.
         self._idle_at, self._idle_seen_at = now + (0.0 if chunk.is_fin else IDLE_AFTER), float("inf")
         if len(self._unacked) > MAX_IDLE_LOOK:
             self._forget_done()
@@ -53,9 +53,9 @@ class IdleCopies(Source):
         return None
 
     def _is_idle(self, path: Path, paths: Sequence[Path], now: float) -> bool:
-        """There is nothing new, or only what faster paths carry sooner; a download that takes breath is not idle.
+        """Nothing new waits, or only data that faster paths deliver sooner; a short pause in a download is not idle.
 
-        A copy that comes too late, or makes a queue longer, helps nobody.
+        A path whose copies would come too late, or would make a queue longer, is not idle either.
         """
         if path.use is PathUse.METERED or path.network.has_queue(path.recovery.bytes_in_flight) or is_slow(path, paths):
             return False
@@ -63,7 +63,7 @@ class IdleCopies(Source):
             return True
         if now < self._idle_at:
             return False
-        # An event loop that comes late finds everything old. Who fills the streams gets a turn first.
+        # To a late event loop every moment looks idle, so the application gets a turn first to fill the streams.
         self._idle_seen_at = min(self._idle_seen_at, now)
         return now > self._idle_seen_at
 

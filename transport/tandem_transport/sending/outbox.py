@@ -17,36 +17,37 @@ MIN_ROOM = 64
 """Room below which a packet counts as full."""
 
 _LARGER_OFFSET = 7
-"""Bytes by which the offset of a later piece may be longer."""
+"""Bytes by which the encoded offset of a later piece may be longer than that of the first one."""
 
 _SLOW_RTTS = 2
-"""RTTs of a path after which what another one carries would arrive later than a retransmission."""
+"""RTTs of a path: a copy on another path with a longer RTT than this arrives later than a retransmission would."""
 
 _INTERACTIVE_COPIES = 2
-"""Interactive data is sent again where fewer packets than this carry it."""
+"""Minimum number of packets in flight with interactive data; with fewer, it is retransmitted."""
 
 
 class Outbox:
     """Control frames, lost chunks and new data of the streams, and what became of each chunk.
 
-    A chunk that a copy has delivered is never sent again: it is dropped where it waits.
+    A chunk that a copy has delivered is never sent again: it is dropped from its queue.
     """
 
     def __init__(self, control: ControlQueue, streams: Streams) -> None:
         self.control = control.chunks
         self._streams = streams
         self.lost: deque[Chunk] = deque()
-        """In order of their first sending: a receiver waits for the oldest, whichever path took longer to lose it."""
+        """Lost chunks in the order of their first sending, because the receiver waits for the oldest, whichever path
+        was faster to detect a loss."""
         self._paths: Collection[Path] = ()
         self._blocked = 0
-        """Bit set of the paths that can neither send nor probe: what they carry has no timer."""
+        """Bit set of the paths that can neither send nor probe, so their packets in flight have no timer."""
         self.rescued = 0
         """Chunks whose first packet was declared lost while a copy sent before that arrived."""
         self.copy_bytes = 0
         """Frame bytes sent again, as copies or retransmissions."""
 
     def has_lost(self) -> bool:
-        """Whether a lost chunk waits that is still wanted."""
+        """Whether a lost chunk waits that is still wanted; drops from the front those that are not."""
         while self.lost and not self.lost[0].is_wanted:
             self.lost.popleft().is_queued = False
         return bool(self.lost)
@@ -54,7 +55,7 @@ class Outbox:
     def take_waiting(self, queue: deque[Chunk], chunks: list[Chunk], room: int, full_room: int) -> int:
         """Moves chunks that fit from the front of a queue; returns the room that is left.
 
-        What does not even fit in `full_room`, an empty packet, for it was cut for another path, is split.
+        A chunk that does not even fit in an empty packet (`full_room`), because it was cut for another path, is split.
         """
         while queue:
             chunk = queue[0]
@@ -85,7 +86,7 @@ class Outbox:
     # --- what became of packets ---
 
     def on_sent(self, packet: SentPacket, path: Path) -> None:
-        """A packet with these chunks leaves on a path."""
+        """A packet leaves on a path."""
         for chunk in packet.chunks:
             if chunk.first_packet is None:
                 chunk.first_packet = (path.path_id, packet.number)
@@ -108,7 +109,7 @@ class Outbox:
             self._streams.on_chunk_acked(chunk)
 
     def on_lost(self, packet: SentPacket, path: Path, *, now: float) -> None:
-        """A packet is lost; what no other packet carries, or only one that comes too late, is queued again."""
+        """A packet is lost; chunks that no other packet carries, or only one that comes too late, are queued again."""
         too_late = self._blocked | self._slower_than(path)
         for chunk in packet.chunks:
             chunk.in_flight -= 1
@@ -122,7 +123,7 @@ class Outbox:
                 self._queue_lost(chunk)
 
     def _slower_than(self, path: Path) -> int:
-        """Bit set of the paths on which a copy comes later than a retransmission on this one would."""
+        """Bit set of the paths on which a copy arrives later than a retransmission on this path would."""
         slower, limit = 0, _SLOW_RTTS * path.network.rtt.smoothed
         for other in self._paths:
             if other.network.rtt.smoothed > limit:
@@ -130,7 +131,7 @@ class Outbox:
         return slower if path.probing.reachability is Reachability.ACTIVE else 0
 
     def note_blocked(self, paths: Collection[Path]) -> None:
-        """All paths of the session; those that have become blocked give up what they carry."""
+        """Takes note of all paths of the session; what newly blocked ones carry is queued for the others."""
         before, self._blocked, self._paths = self._blocked, 0, paths
         for path in paths:
             if path.is_blocked:
@@ -141,7 +142,7 @@ class Outbox:
                 self.move_away_from(path)
 
     def move_away_from(self, path: Path) -> None:
-        """A path has gone silent: what only it carries, and others that are as dead, is queued for the rest."""
+        """A path has gone silent: chunks that only it and other silent paths carry are queued for the rest."""
         dead = path.bit
         for other in self._paths:
             if other.probing.reachability is Reachability.SILENT:
@@ -162,7 +163,7 @@ class Outbox:
 
 
 def _split(chunk: Chunk, room: int) -> list[Chunk]:
-    """The same data in frames that fit; the old chunk is done, should it still arrive."""
+    """The data of a chunk in frames that fit; the old chunk counts as done even if it still arrives."""
     frame = decode_frames(chunk.frame)[0]
     assert isinstance(frame, StreamFrame)
     size = room - (len(chunk.frame) - len(frame.data)) - _LARGER_OFFSET

@@ -7,17 +7,18 @@ from tandem_transport.path.probing import Reachability
 from tandem_transport.wire.frames import PathUse
 
 _SLOW_RTTS = 3.0
-"""RTTs of the best path: it finds a loss after 9/8 of one, and what it sends then takes another half."""
+"""RTTs of the best path above which another path is slow: the best one detects a loss after 9/8 RTT, and what it sends
+then takes another half RTT."""
 
 
 def may_repair(path: Path, paths: Sequence[Path]) -> bool:
-    """Lost data goes on a suspect path only where no active one exists, and so does bulk data."""
+    """Whether lost data and bulk data may go on this path: on a suspect one only where no active one exists."""
     # The best path is an active one, if there is any.
     return path.probing.reachability is Reachability.ACTIVE or paths[0].probing.reachability is not Reachability.ACTIVE
 
 
 def is_slow(path: Path, paths: Sequence[Path]) -> bool:
-    """What this path carries arrives later than what the best one sends when it finds the first packet lost."""
+    """Data on this path arrives later than what the best path sends after it has detected a loss."""
     best = paths[0]
     if best.probing.reachability is not Reachability.ACTIVE or not best.network.rtt.smoothed:
         return False
@@ -25,12 +26,12 @@ def is_slow(path: Path, paths: Sequence[Path]) -> bool:
 
 
 def may_resend(path: Path, paths: Sequence[Path]) -> bool:
-    """Lost data goes on a path that may repair, and on which it does not arrive late."""
+    """Whether lost data may go on this path: it may repair, and the data does not arrive late."""
     return may_repair(path, paths) and not is_slow(path, paths)
 
 
 def is_copies_only(path: Path, paths: Sequence[Path]) -> bool:
-    """A metered path carries nothing but copies of interactive data while one that costs nothing works."""
+    """Whether this path carries only copies of interactive data: a metered one does while an available one works."""
     if path.use is not PathUse.METERED:
         return False
     return any(other.use is PathUse.AVAILABLE and other.probing.reachability is Reachability.ACTIVE for other in paths)

@@ -1,4 +1,4 @@
-"""What a path that may send carries next: an order of sources, stated once."""
+"""Decides what a path that may send carries next: each scheduler is an ordered list of sources."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -18,9 +18,9 @@ class Scheduler(ABC):
         self._copies_only = tuple(copies)
 
     def select(self, path: Path, room: int, new_room: int, *, paths: Sequence[Path], now: float) -> list[Chunk]:
-        """Chunks for one packet, whose frames fit in `room` bytes; empty for nothing to send.
+        """Chunks for one packet, whose frames fit in `room` bytes; empty if there is nothing to send.
 
-        New ones fit in `new_room`, so that any path in use can carry a copy.
+        New chunks fit in `new_room`, so that any path in use can carry a copy.
         """
         draft = Draft(room, new_room)
         for source in self._copies_only if is_copies_only(path, paths) else self._sources:
@@ -36,11 +36,11 @@ class Scheduler(ABC):
 
     @abstractmethod
     def on_sent(self, chunks: list[Chunk], path: Path, *, paths: Sequence[Path], now: float) -> None:
-        """These chunks, selected or probed, leave on `path`; called before they are marked as in flight."""
+        """These chunks, from `select` or in a probe, leave on `path`; called before they are marked as in flight."""
 
     @abstractmethod
     def handle_timeout(self, *, paths: Sequence[Path], now: float) -> None:
-        """`next_timeout` may have passed."""
+        """To be called when `next_timeout` may have passed."""
 
     @abstractmethod
     def next_timeout(self, *, paths: Sequence[Path], now: float) -> float | None:

@@ -1,4 +1,4 @@
-"""Turns what waits into packets: which path, which frames, when again."""
+"""Builds packets from what waits: on which path, with which frames, and when to look again."""
 
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 
@@ -20,7 +20,7 @@ from tandem_transport.wire.packets import OVERHEAD, Transmit
 
 _PING = bytes([FrameType.PING])
 _ACK_ROOM = 300
-"""Room that an ACK must leave for data; a larger one travels alone."""
+"""Bytes that ACK frames must leave for data in a packet; larger ones travel alone."""
 
 
 class Sender:
@@ -39,7 +39,7 @@ class Sender:
         self._scheduler = self._make_scheduler()
 
     def packets(self, paths: Sequence[Path], *, now: float) -> list[Transmit]:
-        """Everything that may leave now, best path first."""
+        """All packets that may leave now, best path first."""
         if self._policy.mode is not self._mode:
             # What is in flight stays as it is; what is sent from now on follows the mode.
             self._mode = self._policy.mode
@@ -61,7 +61,7 @@ class Sender:
             if path.network.mtu.is_checking:
                 self._send_extras(path, ordered, out, now=now)
             if not path.addresses.may_send(path.network.datagram_size):
-                # What an unproven address may get says nothing of what the path could carry.
+                # The credit of an address that is not validated says nothing about what the path could carry.
                 path.delivery_rate.on_app_limited()
         for path in paths:
             due = path.received.ack_at
@@ -70,11 +70,11 @@ class Sender:
         return out
 
     def handle_timeout(self, paths: Sequence[Path], *, now: float) -> None:
-        """`wake_at` may have passed."""
+        """To be called when `wake_at` may have passed."""
         self._scheduler.handle_timeout(paths=in_order(paths), now=now)
 
     def wake_at(self, paths: Sequence[Path], *, now: float) -> float | None:
-        """When a pacer lets something go that waits, or the scheduler finds more; None where nothing waits."""
+        """When a pacer lets waiting data go, a large packet is late, or the scheduler finds more; None if never."""
         ordered = in_order(paths)
         if not ordered:
             return None
@@ -100,7 +100,7 @@ class Sender:
     # --- kinds of packets ---
 
     def _send_urgent(self, path: Path, paths: Sequence[Path], out: list[Transmit], *, now: float) -> None:
-        """Probes and what belongs to this path alone: outside of window and pacer."""
+        """Sends probes and the frames of this path alone, regardless of the window and the pacer."""
         addresses = path.addresses
         for frame, address in addresses.take_waiting():
             if not path.recovery.is_full and addresses.may_send(OVERHEAD + len(frame), to=address):
@@ -121,7 +121,7 @@ class Sender:
             out.append(self._build(path, paths, frames, [], now=now))
 
     def _send_datagram_frames(self, path: Path, paths: Sequence[Path], out: list[Transmit], *, now: float) -> None:
-        """DATAGRAM frames: never again, and ahead of streams, for they are stale soon."""
+        """Sends DATAGRAM frames: ahead of streams, because they soon become stale, and never retransmitted."""
         while path.datagram_frames and path.may_send(now=now):
             frames = b""
             room = path.network.datagram_size - OVERHEAD
@@ -158,14 +158,17 @@ class Sender:
             out.append(self._build(path, ordered, b"", chunks, now=now))
 
     def _send_mtu_probe(self, path: Path, paths: Sequence[Path], size: int, out: list[Transmit], *, now: float) -> None:
-        """And a small packet after it, whose acknowledgement tells that the probe is lost, should it be."""
+        """Sends an MTU probe, and a small packet after it, whose acknowledgement shows if the probe is lost."""
         number = path.recovery.next_number
         out.append(self._build(path, paths, _PING + bytes(size - OVERHEAD - len(_PING)), [], now=now))
         path.network.mtu.on_probe_sent(path.recovery.outstanding_packet(number))
         out.append(self._build(path, paths, COMPANION, [], now=now))
 
     def _send_check(self, path: Path, paths: Sequence[Path], out: list[Transmit], *, now: float) -> None:
-        """Probes of many sizes at once, outside of the window and the pacer: what is in flight may never arrive."""
+        """Sends MTU probes of many sizes at once.
+
+        They ignore the window and the pacer, because the packets in flight may never arrive.
+        """
         sizes, recovery = path.network.mtu.due_rungs(), path.recovery
         if recovery.is_full or not path.addresses.may_send(sum(sizes) + len(sizes) * COMPANION_SIZE):
             return
@@ -179,7 +182,7 @@ class Sender:
         path.pacer.next_send_at = next_send_at
 
     def _send_again(self, path: Path, paths: Sequence[Path], out: list[Transmit], *, now: float) -> None:
-        """What somebody waits for, and what has left together with bulk data, once more and by itself."""
+        """Sends interactive data that is in flight in large packets once more, in a small packet of its own."""
         chunks, room = list[Chunk](), path.network.room
         for packet in path.recovery.outstanding():
             if packet.size <= MIN_DATAGRAM_SIZE:
@@ -192,7 +195,7 @@ class Sender:
             out.append(self._build(path, paths, b"", chunks, now=now))
 
     def _send_extras(self, path: Path, ordered: Sequence[Path], out: list[Transmit], *, now: float) -> None:
-        """New data that somebody waits for, while a window may be full of what never arrives."""
+        """Sends new interactive data while the window may be full of packets that never arrive."""
         network, recovery = path.network, path.recovery
         while network.mtu.extras > 0 and not recovery.is_full and path.addresses.may_send(network.room + OVERHEAD):
             chunks: list[Chunk] = []
@@ -224,7 +227,7 @@ class Sender:
         *,
         now: float,
     ) -> Transmit:
-        """A packet to an address, None for the path's current one."""
+        """Builds a packet to an address; `to` is None for the path's current one."""
         address = path.addresses.current if to is None else to
         number = path.recovery.take_number(now=now)
         if len(chunks) == 1 and not prefix:
@@ -240,7 +243,7 @@ class Sender:
         return Transmit(path.path_id, datagram, address)
 
     def _probe(self, path: Path) -> tuple[bytes, list[Chunk]]:
-        """A PING, and the oldest data that this path still owes, if there is room for it."""
+        """The frames of a probe: a PING, padded if the probe is full, else with the oldest data in flight that fits."""
         room = path.network.datagram_size - OVERHEAD - len(_PING)
         if path.probing.is_full and path.addresses.may_send(path.network.datagram_size):
             path.probing.on_full_sent()
@@ -272,7 +275,7 @@ class Sender:
 def _new_room(path: Path, ordered: Sequence[Path]) -> int:
     """Bytes of frames in a packet of new data on this path.
 
-    Any other path may have to carry a copy; but one that takes very little must not make the packets of all small.
+    Any other path may have to carry a copy, but a very narrow path must not make the packets of all paths small.
     """
     sizes = [other.network.datagram_size for other in ordered if other.network.datagram_size >= BASE_DATAGRAM_SIZE]
     return min([path.network.room, *(size - OVERHEAD for size in sizes)])

@@ -1,4 +1,4 @@
-"""Kinds of data that a packet may carry. A scheduler is an order of these."""
+"""Kinds of data that a packet may carry. A scheduler is an ordered list of these."""
 
 from abc import ABC, abstractmethod
 from collections import deque
@@ -18,10 +18,10 @@ class Draft:
     __slots__ = ("chunks", "full_room", "new_room", "room")
 
     def __init__(self, room: int, new_room: int) -> None:
-        """Frames of `room` bytes fit in; new ones may have `new_room`, so that any path in use can carry a copy."""
+        """Frames of `room` bytes fit in; new data gets `new_room` bytes, so that any path in use can carry a copy."""
         self.chunks: list[Chunk] = []
         self.room = self.full_room = room
-        """Bytes that are left, and those of an empty packet."""
+        """Bytes that are left (`room`), and bytes of an empty packet (`full_room`)."""
         self.new_room = new_room
 
     @property
@@ -30,13 +30,13 @@ class Draft:
         return self.room - self.full_room + self.new_room
 
     def add(self, chunk: Chunk) -> None:
-        """The chunk fits."""
+        """Adds a chunk that fits."""
         self.chunks.append(chunk)
         self.room -= len(chunk.frame)
 
 
 class Source(ABC):
-    """One kind of data. `paths` are those in use, best first."""
+    """One kind of data to send. `paths` are those in use, best first."""
 
     @abstractmethod
     def has(self, path: Path, paths: Sequence[Path], *, now: float) -> bool:
@@ -48,7 +48,7 @@ class Source(ABC):
 
 
 class ControlFrames(Source):
-    """Frames that must arrive."""
+    """Control frames, which must arrive."""
 
     def __init__(self, outbox: Outbox) -> None:
         self._outbox = outbox
@@ -62,7 +62,7 @@ class ControlFrames(Source):
 
 
 class LostChunks(Source):
-    """What was declared lost and is still wanted."""
+    """Chunks that were declared lost and are still wanted."""
 
     def __init__(self, outbox: Outbox) -> None:
         self._outbox = outbox
@@ -89,7 +89,7 @@ class PlannedCopies(Source):
 
 
 def purge(queue: deque[Chunk]) -> None:
-    """Makes room in a queue of chunks: what is no longer wanted goes first, then the oldest."""
+    """Makes room in a queue of chunks: drops those that are no longer wanted, then the oldest."""
     wanted = [chunk for chunk in queue if chunk.is_wanted][-MAX_COPY_QUEUE // 2 :]
     queue.clear()
     queue.extend(wanted)

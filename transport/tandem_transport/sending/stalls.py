@@ -1,4 +1,4 @@
-"""Data that is overdue: its only packet should have been acknowledged long ago."""
+"""Data that is overdue: its only packet should already have been acknowledged."""
 
 from collections import deque
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from tandem_transport.sending.sources import Draft, Source, purge
 
 
 class StalledChunks(Source):
-    """Looks for overdue packets on all paths, and offers what they carry to the other ones."""
+    """Looks for overdue packets on all paths, and offers their data to the other paths."""
 
     def __init__(self, *, max_ack_delay: float) -> None:
         """`max_ack_delay` is the peer's, in seconds."""
@@ -38,11 +38,11 @@ class StalledChunks(Source):
     def is_late(self, path: Path) -> bool:
         """Nothing has arrived of what was sent after a packet that is overdue: the path carries less than it did."""
         if path.network.congestion.is_starting:
-            return False  # its first packets are overdue by a clock that did not know it
+            return False  # its first packets count as overdue only because its delays were not known yet
         return self._looked_up_to.get(path.path_id, -1) > path.recovery.largest_acked
 
     def handle_timeout(self, paths: Sequence[Path], *, now: float) -> None:
-        """Looks for what has become overdue."""
+        """Looks for packets that have become overdue."""
         if len(paths) > 1 and now >= self._looked_at + STALL_LOOK:
             self._looked_at = now
             for path in paths:
@@ -58,8 +58,8 @@ class StalledChunks(Source):
     def _overdue_after(self, path: Path, best_rtt: float) -> float:
         """Age at which a packet should have been acknowledged.
 
-        The path's own clock says how late it usually is, and how long what is in flight takes to arrive; but a path
-        whose queue grows without end gives itself ever more time, and so the best path's RTT limits that.
+        It follows from the path's own delay and jitter, and from the time that the bytes in flight take to arrive.
+        But a path whose queue grows without end would get more and more time, so the best path's RTT limits this age.
         """
         rtt, congestion, jitter = path.network.rtt, path.network.congestion, 4 * path.network.queue.packet_noise
         own = rtt.smoothed + max(4 * rtt.variation, jitter)
@@ -80,7 +80,7 @@ class StalledChunks(Source):
             purge(self._stalled)
 
     def _overdue_at(self, path: Path, best_rtt: float) -> float | None:
-        """When the oldest packet that was not found overdue yet will be."""
+        """When the oldest packet that was not found overdue yet becomes overdue; None without such a packet."""
         oldest = next(path.recovery.outstanding_after(self._looked_up_to.get(path.path_id, -1)), None)
         if oldest is None:
             return None

@@ -1,4 +1,4 @@
-"""A session as a whole: `Connection`, what each received frame does, keep-alives, the end.
+"""A session as a whole: `Connection`, what each received frame does, keep-alives, closing.
 
-Neither handshakes nor other sessions are known here.
+Nothing here knows about handshakes or other sessions.
 """

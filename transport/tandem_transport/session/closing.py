@@ -1,4 +1,4 @@
-"""The last words of a session that this end has closed (RFC 9000 section 10.2)."""
+"""The closing state of a session that this end has closed (RFC 9000 section 10.2)."""
 
 from collections.abc import Iterable, Iterator
 
@@ -10,10 +10,10 @@ from tandem_transport.wire.packets import Transmit
 
 
 class Closing:
-    """Says that the session is over, at once on all paths, and again to whoever still sends."""
+    """Sends CONNECTION_CLOSE at once on all paths, and again in answer to packets that still arrive."""
 
     def __init__(self, frame: ConnectionCloseFrame, paths: Iterable[Path], over_at: float) -> None:
-        """Until `over_at` packets are answered; then the session can be forgotten."""
+        """Packets are answered until `over_at`; then the session can be forgotten."""
         self._frame = frame.encode()
         self._to_tell = list(paths)
         self._received = 0
@@ -25,9 +25,9 @@ class Closing:
         self.is_over = self.is_over or now >= self.over_at
 
     def receive(self, path: Path, number: int, payload: bytes, *, now: float) -> None:
-        """An authentic packet. It is answered ever more rarely, and not at all if it says goodbye too.
+        """An authentic packet has arrived: the 1st, 2nd, 4th, 8th and so on is answered, but never a CONNECTION_CLOSE.
 
-        Two ends that close at once would answer each other without end.
+        Otherwise two ends that close at the same time would answer each other without end.
         """
         path.received.record(number, len(payload), now=now)
         try:
@@ -42,7 +42,7 @@ class Closing:
             self._to_tell.append(path)
 
     def packets(self, protection: PacketProtection, *, now: float) -> Iterator[Transmit]:
-        """What is to be sent, outside of windows and pacers."""
+        """The packets to send now, regardless of windows and pacers."""
         paths, self._to_tell = self._to_tell, []
         for path in paths:
             address = path.addresses.current

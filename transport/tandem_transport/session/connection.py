@@ -1,4 +1,4 @@
-"""A session: streams over several paths. A value that is fed and questioned; no sockets, no clock."""
+"""A session: streams over several paths. It is sans-I/O: no sockets, no clock."""
 
 import hmac
 from collections import deque
@@ -41,14 +41,14 @@ class Connection:
       machine: `add_path`, `on_rebound`, `set_link_error`, `set_quantum`, `on_wake`, `on_forgotten`;
     - commands of the application: `open_stream`, `send_stream_data`, `consume`, `reset_stream`, `send_datagram_frame`,
       `set_policy`, `set_mode`, `update_keys`, `close`;
-    - output: after any input or command, `next_event` and `datagrams_to_send` until neither has anything left, for
-      what is done about an event may have something to send; then `next_timeout`;
+    - output: after any input or command, `next_event` and `datagrams_to_send` until neither has anything left, because
+      handling an event may queue something to send; then `next_timeout`;
     - questions: `send_capacity`, `datagram_room`, `stats`, `silence`, `mode`, `is_open`, `is_closed`, `is_confirmed`,
       `is_out`, `last_received_at`, `packets_dropped`, `is_client`, `connection_id`.
 
-    `now` is seconds of a monotonic clock with any origin and never goes back. Nothing that
-    arrives raises: what is not authentic is counted and dropped, and a peer that breaks the
-    protocol has its session closed with a reason. Only a caller's mistakes raise, as
+    `now` is seconds of a monotonic clock with any origin and never goes back. No received data
+    raises an exception: packets that are not authentic are counted and dropped, and if the peer
+    breaks the protocol, the session is closed with a reason. Only a caller's mistakes raise
     LocalProtocolError.
     """
 
@@ -59,7 +59,7 @@ class Connection:
         self._now = now
         self._is_terminated = False
         self._closing: Closing | None = None
-        """Where this end has closed the session."""
+        """The closing state, None unless this end has closed the session."""
         self._events: deque[Event] = deque()
         self._control = ControlQueue()
         self._policy = Policy()
@@ -79,13 +79,13 @@ class Connection:
     # --- input ---
 
     def receive_datagram(self, path_id: int, data: bytes, *, now: float, source: Hashable = None) -> None:
-        """A datagram that arrived on a path, from an address that only the driver understands."""
+        """A datagram has arrived on a path, from an address that only the driver understands."""
         self.receive_packets(path_id, split_datagram(data), now=now, source=source)
 
     def receive_packets(
         self, path_id: int, packets: Iterable[PacketView], *, now: float, source: Hashable = None
     ) -> None:
-        """The same, for an owner who has split the datagram to see whose it is."""
+        """The packets of a datagram have arrived; for an owner that has split it to see whose it is."""
         self._now = now
         self._note_lateness()
         for packet in packets:
@@ -117,10 +117,10 @@ class Connection:
             self._terminate(ErrorCode.NO_ERROR, "the packet numbers of a path are used up", is_remote=False)
 
     def on_rebound(self, path_id: int, *, is_same_network: bool, now: float) -> None:
-        """The link has another socket, or another endpoint of the server: it is probed at once.
+        """The link has another socket, or uses another endpoint of the server: its path is probed at once.
 
-        Unless the network is the same it is also measured anew, and what was on its way there
-        is sent elsewhere.
+        Unless the network is the same, the path is also measured again from the beginning, and its
+        data in flight is sent on other paths.
         """
         self._now = now
         path = self._paths.by_id[path_id]
@@ -130,7 +130,7 @@ class Connection:
             self._outbox.move_away_from(path)
 
     def on_wake(self, *, now: float) -> None:
-        """The machine has slept, or this process stood still: asks on all paths who is still there."""
+        """The machine has slept, or this process stood still: probes all paths."""
         self._now = now
         self._protection.on_wake(now=now)
         for path in self._paths.all:
@@ -142,9 +142,9 @@ class Connection:
         self._terminate(ErrorCode.FORGOTTEN, "the other side no longer knows this session", is_remote=True)
 
     def set_link_error(self, path_id: int, error: str, *, now: float) -> None:
-        """Why the client cannot use a link, empty once it can: both ends leave the path alone as long as it cannot.
+        """Sets why the client cannot use a link, empty once it can; until then neither end uses the path.
 
-        The server learns of it over another path. Where there is none, it finds out by silence.
+        The server learns this over another path. Without one, it only notices the silence.
         """
         path = self._paths.by_id[path_id]
         was, path.standing.link_error = path.standing.link_error, error
@@ -155,42 +155,45 @@ class Connection:
     # --- application ---
 
     def add_path(self, path_id: int, *, now: float) -> None:
-        """The client has another link; ids are given in order and never used again."""
+        """Adds a path for another link of the client; ids are assigned in order and never reused.
+
+        Raises LocalProtocolError on a server, for an id in use, or from MAX_PATHS on.
+        """
         if not self.is_client or path_id in self._paths.by_id or path_id >= MAX_PATHS:
             raise LocalProtocolError(f"path {path_id} cannot be added")
         self._now = now
         self._paths.make(path_id, now=now).probing.request()
 
     def open_stream(self) -> int:
-        """A new stream's id. Raises LocalProtocolError at the peer's limit."""
+        """Opens a stream and returns its id. Raises LocalProtocolError at the peer's limit or on a closed session."""
         self._check_open()
         stream_id = self._streams.open()
         self._liveness.on_activity(now=self._now)
         return stream_id
 
     def send_capacity(self, stream_id: int) -> int:
-        """Bytes that the stream should be given now; where it is 0, a StreamWritable follows."""
+        """Bytes that the application should write to the stream now; where it is 0, a StreamWritable follows."""
         return 0 if self._is_terminated else self._streams.send_capacity(stream_id)
 
     def send_stream_data(self, stream_id: int, data: bytes, *, end_stream: bool = False) -> None:
-        """Queues data. Raises LocalProtocolError on a stream that is finished, reset or unknown."""
+        """Queues data on a stream. Raises LocalProtocolError if the stream is finished, reset or unknown."""
         self._check_open()
         self._streams.write(stream_id, data, end_stream=end_stream)
 
     def consume(self, stream_id: int, size: int) -> None:
-        """The application has passed on `size` bytes of StreamDataReceived; more may come."""
+        """The application has processed `size` bytes of StreamDataReceived; the peer may send more."""
         if self._is_terminated:
             return
         self._guard(lambda: self._streams.consume(stream_id, size, rtt=self._paths.rtt, now=self._now))
 
     def reset_stream(self, stream_id: int, code: int = ErrorCode.STREAM_CANCELLED) -> None:
-        """Ends both directions at once, as a TCP reset does; does nothing to a stream that is over."""
+        """Ends both directions of a stream at once, like a TCP reset; does nothing to a stream that is over."""
         if self._is_terminated:
             return
         self._guard(lambda: self._streams.reset(stream_id, code, rtt=self._paths.rtt, now=self._now))
 
     def send_datagram_frame(self, flow_id: int, data: bytes) -> bool:
-        """An unreliable message, copied on all paths; False where it is too large for a packet."""
+        """Sends an unreliable DATAGRAM frame, copied on all paths; False if `data` is larger than `datagram_room`."""
         self._check_open()
         if len(data) > self.datagram_room:
             return False
@@ -199,7 +202,7 @@ class Connection:
 
     @property
     def datagram_room(self) -> int:
-        """Most bytes that a message may have now: every path has to take it."""
+        """Most bytes of data that a DATAGRAM frame may have now: every path except very narrow ones must carry it."""
         return self._paths.datagram_room
 
     def set_policy(self, mode: Mode, preferences: tuple[PathPreference, ...]) -> None:
@@ -207,13 +210,13 @@ class Connection:
         self._tell_policy(self._policy.choose(mode, preferences))
 
     def set_mode(self, mode: Mode) -> None:
-        """The client's other mode, from now on; what it wishes of single paths stays."""
+        """Changes the client's mode from now on; its preferences for single paths stay."""
         self.set_policy(mode, self._policy.preferences)
 
     def update_keys(self, *, now: float) -> None:
         """Begins the next key phase; the peer follows with its next packet.
 
-        Raises LocalProtocolError while packets of the last phase may still arrive.
+        Raises LocalProtocolError while packets of the previous key phase may still arrive.
         """
         if not self._protection.may_update(now=now):
             raise LocalProtocolError("the last key update is not over")
@@ -227,7 +230,7 @@ class Connection:
     # --- output ---
 
     def datagrams_to_send(self, *, now: float) -> Iterator[Transmit]:
-        """Everything that may leave now."""
+        """All datagrams that may leave now."""
         self._now = now
         if not self._is_terminated:
             self._protection.update_if_due(now=now)
@@ -253,7 +256,7 @@ class Connection:
         return at
 
     def next_event(self) -> Event | None:
-        """The next thing that happened, None where nothing is left."""
+        """The next event, None where none is left."""
         if not self._events and not self._is_terminated:
             self._guard(lambda: self._events.extend(self._streams.events()))
         if not self._events:
@@ -269,12 +272,12 @@ class Connection:
 
     @property
     def is_closed(self) -> bool:
-        """The session can be forgotten: nothing is left to send, and nobody is left to answer."""
+        """The session can be forgotten: nothing is left to send, and no packet has to be answered."""
         return self._is_terminated and (self._closing is None or self._closing.is_over)
 
     @property
     def is_confirmed(self) -> bool:
-        """A packet of the peer has proven that it holds the session's keys."""
+        """A packet from the peer has proven that the peer has the session's keys."""
         return self._paths.is_confirmed
 
     @property
@@ -289,12 +292,12 @@ class Connection:
 
     @property
     def is_out(self) -> bool:
-        """All paths are down; streams are held."""
+        """All paths are down, or carry nothing to the peer; streams are suspended."""
         return self._liveness.is_out
 
     @property
     def mode(self) -> Mode:
-        """How paths are used, by the client's wish."""
+        """The mode in which paths are used, as the client has chosen."""
         return self._policy.mode
 
     def silence(self, path_id: int, *, now: float) -> float:
@@ -303,11 +306,11 @@ class Connection:
         return now - since if since is not None else 0.0
 
     def set_quantum(self, quantum: float) -> None:
-        """How late the driver's turns are: what a pacer may catch up."""
+        """Sets how late the driver's turns are, in seconds: the time that pacers may catch up."""
         self._paths.set_quantum(quantum)
 
     def stats(self, *, now: float) -> ConnectionStats:
-        """A snapshot."""
+        """A snapshot of the session and its paths."""
         paths = self._paths.all
         all_won = sum(path.counters.won(now=now) for path in paths)
         return ConnectionStats(
@@ -372,7 +375,7 @@ class Connection:
     # --- timers ---
 
     def _note_lateness(self) -> None:
-        """What arrives after a turn was due has perhaps waited in the socket since then."""
+        """Excuses the paths if this turn is late: what arrives now may have waited in the socket since it was due."""
         late = self._lateness.of_turn(now=self._now)
         if late > LATE_TURN:
             self._liveness.excuse(self._paths.all, late, now=self._now)
@@ -384,7 +387,7 @@ class Connection:
             raise LocalProtocolError("the session is closed")
 
     def _guard(self, action: Callable[[], object]) -> None:
-        """Runs what a peer may have caused; its violations end the session, not the process."""
+        """Runs an action that the peer may have caused; its violations end the session, not the process."""
         try:
             action()
         except (DecodeError, PeerError) as error:

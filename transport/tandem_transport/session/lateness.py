@@ -1,4 +1,4 @@
-"""How late this process is: what its own delay explains is no fault of a path."""
+"""How late this process is: a path is not blamed for what this process has delayed."""
 
 from tandem_transport.parameters import LATE_PROBE, MAX_EXCUSE
 from tandem_transport.path.path import Path
@@ -11,17 +11,17 @@ class Lateness:
 
     def __init__(self) -> None:
         self.deadline: float | None = None
-        """What `next_timeout` said last."""
+        """The time that `next_timeout` has returned last."""
         self._excused: dict[int, tuple[float, float]] = {}
-        """By path id: when the packet was sent that is excused, and until when its answer may wait unread."""
+        """By path id: when the excused packet was sent, and until when its answer may wait unread."""
 
     def of_turn(self, *, now: float) -> float:
-        """Seconds by which this turn is late, 0 where none was due; asked once for each turn."""
+        """Seconds by which this turn is late, 0 where none was due; to be called once in each turn."""
         deadline, self.deadline = self.deadline, None
         return now - deadline if deadline is not None else 0.0
 
     def excuses(self, path: Path, probe_at: float, *, now: float) -> bool:
-        """Whether a probe timeout is put off by as much as it came late: once for each packet."""
+        """Whether a late probe timeout is postponed by as much as it is late: once for each packet."""
         late, sent_at = now - probe_at, path.recovery.last_sent_at
         if late < LATE_PROBE or self._excused.get(path.path_id, (0.0, 0.0))[0] == sent_at:
             return False
@@ -29,6 +29,6 @@ class Lateness:
         return True
 
     def put_off(self, path: Path, probe_at: float) -> float:
-        """When the probe timeout of a path passes, with what is excused."""
+        """When the probe timeout of a path passes, including the time that is excused."""
         sent_at, until = self._excused.get(path.path_id, (0.0, 0.0))
         return max(probe_at, until) if sent_at == path.recovery.last_sent_at else probe_at

@@ -1,4 +1,4 @@
-"""Who still answers: keep-alives, path status, outages, the end of a silent session."""
+"""Which paths still answer: keep-alives, path status, outages, the end of a silent session."""
 
 from collections.abc import Callable, Collection, Iterable
 
@@ -18,45 +18,45 @@ from tandem_transport.streams.table import Streams
 from tandem_transport.wire.frames import PathUse
 
 _KEEPALIVE_GRACE = 2.0
-"""Seconds that a keep-alive of the peer may be late."""
+"""Seconds that a keep-alive of the peer may be late before its path counts as silent."""
 
 _ASK_GRACE = 0.5
-"""The same, before this end asks itself."""
+"""Seconds that a keep-alive of the client may be late before the server probes the path itself."""
 
 _UPDATE_INTERVAL = 0.1
-"""Statuses are for people: ten looks a second are enough."""
+"""Seconds between two updates of the path status: it is for people, so ten a second are enough."""
 
 
 class Liveness:
-    """Watches the paths of one session."""
+    """Watches whether the paths of one session work, and whether the session is still alive."""
 
     def __init__(self, *, is_client: bool, emit: Callable[[Event], None], now: float) -> None:
         self._is_client = is_client
         self._emit = emit
         self.last_received_at = now
-        """Last authentic packet on any path."""
+        """When the last authentic packet arrived, on any path."""
         self._active_at = now
         self._updated_at = now
         self._stats_at = now
         self._outage_began: float | None = None
         self._interval: float | None = KEEPALIVE_ACTIVE
-        """Seconds between keep-alives, as of the last look; None where this end sends none."""
+        """Seconds between keep-alives at the last update; None where this end sends none."""
 
     @property
     def is_out(self) -> bool:
-        """Every path is down."""
+        """Every path is down, or carries nothing to the peer."""
         return self._outage_began is not None
 
     def on_activity(self, *, now: float) -> None:
-        """The application sends or receives."""
+        """The application has sent or received data."""
         self._active_at = now
 
     def is_active(self, streams: Streams, *, now: float) -> bool:
-        """Streams are open, and either in use lately or waiting for an acknowledgement."""
+        """Streams are open, and were used lately or wait for an acknowledgement."""
         return len(streams) > 0 and (now - self._active_at < ACTIVE_PERIOD or streams.buffered > 0)
 
     def update(self, paths: Collection[Path], streams: Streams, *, now: float) -> None:
-        """Does what is due."""
+        """Requests the probes, repeats the challenges and updates the status that are due."""
         self._interval = self._keepalive_interval(streams, now=now)
         for path in paths:
             probe_at = self._probe_at(path, paths, self._interval)
@@ -68,7 +68,7 @@ class Liveness:
             self.update_status(paths, now=now)
 
     def update_status(self, paths: Collection[Path], *, now: float) -> None:
-        """Updates every path's status, and whether all are down."""
+        """Updates every path's status, and whether there is an outage; emits events about changes."""
         self._updated_at = now
         for path in paths:
             if path.update_status(_sparse(self._interval or KEEPALIVE_IDLE, path) + _KEEPALIVE_GRACE, now=now):
@@ -82,7 +82,7 @@ class Liveness:
             self._outage_began = None
 
     def excuse(self, paths: Collection[Path], late: float, *, now: float) -> None:
-        """This end did not run for `late` seconds: no path has been silent in them."""
+        """This end did not run for `late` seconds: they do not count as silence of any path."""
         for path in paths:
             path.recovery.excuse(late, now=now)
             path.hearing.excuse(late, now=now)
@@ -91,11 +91,11 @@ class Liveness:
         self._updated_at = now  # what has arrived meanwhile is read first
 
     def is_expired(self, streams: Streams, *, now: float) -> bool:
-        """The session has been silent for longer than it is held."""
+        """The session has been silent for longer than a silent session is kept."""
         return now >= self._expires_at(streams)
 
     def is_stats_due(self, *, now: float) -> bool:
-        """A STATS frame is due: once a second while anything goes on."""
+        """A STATS frame is due: once every STATS_INTERVAL while the session is active. Begins the next interval."""
         if now < self._stats_at + STATS_INTERVAL or now - self._active_at >= ACTIVE_PERIOD:
             return False
         self._stats_at = now
@@ -122,21 +122,21 @@ class Liveness:
     def _keepalive_interval(self, streams: Streams, *, now: float) -> float | None:
         if self.is_active(streams, now=now):
             return KEEPALIVE_ACTIVE
-        # One end is enough to keep NATs open, and the client is the one behind them.
+        # One end is enough to keep NAT mappings open, and the client is the one behind a NAT.
         return KEEPALIVE_IDLE if self._is_client else None
 
     def _probe_at(self, path: Path, paths: Collection[Path], interval: float | None) -> float | None:
-        """When a path has to be asked whether it works, beside its probe timer."""
+        """When a path must be probed for a reason other than its probe timeout, None for no such reason."""
         if path.is_blocked:
             return None
         recovery, times = path.recovery, [path.hearing.probe_at(path.recovery)]
         if interval is None and path.hearing.is_one_way:
             interval = KEEPALIVE_IDLE
         if recovery.is_idle and interval is not None:
-            # What nobody acknowledges, ACKs that is, does not count: a path may send nothing else, and stay down.
+            # Only ack-eliciting packets count: a path may send nothing but ACKs, and would stay down.
             times.append(recovery.last_sent_at + _sparse(interval, path))
         elif recovery.is_idle and path.last_received_at is not None:
-            # The client asks every path; where it seems to leave one out, this one may not carry what it asks.
+            # The client probes every path; if it seems to leave one out, that path may have lost the probes.
             missed_at = max(path.last_received_at, recovery.last_sent_at) + KEEPALIVE_IDLE + _ASK_GRACE
             if any((other.last_received_at or 0.0) > path.last_received_at + KEEPALIVE_ACTIVE for other in paths):
                 times.append(missed_at)
@@ -148,9 +148,9 @@ class Liveness:
     def _status_times(self, path: Path) -> Iterable[float]:
         since = path.recovery.unanswered_since
         if path.hearing.is_deaf or (path.hearing.is_mute and since is not None):
-            return  # until a packet comes that ends it, or the next keep-alive is due
+            return  # until a packet arrives that ends this state, or the next keep-alive is due
         if path.use is PathUse.OFF and path.standing.is_down:
-            return  # until another policy comes
+            return  # until another policy arrives
         if since is not None and not path.standing.is_down and self._updated_at < since + DOWN_AFTER:
             yield max(since + DOWN_AFTER, self._updated_at + _UPDATE_INTERVAL)
         elif since is None and path.standing.status in (PathStatus.DOWN, PathStatus.PROBING):
@@ -160,5 +160,5 @@ class Liveness:
 
 
 def _sparse(interval: float, path: Path) -> float:
-    """A backup costs money whenever it is asked: seldom is often enough."""
+    """The keep-alive interval of a path: at least KEEPALIVE_IDLE for a backup, where every probe costs money."""
     return max(interval, KEEPALIVE_IDLE) if path.use is PathUse.BACKUP else interval

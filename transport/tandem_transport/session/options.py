@@ -1,4 +1,4 @@
-"""What the owner of a session decides, and lends it."""
+"""What the owner of a session decides, and what its sessions share."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -21,21 +21,22 @@ def _itself(address: object) -> object:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionOptions:
-    """The same for all sessions of one owner."""
+    """Options that are the same for all sessions of one owner."""
 
     is_client: bool
     parameters: TransportParameters
-    """This end's."""
+    """The transport parameters of this end."""
     randomness: Randomness
     host_of: HostOf = field(default=_itself)
-    """What addresses have in common where only the port differs."""
+    """Returns what addresses have in common where only the port differs."""
     send_budget: Budget | None = None
+    """Memory for data to send, shared with other sessions; None for no shared limit."""
     receive_budget: Budget | None = None
-    """The budgets are shared with other sessions; without them there is no such limit."""
+    """Memory for received data, shared with other sessions; None for no shared limit."""
     make_congestion: Callable[[], CongestionController] = field(default=Lc2)
 
     def path_terms(self, established: Established, *, now: float) -> PathTerms:
-        """For the paths of a session that begins now."""
+        """The terms for the paths of a session that begins now."""
         return PathTerms(
             is_client=self.is_client,
             randomness=self.randomness,

@@ -31,7 +31,7 @@ from tandem_transport.wire.frames import (
 
 
 class Receiver:
-    """Passes frames on to whom they concern."""
+    """Passes each frame on to the part of the session that it concerns."""
 
     def __init__(
         self,
@@ -51,16 +51,16 @@ class Receiver:
         self._reports = reports
         self._twins = twins
         self.stream_bytes = 0
-        """Bytes of stream data, each counted once."""
+        """Bytes of stream data received, each counted once."""
 
     def receive(self, frames: list[Frame], path: Path, *, now: float) -> ConnectionCloseFrame | None:
-        """The frames of one packet, in order; returns the one that ends the session, if there is one.
+        """Processes the frames of one packet in order; returns the one that ends the session, if there is one.
 
         Raises PeerError where the peer breaks the protocol.
         """
         for frame in frames:
             if isinstance(frame, ConnectionCloseFrame):
-                return frame  # nothing counts after it
+                return frame  # frames after it do not count
             self._receive(frame, path, now)
         return None
 

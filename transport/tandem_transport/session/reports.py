@@ -9,15 +9,15 @@ from tandem_transport.wire.frames import PathCount, StatsFrame
 
 
 class Reports:
-    """Sends ours, keeps the peer's newest."""
+    """Sends our STATS frames, and keeps the newest values of the peer."""
 
     def __init__(self) -> None:
         self._sequence = 0
         self._peer_sequence = 0
         self.peer_rescued = 0
-        """Chunks that copies of the peer's saved, by its count."""
+        """Chunks that the peer's copies have saved, as the peer counts them."""
         self.peer_copied = 0
-        """Bytes that the peer has sent again."""
+        """Bytes that the peer has sent again, as copies or retransmissions."""
 
     def send(self, rescued: int, copied: int, paths: Sequence[Path], *, now: float) -> None:
         """Tells the peer, on each path that works, what we counted of its packets."""
@@ -29,7 +29,7 @@ class Reports:
                 path.own_frames.append(frame)
 
     def take(self, frame: StatsFrame, paths: Mapping[int, Path]) -> None:
-        """The peer's; one that a newer one has overtaken is ignored."""
+        """Takes the values of the peer's STATS frame; ignores a frame that a newer one has overtaken."""
         if frame.sequence <= self._peer_sequence:
             return
         self._peer_sequence = frame.sequence

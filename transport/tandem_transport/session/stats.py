@@ -18,7 +18,7 @@ class PathStats:
     status: PathStatus
     reason: str
     use: PathUse
-    """As the newest policy says."""
+    """How the path may be used, according to the newest policy."""
     rtt_latest: float | None
     rtt_smoothed: float | None
     rtt_min: float | None
@@ -38,12 +38,12 @@ class PathStats:
     datagram_size: int
     """UDP payload that the path is known to carry."""
     spurious: int
-    """Packets that were declared lost and arrived."""
+    """Spurious losses: packets that were declared lost, but arrived."""
     pacing_rate: float
     congestion_window: float
     bytes_in_flight: int
     limited_by: Literal["queue", "drops"] | None = None
-    """How the path shows that our direction is given more than it carries."""
+    """How the path shows that this end sends more than it carries; None where it does not show it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,25 +53,25 @@ class ConnectionStats:
     streams_open: int
     streams_total: int
     stream_bytes_sent: int
-    """Bytes of stream data, each counted once."""
+    """Bytes of stream data sent, each counted once."""
     stream_bytes_received: int
     copy_bytes: int
     """Bytes sent again, as copies or retransmissions, in both directions."""
     spurious: int
-    """Packets of ours that were declared lost, and sent again, and had arrived."""
+    """Spurious losses on all paths: our packets that were declared lost, but arrived."""
     rescued: int
     """Chunks that a copy saved, in both directions."""
     is_out: bool
-    """All paths are down."""
+    """All paths are down, or carry nothing to the peer."""
     packets_dropped: int
-    """Packets that were not authentic, replayed or misdirected."""
+    """Received packets that were dropped: not authentic, replayed or misdirected."""
     key_updates: int
     """Key phases that have ended."""
     paths: tuple[PathStats, ...]
 
 
 def path_stats(path: Path, all_won: int, *, now: float) -> PathStats:
-    """`all_won`: frames that all paths together brought first."""
+    """The statistics of one path; `all_won`: frames with new bytes on all paths in the last 60 s."""
     rtt, counters = path.network.rtt, path.counters
     rate_sent, rate_received = counters.rates(now=now)
     is_measured = _has_rtt(path)
@@ -104,12 +104,12 @@ def path_stats(path: Path, all_won: int, *, now: float) -> PathStats:
 
 
 def _has_rtt(path: Path) -> bool:
-    """There are RTT samples, and they are of the present: a path that does not answer has none."""
+    """The path has RTT samples that are still valid: those of a path that does not answer are not."""
     return bool(path.network.rtt.smoothed) and not path.standing.is_down and not path.hearing.is_one_way
 
 
 def _limited_by(path: Path) -> Literal["queue", "drops"] | None:
-    """How the path shows that it is given more than it carries; None where it does not."""
+    """How the path shows that this end sends more than it carries; None where it does not show it."""
     if not _has_rtt(path):
         return None
     if path.network.congestion.is_policed:

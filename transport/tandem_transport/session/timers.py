@@ -1,4 +1,4 @@
-"""The timers of all paths: delayed acknowledgements, losses by time, probes of what is silent."""
+"""The timers of all paths: delayed acknowledgements, the time threshold of losses, probe timeouts."""
 
 from tandem_transport.path.path import Path
 from tandem_transport.path.table import PathTable
@@ -9,7 +9,7 @@ from tandem_transport.wire.frames import PathUse
 
 
 class PathTimers:
-    """Computed from the state of the paths each time they are asked for; there is no table to keep in step."""
+    """The timers, computed from the state of the paths on each call, so that there is no table to keep up to date."""
 
     __slots__ = ("_lateness", "_outbox", "_paths", "_streams")
 
@@ -20,7 +20,7 @@ class PathTimers:
         self._lateness = lateness
 
     def next_timeout(self, *, now: float) -> float | None:
-        """When the first of them passes."""
+        """When the first timer expires, None where none is set."""
         times: list[float | None] = []
         for path in self._paths.all:
             if not path.standing.link_error:
@@ -30,7 +30,7 @@ class PathTimers:
         return min((time for time in times if time is not None), default=None)
 
     def handle_timeout(self, *, now: float) -> None:
-        """Some of them may have passed."""
+        """Handles the timers that have expired."""
         for path in self._paths.all:
             recovery = path.recovery
             if recovery.is_probe_due(recovery.loss_time, now=now):
@@ -43,7 +43,7 @@ class PathTimers:
                     self._outbox.move_away_from(path)
 
     def _probe_at(self, path: Path, now: float) -> float | None:
-        # An end that may not send to an unproven address has nothing to time (RFC 9002 section 6.2.2.1).
+        # An end that may not send, because the address is not validated, sets no timer (RFC 9002 section 6.2.2.1).
         if path.is_blocked:
             return None
         at = path.recovery.probe_at(path.max_ack_delay, has_streams=len(self._streams) > 0, now=now)

@@ -1,4 +1,4 @@
-"""DATAGRAM frames are copied on all paths; of each only the first to arrive counts."""
+"""DATAGRAM frames are copied on all paths; of the copies of each, only the first to arrive counts."""
 
 from collections.abc import Callable
 
@@ -9,7 +9,7 @@ from tandem_transport.wire.ranges import RangeSet
 
 
 class TwinFilter:
-    """Numbers our messages and recognises the peer's twins."""
+    """Numbers our DATAGRAM frames, and drops duplicates of the peer's."""
 
     __slots__ = ("_emit", "_floor", "_ranges", "_sequence")
 
@@ -20,17 +20,17 @@ class TwinFilter:
         self._floor = -1
 
     def next_sequence(self) -> int:
-        """For a message of ours."""
+        """The sequence number for our next DATAGRAM frame."""
         self._sequence += 1
         return self._sequence
 
     def receive(self, frame: DatagramFrame) -> None:
-        """A message of the peer: the first of its twins is an event."""
+        """A DATAGRAM frame of the peer has arrived: emits an event for the first of its copies."""
         if self._is_new(frame.sequence):
             self._emit(DatagramReceived(frame.flow_id, frame.data))
 
     def _is_new(self, sequence: int) -> bool:
-        # What comes very late counts as a twin.
+        # A frame that is very late counts as a duplicate.
         if sequence <= self._floor or sequence in self._ranges:
             return False
         self._ranges.add(sequence)

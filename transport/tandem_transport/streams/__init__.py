@@ -1,4 +1,4 @@
-"""Ordered bytes: both halves of a stream, the table of all, their credit and memory.
+"""Streams of ordered bytes: both halves of a stream, the table of all streams, their credit and memory.
 
-No path and no packet is known here.
+This package knows no paths and no packets.
 """

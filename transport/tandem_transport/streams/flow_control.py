@@ -1,22 +1,22 @@
-"""Credit: how much may be sent, how much we offer (RFC 9000 section 4)."""
+"""Flow control credit: how much we may send, and how much we let the peer send (RFC 9000 section 4)."""
 
 _GROW_WITHIN_RTTS = 4
-"""A window that is half consumed within so many RTTs was too small."""
+"""RTTs within which half of a window must be consumed for the window to grow."""
 _QUICK_BELOW = 512 << 10
-"""A window below this becomes four times as large, a larger one twice: two paths at their start outgrow doubling."""
+"""Bytes below which a window grows fourfold, not twofold: in start-up, two paths together are faster than doubling."""
 _QUICK_FACTOR = 4
 _DEFAULT_RTT = 0.1
 _MIN_OFFER = 512
-"""Bytes for which a sender is told of a new limit; less would make tiny packets."""
+"""Minimum bytes by which a limit rises before the sender is told; less would cause tiny packets."""
 _MIN_SHARE = 1024
-"""Bytes that each stream may have unread at the peer, however many others have; more than _MIN_OFFER."""
+"""Bytes that each stream may always have unread at the peer, however many streams there are; more than _MIN_OFFER."""
 
 
 class Budget:
     """Memory that the sessions of a server share.
 
-    Each takes at most as much as it leaves for all others together: there is always something
-    left for the next one (dynamic thresholds, docs/decisions/0003).
+    Each session takes at most as much as it leaves for all others together, so there is always
+    some memory left for the next one (dynamic thresholds, docs/decisions/0003).
     """
 
     __slots__ = ("limit", "used")
@@ -26,16 +26,16 @@ class Budget:
         self.used = 0
 
     def left_for(self, holder: int) -> int:
-        """Bytes that somebody who holds `holder` bytes may take now."""
+        """Bytes that a session that already has `holder` bytes may take now."""
         return max(0, (self.limit - self.used - holder) // 2)
 
 
 class ReceiveWindow:
-    """What the peer may send to us on a stream, or on all of them.
+    """The flow control window for what the peer sends on one stream, or on all streams.
 
-    The offer moves on with what the application has consumed, not with what has arrived, so
-    that a slow reader slows its sender. The window grows where it is the limit: where it is
-    consumed quickly, or where lost packets keep what has arrived from being consumed.
+    The limit advances with what the application has consumed, not with what has arrived, so
+    that a slow reader slows down its sender. The window grows where it limits the transfer: it is
+    consumed quickly, or lost packets prevent the consumption of what has arrived.
     """
 
     __slots__ = (
@@ -51,14 +51,14 @@ class ReceiveWindow:
     )
 
     def __init__(self, window: int, largest_window: int, budget: Budget | None = None) -> None:
-        """With a budget, it grows only while that has room."""
+        """With a `budget`, the window grows only while the budget has room. Sizes are in bytes."""
         self._budget = budget
         self._grown = 0
-        """Bytes taken from the budget."""
+        """Bytes by which the window has grown; they are taken from the budget."""
         self._window = window
         self._largest_window = largest_window
         self._marked = 0
-        self._marked_at = float("inf")  # the first half always doubles it: nothing is known yet
+        self._marked_at = float("inf")  # consuming the first half always grows it: nothing is measured yet
         self.limit = window
         """Offset that the peer may send up to."""
         self.received = 0
@@ -77,14 +77,14 @@ class ReceiveWindow:
 
     @property
     def share_of_each(self) -> int:
-        """What the peer gives each stream, if this is the session's window."""
+        """Bytes that the peer lets each stream have unread, if this is the session's window."""
         return fair_share(self.left, self._window)
 
     def on_consumed(self, size: int, share: int, *, rtt: float, now: float) -> int | None:
-        """Returns the new limit where it is time to tell the peer.
+        """The application has consumed `size` bytes. Returns the new limit where it is time to tell the peer.
 
-        Where the peer gives each stream a small `share`, it must hear of little: else it would take
-        one that has read everything for one that does not read.
+        Where the peer gives each stream a small `share`, it must learn of small advances too: otherwise it
+        would treat a stream that has read everything as one that does not read.
         """
         self.consumed += size
         if self.consumed - self._marked >= self._window // 2:
@@ -94,7 +94,7 @@ class ReceiveWindow:
         return self.tell(share)
 
     def tell(self, share: int) -> int | None:
-        """Returns the new limit where the peer does not know of so much that it should."""
+        """Returns the new limit where it has advanced so far that the peer should know; `share` as in `on_consumed`."""
         limit = self.consumed + self._window
         if limit - self.limit < min(self._window // 2, max(share // 4, _MIN_OFFER)):
             return None
@@ -109,7 +109,7 @@ class ReceiveWindow:
         return self.on_filled() if unread <= self._window // 4 else None
 
     def on_filled(self) -> int | None:
-        """Much of the window is unread, be it for slow readers; others must not wait for those.
+        """Much of the window is unread, perhaps because of slow readers; other streams must not wait for those.
 
         Returns the new limit where it is time to tell the peer.
         """
@@ -119,13 +119,13 @@ class ReceiveWindow:
         return self.limit
 
     def release(self) -> None:
-        """Gives back what was taken from the budget; the window grows no more."""
+        """Returns to the budget what was taken from it; the window no longer grows."""
         if self._budget is not None:
             self._budget.used -= self._grown
         self._grown, self._largest_window = 0, self._window
 
     def _grow(self) -> bool:
-        """By as much as is wanted and the budget has; tells whether it grew."""
+        """Grows the window as far as the budget has room. Returns whether it grew."""
         factors = (_QUICK_FACTOR, 2) if self._window < _QUICK_BELOW else (2,)
         return any(self._grow_by((factor - 1) * self._window) for factor in factors)
 
@@ -143,16 +143,16 @@ class ReceiveWindow:
 
 
 def fair_share(left: int, window: int) -> int:
-    """Bytes that one stream may have unread, of a session's window with so much left; or may hold, of its memory.
+    """Bytes of a session's window that one stream may have unread, or of its memory that one stream may buffer.
 
-    A quarter is for those that come late or have little: readers that stopped, however many, leave
-    each of MAX_STREAMS others its least share. The rest is shared by dynamic thresholds.
+    `left` of the `window` is free. A quarter is reserved for new streams and those with little data: any number of
+    readers that stopped leave each of MAX_STREAMS others its minimum share. Dynamic thresholds share the rest.
     """
     return max(_MIN_SHARE, 2 * (left - window // 4))
 
 
 class PeerWindow:
-    """A receive window of the peer, as its newest limit told it: how large it is, what was read."""
+    """A receive window of the peer, as its newest limit describes it: the window's size, and what was read."""
 
     __slots__ = ("limit", "read", "window")
 
@@ -161,13 +161,13 @@ class PeerWindow:
         self.read = 0
 
     def raise_limit(self, limit: int, window: int, sent: int) -> None:
-        """A MAX_DATA or MAX_STREAM_DATA that raises the limit, with so many bytes sent so far."""
+        """A MAX_DATA or MAX_STREAM_DATA frame raises the limit; `sent` bytes were sent so far."""
         self.limit, self.window = limit, window
         self.read = min(max(self.read, limit - window), sent)
 
 
 class SendCredit(PeerWindow):
-    """What we may send on all streams together; the peer shares `window` out to them, `fair_share` to each."""
+    """The credit for what we send on all streams together; each stream gets its `fair_share` of `window`."""
 
     __slots__ = ("used",)
 

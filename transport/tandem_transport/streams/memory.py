@@ -1,4 +1,4 @@
-"""The memory that all streams of a session share, and what each may take of it (docs/decisions/0003)."""
+"""The memory that all streams of a session share, and how much each stream may take (docs/decisions/0003)."""
 
 from collections.abc import Callable
 
@@ -9,36 +9,36 @@ from tandem_transport.streams.send import SendStream
 from tandem_transport.wire.frames import Frame, MaxDataFrame
 
 _WORTH_WAKING = 16 << 10
-"""Room for which a waiting writer is woken; less would mean a wake-up for every packet."""
+"""Bytes of room from which on a waiting writer is woken; with less, every packet would wake it."""
 
 _SEGMENTS_MIN = 1 << 20
-"""Memory for out-of-order data that every session may use, however small its window."""
+"""Bytes of out-of-order data that every session may buffer, however small its window is."""
 
 
 class SendMemory:
-    """Bytes that are unsent or unacknowledged, of all streams, and the writers that found no room."""
+    """The unsent and unacknowledged bytes of all streams, and the writers that wait for room."""
 
     __slots__ = ("_budget", "_waiting", "buffered")
 
     def __init__(self, budget: Budget | None) -> None:
-        """`budget` is shared with other sessions; without one it is this session's own."""
+        """`budget` is shared with other sessions; without one, the session has its own."""
         self._budget = budget or Budget(2 * SESSION_BUFFER)
         self._waiting: dict[int, SendStream] = {}
-        """By stream id, first come first served."""
+        """Streams whose writers wait, by stream id, in order of arrival."""
         self.buffered = 0
 
     def reserve(self, growth: int) -> None:
-        """So many bytes more, or fewer."""
+        """Takes `growth` bytes of memory, or frees them where it is negative."""
         self.buffered += growth
         self._budget.used += growth
 
     def release(self) -> None:
-        """The session is over: what it held of memory shared with others is free."""
+        """The session is over: frees the memory that it took from the shared budget."""
         self.reserve(-self.buffered)
-        self._budget = Budget(0)  # nothing that follows counts there
+        self._budget = Budget(0)  # later calls must not count in the shared budget
 
     def capacity(self, sending: SendStream) -> int:
-        """Bytes that a stream may be given now; where it is none, its writer waits."""
+        """Bytes that may be written to a stream now; if 0, its writer waits for `writable`."""
         room = self._room
         capacity = min(room, fair_share(room, room + self.buffered) - sending.buffered, sending.ahead)
         if capacity <= 0:
@@ -50,7 +50,7 @@ class SendMemory:
         self._waiting.pop(stream_id, None)
 
     def writable(self) -> list[int]:
-        """Streams whose writers wait no longer."""
+        """Returns the streams that have room again; their writers no longer wait."""
         if not self._waiting or (room := self._room) <= 0:
             return []
         share = fair_share(room, room + self.buffered)
@@ -66,20 +66,20 @@ class SendMemory:
 
 
 class ReceiveMemory:
-    """The window of the session, and its memory for data that came out of order."""
+    """The receive window of the session, and its memory for out-of-order data."""
 
     __slots__ = ("_buffered", "_send_control", "_told_share", "window")
 
     def __init__(self, window: int, budget: Budget | None, send_control: Callable[[Frame], None]) -> None:
-        """`window`: bytes that the peer may send at first; `budget` is shared with other sessions."""
+        """`window`: bytes that the peer may send initially; `budget` is shared with other sessions."""
         self.window = ReceiveWindow(window, SESSION_BUFFER, budget)
         self._send_control = send_control
         self._told_share = self.window.share_of_each
-        """The share by which streams were last told what was read of them."""
+        """The share of each stream by which the peer was last told what streams have read."""
         self._buffered = 0
 
     def receive(self, growth: int) -> None:
-        """So much new data has arrived. Raises PeerError where it is more than was offered."""
+        """So many new bytes have arrived. Raises PeerError where they exceed the limit."""
         window = self.window
         window.received += growth
         if window.received > window.limit:
@@ -88,20 +88,20 @@ class ReceiveMemory:
             self._offer(window.on_filled())
 
     def consume(self, size: int, *, rtt: float, now: float) -> None:
-        """So much has been read."""
+        """The application has read `size` bytes."""
         self._offer(self.window.on_consumed(size, self.window.share_of_each, rtt=rtt, now=now))
 
     def buffer(self, growth: int, stream_id: int) -> None:
-        """Data of a stream waits for what is missing before it, or no longer does.
+        """The out-of-order data of a stream has grown by `growth` bytes, or shrunk where it is negative.
 
-        Raises PeerError: data that overlaps may take more memory than the window says.
+        Raises PeerError where overlapping data takes too much more memory than the window allows.
         """
         self._buffered += growth
         if growth > 0 and self._buffered > max(MAX_SEGMENT_OVERHEAD * self.window.window, _SEGMENTS_MIN):
             raise PeerError(ErrorCode.PROTOCOL_VIOLATION, f"stream {stream_id} overlaps itself without end")
 
     def fallen_share(self) -> int | None:
-        """The share of each stream, where it has fallen: streams must hear of less than before."""
+        """The share of each stream if it has fallen, else None: the peer must then learn of smaller advances."""
         share = self.window.share_of_each
         if share >= self._told_share // 2:
             self._told_share = max(self._told_share, share)
@@ -115,7 +115,7 @@ class ReceiveMemory:
 
 
 def _is_worth_waking(sending: SendStream, room: int, share: int) -> bool:
-    """The cheap question first: a thousand may wait, and this is asked with each packet."""
+    """Whether a waiting writer has enough room; this must be cheap, because a thousand may wait with each packet."""
     buffered = sending.buffered
     minimum = _WORTH_WAKING if buffered else 1
     return min(room, share - buffered) >= minimum and sending.ahead >= minimum

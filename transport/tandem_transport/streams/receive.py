@@ -7,11 +7,11 @@ from tandem_transport.parameters import MAX_STREAM_WINDOW
 from tandem_transport.streams.flow_control import ReceiveWindow
 
 _SEGMENT_COST = 160
-"""Bytes that a segment costs besides its data, roughly."""
+"""Memory in bytes that a segment takes besides its data, roughly."""
 
 
 class ReceiveStream:
-    """Puts what arrives in order. Copies are the normal case: most of what comes twice is dropped."""
+    """Puts the data of a stream in order. Copies are normal: data that arrives again is dropped."""
 
     __slots__ = (
         "_delivered",
@@ -35,16 +35,16 @@ class ReceiveStream:
         self._offsets: list[int] = []
         """Heap of the keys of `_segments`."""
         self.buffered = 0
-        """Memory that they take."""
+        """Bytes of memory that `_segments` takes."""
         self._ready: list[bytes] = []
         """In-order data that the application has not taken."""
         self._delivered = 0
-        """Offset up to which data is in order."""
+        """Offset up to which all data has arrived in order."""
         self._final_size: int | None = None
         self._is_end_told = False
         self.is_reset = False
         self.is_abandoned = False
-        """The application wants no more: data is dropped on arrival."""
+        """The application wants no more data: it is dropped on arrival."""
 
     @property
     def unread(self) -> int:
@@ -53,28 +53,28 @@ class ReceiveStream:
 
     @property
     def has_gap(self) -> bool:
-        """Data waits for other data that is missing before it."""
+        """Whether data has arrived behind a gap."""
         return bool(self._offsets)
 
     @property
     def is_complete(self) -> bool:
-        """Everything has arrived in order."""
+        """Whether all data up to the final size has arrived."""
         return self._delivered == self._final_size
 
     @property
     def is_done(self) -> bool:
-        """Nothing more can happen: all was consumed, or the stream was reset."""
+        """Whether nothing more can happen: all data was consumed, or the stream was reset."""
         return self.is_reset or (self.is_complete and self.window.consumed >= self._delivered)
 
     @property
     def has_ended(self) -> bool:
-        """The peer has told the final size, or has reset the stream."""
+        """Whether the final size is known: the peer has finished or reset the stream."""
         return self._final_size is not None
 
     def receive(self, offset: int, data: bytes, *, fin: bool) -> tuple[int, bool]:
-        """A STREAM frame.
+        """Processes a STREAM frame.
 
-        Returns how far the highest offset moved on, for the session's flow control, and
+        Returns how far the highest offset advanced, for the session's flow control, and
         whether any byte was new. Raises PeerError where the peer exceeds its credit or
         changes the final size (RFC 9000 sections 4.1 and 4.5).
         """
@@ -101,7 +101,7 @@ class ReceiveStream:
         return ready[0] if len(ready) == 1 else b"".join(ready), ends
 
     def reset(self, final_size: int) -> int:
-        """A RESET_STREAM. Returns how far the highest offset moved on; raises like `receive`."""
+        """Processes a RESET_STREAM frame. Returns how far the highest offset advanced; raises like `receive`."""
         self._check(final_size, True)
         growth = max(0, final_size - self.window.received)
         self.window.received += growth
@@ -110,7 +110,7 @@ class ReceiveStream:
         return growth
 
     def abandon(self) -> None:
-        """The application wants no more data."""
+        """Drops all data now and on arrival, because the application wants no more."""
         self.is_abandoned = True
         self._drop()
         self._delivered = self.window.received

@@ -1,4 +1,4 @@
-"""The sending half of a stream: bytes that wait, bytes in flight, the end."""
+"""The sending half of a stream: unsent bytes, bytes in flight, the end."""
 
 from tandem_transport.errors import LocalProtocolError
 from tandem_transport.parameters import (
@@ -16,11 +16,11 @@ from tandem_transport.wire.frames import stream_frame_header
 from tandem_transport.wire.varint import varint_size
 
 _MIN_ROOM = 32
-"""A packet with less room than this gets no data: the header would outweigh it."""
+"""Minimum bytes of room for data in a packet; with less, the frame header would be larger than the data."""
 
 
 class SendStream(Origin):
-    """Cuts what the application writes into chunks, each exactly once."""
+    """Cuts what the application writes into chunks; each byte is cut exactly once."""
 
     __slots__ = (
         "_buffer",
@@ -41,9 +41,9 @@ class SendStream(Origin):
         self._buffer = bytearray()
         self._peer = PeerWindow(limit)
         self.offset = 0
-        """Bytes cut so far."""
+        """Bytes cut into chunks so far."""
         self.unacked = 0
-        """Bytes cut and not acknowledged."""
+        """Bytes cut into chunks and not acknowledged."""
         self._finished = self._fin_cut = self._fin_done = False
         self._level, self._level_at = 0.0, 0.0
 
@@ -54,22 +54,22 @@ class SendStream(Origin):
 
     @property
     def buffered(self) -> int:
-        """Bytes for which this stream needs memory."""
+        """Bytes that this stream buffers: unsent and unacknowledged ones."""
         return len(self._buffer) + self.unacked
 
     @property
     def ahead(self) -> int:
-        """Bytes that it may be given now: those that wait are as many as those on their way, or SEND_AHEAD."""
+        """Bytes that may be written now: up to as many unsent bytes as are unacknowledged, or SEND_AHEAD if more."""
         return max(SEND_AHEAD, self.unacked) - len(self._buffer)
 
     @property
     def is_done(self) -> bool:
-        """Everything is acknowledged, or the stream was reset."""
+        """Whether everything is acknowledged, or the stream was reset."""
         return self.is_reset or (self._fin_done and not self.unacked)
 
     @property
     def is_ready(self) -> bool:
-        """There is something to cut, and the peer takes it."""
+        """Whether there is something to cut, and the peer's limit allows it."""
         if self.is_reset:
             return False
         if self._buffer:
@@ -77,16 +77,16 @@ class SendStream(Origin):
         return self._finished and not self._fin_cut
 
     def level(self, *, now: float) -> float:
-        """Bytes cut lately: a bucket that leaks INTERACTIVE_RATE."""
-        # It has to leak when it is read too: a stream that was quiet for a second has an empty one.
+        """Bytes cut recently: a leaky bucket with the rate INTERACTIVE_RATE."""
+        # The bucket must also leak here: that of a stream which was quiet for a second is empty.
         self._level = max(0.0, self._level - (now - self._level_at) * INTERACTIVE_RATE)
         self._level_at = now
         return self._level
 
     def is_interactive(self, *, now: float) -> bool:
-        """Somebody waits for what comes next: the stream is young, or has little to say and said little lately.
+        """Whether someone waits for the next data: the stream is young, or has little to send and sent little recently.
 
-        A stream with a backlog is bulk at whatever rate: thirty downloads are not thirty small streams.
+        A stream with a backlog is bulk at any rate: thirty downloads are not thirty small streams.
         """
         if self.offset < INTERACTIVE_FIRST:
             return True
@@ -94,9 +94,9 @@ class SendStream(Origin):
 
     @property
     def backlog(self) -> int:
-        """Bytes that wait, here or, where the buffer is well filled, with whoever fills it: a guess.
+        """Unsent bytes, plus, if the buffer is well filled, an estimate of what the writer still has.
 
-        What has gone on for long goes on for long; a slow path must not be given the end of a short download.
+        Long transfers tend to continue. The tail of a short one must not go to a slow path.
         """
         unsent = len(self._buffer)
         if unsent < SEND_AHEAD // 2 or self._finished:
@@ -104,24 +104,24 @@ class SendStream(Origin):
         return unsent + min(self.offset // SEEN_SHARE, SEEN_BACKLOG)
 
     def write(self, data: bytes, *, end_stream: bool) -> None:
-        """Raises LocalProtocolError on a finished or reset stream."""
+        """Buffers data to send. Raises LocalProtocolError where the stream is finished or reset."""
         if self._finished or self.is_reset:
             raise LocalProtocolError(f"stream {self.stream_id} was already {'reset' if self.is_reset else 'finished'}")
         self._buffer += data
         self._finished = end_stream
 
     def raise_limit(self, limit: int, window: int) -> None:
-        """The peer takes more (MAX_STREAM_DATA)."""
+        """The peer accepts more data (a MAX_STREAM_DATA frame)."""
         if limit > self._peer.limit:
             self._peer.raise_limit(limit, window, self.offset)
 
     @property
     def unread(self) -> int:
-        """Bytes sent that the peer's application has not read, as far as its limits tell."""
+        """Sent bytes that the peer's application has not read, as far as its limits show."""
         return self.offset - self._peer.read
 
     def cut(self, room: int, session_credit: int, *, is_interactive: bool) -> Chunk | None:
-        """The next chunk whose frame fits in `room` bytes, None where nothing fits or may go."""
+        """The next chunk whose frame fits in `room` bytes, None where nothing fits or may be sent."""
         offset = self.offset
         header_size = 3 + self._id_size + varint_size(offset)
         size = min(len(self._buffer), room - header_size, self._peer.limit - offset, session_credit)
@@ -137,13 +137,13 @@ class SendStream(Origin):
         return Chunk(frame, self, size, is_fin=is_fin, is_interactive=is_interactive)
 
     def on_chunk_acked(self, chunk: Chunk) -> None:
-        """One of our chunks has arrived."""
+        """A chunk of this stream has arrived."""
         self.unacked -= chunk.data_size
         if chunk.is_fin:
             self._fin_done = True
 
     def reset(self) -> int:
-        """Gives up what has not arrived; returns the final size for RESET_STREAM."""
+        """Discards all data that is not acknowledged; returns the final size for RESET_STREAM."""
         self.is_reset = True
         self._buffer.clear()
         self.unacked = 0

@@ -1,4 +1,4 @@
-"""All streams of a session: ids, how many there may be, what frames do to them (RFC 9000 sections 2 to 4)."""
+"""All streams of a session: their ids, their number, and the effect of frames on them (RFC 9000 sections 2 to 4)."""
 
 from collections.abc import Callable, Iterator
 
@@ -45,9 +45,9 @@ class Stream:
 class Streams:
     """The stream table of one end.
 
-    Ids of the client's streams are even, of the server's odd. Each stream is served in turn;
-    what one of them may hold, here and at the peer, is at most as much as is left for all others
-    together, so that slow readers never take the last room (docs/decisions/0003).
+    The client's streams have even ids, the server's odd ones. Each stream is served in turn. What one
+    stream may buffer, here and at the peer, is at most as much as is left for all others together,
+    so that slow readers never take the last room (docs/decisions/0003).
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class Streams:
         send_budget: Budget | None = None,
         receive_budget: Budget | None = None,
     ) -> None:
-        """The budgets are shared with other sessions; without them there are none."""
+        """The budgets are shared with other sessions; without them, only this session's own limits apply."""
         self._local, self._remote = local, remote
         self._send_control, self._emit = send_control, emit
         self._streams: dict[int, Stream] = {}
@@ -71,12 +71,12 @@ class Streams:
         self._may_accept = local.max_streams
         self._opened = self._accepted = self._closed_remote = 0
         self.turns = SendTurns(remote.initial_max_data)
-        """What the sender asks for new data."""
+        """The streams with data to send; the sender takes new chunks from here."""
         self._unsent = SendMemory(send_budget)
         self._unread = ReceiveMemory(local.initial_max_data, receive_budget, send_control)
         self._readable: dict[int, ReceiveStream] = {}
         self.bytes_written = 0
-        """Bytes of stream data, each counted once."""
+        """Bytes of stream data that the application has written, each counted once."""
 
     def __len__(self) -> int:
         return len(self._streams)
@@ -88,13 +88,13 @@ class Streams:
 
     @property
     def buffered(self) -> int:
-        """Bytes that wait for sending or for an acknowledgement."""
+        """Bytes that are unsent or unacknowledged, of all streams."""
         return self._unsent.buffered
 
     # --- application ---
 
     def open(self) -> int:
-        """Raises LocalProtocolError where the peer allows no more."""
+        """Opens a stream and returns its id. Raises LocalProtocolError where the peer allows no more streams."""
         if self._opened >= self._may_open:
             raise LocalProtocolError(f"{len(self._streams)} streams are open, the other side allows no more")
         stream_id, self._next_local = self._next_local, self._next_local + 2
@@ -103,12 +103,12 @@ class Streams:
         return stream_id
 
     def send_capacity(self, stream_id: int) -> int:
-        """Bytes that `write` should be given now; after 0, a StreamWritable follows."""
+        """Bytes that the application should `write` now; after 0, a StreamWritable event follows."""
         stream = self._streams.get(stream_id)
         return 0 if stream is None else self._unsent.capacity(stream.sending)
 
     def write(self, stream_id: int, data: bytes, *, end_stream: bool) -> None:
-        """Raises LocalProtocolError for a stream that is unknown, finished or reset."""
+        """Buffers data to send. Raises LocalProtocolError where the stream is unknown, finished or reset."""
         sending = self._known(stream_id).sending
         sending.write(data, end_stream=end_stream)
         self._unsent.reserve(len(data))
@@ -116,9 +116,9 @@ class Streams:
         self.turns.add(sending)
 
     def consume(self, stream_id: int, size: int, *, rtt: float, now: float) -> None:
-        """The application has passed on `size` bytes; the windows move.
+        """The application has passed on `size` bytes; the windows advance.
 
-        What a stream that was reset or given up had left is counted already.
+        The rest of a stream that was reset by either side was counted then.
         """
         stream = self._streams.get(stream_id)
         if stream is not None and not stream.receiving.is_reset and not stream.receiving.is_abandoned:
@@ -131,7 +131,7 @@ class Streams:
         self._remove_if_done(stream_id, stream)
 
     def reset(self, stream_id: int, code: int, *, rtt: float, now: float) -> Stream | None:
-        """Ends both directions at once; unknown streams are ended already."""
+        """Resets both directions of a stream. Returns the stream, None where it is unknown or has ended."""
         stream = self._streams.get(stream_id)
         if stream is None:
             return None
@@ -149,14 +149,14 @@ class Streams:
         return stream
 
     def release(self) -> None:
-        """The session is over: what it held of memory shared with others is free."""
+        """The session is over: frees the memory that it took from the shared budgets."""
         self._unsent.release()
         self._unread.window.release()
 
     # --- frames ---
 
     def on_stream_frame(self, frame: StreamFrame, *, rtt: float, now: float) -> bool:
-        """Tells whether the frame brought anything new. Raises PeerError."""
+        """Processes a STREAM frame. Returns whether it has new data. Raises PeerError where it breaks the protocol."""
         stream = self._streams.get(frame.stream_id) or self._accept(frame.stream_id)
         if stream is None or stream.receiving.is_reset:
             return False
@@ -175,7 +175,7 @@ class Streams:
         return is_new
 
     def on_reset_frame(self, frame: ResetStreamFrame, *, rtt: float, now: float) -> None:
-        """Raises PeerError."""
+        """Processes a RESET_STREAM frame. Raises PeerError where it breaks the protocol."""
         stream = self._accept(frame.stream_id)
         if stream is None or stream.receiving.is_reset:
             return
@@ -189,7 +189,10 @@ class Streams:
         self._remove_if_done(frame.stream_id, stream)
 
     def on_stop_sending_frame(self, frame: StopSendingFrame) -> SendStream | None:
-        """Our direction is reset in answer (RFC 9000 section 3.5). Raises PeerError."""
+        """Processes a STOP_SENDING frame: resets our direction in response (RFC 9000 section 3.5).
+
+        Returns the sending half, None where it has ended. Raises PeerError where the frame breaks the protocol.
+        """
         stream = self._accept(frame.stream_id)
         if stream is None or stream.sending.is_done:
             return None
@@ -199,7 +202,7 @@ class Streams:
         return stream.sending
 
     def on_max_stream_data_frame(self, frame: MaxStreamDataFrame) -> None:
-        """Raises PeerError."""
+        """Processes a MAX_STREAM_DATA frame. Raises PeerError where it breaks the protocol."""
         stream = self._accept(frame.stream_id)
         if stream is not None:
             stream.sending.raise_limit(frame.limit, frame.window)
@@ -214,14 +217,14 @@ class Streams:
         """A chunk has arrived for the first time."""
         if chunk.stream is None or chunk.stream.is_reset:
             return
-        stream = self._streams[chunk.stream.stream_id]  # it is not removed before its last chunk has arrived
+        stream = self._streams[chunk.stream.stream_id]  # a stream is never removed before its last chunk arrives
         stream.sending.on_chunk_acked(chunk)
         self._unsent.reserve(-chunk.data_size)
         if stream.sending.is_done:
             self._remove_if_done(chunk.stream.stream_id, stream)
 
     def events(self) -> Iterator[Event]:
-        """What became readable or writable since the last call."""
+        """The events of streams that became readable or writable since the last call."""
         self._follow_share()
         if self._readable:
             readable, self._readable = self._readable, {}
@@ -249,7 +252,10 @@ class Streams:
         return stream
 
     def _accept(self, stream_id: int) -> Stream | None:
-        """The stream of a frame; the peer opens one, and all before it, by naming it."""
+        """The stream that a frame names, None where it has ended; a new id opens it and all lower ids of the peer.
+
+        Raises PeerError where the id exceeds the limit, or is ours and was never opened.
+        """
         stream = self._streams.get(stream_id)
         if stream is not None:
             return stream
@@ -277,7 +283,7 @@ class Streams:
             self._send_control(MaxStreamDataFrame(stream_id, limit, receiving.window.window))
 
     def _follow_share(self) -> None:
-        """Where shares have fallen, the peer must hear of less than before: also what was read in better times."""
+        """Sends new stream limits where shares have fallen, because the peer must then learn of smaller advances."""
         share = self._unread.fallen_share()
         if share is None:
             return
@@ -292,7 +298,7 @@ class Streams:
         self.turns.remove(stream_id)
         if (stream_id ^ self._next_remote) & 1:
             return
-        # The peer may open another for each of its streams that has ended.
+        # The peer may open a new stream for each of its streams that has ended.
         self._closed_remote += 1
         limit = self._closed_remote + self._local.max_streams
         if limit - self._may_accept >= self._local.max_streams // 4:

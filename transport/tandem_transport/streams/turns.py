@@ -1,4 +1,4 @@
-"""Whose turn it is to send: streams that somebody waits for first, each as much as is fair of the peer's credit."""
+"""Which stream sends next: interactive streams first, each with at most its fair share of the peer's credit."""
 
 from collections import deque
 
@@ -7,7 +7,7 @@ from tandem_transport.streams.flow_control import SendCredit, fair_share
 from tandem_transport.streams.send import SendStream
 
 _CRUMB = 256
-"""Credit that is worth a packet: a stream with more to send than that waits for more."""
+"""Minimum bytes of credit for a packet; a stream that has more to send waits until its share is this large."""
 
 
 class SendTurns:
@@ -16,16 +16,16 @@ class SendTurns:
     __slots__ = ("_bulk", "_credit", "_interactive", "_queued", "_share", "_starved")
 
     def __init__(self, credit: int) -> None:
-        """`credit`: bytes that may be sent on all streams together at first."""
+        """`credit`: bytes that may initially be sent on all streams together."""
         self._credit = SendCredit(credit)
         self._interactive: deque[SendStream] = deque()
         self._bulk: deque[SendStream] = deque()
-        """Each stream begins as interactive, and is found out when its turn comes."""
+        """Bulk streams with something to cut; each stream starts as interactive and moves here when its turn comes."""
         self._queued: set[int] = set()
         self._share = 0
-        """Bytes of the session's credit that the stream may use whose turn it is."""
+        """Bytes of the session's credit that the stream whose turn it is may use."""
         self._starved: dict[int, SendStream] = {}
-        """Streams that have all of the peer's credit that is fair; until it grows they are not asked."""
+        """Streams that have used their fair share of the peer's credit; they are skipped until the credit grows."""
 
     def add(self, sending: SendStream) -> None:
         """A stream may have something to cut now."""
@@ -34,16 +34,16 @@ class SendTurns:
             self._interactive.append(sending)
 
     def revive(self, sending: SendStream) -> None:
-        """The peer takes more of a stream."""
+        """The peer accepts more data of a stream (a MAX_STREAM_DATA frame)."""
         self._starved.pop(sending.stream_id, None)
         self.add(sending)
 
     def remove(self, stream_id: int) -> None:
-        """A stream has ended; where it still has a turn, it is passed over."""
+        """A stream has ended; if it is still queued, it is skipped when its turn comes."""
         self._starved.pop(stream_id, None)
 
     def raise_credit(self, limit: int, window: int) -> None:
-        """The peer takes more of all streams together (a MAX_DATA frame)."""
+        """The peer accepts more data on all streams together (a MAX_DATA frame)."""
         if limit <= self._credit.limit:
             return
         self._credit.raise_limit(limit, window, self._credit.used)
@@ -52,11 +52,11 @@ class SendTurns:
             self.add(sending)
 
     def has_data(self, *, takes_bulk: bool = True) -> bool:
-        """Whether some stream could be cut from."""
+        """Whether some stream may have data to cut; `takes_bulk` counts bulk streams too."""
         return bool(self._interactive) or (takes_bulk and bool(self._bulk))
 
     def has_backlog(self, size: float) -> bool:
-        """Whether more than so many bytes of bulk data wait."""
+        """Whether the bulk streams have a backlog of more than `size` bytes."""
         for sending in self._bulk:
             size -= sending.backlog
             if size < 0:
@@ -64,7 +64,10 @@ class SendTurns:
         return False
 
     def cut(self, room: int, *, takes_bulk: bool = True, now: float) -> Chunk | None:
-        """The next chunk of new data: of each interactive stream in turn, then of each bulk one."""
+        """The next chunk of new data, from each interactive stream in turn, then from each bulk one.
+
+        It fits in `room` bytes; None where there is none. Without `takes_bulk`, only interactive data is sent.
+        """
         while self._interactive:
             sending = self._interactive[0]
             if not sending.is_interactive(now=now):
@@ -77,7 +80,7 @@ class SendTurns:
         return None
 
     def _is_ready(self, sending: SendStream, queue: deque[SendStream]) -> bool:
-        """Takes a stream out of its queue that has nothing to send, or as much of the peer's credit as is fair."""
+        """Whether a stream may send. If not, because it has no data or no fair share left, it leaves its queue."""
         if sending.is_ready:
             left = self._credit.left
             self._share = min(left, fair_share(left, self._credit.window) - sending.unread)
@@ -89,7 +92,7 @@ class SendTurns:
         return False
 
     def _cut(self, queue: deque[SendStream], room: int, *, is_interactive: bool) -> Chunk | None:
-        """A chunk of the first stream in a queue, which is ready."""
+        """Cuts a chunk from the first stream in a queue, which must be ready."""
         chunk = queue[0].cut(room, max(self._share, 0), is_interactive=is_interactive)
         if chunk is not None:
             self._credit.used += chunk.data_size

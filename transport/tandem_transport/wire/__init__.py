@@ -1,4 +1,4 @@
-"""What is on the wire: numbers, ranges, frames, packet headers and transport parameters, encoded and decoded.
+"""The wire format: numbers, ranges, frames, packet headers and transport parameters, encoded and decoded.
 
-Nothing here remembers anything.
+This package keeps no protocol state.
 """

@@ -1,7 +1,7 @@
 """Frames: the typed units inside a packet (PROTOCOL.md section 5, after RFC 9000 section 19).
 
-Frames are NamedTuples: immutable, and three times as fast to make as frozen dataclasses,
-which counts at ten thousand packets a second.
+Frames are NamedTuples: immutable, and three times as fast to create as frozen dataclasses,
+which matters at ten thousand packets a second.
 """
 
 from collections.abc import Callable
@@ -15,7 +15,7 @@ from tandem_transport.wire.varint import Reader, encode_varint
 
 
 class FrameType(IntEnum):
-    """The first integer of a frame. Numbers of RFC 9000 and RFC 9221 where the meaning is theirs."""
+    """The first integer of a frame. Numbers are those of RFC 9000 and RFC 9221 where the meaning is the same."""
 
     PADDING = 0x00
     PING = 0x01
@@ -49,28 +49,28 @@ class PathUse(IntEnum):
     METERED = 1
     BACKUP = 2
     OFF = 3
-    """The link cannot be used at present: nothing is sent on it."""
+    """The link of the path cannot be used at present: nothing is sent on the path."""
 
 
 class PingFrame(NamedTuple):
-    """Asks for an acknowledgement and nothing else."""
+    """Asks for an acknowledgement and does nothing else."""
 
     def encode(self) -> bytes:
         return b"\x01"
 
 
 class AckFrame(NamedTuple):
-    """What has arrived on one path; it may travel on any path."""
+    """Acknowledges what has arrived on one path; it may be sent on any path."""
 
     path_id: int
     received_at_us: int
-    """When `largest` arrived, on the sender's monotonic clock with an origin of its own."""
+    """When `largest` arrived, in microseconds on the ACK sender's monotonic clock, whose origin is arbitrary."""
     received_bytes: int
-    """Bytes of packets that ever arrived on the path."""
+    """Bytes of all packets that ever arrived on the path."""
     delay_us: int
-    """Time from `received_at_us` to the sending of this frame."""
+    """Microseconds from `received_at_us` to the sending of this frame."""
     ranges: tuple[tuple[int, int], ...]
-    """Inclusive (low, high) packet numbers, highest first, at least one."""
+    """Inclusive (low, high) ranges of packet numbers, highest first; at least one."""
 
     @property
     def largest(self) -> int:
@@ -82,7 +82,7 @@ class AckFrame(NamedTuple):
         out = bytearray(_encode(*head, len(self.ranges) - 1, high - low))
         for next_low, next_high in self.ranges[1:]:
             for value in (low - next_high - 2, next_high - next_low):
-                if value < 0x40:  # nearly always; there are many ranges where much is lost
+                if value < 0x40:  # nearly always; a lossy path has many ranges, so this saves time
                     out.append(value)
                 else:
                     out += encode_varint(value)
@@ -124,30 +124,30 @@ class StreamFrame(NamedTuple):
 
 
 class MaxDataFrame(NamedTuple):
-    """The receiver takes this many bytes on all streams together (RFC 9000 section 19.9)."""
+    """The receiver accepts this many bytes on all streams together (RFC 9000 section 19.9)."""
 
     limit: int
     window: int
-    """How much of it is beyond what the application has read."""
+    """Bytes of the limit that are beyond what the application has read."""
 
     def encode(self) -> bytes:
         return _encode(FrameType.MAX_DATA, self.limit, self.window)
 
 
 class MaxStreamDataFrame(NamedTuple):
-    """The receiver takes this many bytes on one stream (RFC 9000 section 19.10)."""
+    """The receiver accepts this many bytes on one stream (RFC 9000 section 19.10)."""
 
     stream_id: int
     limit: int
     window: int
-    """How much of it is beyond what the application has read."""
+    """Bytes of the limit that are beyond what the application has read."""
 
     def encode(self) -> bytes:
         return _encode(FrameType.MAX_STREAM_DATA, self.stream_id, self.limit, self.window)
 
 
 class MaxStreamsFrame(NamedTuple):
-    """The receiver takes this many streams in the session's life (RFC 9000 section 19.11)."""
+    """The receiver accepts this many streams over the lifetime of the session (RFC 9000 section 19.11)."""
 
     limit: int
 
@@ -165,7 +165,7 @@ class PathChallengeFrame(NamedTuple):
 
 
 class PathResponseFrame(NamedTuple):
-    """Proves that its sender receives what is sent to its address (RFC 9000 section 19.18)."""
+    """Proves that its sender receives packets at its address (RFC 9000 section 19.18)."""
 
     data: bytes
 
@@ -190,15 +190,15 @@ class PathPreference(NamedTuple):
     path_id: int
     use: PathUse
     max_rate: int
-    """Bytes per second, 0 for no limit."""
+    """Maximum send rate of the path in bytes per second, 0 for no limit."""
 
 
 class PathPolicyFrame(NamedTuple):
-    """The client tells the server how to send; the highest sequence counts."""
+    """Tells the server how the client wants the paths used; the frame with the highest sequence counts."""
 
     sequence: int
     mode: int
-    """A `Mode`; a value that the receiver does not offer means DUPLICATE."""
+    """A `Mode`; a value that the receiver does not know means DUPLICATE."""
     preferences: tuple[PathPreference, ...]
 
     def encode(self) -> bytes:
@@ -209,24 +209,24 @@ class PathPolicyFrame(NamedTuple):
 
 
 class PathCount(NamedTuple):
-    """What a receiver counted on one path in the last 10 seconds."""
+    """The packets that a receiver counted on one path in the last 10 seconds."""
 
     path_id: int
     received: int
     """Packets that arrived."""
     missing: int
-    """Packet numbers that were skipped."""
+    """Packet numbers that were skipped: packets that did not arrive."""
 
 
 class StatsFrame(NamedTuple):
-    """Figures that only the other side can count; sent once a second, never retransmitted."""
+    """Statistics that only the sender of the frame can count; sent once a second, never retransmitted."""
 
     sequence: int
-    """Counts up; an older frame than the newest seen is ignored."""
+    """Number of the frame, counting up; a frame older than the newest one seen is ignored."""
     rescued: int
-    """Chunks that a copy saved since the session began, by the sender's count."""
+    """Chunks whose first packet was lost, but which an earlier copy delivered, counted since the session began."""
     copied: int
-    """Bytes that the sender has sent again, as copies or retransmissions."""
+    """Bytes that the sender of the frame has sent again, as copies or retransmissions."""
     counts: tuple[PathCount, ...]
 
     def encode(self) -> bytes:
@@ -237,7 +237,7 @@ class StatsFrame(NamedTuple):
 
 
 class DatagramFrame(NamedTuple):
-    """An unreliable message (RFC 9221); copied on all paths, its twins are dropped by sequence."""
+    """An unreliable message (RFC 9221); it is copied on all paths, and its duplicates are dropped by sequence."""
 
     flow_id: int
     sequence: int
@@ -265,11 +265,11 @@ Frame = (
 )
 
 NOT_ACK_ELICITING = (AckFrame, ConnectionCloseFrame)
-"""PADDING, which decoding leaves out, is the third (RFC 9002 section 2)."""
+"""Frames that do not ask for an acknowledgement, besides PADDING, which decoding skips (RFC 9002 section 2)."""
 
 
 def stream_frame_header(stream_id: int, offset: int, size: int, fin: bool) -> bytes:
-    """What comes before the data of a STREAM frame."""
+    """The encoded fields before the data of a STREAM frame."""
     frame_type = b"\x09" if fin else b"\x08"
     return frame_type + encode_varint(stream_id) + encode_varint(offset) + encode_varint(size)
 
@@ -287,7 +287,7 @@ def decode_frames(payload: bytes) -> list[Frame]:
         raise DecodeError("a packet without frames")
     while reader.remaining:
         frame_type = reader.varint()
-        if frame_type in _STREAM_TYPES:  # most of them, and what counts at ten thousand packets a second
+        if frame_type in _STREAM_TYPES:  # first, because most frames are, and speed matters most here
             frames.append(_stream_body(reader, fin=frame_type == _STREAM_FIN))
             continue
         if frame_type == FrameType.PADDING:
@@ -365,7 +365,7 @@ def _connection_close(reader: Reader) -> Frame:
     code, size = reader.varint(), reader.varint()
     if size > MAX_REASON_SIZE:
         raise DecodeError(f"a reason of {size} bytes")
-    text = printable(reader.take(size).decode(errors="replace"))  # which may be longer now
+    text = printable(reader.take(size).decode(errors="replace"))  # escapes can make it longer
     return ConnectionCloseFrame(code, text.encode()[:MAX_REASON_SIZE].decode(errors="ignore"))
 
 

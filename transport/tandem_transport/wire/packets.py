@@ -6,7 +6,7 @@
     +-------+-----------------+-------+--------+---------------+----------
 
 Handshake messages have no packet number. The length is that of the whole packet, so that
-one datagram may hold several, and so that UDP_GRO may merge datagrams.
+one datagram may hold several packets, and UDP_GRO may merge datagrams.
 """
 
 from collections.abc import Hashable
@@ -30,7 +30,7 @@ _RESERVED = 0x0E
 
 
 class PacketType(IntEnum):
-    """The upper half of the flags byte."""
+    """The type of a packet: the upper four bits of the flags byte."""
 
     INITIATION = 1
     RESPONSE = 2
@@ -42,7 +42,7 @@ class PacketType(IntEnum):
 
 
 class PacketView(NamedTuple):
-    """One packet as it stands in a datagram, nothing of it authenticated yet."""
+    """One packet as it is in a datagram; nothing of it is authenticated yet."""
 
     packet_type: PacketType
     key_phase: int
@@ -51,7 +51,7 @@ class PacketView(NamedTuple):
     data: bytes
     """The whole packet, header included."""
     packet_number: int
-    """Of a TRANSPORT packet."""
+    """The packet number of a TRANSPORT packet; 0 in other packets."""
 
     @property
     def body(self) -> bytes:
@@ -60,16 +60,16 @@ class PacketView(NamedTuple):
 
 
 class Transmit(NamedTuple):
-    """A datagram that is to leave."""
+    """A datagram to send."""
 
     path_id: int
     data: bytes
     address: Hashable
-    """Where to, as the driver named it in `receive_datagram`; None for the path's own endpoint."""
+    """Destination, as the driver named it in `receive_datagram`; None for the path's own endpoint."""
 
 
 def split_datagram(datagram: bytes) -> list[PacketView]:
-    """The packets of a datagram, at most MAX_PACKETS_PER_DATAGRAM; ends at the first malformed one."""
+    """The packets of a datagram up to the first malformed one, at most MAX_PACKETS_PER_DATAGRAM."""
     views: list[PacketView] = []
     position, end = 0, len(datagram)
     while position < end and len(views) < MAX_PACKETS_PER_DATAGRAM:
@@ -102,13 +102,13 @@ def _view(datagram: bytes, position: int) -> PacketView | None:
 
 
 def transport_header(key_phase: int, connection_id: bytes, path_id: int, size: int, number: int) -> bytes:
-    """Header of a TRANSPORT packet with `size` bytes of payload."""
+    """The header of a TRANSPORT packet with `size` bytes of payload."""
     flags = PacketType.TRANSPORT << 4 | key_phase
     return _TRANSPORT.pack(flags, connection_id, path_id, size + OVERHEAD, number >> 32, number & 0xFFFF_FFFF)
 
 
 def message(packet_type: PacketType, connection_id: bytes, body: bytes) -> bytes:
-    """A packet of any other type."""
+    """A packet of any type but TRANSPORT."""
     return _PREFIX.pack(packet_type << 4, connection_id, 0, PREFIX_SIZE + len(body)) + body
 
 

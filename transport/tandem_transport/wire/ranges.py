@@ -1,4 +1,4 @@
-"""A sorted set of integer ranges: which packet numbers have arrived."""
+"""A sorted set of integer ranges, for the packet numbers that have arrived."""
 
 from bisect import bisect_right
 
@@ -46,7 +46,7 @@ class RangeSet:
             highs.insert(index, number)
 
     def around(self, number: int) -> tuple[int, int]:
-        """The range as (low, high) that contains a number of the set."""
+        """The range, as (low, high), that contains a number of the set."""
         index = bisect_right(self._lows, number) - 1
         return self._lows[index], self._highs[index]
 

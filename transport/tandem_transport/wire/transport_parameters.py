@@ -1,4 +1,4 @@
-"""What the ends tell each other in the handshake (PROTOCOL.md section 3.4)."""
+"""The transport parameters that the ends exchange in the handshake (PROTOCOL.md section 3.4)."""
 
 from dataclasses import dataclass
 from enum import IntEnum
@@ -9,7 +9,7 @@ from tandem_transport.wire.varint import Reader, encode_varint
 
 
 class CipherSuite(IntEnum):
-    """How transport packets are protected; the client says which its CPU does faster."""
+    """AEAD that protects TRANSPORT packets; the client chooses the one that its CPU does faster."""
 
     AES_256_GCM = 1
     CHACHA20_POLY1305 = 2
@@ -28,23 +28,23 @@ class _Id(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class TransportParameters:
-    """What one end tells the other in the handshake (RFC 9000 section 7.4)."""
+    """The transport parameters of one end, as sent in the handshake (RFC 9000 section 7.4)."""
 
     max_ack_delay: float = MAX_ACK_DELAY
-    """Seconds by which the sender of these may delay an acknowledgement."""
+    """Seconds by which the sender of these parameters may delay an acknowledgement."""
     initial_max_data: int = SESSION_BUFFER
-    """Bytes that may be sent to it on all streams together before a MAX_DATA."""
+    """Bytes that the sender of these parameters accepts on all streams together before it sends MAX_DATA."""
     initial_max_stream_data: int = INITIAL_STREAM_WINDOW
-    """Bytes that may be sent to it on one stream before a MAX_STREAM_DATA."""
+    """Bytes that the sender of these parameters accepts on one stream before it sends MAX_STREAM_DATA."""
     max_streams: int = MAX_STREAMS
     """Streams that the other end may have open at once."""
     cipher_suite: CipherSuite = CipherSuite.AES_256_GCM
-    """Protection of this session's packets; the client's choice counts."""
+    """AEAD that protects this session's packets; the client's choice counts."""
     known_session: int | None = None
-    """A server's: the tag of the session that it has with this client instance already, 0 for none."""
+    """Tag of the session that a server already has with this client instance, 0 for none; None from a client."""
 
     def encode(self) -> bytes:
-        """Id, length and value for each, as in RFC 9000 section 18."""
+        """Encodes the id, length and value of each parameter, as in RFC 9000 section 18."""
         values = {
             _Id.MAX_ACK_DELAY_US: round(self.max_ack_delay * 1e6),
             _Id.INITIAL_MAX_DATA: self.initial_max_data,
@@ -62,7 +62,7 @@ class TransportParameters:
 
     @classmethod
     def decode(cls, data: bytes) -> "TransportParameters":
-        """Unknown ids are skipped, id 0 is padding. Raises DecodeError on anything malformed."""
+        """Decodes parameters; unknown ids are skipped, id 0 is padding. Raises DecodeError where one is malformed."""
         reader = Reader(data)
         values: dict[int, int] = {}
         while reader.remaining:

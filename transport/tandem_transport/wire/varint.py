@@ -1,10 +1,10 @@
-"""Variable-length integers (RFC 9000 section 16) and the one reader of everything that has arrived."""
+"""Variable-length integers (RFC 9000 section 16), and the reader that decodes everything received."""
 
 from tandem_transport.errors import DecodeError
 
 
 def encode_varint(value: int) -> bytes:
-    """1, 2, 4 or 8 bytes for values below 2^6, 2^14, 2^30 and 2^62."""
+    """Encodes an integer in 1, 2, 4 or 8 bytes, for values below 2^6, 2^14, 2^30 and 2^62."""
     if value < 0x40:
         return value.to_bytes(1, "big")
     if value < 0x4000:
@@ -15,7 +15,7 @@ def encode_varint(value: int) -> bytes:
 
 
 def varint_size(value: int) -> int:
-    """Bytes that `encode_varint` makes of it."""
+    """Number of bytes that `encode_varint` needs for a value."""
     if value < 0x40:
         return 1
     if value < 0x4000:
@@ -64,11 +64,11 @@ class Reader:
         return self._data[start:end]
 
     def rest(self) -> bytes:
-        """All that is left."""
+        """All bytes that are left."""
         start, self._position = self._position, self._end
         return self._data[start:]
 
     def skip_zeros(self) -> None:
-        """Leaves out the zero bytes that come next (PADDING frames)."""
+        """Skips the zero bytes that come next (PADDING frames)."""
         left = len(self._data[self._position :].lstrip(b"\0"))
         self._position = self._end - left
