@@ -151,8 +151,8 @@ def test_a_path_that_takes_the_least_only_is_not_checked() -> None:
 
 def test_suspects_are_large_ones_sent_after_what_has_arrived() -> None:
     mtu = MtuDiscovery()
-    least = MIN_DATAGRAM_SIZE
-    packets = [packet(0, least), packet(1, least + 1), packet(2, 1200), packet(3, 1200, is_probe=True)]
+    minimum = MIN_DATAGRAM_SIZE
+    packets = [packet(0, minimum), packet(1, minimum + 1), packet(2, 1200), packet(3, 1200, is_probe=True)]
     assert mtu.count_suspects(packets) == 2
     mtu.on_acked(packet(4, 660, sent_at=1.0), now=1.0)
     assert mtu.count_suspects(packets) == 1, "as large as the first has arrived"
@@ -163,18 +163,18 @@ def test_suspects_are_large_ones_sent_after_what_has_arrived() -> None:
 
 def test_losses_count_until_one_as_large_arrives() -> None:
     mtu = MtuDiscovery()
-    least = MIN_DATAGRAM_SIZE
-    mtu.on_lost(packet(0, least), now=1.0)
+    minimum = MIN_DATAGRAM_SIZE
+    mtu.on_lost(packet(0, minimum), now=1.0)
     mtu.on_lost(packet(1, 1472, is_probe=True), now=1.0)
     assert mtu.suspected == 0
-    lose(mtu, 2, size=least + 1)
+    lose(mtu, 2, size=minimum + 1)
     lose(mtu, 3, size=1100)
     assert mtu.suspected == 5
-    mtu.on_acked(packet(2, least, sent_at=2.0), now=2.0)
+    mtu.on_acked(packet(2, minimum, sent_at=2.0), now=2.0)
     assert mtu.suspected == 5
-    mtu.on_acked(packet(3, least + 1, sent_at=2.0), now=2.0)
+    mtu.on_acked(packet(3, minimum + 1, sent_at=2.0), now=2.0)
     assert mtu.suspected == 3
-    lose(mtu, 2, size=least + 1, sent_at=2.0)
+    lose(mtu, 2, size=minimum + 1, sent_at=2.0)
     assert mtu.suspected == 3
     mtu.on_acked(packet(4, 1200, sent_at=3.0), now=3.0)
     assert mtu.suspected == 0
@@ -215,13 +215,13 @@ def test_how_many_losses_are_no_chance(loss: float, enough: int) -> None:
 
 def test_a_check_in_vain_makes_patient_for_ever_longer() -> None:
     mtu, now = MtuDiscovery(), 10.0
-    least, most = CHECK_BACKOFF
-    for number, patience in enumerate((least, 2 * least, 4 * least, 8 * least, most, most)):
+    minimum, most = CHECK_BACKOFF
+    for number, window in enumerate((minimum, 2 * minimum, 4 * minimum, 8 * minimum, most, most)):
         mtu.suspect(BLACK_HOLE_LOSSES - 1, 0.0, now=now)
         assert mtu.is_checking
         mtu.on_acked(check(mtu, now=now, first=100 * number)[0], now=now)
         assert (mtu.size, mtu.is_checking) == (BASE_DATAGRAM_SIZE, False)
-        now += patience
+        now += window
         mtu.suspect(BLACK_HOLE_LOSSES - 1, 0.0, now=now - 0.01)
         assert not mtu.is_checking
     mtu.suspect(BLACK_HOLE_LOSSES, 0.0, now=now - 0.01)

@@ -87,10 +87,10 @@ def test_a_path_that_loses_much_is_checked_for_more_than_that() -> None:
 # --- status ---
 
 
-def judged(path: Path, *, now: float, patience: float = 5.0) -> tuple[PathStatus, str]:
-    path.update_status(patience, now=now)
+def judged(path: Path, *, now: float, window: float = 5.0) -> tuple[PathStatus, str]:
+    path.update_status(window, now=now)
     path.standing.degraded_until = 0.0
-    path.update_status(patience, now=now)
+    path.update_status(window, now=now)
     return path.standing.status, path.standing.reason
 
 
@@ -184,8 +184,8 @@ def test_directions_are_judged_with_the_patience_that_is_given() -> None:
     for tenth in range(40):
         path.on_packet_received(tenth + 1, 100, None, now=1.2 + tenth / 10)
     send(path, 8, now=2.0)
-    assert judged(path, now=5.3, patience=0.1)[1] == "no answer"
-    assert judged(path, now=5.3, patience=0.3) == (PathStatus.DEGRADED, MUTE)
+    assert judged(path, now=5.3, window=0.1)[1] == "no answer"
+    assert judged(path, now=5.3, window=0.3) == (PathStatus.DEGRADED, MUTE)
 
 
 def test_only_the_oldest_packets_are_looked_at_for_late_ones() -> None:
