@@ -60,6 +60,9 @@ def test_names_of_an_earlier_release_are_read(monkeypatch: pytest.MonkeyPatch, t
     assert [(quota.name, quota.max_streams) for quota in loaded.quota] == [("kid-*", 200)]
     monkeypatch.setenv("TANDEM_CLIENT", '[{"name": "*", "max_streams": 5}]')
     assert config.load().quota[0].max_streams == 5
+    monkeypatch.setenv("TANDEM_CLIENT", "five")
+    with pytest.raises(UsageError, match="environment: TANDEM_CLIENT: not JSON"):
+        config.load()
 
 
 @pytest.mark.parametrize(

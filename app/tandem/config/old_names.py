@@ -8,6 +8,8 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
+from tandem.base.errors import UsageError
+
 log = logging.getLogger("tandem.config")
 
 OLD_TABLES = {"client": "quota"}
@@ -30,9 +32,19 @@ def with_present_names(given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def variables_of_old(environment: Mapping[str, str], prefix: str) -> dict[str, Any]:
-    """Tables from environment variables that have an old name. Raises ValueError where a value is not JSON."""
-    found = {OLD_TABLES[name]: environment.get(f"{prefix}{name.upper()}") for name in OLD_TABLES}
-    return {name: json.loads(text) for name, text in found.items() if text is not None}
+    """Tables from environment variables that have an old name. Raises UsageError where a value is not JSON."""
+    found: dict[str, Any] = {}
+    for old, new in OLD_TABLES.items():
+        variable = f"{prefix}{old.upper()}"
+        if variable not in environment:
+            continue
+        try:
+            found[new] = json.loads(environment[variable])
+        except ValueError as error:
+            raise UsageError(
+                f"environment: {variable}: not JSON", f"{prefix}{new.upper()} is a list of tables"
+            ) from error
+    return found
 
 
 def present_use(fields: object) -> object:

@@ -16,7 +16,7 @@ from tandem_socks import Reply
 BURST_SECONDS = 5.0
 """Burst size in seconds: a client that was idle may open at once as many streams as its rate allows in this time."""
 
-MAX_HELD = {Kind.UDP: 64, Kind.BIND: 64, Kind.SPEEDTEST: 2}
+MAX_IN_USE = {Kind.UDP: 64, Kind.BIND: 64, Kind.SPEEDTEST: 2}
 """How many of each kind one client may have at the same time. A UDP port may buffer half a megabyte of datagrams, a
 BIND port occupies one of the machine's ports, and a speedtest takes all the bandwidth."""
 
@@ -29,7 +29,7 @@ MAX_WAIT = 10.0
 @dataclass(slots=True)
 class _Usage:
     open: int = 0
-    held: Counter[Kind] = field(default_factory=Counter[Kind])
+    in_use: Counter[Kind] = field(default_factory=Counter[Kind])
     due_at: float = 0.0
     """When the next stream is due at the client's rate; a time in the past is burst credit."""
 
@@ -69,15 +69,15 @@ class ClientLimits:
 
     @contextlib.contextmanager
     def hold(self, client: str, kind: Kind) -> Generator[None]:
-        """Counts one use of this kind for the duration of the block. Raises Failure beyond `MAX_HELD`."""
-        held = self._usage.setdefault(client, _Usage()).held
-        if held[kind] >= MAX_HELD[kind]:
-            raise _too_much(f"{client} has {held[kind]} {_NAMES[kind]}, as many as a client may have")
-        held[kind] += 1
+        """Counts one use of this kind for the duration of the block. Raises Failure beyond `MAX_IN_USE`."""
+        in_use = self._usage.setdefault(client, _Usage()).in_use
+        if in_use[kind] >= MAX_IN_USE[kind]:
+            raise _too_much(f"{client} has {in_use[kind]} {_NAMES[kind]}, as many as a client may have")
+        in_use[kind] += 1
         try:
             yield
         finally:
-            held[kind] -= 1
+            in_use[kind] -= 1
 
     async def wait_turn(self, client: str) -> None:
         """Delays a client that opens streams too fast. Raises Failure where the delay would exceed `MAX_WAIT`."""

@@ -16,7 +16,7 @@ _MIN_PERIOD = 0.080
 _MIN_SAMPLES = 8
 """Minimum samples in a window, however old they are: fewer would measure the jitter of a slow path."""
 
-_MOST_SAMPLES = 32
+_MAX_SAMPLES = 32
 """Maximum samples in a window; if samples arrive faster, some are skipped."""
 
 _HISTORY = 10.0
@@ -116,7 +116,7 @@ class QueueDelayEstimator:
         self.typical = delay if self.typical is None else self.typical + (delay - self.typical) / 8
         period = max(rtt or _DEFAULT_RTT, _MIN_PERIOD)
         window = self._window
-        if not window or now - window[-1][0] >= period / _MOST_SAMPLES:
+        if not window or now - window[-1][0] >= period / _MAX_SAMPLES:
             self._add(delay, period, now)
 
     def _add(self, delay: float, period: float, now: float) -> None:

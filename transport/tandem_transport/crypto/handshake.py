@@ -147,9 +147,9 @@ class ServerHandshake:
         try:
             payload = self._noise.read_initiation(packet.body[: -2 * MAC_SIZE])
         except noise.NoiseError as error:
-            raise DecodeError("not a first message for this server") from error
+            raise DecodeError("not an initiation for this server") from error
         if len(payload) < _INITIATION_FIXED:
-            raise DecodeError("a short first message")
+            raise DecodeError("a short initiation")
         self.client_public = self._noise.remote_static
         self.timestamp_us = int.from_bytes(payload[:8], "big")
         self.instance_id = payload[8:16]

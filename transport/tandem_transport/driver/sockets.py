@@ -36,7 +36,7 @@ _LARGEST = 65_535
 _LOOP_TELLS = sys.platform != "win32"
 """Whether an event loop can report that a socket is readable."""
 
-_SHED_DEPTH = 1024
+_DROP_DEPTH = 1024
 """Maximum number of datagrams in asyncio-dgram's queue, which has no limit of its own. Older ones are dropped."""
 
 _UDP_SEGMENT, _UDP_GRO = 103, 104
@@ -246,7 +246,7 @@ class UdpSocket:
                 if another is None:  # the end marker of asyncio-dgram
                     return
                 self._hand_on(another, address, handle)
-            for _ in range(queue.qsize() - _SHED_DEPTH):
+            for _ in range(queue.qsize() - _DROP_DEPTH):
                 queue.get_nowait()
             await asyncio.sleep(0)
 
