@@ -8,9 +8,8 @@ COMPILED := .venv-compiled
 LISTS := $(wildcard requirements/*.txt)
 SOURCES := hatch_build.py pyproject.toml $(LISTS) $(shell find app transport socks -name '*.py')
 
-# Tests that are virtual time, or need little of the machine, stand side by side; those with real processes have it to themselves.
+# Tests that are virtual time, or need little of the machine, stand side by side; all that start processes have it to themselves.
 VIRTUAL := tests/transport tests/socks5
-SIDE_BY_SIDE := $(VIRTUAL) tests/app tests/conformance
 
 # The tests of the checkout, and the program that is installed.
 ON_COMPILED := -o "pythonpath=tests tests/support tests/tools"
@@ -50,8 +49,7 @@ demo: $(VENV)/installed
 	@$(BIN)/tandem demo
 
 test: $(VENV)/installed-dev
-	$(BIN)/python -m pytest -q -n 2 $(SIDE_BY_SIDE)
-	$(BIN)/python -m pytest -q $(addprefix --ignore=,$(SIDE_BY_SIDE))
+	$(BIN)/python -m pytest -q -n 3 --dist loadgroup
 
 test-long: $(COMPILED)/installed-dev
 	$(COMPILED)/bin/python -m pytest -q -n 2 -m "" $(ON_COMPILED) $(VIRTUAL)

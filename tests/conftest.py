@@ -11,7 +11,10 @@ _SYSTEM = Path(__file__).parent / "system"
 
 @pytest.hookimpl(tryfirst=True)  # before pytest deselects by marker
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Makes `long` every case of a `sampled` test but its first, and what starts processes and is no `smoke` test."""
+    """Makes `long` every case of a `sampled` test but its first, and what starts processes and is no `smoke` test.
+
+    Tests that start processes stay in one worker of pytest-xdist, one after the other.
+    """
     seen: set[str] = set()
     for item in items:
         is_left_out = _SYSTEM in item.path.parents and item.get_closest_marker("smoke") is None
@@ -21,6 +24,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             seen.add(test)
         if is_left_out:
             item.add_marker(pytest.mark.long)
+        if _SYSTEM in item.path.parents:
+            item.add_marker(pytest.mark.xdist_group("processes"))
+    # The group of one worker begins first: it waits more than it computes.
+    items.sort(key=lambda item: _SYSTEM not in item.path.parents)
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from tandem.server.address_guard import AddressGuard
 from tandem.server.dialer import Dialer
 from tandem.server.hosts_file import HostsFile
 from tandem.server.own_networks import OwnNetworks
-from tandem.server.quotas import MAX_HELD, ClientLimits
+from tandem.server.quotas import MAX_IN_USE, ClientLimits
 from tandem.server.resolver import Resolver
 from tandem.server.rules import Rules
 from tandem_socks import Reply
@@ -364,7 +364,7 @@ async def test_a_client_has_so_many_streams_and_others_have_theirs() -> None:
 def test_a_client_holds_a_few_of_what_costs_the_machine_more(kind: Kind) -> None:
     made = ClientLimits(max_streams=10_000, max_new_streams=1000)
     with contextlib.ExitStack() as stack:
-        for _ in range(MAX_HELD[kind]):
+        for _ in range(MAX_IN_USE[kind]):
             stack.enter_context(made.hold("a", kind))
         with pytest.raises(Failure, match="as many as a client may have"), made.hold("a", kind):
             pass

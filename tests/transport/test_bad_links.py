@@ -65,10 +65,10 @@ def set_rate(network: Network, rate: float) -> None:
 @pytest.mark.sampled
 @pytest.mark.parametrize("loss", [0.0, 0.05, 0.1, 0.2, 0.3])
 def test_random_loss_is_not_congestion(loss: float) -> None:
-    network, traffic = start(replace(LINK, loss=loss))
-    download, queue = traffic.download(40_000_000), QueueWatch(network)
+    network, traffic = start(replace(LINK, loss=loss, rate=mbit(10)))
+    download, queue = traffic.download(20_000_000), QueueWatch(network)
     network.run(6)
-    limit = FULL * (1 - loss)
+    limit = FULL / 2 * (1 - loss)
     assert download.goodput(2, 6) >= 0.85 * limit
     assert download.reaches(0.9 * limit) <= 1.3
     assert queue.quantile(0.5, begin=network.now - 2) <= 0.010
@@ -106,17 +106,17 @@ def test_jitter_is_not_a_queue() -> None:
 @pytest.mark.sampled
 @pytest.mark.parametrize("phase", [0.0, 0.15, 0.3])
 def test_a_capacity_that_falls_to_a_fifth_and_returns(phase: float) -> None:
-    network, traffic = start(replace(LINK, queue=0.1))
-    download, queue = traffic.download(60_000_000), QueueWatch(network)
+    network, traffic = start(replace(LINK, queue=0.1, rate=mbit(10)))
+    download, queue = traffic.download(30_000_000), QueueWatch(network)
     network.run(3 + phase)
     fell_at = network.now
-    set_rate(network, mbit(4))
+    set_rate(network, mbit(2))
     network.run(6)
     assert queue.first_below(0.060, after=fell_at) <= 4.5
     returned_after = network.now - download.began_at
-    set_rate(network, mbit(20))
+    set_rate(network, mbit(10))
     network.run(2.5)
-    assert download.reaches(0.9 * FULL, after=returned_after, window=0.2) <= 2.0
+    assert download.reaches(0.9 * FULL / 2, after=returned_after, window=0.2) <= 2.0
 
 
 def test_quiet_sessions_know_what_their_path_carries() -> None:
@@ -159,11 +159,11 @@ def test_acknowledgements_lost_in_bursts() -> None:
 def test_two_paths_share_one_bottleneck(loss: float) -> None:
     shares: list[float] = []
     for seed in (1, 2, 3):
-        link = replace(LINK, loss=loss)
+        link = replace(LINK, loss=loss, rate=mbit(10))
         network, traffic = start(link, link, seed=seed, is_shared=True)
-        download = traffic.download(12_000_000)
-        network.run(3.5)
-        assert download.goodput(2, 3.5) >= 0.85 * FULL * (1 - loss)
+        download = traffic.download(7_000_000)
+        network.run(4.5)
+        assert download.goodput(2, 4.5) >= 0.85 * FULL / 2 * (1 - loss)
         shares.append(min(network.bytes_to.values()) / sum(network.bytes_to.values()))
     assert sorted(shares)[1] >= 0.30
 

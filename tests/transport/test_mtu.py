@@ -79,8 +79,8 @@ def test_a_probe_that_its_companion_overtakes_is_counted_once() -> None:
 @pytest.mark.parametrize("mode", [Mode.ADAPTIVE, Mode.DUPLICATE])
 def test_a_route_becomes_narrower_in_mid_transfer(mode: Mode) -> None:
     network = Network(LINK, LINK, mode=mode).connect()
-    download = Traffic(network).download(8_000_000)
-    network.run(1.0)
+    download = Traffic(network).download(4_000_000)
+    network.run(0.7)
     assert sizes(network) == [1472, 1472]
     for direction in (*network.down, *network.up):
         direction.impairment = replace(direction.impairment, mtu=1300)
@@ -282,11 +282,11 @@ def blackout(network: Network) -> None:
     ids=["20%", "35%", "bursts", "blackout"],
 )
 def test_what_is_no_black_hole(loss: float, trouble: Callable[[Network], None] | None) -> None:
-    link = replace(LINK, loss=loss, rate=mbit(8))
+    link = replace(LINK, loss=loss, rate=mbit(4))
     network = Network(link, link, mode=Mode.ADAPTIVE, seed=5).connect()
     traffic = Traffic(network)
-    traffic.download(4_000_000)
-    traffic.upload(2_000_000)
+    traffic.download(2_000_000)
+    traffic.upload(1_000_000)
     traffic.echo(count=60)
     if trouble is not None:
         trouble(network)

@@ -7,7 +7,7 @@ import socket
 import time
 from collections import deque
 
-_WORKERS = ("gw0", "gw1")
+_WORKERS = ("gw0", "gw1", "gw2")
 """Processes of pytest-xdist that play tests side by side: each has ports of its own."""
 
 
@@ -15,8 +15,8 @@ def _range() -> range:
     worker = os.environ.get("PYTEST_XDIST_WORKER", "")
     if worker not in _WORKERS:
         return range(20_000, 32_000)
-    first = 20_000 + 6_000 * _WORKERS.index(worker)
-    return range(first, first + 6_000)
+    first = 20_000 + 4_000 * _WORKERS.index(worker)
+    return range(first, first + 4_000)
 
 
 _RANGE = _range()
