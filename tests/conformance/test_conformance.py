@@ -28,7 +28,7 @@ def plays() -> list[ParameterSet]:
 async def test_case(case: Case, setup: Setup, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tandem_socks.tcp.relay.HALF_CLOSE_LINGER", 1.0)
     if "stalled" in case.name:  # a slow machine may need more than a second for the others
-        monkeypatch.setattr("tandem_socks.frontend.frontend.HANDSHAKE_TIMEOUT", 1.0)
+        monkeypatch.setattr("tandem_socks.frontend.frontend.NEGOTIATION_TIMEOUT", 1.0)
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
     async with bench(setup, tmp_path / "state") as made:
         await case.play(made)
