@@ -170,3 +170,17 @@ def test_a_path_whose_window_is_full_hides_no_other() -> None:
     second.datagram_frames.append(b"\x01")
     second.pacer.next_send_at = 9.0
     assert sending.sender.wake_at(sending.paths, now=1.0) == 9.0
+
+
+def test_an_idle_moment_is_looked_for_with_and_without_news() -> None:
+    sending = Sending(measured(0), measured(1))
+    first, second = sending.paths
+    chunk = bulk()
+    sending.sender._scheduler.on_sent([chunk], first, paths=sending.paths, now=1.0)  # pyright: ignore[reportPrivateUsage]
+    sending.work.send(first, chunk, now=1.0, size=100)
+    second.on_packet_received(0, 100, None, now=2.0)
+    second.received.on_ack_eliciting(has_gap=False, now=2.0)
+    assert sending.payloads(second, now=2.0) == []
+    assert sending.sender.wake_at(sending.paths, now=2.001) is not None
+    (payload, *_) = sending.payloads(second, now=2.002)
+    assert payload.endswith(chunk.frame)
