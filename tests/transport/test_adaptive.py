@@ -361,6 +361,28 @@ def test_a_metered_path_of_mode_adaptive_carries_copies_alone() -> None:
     assert scheduler.select(paths[1], 1000, 1000, paths=paths, now=1.0) == [key]
 
 
+def test_mode_adaptive_copies_what_was_lost_as_it_leaves_again() -> None:
+    work, paths = Work(), pair()
+    work.outbox.note_blocked(paths)
+    scheduler = Adaptive(work.outbox, work.streams.turns, max_ack_delay=0.0)
+    key = press()
+    work.outbox.on_lost(work.send(paths[0], key, now=1.0), paths[0], now=2.0)
+    for path in paths:
+        assert scheduler.select(path, 1000, 1000, paths=paths, now=2.0) == [key]
+    assert not scheduler.has_work_for(paths[0], paths=paths, now=2.0)
+
+
+def test_mode_adaptive_waits_for_idle_moments_and_for_plans_to_be_made_anew() -> None:
+    work, paths = Work(), pair()
+    scheduler = Adaptive(work.outbox, work.streams.turns, max_ack_delay=0.0)
+    scheduler._copies.watch(press(), paths, now=1.0)  # pyright: ignore[reportPrivateUsage]
+    at = paths[0].network.rtt.probe_timeout(0.0)
+    assert scheduler.next_timeout(paths=paths, now=1.0) == pytest.approx(1.0 + at)
+    scheduler.on_sent([bulk()], paths[0], paths=paths, now=1.0)
+    assert not scheduler.has_work_for(paths[1], paths=paths, now=1.0 + IDLE_AFTER)
+    assert scheduler.has_work_for(paths[1], paths=paths, now=1.1 + IDLE_AFTER)
+
+
 def test_mode_adaptive_carries_control_then_losses_then_copies_then_stalls_then_new_data() -> None:
     work, paths = Work(), pair()
     work.outbox.note_blocked(paths)

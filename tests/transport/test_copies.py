@@ -16,8 +16,9 @@ from tandem_transport.parameters import (
 )
 from tandem_transport.path.path import Path
 from tandem_transport.path.probing import Reachability
-from tandem_transport.recovery.chunk import Chunk, Origin
+from tandem_transport.recovery.chunk import Chunk
 from tandem_transport.sending.copies import CopyPlanner
+from tandem_transport.streams.send import SendStream
 
 ACK_DELAY = 0.005
 
@@ -33,16 +34,14 @@ def due(plans: CopyPlanner, path: Path, *, room: int = 1000) -> list[Chunk]:
     return chunks
 
 
-class Loud(Origin):
-    """A stream that has said so much lately."""
-
-    def __init__(self, level: float) -> None:
-        super().__init__(0)
-        self._level = level
-
-    def level(self, *, now: float) -> float:
-        assert now == 1.0
-        return self._level
+def loud(level: int) -> Chunk:
+    """Of a stream that has said so much lately."""
+    stream = SendStream(0, 1 << 30)
+    stream.level(now=1.0)
+    stream.write(bytes(level), end_stream=False)
+    while stream.unsent:
+        stream.cut(1 << 20, 1 << 20, is_interactive=True)
+    return Chunk(b"text", stream)
 
 
 def copies_planned(chunk: Chunk, *paths: Path, plans: CopyPlanner | None = None) -> list[tuple[float, int]]:
@@ -100,7 +99,7 @@ def test_a_path_that_has_not_answered_counts_as_a_slow_one() -> None:
 
 @pytest.mark.parametrize(("level", "copies"), [(TINY_LEVEL, 4), (TINY_LEVEL + 1, 1)])
 def test_a_stream_that_says_more_than_a_key_press_is_copied_once_on_each_path(level: int, copies: int) -> None:
-    assert len(copies_planned(Chunk(b"text", Loud(level)), lossy(0, 3), lossy(1, 3))) == copies
+    assert len(copies_planned(loud(level), lossy(0, 3), lossy(1, 3))) == copies
 
 
 # --- when ---

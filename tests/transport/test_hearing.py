@@ -269,3 +269,11 @@ def test_a_path_that_is_heard_and_misses_a_probe_timeout_is_asked(heard: float, 
     ear.recovery.pto_count = 1
     at = ear.hearing.probe_at(ear.recovery)
     assert at == (pytest.approx(1.0 + PTO) if is_asked else None)
+
+
+def test_a_path_in_doubt_is_asked_after_its_own_probe_timeout() -> None:
+    ear = Ear()
+    ear.recovery.rtt.on_ack(0, 0.1, now=0.1)
+    ear.hearing.on_acked(ear.ask(1, now=1.0))
+    assert ear.recovery.rtt.probe_timeout(0.0) == pytest.approx(0.3)
+    assert ear.hearing.probe_at(ear.recovery) == pytest.approx(1.3)

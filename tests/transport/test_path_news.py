@@ -1,7 +1,5 @@
 """One path: what acknowledgements and losses tell of it."""
 
-from typing import Any
-
 import pytest
 
 from one_path import RTT, client_path, on_ack, send
@@ -65,27 +63,19 @@ def test_arrivals_count_for_a_path_that_is_not_heard() -> None:
 
 def test_the_queue_of_a_longer_route_is_none() -> None:
     path, congestion = client_path()
+    for number in range(10):
+        send(path, now=1.0 + number)
+        on_ack(path, (number, number), now=1.1 + number)
+    assert path.network.queue.base == pytest.approx(0.05)
     congestion.longer = 0.5
-    rebased: list[tuple[float, float]] = []
-    queue: Any = path.network.queue
-
-    class Queue:
-        """The estimator, which tells of rebasing."""
-
-        def __getattr__(self, name: str) -> Any:
-            return getattr(queue, name)
-
-        def rebase(self, seconds: float, *, now: float) -> None:
-            rebased.append((seconds, now))
-
-    path.network.queue = Queue()  # type: ignore[assignment] # pyright: ignore[reportAttributeAccessIssue]
-    send(path, now=1.0)
-    on_ack(path, (0, 0), now=1.1)
-    assert rebased == [(0.5, 1.1)]
+    send(path, now=20.0)
+    on_ack(path, (10, 10), now=20.1)
+    assert path.network.queue.base == pytest.approx(0.55)
     congestion.longer = 0.0
-    send(path, now=2.0)
-    on_ack(path, (1, 1), now=2.1)
-    assert len(rebased) == 1
+    for number in range(11, 31):
+        send(path, now=10.0 + number)
+        on_ack(path, (number, number), now=10.1 + number)
+    assert path.network.queue.base == pytest.approx(0.05), "a shorter one is found by itself"
 
 
 def overtaken(path: Path) -> None:

@@ -100,7 +100,7 @@ def test_an_acknowledgement_travels_with_data() -> None:
         path.on_packet_received(number, 100, None, now=1.0)
         path.received.on_ack_eliciting(has_gap=False, now=1.0)
     assert sending.packets() == [], "it has its time"
-    sending.work.write(9000, is_bulk=True)
+    sending.work.write(5000, is_bulk=True)
     payloads = sending.payloads(first)
     assert [frame.path_id for frame in acks(payloads[0])] == [0, 1]
     assert all(acks(payload) == [] for payload in payloads[1:])

@@ -170,3 +170,41 @@ def test_a_path_whose_window_is_full_hides_no_other() -> None:
     second.datagram_frames.append(b"\x01")
     second.pacer.next_send_at = 9.0
     assert sending.sender.wake_at(sending.paths, now=1.0) == 9.0
+
+
+def test_an_idle_moment_is_looked_for_with_and_without_news() -> None:
+    sending = Sending(measured(0), measured(1))
+    first, second = sending.paths
+    chunk = bulk()
+    sending.sender._scheduler.on_sent([chunk], first, paths=sending.paths, now=1.0)  # pyright: ignore[reportPrivateUsage]
+    sending.work.send(first, chunk, now=1.0, size=100)
+    second.on_packet_received(0, 100, None, now=2.0)
+    second.received.on_ack_eliciting(has_gap=False, now=2.0)
+    assert sending.payloads(second, now=2.0) == []
+    assert sending.sender.wake_at(sending.paths, now=2.001) is not None
+    (payload, *_) = sending.payloads(second, now=2.002)
+    assert payload.endswith(chunk.frame)
+
+
+def in_check(credit: int) -> Sending:
+    """An address without proof that has so much credit beyond what a check of the packet size takes."""
+    needed = sum((1200, 972, 772, 548, 1200)) + 5 * COMPANION_SIZE + credit
+    path = server_path()
+    path.on_packet_received(0, (needed + 2) // 3, "home", now=1.0)
+    path.addresses.take_waiting()
+    path.addresses.on_sent(int(path.addresses.allowance) - needed, "home")
+    path.received.on_ack_sent()
+    return checked(path)
+
+
+@pytest.mark.parametrize(("credit", "count"), [(500, 10), (MIN_DATAGRAM_SIZE, 11)])
+def test_what_leaves_beside_a_check_needs_credit_too(credit: int, count: int) -> None:
+    sending = in_check(credit)
+    sending.work.write(12_000)
+    assert len(sending.packets()) == count
+    sending = in_check(credit)
+    (path,) = sending.paths
+    path.network.mtu.extras = 0
+    packet = sending.work.send(path, press(), now=0.5, size=1000)
+    path.addresses.on_sent(-packet.size, "home")
+    assert len(sending.packets()) == count

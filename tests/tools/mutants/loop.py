@@ -58,6 +58,8 @@ class Loop:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
+        if session.testsfailed:
+            raise session.Interrupted("tests that cannot be collected")
         session.config.option.tbstyle = "native"  # the quickest; nobody reads it
         gc.freeze()
         files = {str(self.root / mutant.place.file) for mutant in self.mutants}

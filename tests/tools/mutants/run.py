@@ -77,7 +77,8 @@ def _play(room: Room, percent: int, *, is_verbose: bool) -> Outcome:
     loop = Loop(ROOT, chosen, tell)
     code = pytest.main([*_OPTIONS, "--rootdir", str(ROOT), *(str(ROOT / test) for test in room.tests)], [loop])
     if loop.broken or outcome.count != count:
-        sys.exit(f"{room.name}: the tests do not pass without a mutant ({code}): {', '.join(loop.broken)}")
+        broken = ", ".join(loop.broken) or "they cannot be collected"
+        sys.exit(f"{room.name}: the tests do not pass without a mutant ({code!s}): {broken}")
     print(f"\r{_line(outcome)}", flush=True)
     return outcome
 
