@@ -203,7 +203,7 @@ def test_what_leaves_beside_a_check_needs_credit_too(credit: int, count: int) ->
     sending.work.write(12_000)
     assert len(sending.packets()) == count
     sending = in_check(credit)
-    (path,) = sending.paths
+    path = sending.paths[0]
     path.network.mtu.extras = 0
     packet = sending.work.send(path, press(), now=0.5, size=1000)
     path.addresses.on_sent(-packet.size, "home")
