@@ -96,7 +96,7 @@ def drawn(page: str) -> str:
 
 def _sentence(package: Package, room: str) -> str:
     if not room:
-        return "Used by every room, and uses none."
+        return "Modules that every room may use, and that use no room; at the command, its entry point."
     text = ast.get_docstring(ast.parse((ROOT / package.root / room / "__init__.py").read_text())) or ""
     return " ".join(text.split())
 

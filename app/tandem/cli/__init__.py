@@ -1,1 +1,1 @@
-"""The command line: one file per family of commands. It handles only options, texts and exit codes."""
+"""The command line: one file per family of commands. What a command does is in the other rooms; only `connect` and `demo` are whole here."""

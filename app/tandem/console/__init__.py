@@ -1,1 +1,1 @@
-"""Shows a status on a terminal, live or once. All that it shows comes from the status JSON."""
+"""Shows a status on a terminal, live or once. It draws the status JSON, and below it the last lines of the log."""

@@ -1,4 +1,4 @@
 """A session as a whole: `Connection`, what each received frame does, keep-alives, closing.
 
-Nothing here knows about handshakes or other sessions.
+It begins with what a handshake has established, and knows no other session.
 """
