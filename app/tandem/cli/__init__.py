@@ -1,1 +1,4 @@
-"""The command line: one file per family of commands. What a command does is in the other rooms; only `connect` and `demo` are whole here."""
+"""The command line: one file per family of commands.
+
+What a command does is in the other rooms; only `connect` and `demo` are whole here.
+"""
