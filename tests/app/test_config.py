@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tandem.base.errors import UsageError
 from tandem.base.logs import mask
-from tandem.config import config
+from tandem.config import config, old_names
 from tandem.config.invites import PREFIX, Invite
 from tandem.config.passwords import hash_password
 
@@ -55,13 +55,23 @@ def test_names_of_an_earlier_release_are_read(monkeypatch: pytest.MonkeyPatch, t
         '[[link]]\nname = "a"\nbind = "eth0"\ncost = "normal"\n[[link]]\nname = "b"\nbind = "usb0"\ncost = "metered"\n'
         '[[client]]\nname = "kid-*"\nmax_streams = 200\n'
     )
+    old_names.take_notes()
     loaded = config.load(file)
     assert [link.use for link in loaded.link] == ["available", "metered"]
     assert [(quota.name, quota.max_streams) for quota in loaded.quota] == [("kid-*", 200)]
-    monkeypatch.setenv("TANDEM_CLIENT", '[{"name": "*", "max_streams": 5}]')
-    assert config.load().quota[0].max_streams == 5
+    notes = old_names.take_notes()
+    assert ["`use`" in note or "[[quota]]" in note for note in notes] == [True, True]
+    assert old_names.take_notes() == []
+    for variable, most in (("tandem_client", 5), ("TANDEM_QUOTA", 7)):  # a later source overrides an earlier one
+        monkeypatch.setenv(variable, f'[{{"name": "*", "max_streams": {most}}}]')
+        assert config.load(file).quota[0].max_streams == most
+    monkeypatch.delenv("tandem_client")
     monkeypatch.setenv("TANDEM_CLIENT", "five")
     with pytest.raises(UsageError, match="environment: TANDEM_CLIENT: not JSON"):
+        config.load()
+    monkeypatch.delenv("TANDEM_CLIENT")
+    monkeypatch.setenv("TANDEM_CLIENT__0__NAME", "b")
+    with pytest.raises(UsageError, match="unknown TANDEM_CLIENT__0__NAME"):
         config.load()
 
 

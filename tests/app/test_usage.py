@@ -80,6 +80,7 @@ def test_a_cap_warns_and_then_switches_the_link_off_until_its_time_is_over(
     assert cap.problem() == ""
     assert not cap.on_carried(700_000)
     with caplog.at_level(logging.WARNING):
+        assert cap.usage().day_bytes == 700_000, "asking for the status puts nothing off"
         assert cap.on_carried(60_000), "there is something to say"
         assert not cap.on_carried(1), "once is enough"
         for _ in range(3):

@@ -92,7 +92,7 @@ def test_data_cut_for_a_wide_path_goes_on_over_a_narrow_one() -> None:
     network = Network(LINK, replace(LINK, mtu=1200), mode=Mode.ADAPTIVE)
     network.cut(1, begin=0, end=1.5)
     network.connect()
-    download = Traffic(network).download(8_000_000)
+    download = Traffic(network).download(5_000_000)
     network.run(1.4)
     assert sizes(network)[0] == 1472
     network.cut(0, begin=0, end=1e9)

@@ -80,8 +80,8 @@ def test_as_many_chunks_are_rescued_as_the_network_says(mode: Mode) -> None:
         link.impairment = CLEAN
     network.run(2)  # what the handshake began is over
     witness, traffic = Witness(network), Traffic(network)
-    traffic.upload(1_000_000)
-    traffic.echo(count=40)
-    network.run(12)
+    traffic.upload(400_000)
+    traffic.echo(count=30)
+    network.run(6)
     assert witness.rescued() > 20
     assert witness.claimed == witness.rescued()

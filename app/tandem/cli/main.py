@@ -72,7 +72,7 @@ def server(
     """
     from tandem.base import logs
     from tandem.client.options import split
-    from tandem.config import config
+    from tandem.config import config, old_names
     from tandem.process import running
     from tandem.server.server import Server
 
@@ -84,6 +84,7 @@ def server(
     options |= {"admin": {"listen": admin}} if admin else {}
     loaded = config.load(config_file, options)
     logs.set_up(log_level, log_format, log_file, targets=loaded.log_targets)
+    old_names.log_notes()
     service = Server(loaded)
     running.run(running.serve(service, reload=lambda: service.reload(config.load(config_file, options))))
 
@@ -133,12 +134,14 @@ def client_command(
     from tandem.client.options import load, read_invites
     from tandem.client.records import ClientRecords
     from tandem.client.usage import UsageBook
+    from tandem.config import old_names
     from tandem.console import console
     from tandem.process import running
     from tandem_transport import TransportParameters
 
     loaded = load(config_file, link=link, socks=socks, listen=listen, mode=mode, admin=admin)
     logs.set_up(log_level, log_format, log_file, targets=loaded.log_targets)
+    old_names.log_notes()
     own = read_invites(invite_source, loaded)
     parameters = TransportParameters(cipher_suite=fastest_cipher_suite())
     _, socks_port = parse_host_port(loaded.socks.listen, what="socks")

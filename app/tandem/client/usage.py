@@ -147,6 +147,8 @@ class LinkCap:
     def usage(self) -> LinkUsage:
         """What the link has carried, up to date."""
         more, self._unbooked = self._unbooked, 0
+        if self._allowance != sys.maxsize:
+            self._allowance -= more  # whoever asks for the status must not put the end of a cap off
         self._book.count(self._config.name, more)
         return self._book.usage(self._config.name)
 

@@ -32,7 +32,7 @@ from tandem.base.errors import UsageError
 from tandem.base.private_files import is_open_to_others, read_text
 from tandem.base.units import RATES, SIZES, parse_size
 from tandem.config.errors import describe, with_mistakes
-from tandem.config.old_names import OLD_TABLES, variables_of_old, with_present_names
+from tandem.config.old_names import is_old_variable, present_link, variables_of_old, with_present_names
 from tandem.config.passwords import is_hash
 from tandem.config.patterns import ACCEPTED, looks_like_a_host
 from tandem.config.values import (
@@ -76,6 +76,11 @@ class LinkConfig(_Section):
     max_rate: Rate | None = Field(default=None, description=f"the most it may carry, each way: {RATES}")
     daily_cap: Size | None = Field(default=None, description=f"beyond it the link is not used that day: {SIZES}")
     monthly_cap: Size | None = Field(default=None, description=f"the same for a month: {SIZES}")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _present_names(cls, fields: object) -> object:
+        return present_link(fields)
 
     @property
     def daily_bytes(self) -> int | None:
@@ -269,7 +274,6 @@ class Config(BaseSettings):
     @classmethod
     def _distinct(cls, given: Any, validate: ModelWrapValidatorHandler["Config"]) -> "Config":
         """Reports what is there twice together with all other mistakes."""
-        given = with_present_names(given)
         twice = [*_repeated(given), *_open_ports(given)]
         try:
             made = validate(given)
@@ -293,7 +297,7 @@ class Config(BaseSettings):
             init_settings,
             env_settings,
             InitSettingsSource(settings_cls, init_kwargs=variables_of_old(os.environ, ENV_PREFIX)),
-            InitSettingsSource(settings_cls, init_kwargs=content),
+            InitSettingsSource(settings_cls, init_kwargs=with_present_names(content)),
         )
 
 
@@ -403,7 +407,8 @@ def _check_environment() -> None:
         name
         for name in os.environ
         if name.upper().startswith(ENV_PREFIX)
-        and name.removeprefix(ENV_PREFIX).lower().split("__")[0] not in {*Config.model_fields, *OLD_TABLES}
+        and name.removeprefix(ENV_PREFIX).lower().split("__")[0] not in Config.model_fields
+        and not is_old_variable(name, ENV_PREFIX)
     ]
     if unknown:
         known = ", ".join(sorted(Config.model_fields))

@@ -1,11 +1,12 @@
 """Keys that had another name in an earlier release. The old name is read until the next release.
 
-`cost` of a link is `use` now, and its value `normal` is `available`; `[[client]]` is `[[quota]]`.
+`cost` of a link is `use` now, and its value `normal` is `available`; `[[client]]` is `[[quota]]`. Each source of the
+configuration is renamed by itself, so that a later source still overrides an earlier one.
 """
 
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, cast
 
 from tandem.base.errors import UsageError
@@ -18,41 +19,62 @@ OLD_TABLES = {"client": "quota"}
 _OLD_LINK_KEY, _LINK_KEY = "cost", "use"
 _OLD_VALUES = {"normal": "available"}
 
+_noted: dict[str, None] = {}
+"""Old names that were read, in words."""
 
-def with_present_names(given: Mapping[str, Any]) -> dict[str, Any]:
-    """A configuration under the present names. What is there under both names keeps both, which counts as a mistake."""
-    names = {name: new for name, new in OLD_TABLES.items() if new not in given}
-    renamed = {names.get(name, name): value for name, value in given.items()}
-    links = renamed.get("link")
-    if isinstance(links, list):
-        renamed["link"] = [_with_use(item) for item in cast("Sequence[object]", links)]
-    for name in given.keys() - renamed.keys():
-        log.warning("[[%s]] is called [[%s]] now; the old name is read until the next release", name, OLD_TABLES[name])
-    return renamed
+
+def take_notes() -> list[str]:
+    """What was read under an old name since the last call, in words: nothing is logged while files are read."""
+    notes = list(_noted)
+    _noted.clear()
+    return notes
+
+
+def log_notes() -> None:
+    """Warns of what was read under an old name since the last call."""
+    for text in take_notes():
+        log.warning("%s", text)
+
+
+def with_present_names(content: Mapping[str, Any]) -> dict[str, Any]:
+    """The content of a file under the present names. A table with both names keeps both, which counts as a mistake."""
+    names = {name: new for name, new in OLD_TABLES.items() if name in content and new not in content}
+    for old, new in names.items():
+        _note(f"[[{old}]]", f"[[{new}]]")
+    return {names.get(name, name): value for name, value in content.items()}
 
 
 def variables_of_old(environment: Mapping[str, str], prefix: str) -> dict[str, Any]:
     """Tables from environment variables that have an old name. Raises UsageError where a value is not JSON."""
     found: dict[str, Any] = {}
-    for old, new in OLD_TABLES.items():
-        variable = f"{prefix}{old.upper()}"
-        if variable not in environment:
+    for variable, text in environment.items():
+        new = OLD_TABLES.get(variable.upper().removeprefix(prefix).lower())
+        if new is None or not variable.upper().startswith(prefix):
             continue
+        present = f"{prefix}{new.upper()}"
+        _note(variable, present)
         try:
-            found[new] = json.loads(environment[variable])
+            found[new] = json.loads(text)
         except ValueError as error:
-            raise UsageError(
-                f"environment: {variable}: not JSON", f"{prefix}{new.upper()} is a list of tables"
-            ) from error
+            raise UsageError(f"environment: {variable}: not JSON", f"{present} is a list of tables") from error
     return found
 
 
-def present_use(fields: object) -> object:
-    """The fields of a link's status under the present names, also where an earlier release wrote them."""
-    return _with_use(fields)
+def is_old_variable(name: str, prefix: str) -> bool:
+    """Whether an environment variable is the old name of a table."""
+    return name.upper().startswith(prefix) and name.upper().removeprefix(prefix).lower() in OLD_TABLES
 
 
-def _with_use(item: object) -> object:
+def present_link(item: object) -> object:
+    """A `[[link]]` table under the present names."""
+    found = present_use(item)
+    if found != item:
+        _note(f"`{_OLD_LINK_KEY}` of a [[link]]", f"`{_LINK_KEY}`")
+    return found
+
+
+def present_use(item: object) -> object:
+    """The fields of a link, in a file or in the status that an earlier release wrote, under the present names."""
     if not isinstance(item, Mapping):
         return item
     fields = dict(cast("Mapping[str, Any]", item))
@@ -61,3 +83,7 @@ def _with_use(item: object) -> object:
     old = fields.pop(_OLD_LINK_KEY)
     fields[_LINK_KEY] = _OLD_VALUES.get(old, old) if isinstance(old, str) else old
     return fields
+
+
+def _note(old: str, new: str) -> None:
+    _noted[f"{old} is called {new} now; the old name is read until the next release"] = None

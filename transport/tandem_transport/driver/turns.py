@@ -54,13 +54,14 @@ class TurnTaker(ABC):
         """Requests a turn, because something was received or a command was given."""
         if self._is_scheduled or self._is_stopped:
             return
+        loop = asyncio.get_running_loop()  # first: without one nothing is scheduled
         self._is_scheduled = True
         early = self._next_turn_at - time.monotonic()
         self._is_put_off = early > 0
         if self._is_put_off:
-            asyncio.get_running_loop().call_later(early, self._turn)
+            loop.call_later(early, self._turn)
         else:
-            asyncio.get_running_loop().call_soon(self._turn)
+            loop.call_soon(self._turn)
 
     def stop_turns(self) -> None:
         """Stops all further turns."""
