@@ -4,6 +4,7 @@ from typing import Any
 
 from one_path import Congestion, client_path
 from tandem_transport.path.path import Path
+from tandem_transport.path.probing import Reachability
 from tandem_transport.recovery.chunk import Chunk, Origin
 from tandem_transport.recovery.sent_packet import SentPacket
 from tandem_transport.sending.control import ControlQueue
@@ -20,6 +21,16 @@ def measured(path_id: int, rtt: float = 0.04) -> Path:
     if rtt:
         path.network.rtt.on_ack(0, rtt, now=0.0)
     return path
+
+
+def pair(first: float = 0.04, second: float = 0.04) -> list[Path]:
+    """Two paths, with these round trips in seconds."""
+    return [measured(0, first), measured(1, second)]
+
+
+def suspect(path: Path) -> None:
+    """A probe timeout has passed on the path."""
+    path.probing.reachability = Reachability.SUSPECT
 
 
 def lossy(path_id: int, lost_of_ten: int, *, rtt: float = 0.04) -> Path:

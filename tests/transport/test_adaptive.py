@@ -2,7 +2,7 @@
 
 import pytest
 
-from outgoing import Work, bulk, congestion_of, lossy, measured, press, taken
+from outgoing import Work, bulk, congestion_of, lossy, measured, pair, press, suspect, taken
 from tandem_transport.parameters import (
     IDLE_AFTER,
     MAX_COPY_QUEUE,
@@ -18,15 +18,7 @@ from tandem_transport.sending.sources import Draft
 from tandem_transport.sending.stalls import StalledChunks
 from tandem_transport.wire.frames import PathUse, PingFrame
 
-ACTIVE, SUSPECT = Reachability.ACTIVE, Reachability.SUSPECT
-
-
-def pair(first: float = 0.04, second: float = 0.04) -> list[Path]:
-    return [measured(0, first), measured(1, second)]
-
-
-def suspect(path: Path) -> None:
-    path.probing.reachability = SUSPECT
+ACTIVE = Reachability.ACTIVE
 
 
 # --- bulk data in mode adaptive ---

@@ -2,30 +2,17 @@
 
 import pytest
 
-from outgoing import Work, bulk, congestion_of, measured, taken
+from outgoing import Work, bulk, congestion_of, measured, pair, taken
 from tandem_transport.parameters import (
     GRANULARITY,
     IDLE_AFTER,
     MAX_COPY_QUEUE,
     MAX_IDLE_LOOK,
 )
-from tandem_transport.path.path import Path
-from tandem_transport.path.probing import Reachability
 from tandem_transport.recovery.chunk import Chunk
 from tandem_transport.sending.idle_copies import IdleCopies
 from tandem_transport.sending.sources import Draft
 from tandem_transport.wire.frames import PathUse
-
-ACTIVE, SUSPECT = Reachability.ACTIVE, Reachability.SUSPECT
-
-
-def pair(first: float = 0.04, second: float = 0.04) -> list[Path]:
-    return [measured(0, first), measured(1, second)]
-
-
-def suspect(path: Path) -> None:
-    path.probing.reachability = SUSPECT
-
 
 # --- idle moments ---
 

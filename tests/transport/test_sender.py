@@ -6,6 +6,7 @@ from one_path import prove, server_path
 from outgoing import bulk, congestion_of, measured
 from sending_end import PING, Sending, lone, sizes
 from tandem_transport.parameters import BASE_DATAGRAM_SIZE
+from tandem_transport.path.path import Path
 from tandem_transport.wire.frames import AckFrame, Mode, PathUse, PingFrame, decode_frames
 from tandem_transport.wire.packets import OVERHEAD
 
@@ -93,12 +94,17 @@ def test_new_packets_fit_every_path_but_very_narrow_ones(other: int, size: int) 
 # --- acknowledgements ---
 
 
+def owes_ack(path: Path, number: int) -> None:
+    """A packet has come that asks for an acknowledgement."""
+    path.on_packet_received(number, 100, None, now=1.0)
+    path.received.on_ack_eliciting(has_gap=False, now=1.0)
+
+
 def test_an_acknowledgement_travels_with_data() -> None:
     sending = Sending()
     first, second = sending.paths
-    for number, path in enumerate((first, second)):
-        path.on_packet_received(number, 100, None, now=1.0)
-        path.received.on_ack_eliciting(has_gap=False, now=1.0)
+    owes_ack(first, 0)
+    owes_ack(second, 1)
     assert sending.packets() == [], "it has its time"
     sending.work.write(5000, is_bulk=True)
     payloads = sending.payloads(first)
@@ -112,9 +118,8 @@ def test_an_acknowledgement_travels_with_data() -> None:
 def test_an_acknowledgement_that_is_due_travels_alone_with_its_own_path_first() -> None:
     sending = Sending()
     first, second = sending.paths
-    for number, path in enumerate((first, second)):
-        path.on_packet_received(number, 100, None, now=1.0)
-        path.received.on_ack_eliciting(has_gap=False, now=1.0)
+    owes_ack(first, 0)
+    owes_ack(second, 1)
     first.received.ack_at = None
     at = second.received.ack_at
     assert at is not None
@@ -147,8 +152,7 @@ def test_a_large_acknowledgement_travels_alone() -> None:
 
 def test_what_was_acknowledged_is_not_acknowledged_with_each_packet() -> None:
     sending, path = lone()
-    path.on_packet_received(0, 100, None, now=1.0)
-    path.received.on_ack_eliciting(has_gap=False, now=1.0)
+    owes_ack(path, 0)
     sending.work.write(500)
     (payload,) = sending.payloads(path)
     assert acks(payload)
@@ -159,8 +163,7 @@ def test_what_was_acknowledged_is_not_acknowledged_with_each_packet() -> None:
 
 def test_a_packet_with_acknowledgements_is_no_larger_than_the_path_takes() -> None:
     sending, path = lone()
-    path.on_packet_received(0, 100, None, now=1.0)
-    path.received.on_ack_eliciting(has_gap=False, now=1.0)
+    owes_ack(path, 0)
     chunk = bulk(BASE_DATAGRAM_SIZE - OVERHEAD)
     sending.work.outbox.on_lost(sending.work.send(path, chunk, now=0.9), path, now=1.0)
     assert max(sizes(sending.payloads(path))) == BASE_DATAGRAM_SIZE

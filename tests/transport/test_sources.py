@@ -2,12 +2,11 @@
 
 import pytest
 
-from outgoing import Work, bulk, lossy, measured, press, taken
+from outgoing import Work, bulk, lossy, measured, pair, press, suspect, taken
 from tandem_transport.parameters import (
     BULK_LOSSES,
     MAX_COPY_QUEUE,
 )
-from tandem_transport.path.path import Path
 from tandem_transport.path.probing import Reachability
 from tandem_transport.recovery.chunk import Chunk
 from tandem_transport.sending.adaptive import CopiedLosses
@@ -17,15 +16,7 @@ from tandem_transport.sending.preference import is_copies_only, is_slow, may_rep
 from tandem_transport.sending.sources import ControlFrames, Draft, LostChunks, PlannedCopies, purge
 from tandem_transport.wire.frames import PathUse, PingFrame
 
-ACTIVE, SUSPECT = Reachability.ACTIVE, Reachability.SUSPECT
-
-
-def pair(first: float = 0.04, second: float = 0.04) -> list[Path]:
-    return [measured(0, first), measured(1, second)]
-
-
-def suspect(path: Path) -> None:
-    path.probing.reachability = SUSPECT
+ACTIVE = Reachability.ACTIVE
 
 
 # --- preference ---

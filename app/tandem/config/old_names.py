@@ -48,9 +48,9 @@ def variables_of_old(environment: Mapping[str, str], prefix: str) -> dict[str, A
     """Tables from environment variables that have an old name. Raises UsageError where a value is not JSON."""
     found: dict[str, Any] = {}
     for variable, text in environment.items():
-        new = OLD_TABLES.get(variable.upper().removeprefix(prefix).lower())
-        if new is None or not variable.upper().startswith(prefix):
+        if not is_old_variable(variable, prefix):
             continue
+        new = OLD_TABLES[_table(variable, prefix)]
         present = f"{prefix}{new.upper()}"
         _note(variable, present)
         try:
@@ -62,7 +62,7 @@ def variables_of_old(environment: Mapping[str, str], prefix: str) -> dict[str, A
 
 def is_old_variable(name: str, prefix: str) -> bool:
     """Whether an environment variable is the old name of a table."""
-    return name.upper().startswith(prefix) and name.upper().removeprefix(prefix).lower() in OLD_TABLES
+    return name.upper().startswith(prefix) and _table(name, prefix) in OLD_TABLES
 
 
 def present_link(item: object) -> object:
@@ -83,6 +83,10 @@ def present_use(item: object) -> object:
     old = fields.pop(_OLD_LINK_KEY)
     fields[_LINK_KEY] = _OLD_VALUES.get(old, old) if isinstance(old, str) else old
     return fields
+
+
+def _table(variable: str, prefix: str) -> str:
+    return variable[len(prefix) :].lower()
 
 
 def _note(old: str, new: str) -> None:
