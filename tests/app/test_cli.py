@@ -1,5 +1,6 @@
 """The command line as its users meet it: help, messages, exit codes."""
 
+import json
 import os
 import pwd
 import re
@@ -274,15 +275,69 @@ def test_an_invite_goes_to_a_private_file_and_never_empties_a_good_one(
     assert listed.stdout.startswith("laptop\t"), "it has its old key"
 
 
-def test_a_bad_file_of_a_client_is_told_and_the_others_are_listed(tmp_path: Path, environment: dict[str, str]) -> None:
-    state = tmp_path / "s"
-    run_tandem("invite", "laptop", "--state", str(state), "--endpoint", "127.0.0.1:9", environment=environment)
-    (state / "clients" / "bad.json").write_text("{")
-    done = run_tandem("clients", "--state", str(state), environment=environment)
-    assert done.returncode == 0
-    assert done.stdout.startswith("laptop\t")
-    assert "warning: " in done.stderr
-    assert "bad.json" in done.stderr
+def test_the_terms_of_a_client_are_set_shown_and_listed(tmp_path: Path, environment: dict[str, str]) -> None:
+    place = ("--state", str(tmp_path / "s"))
+
+    def clients(*arguments: str) -> str:
+        done = run_tandem("clients", *arguments, *place, environment=environment)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    run_tandem("invite", "laptop", *place, "--endpoint", "127.0.0.1:9", environment=environment)
+    words = ("--quota", "50GB/month", "--month-begins", "15", "--rate", "20Mbit/s", "--note", "hers")
+    assert clients("set", "laptop", *words) == "laptop: 50 GB a month (from day 15), 20 Mbit/s\n"
+    clients("set", "laptop", "--expires", "2027-03-01", "--max-streams", "9")
+    clients("disable", "laptop")
+    listed = clients().rstrip("\n").split("\t")
+    assert (listed[0], listed[2], listed[3], listed[5]) == ("laptop", "never", "0 B", "hers")
+    limits = "disabled, 50 GB a month (from day 15), 20 Mbit/s, 9 connections, expires 2027-03-01 00:00 UTC"
+    assert listed[4] == limits
+    shown = json.loads(clients("show", "laptop", "--json"))
+    assert json.loads(clients("list", "--json")) == [shown]
+    assert (shown["quota_bytes"], shown["month_begins"], shown["rate_bps"]) == (50 * 10**9, 15, 20 * 10**6)
+    assert (shown["disabled"], shown["connected"], shown["expires"]) == (True, False, 1803859200)
+    assert "which begins anew 20" in clients("show", "laptop")
+    clients("enable", "laptop")
+    clients("kick", "laptop")
+    nothing = [f"--{name}=none" for name in ("quota", "rate", "expires", "max-streams")]
+    assert clients("set", "laptop", *nothing) == "laptop: no limits\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("show", "nobody"), "registered: laptop"),
+        (("kick", "nobody"), "registered: laptop"),
+        (("disable", "nobody"), "registered: laptop"),
+        (("set", "nobody", "--rate", "none"), "registered: laptop"),
+        (("set", "laptop"), "nothing to change"),
+        (("set", "laptop", "--quota", "50"), "SIZE/day or SIZE/month"),
+        (("set", "laptop", "--expires", "tomorrow"), "a date such as 2027-03-01"),
+    ],
+)
+def test_mistakes_about_clients(
+    arguments: tuple[str, ...], said: str, tmp_path: Path, environment: dict[str, str]
+) -> None:
+    place = ("--state", str(tmp_path / "s"))
+    run_tandem("invite", "laptop", *place, "--endpoint", "127.0.0.1:9", environment=environment)
+    done = run_tandem("clients", *arguments, *place, environment=environment)
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_service_that_knows_the_clients_is_told_of_by_the_commands(
+    tmp_path: Path, environment: dict[str, str]
+) -> None:
+    environment = environment | {"TANDEM_REGISTRY__URL": "http://127.0.0.1:9/auth"}
+    place = ("--state", str(tmp_path / "s"))
+    made = run_tandem("invite", "laptop", *place, "--endpoint", "127.0.0.1:9", environment=environment)
+    assert made.returncode == 0
+    assert "must know laptop by its public key: " in made.stderr
+    assert made.stdout.startswith("tandem")
+    done = run_tandem("clients", *place, environment=environment)
+    assert done.returncode == 2
+    assert "its clients are changed there" in done.stderr
 
 
 def test_revoke_says_that_no_server_was_asked(tmp_path: Path, environment: dict[str, str]) -> None:

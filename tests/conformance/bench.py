@@ -16,8 +16,9 @@ from loopback.sockets import abort
 from tandem.client.client import Client
 from tandem.client.records import ClientRecords
 from tandem.client.remote import Remote
-from tandem.config.config import Config, LinkConfig
+from tandem.config.config import Config, LinkConfig, RegistryConfig
 from tandem.config.invites import Invite
+from tandem.registry.opening import open_registry
 from tandem.server.server import Server
 from tandem.server.state import StateDirectory
 from tandem_socks import FrontendOptions, SocksFrontend
@@ -118,10 +119,11 @@ class Bench:
         self._frontends: list[SocksFrontend] = []
         self.cut: set[str] = set()
         """Links that carry nothing."""
-        state = StateDirectory(directory)
-        server_public = public_key(state.server_key())
+        server_public = StateDirectory(directory).server_public_key(registered=0)
         private = os.urandom(32)
-        state.add_client("bench", public_key(private), replace=False)
+        registry = open_registry(RegistryConfig(), directory)
+        registry.add("bench", public_key(private))
+        registry.close()
         ports = [free_port(socket.SOCK_DGRAM), free_port(socket.SOCK_DGRAM)]
         places = [f"127.0.0.1:{port}" for port in ports]
         invite = Invite(server_public, private, tuple(places), "bench")

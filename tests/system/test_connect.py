@@ -119,22 +119,3 @@ def test_a_revoked_client_is_told_so_at_once_everywhere(tmp_path: Path) -> None:
         assert "NO SESSION (the server does not know" in " ".join(shown.stdout.split())
     finally:
         made.close()
-
-
-@pytest.mark.skipif(os.geteuid() != 0, reason="root can become others")
-def test_a_bad_file_of_a_client_neither_keeps_a_server_from_starting_nor_revoking_from_working(tmp_path: Path) -> None:
-    made = Pair(tmp_path)
-    try:
-        invites = {name: made.invite(name) for name in ("laptop", "other")}
-        (made.state / "clients" / "broken.json").write_text("")
-        made.start_server()
-        assert made.log("server").count("broken.json") == 1
-        made.start_client(invites["laptop"], "--link", "a=127.0.0.2", "--link", "b=127.0.0.3")
-        run_tandem("revoke", "laptop", "--state", str(made.state), environment=made.environment)
-        made.wait(lambda: made.session_state() != "up", "the end of the session")
-        status = made.status(made.server_admin)
-        assert status is not None
-        assert "broken.json" in status["registry_problem"]
-        assert made.log("server").count("broken.json") <= 2, "aloud, but not each second"
-    finally:
-        made.close()

@@ -111,7 +111,7 @@ def test_of_twins_the_first_counts() -> None:
     for number in (0, 1, 1, 0, 5, 3, 3):
         twins.receive(DatagramFrame(0, number, bytes([number])))
     assert events == [DatagramReceived(0, bytes([number])) for number in (0, 1, 5, 3)]
-    assert [twins.next_sequence() for _ in range(3)] == [0, 1, 2]
+    assert [twins.next_sequence(5) for _ in range(3)] == [0, 1, 2]
 
 
 # --- what is outstanding ---

@@ -6,7 +6,9 @@ sockets and a clock. Read `events`, then the docstring of `Connection`, then PRO
 """
 
 from tandem_transport.bounded_table import BoundedTable
+from tandem_transport.crypto.handshake import Refusal
 from tandem_transport.crypto.noise import public_key
+from tandem_transport.endpoint.admission import PENDING, Denial, Lookup, Pending
 from tandem_transport.endpoint.client import (
     ClientEndpoint,
     ClientEvent,
@@ -36,6 +38,7 @@ from tandem_transport.wire.transport_parameters import CipherSuite, TransportPar
 
 __all__ = [
     "MAX_PATHS",
+    "PENDING",
     "BoundedTable",
     "CipherSuite",
     "ClientEndpoint",
@@ -44,15 +47,19 @@ __all__ = [
     "Connected",
     "Connection",
     "ConnectionStats",
+    "Denial",
     "ErrorCode",
     "HandshakeRefused",
     "HandshakeUnanswered",
     "LocalProtocolError",
+    "Lookup",
     "Mode",
     "PathPreference",
     "PathStats",
     "PathStatus",
     "PathUse",
+    "Pending",
+    "Refusal",
     "ServerEndpoint",
     "ServerEvent",
     "SessionClosed",

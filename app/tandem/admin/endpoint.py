@@ -74,7 +74,7 @@ class AdminEndpoint:
         app.router.add_get("/healthz", self._healthz)
         app.router.add_get("/metrics", self._metrics)
         app.router.add_get("/status", self._get_status)
-        app.router.add_post("/{action}", self._post)
+        app.router.add_post("/{action:.+}", self._post)
         self._runner = web.AppRunner(
             app,
             access_log=None,
@@ -146,6 +146,7 @@ class AdminEndpoint:
     async def _healthz(self, request: web.Request) -> web.Response:
         status = self._status()
         text = {"healthy": status.is_healthy} | ({} if status.is_healthy else {"reason": status.problem})
+        text |= {"warning": status.warning} if status.warning else {}
         return web.json_response(text, status=200 if status.is_healthy else 503)
 
     async def _metrics(self, request: web.Request) -> web.Response:

@@ -69,7 +69,7 @@ def _server_metrics(status: ServerStatus) -> Iterator[Metric]:
     yield _gauge("tandem_sessions_limit", "Sessions that there may be.", [([], status.max_sessions)])
     yield _gauge("tandem_memory_bytes", "What sessions hold, or have been promised.", [([], status.memory_bytes)])
     yield _gauge("tandem_memory_limit_bytes", "The most that they may.", [([], status.max_memory_bytes)])
-    yield _gauge("tandem_registry_ok", "0 where a client's file cannot be used.", [([], not status.registry_problem)])
+    yield _gauge("tandem_registry_ok", "0 where the registry cannot be asked.", [([], not status.registry_problem)])
     samples = [([outcome], float(count)) for outcome, count in status.handshakes.items()]
     yield _counter("tandem_strangers", "Datagrams that belong to no session, by what became.", samples, ["outcome"])
 

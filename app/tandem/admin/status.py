@@ -11,9 +11,10 @@ from typing import Literal
 from pydantic import BaseModel, model_validator
 
 from tandem import __version__
+from tandem.base.units import format_time
 from tandem.config.old_names import present_use
 from tandem.exchange.link_names import LinkNames
-from tandem_transport import ConnectionStats, PathStats, PathStatus, PathUse
+from tandem_transport import ConnectionStats, HandshakeRefused, PathStats, PathStatus, PathUse, Refusal
 from tandem_transport.driver import ClientDriver, Link, ServerDriver, Source, format_address
 from tandem_transport.parameters import MAX_SESSIONS
 
@@ -147,6 +148,11 @@ class ClientStatus(BaseModel):
         """Why there is no session that can be used, in words; empty where there is one."""
         return "" if self.is_healthy else self.session.reason or f"session {self.session.state}"
 
+    @property
+    def warning(self) -> str:
+        """What an operator should look at although all connections go on; a client has no such thing."""
+        return ""
+
 
 class ServerStatus(BaseModel):
     """A server's status."""
@@ -180,20 +186,29 @@ class ServerStatus(BaseModel):
         """Why the server does not serve, in words; empty where it does."""
         return "" if self.is_healthy else "no address to listen on"
 
+    @property
+    def warning(self) -> str:
+        """What an operator should look at although all connections go on; empty where there is nothing."""
+        return self.registry_problem
+
 
 Status = ClientStatus | ServerStatus
 
 
-_REFUSALS = {
-    1: "the server does not know this client's key; ask for a new invite",
-    2: "too many computers use this client's key; ask for another invite",
-    3: "the server is full",
+_REFUSALS: dict[int, str] = {
+    Refusal.UNKNOWN_KEY: "the server does not know this client's key; ask for a new invite",
+    Refusal.TOO_MANY_SESSIONS: "too many computers use this client's key; ask for another invite",
+    Refusal.SERVER_FULL: "the server is full",
+    Refusal.DISABLED: "the server's owner has disabled this client",
+    Refusal.EXPIRED: "this client's time has run out; ask the server's owner for more",
+    Refusal.QUOTA_USED_UP: "this client has carried as much data as it may",
 }
 
 
-def refusal_text(code: int) -> str:
-    """Why a server refuses a client, in words."""
-    return _REFUSALS.get(code, f"the server refuses this client (code {code})")
+def refusal_text(refused: HandshakeRefused) -> str:
+    """Why a server refuses a client, in words, and until when, where the server says that."""
+    text = _REFUSALS.get(refused.code, f"the server refuses this client (code {refused.code})")
+    return f"{text}, until {format_time(refused.until)}" if refused.until else text
 
 
 MAX_DOWN_SHOWN = 4

@@ -8,7 +8,7 @@ import errno
 import os
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from pathlib import Path
 
 from tandem.base.errors import UsageError
@@ -51,6 +51,28 @@ def read_text(path: Path) -> str:
         return data.decode(encoding)
     except UnicodeDecodeError as error:
         raise UsageError(f"{path}: it is no text in UTF-8 (byte {error.start})", "save it as UTF-8") from error
+
+
+@contextlib.contextmanager
+def acting_as_owner(directory: Path) -> Generator[None]:
+    """Gives root the rights of a directory's owner in the block; does nothing for others, and on Windows.
+
+    So whoever owns the directory cannot redirect what root does there, and what is made there belongs to the owner.
+    """
+    owner = _owner(directory)
+    if owner is None or sys.platform == "win32":
+        yield
+        return
+    groups = os.getgroups()
+    os.setgroups([owner[1]])
+    os.setegid(owner[1])
+    os.seteuid(owner[0])
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+        os.setegid(0)
+        os.setgroups(groups)
 
 
 def write_private(path: Path, data: bytes) -> None:

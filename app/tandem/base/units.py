@@ -1,6 +1,7 @@
 """Amounts of data and rates as people write them."""
 
 import re
+import time
 
 _SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([kKMGT]?i?)B")
 _RATE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([kKMG]?)(bit|B)/s")
@@ -37,3 +38,21 @@ def format_size(count: float) -> str:
             return f"{count:.0f} {unit}" if unit == "B" else f"{count:.3g} {unit}"
         count /= 1000
     return f"{count:.3g} TB"
+
+
+def format_rate(rate: float) -> str:
+    """A rate in bytes per second as bits per second, with three digits and a unit, such as 20 Mbit/s."""
+    bits = rate * 8
+    for unit in ("bit/s", "kbit/s", "Mbit/s"):
+        if bits < 1000:
+            return f"{bits:.3g} {unit}"
+        bits /= 1000
+    return f"{bits:.3g} Gbit/s"
+
+
+def format_time(seconds: float) -> str:
+    """A time in seconds since the epoch as people write it, in UTC, to the minute; "never" where no clock has it."""
+    try:
+        return time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(seconds))
+    except (OverflowError, OSError, ValueError):
+        return "never"

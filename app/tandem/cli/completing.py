@@ -10,15 +10,11 @@ from click.shell_completion import CompletionItem
 
 def clients(context: click.Context, parameter: click.Parameter, word: str) -> list[CompletionItem]:
     """Suggests the names of registered clients."""
-    from tandem.base.directories import default_directory
-    from tandem.config import config
-    from tandem.server.state import StateDirectory
+    from tandem.cli.server_state import opened_registry
 
-    with contextlib.suppress(Exception):
-        given = context.params.get("state")
-        state = given or config.load(context.params.get("config_file")).server.state or default_directory()
-        names = [client.name for client in StateDirectory(state).listing().clients]
-        return [CompletionItem(name) for name in names if name.startswith(word)]
+    places = context.params.get("config_file"), context.params.get("state")
+    with contextlib.suppress(Exception), opened_registry(*places) as registry:
+        return [CompletionItem(name) for name in registry.names(word)]
     return []
 
 

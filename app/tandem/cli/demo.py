@@ -9,12 +9,13 @@ from tandem.admin.status import ClientStatus
 from tandem.base.errors import TandemError
 from tandem.client.client import Client
 from tandem.client.records import ClientRecords
-from tandem.config.config import Config, LinkConfig, ServerConfig
+from tandem.config.config import Config, LinkConfig, RegistryConfig, ServerConfig
 from tandem.config.invites import Invite
 from tandem.impair.bad_link import BadLink
 from tandem.impair.impairment import Impairment
+from tandem.registry.opening import open_registry
 from tandem.server.server import Server
-from tandem.server.state import StateDirectory, server_public_key
+from tandem.server.state import StateDirectory
 from tandem_transport import TransportParameters, public_key
 
 LINKS = {
@@ -71,16 +72,23 @@ class Demo:
     def _invite(state: StateDirectory) -> Invite:
         private = os.urandom(32)
         endpoints = tuple(f"{_HOST}:{port}" for port in _PORTS)
-        invite = Invite(server_public_key(state), private, endpoints, "demo")
-        state.add_client("demo", public_key(private), replace=False)
-        return invite
+        registry = open_registry(RegistryConfig(), state.path)
+        registry.add("demo", public_key(private))
+        registry.close()
+        return Invite(state.server_public_key(registered=0), private, endpoints, "demo")
 
     @staticmethod
     def _server_config(config: Config, state: Path) -> Config:
         listen = [f"{_HOST}:{port}" for port in _PORTS]
         # Only the demo client can reach this server, so loopback needs no protection from it.
         section = ServerConfig(listen=listen, state=state, allow=["127.0.0.0/8", "::1/128"])
-        return config.model_copy(update={"server": section, "admin": config.admin.model_copy(update={"listen": None})})
+        return config.model_copy(
+            update={
+                "server": section,
+                "registry": RegistryConfig(),
+                "admin": config.admin.model_copy(update={"listen": None}),
+            }
+        )
 
 
 def head(config: Config, program: str) -> str:

@@ -1,6 +1,5 @@
 """Commands on the server's machine that register and remove clients."""
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,6 +8,8 @@ import click
 
 from tandem.base.errors import TandemError, UsageError
 from tandem.cli import completing, options
+from tandem.cli.client_commands import clients
+from tandem.cli.server_state import loaded_state, registry_of
 
 if TYPE_CHECKING:
     from tandem.config.config import Config
@@ -43,16 +44,14 @@ def invite(
     import os
 
     from tandem.config.invites import Invite
-    from tandem.server.state import server_public_key
-    from tandem_transport import public_key
 
-    loaded, directory = _server_state(config_file, state)
+    loaded, directory = loaded_state(config_file, state)
     endpoints = _endpoints(list(endpoint) or list(loaded.server.public))
-    private = os.urandom(32)
-    text = Invite(server_public_key(directory), private, tuple(endpoints), name).encode()
     if output is not None:
         _check_writable(output)
-    directory.add_client(name, public_key(private), replace=replace)
+    private = os.urandom(32)
+    server_public = _register(loaded, directory, name, private, replace=replace)
+    text = Invite(server_public, private, tuple(endpoints), name).encode()
     if output is None:
         click.echo(text)
     else:
@@ -61,32 +60,6 @@ def invite(
         _show_qr(text)
     for item in endpoints:
         _warn_of_unknown_host(item)
-
-
-@click.command()
-@options.CONFIG
-@options.STATE
-def clients(config_file: Path | None, state: Path | None) -> None:
-    """List the registered clients: name, time of registration, last seen (UTC, to the minute), separated by tabs.
-
-    \b
-    tandem clients
-    tandem clients --state /var/lib/tandem | grep laptop
-    """
-    import time
-
-    _, directory = _server_state(config_file, state)
-    listing = directory.listing()
-    if sys.stdout.isatty():
-        head = f"{'name':24}\t{'registered':20}\tlast seen"
-        click.echo(head if listing.clients else f"none in {directory.path}")
-    for client in listing.clients:
-        seen = directory.last_seen(client.name)
-        last = "never" if seen is None else time.strftime("%Y-%m-%dT%H:%MZ", time.gmtime(seen))
-        name = f"{client.name:24}" if sys.stdout.isatty() else client.name
-        click.echo(f"{name}\t{client.created}\t{last}")
-    for problem in listing.problems.values():
-        click.echo(f"warning: {problem}", err=True)
 
 
 @click.command()
@@ -103,24 +76,36 @@ def revoke(name: str, config_file: Path | None, state: Path | None, admin: str |
     tandem revoke laptop
     tandem invite laptop --replace --endpoint SERVER:8120    instead: a new invite in place of the old one
     """
-    loaded, directory = _server_state(config_file, state)
-    directory.remove_client(name)
+    loaded, directory = loaded_state(config_file, state)
+    with registry_of(loaded, directory) as registry:
+        registry.remove(name)
     click.echo(f"{name} is removed")
     token = loaded.admin.token.get_secret_value() if loaded.admin.token is not None else None
-    _confirm_removal(name, directory, admin or loaded.admin.listen, token)
+    _confirm_removal(name, registry.place, admin or loaded.admin.listen, token)
 
 
 # --- inside ---
 
 
-def _server_state(config_file: Path | None, state: Path | None) -> "tuple[Config, StateDirectory]":
-    """The loaded configuration, and its state directory."""
-    from tandem.base.directories import default_directory
-    from tandem.config import config
-    from tandem.server.state import StateDirectory
+def _register(loaded: "Config", directory: "StateDirectory", name: str, private: bytes, *, replace: bool) -> bytes:
+    """Registers the client, or says which key a service must register; returns the server's public key."""
+    import base64
 
-    loaded = config.load(config_file, {"server": {"state": state}} if state else {})
-    return loaded, StateDirectory(loaded.server.state or default_directory())
+    from tandem.registry.opening import is_hook, is_local
+    from tandem.registry.registration import check_name
+    from tandem_transport import public_key
+
+    public = public_key(private)
+    if is_hook(loaded.registry):
+        check_name(name)
+        key = base64.b64encode(public).decode()
+        click.echo(f"note: the service in [registry] must know {name} by its public key: {key}", err=True)
+        return directory.server_public_key(registered=0)
+    with registry_of(loaded, directory) as registry:
+        registered = registry.count() if is_local(loaded.registry) else 0
+        server_public = directory.server_public_key(registered=registered)
+        registry.add(name, public, replace=replace)
+    return server_public
 
 
 def _endpoints(endpoints: list[str]) -> Sequence[str]:
@@ -169,8 +154,8 @@ def _show_qr(text: str) -> None:
         click.echo("".join(black if is_dark else white for is_dark in row) + "\x1b[0m", color=True)
 
 
-def _confirm_removal(name: str, directory: "StateDirectory", admin: str | None, token: str | None) -> None:
-    """Asks the running server. Raises TandemError where it still accepts the client."""
+def _confirm_removal(name: str, registry: str, admin: str | None, token: str | None) -> None:
+    """Asks the running server. Raises TandemError where it still has sessions of the client."""
     from tandem.admin import admin_client
     from tandem.base.addresses import format_host_port
     from tandem.config.config import SERVER_ADMIN_PORT
@@ -178,15 +163,17 @@ def _confirm_removal(name: str, directory: "StateDirectory", admin: str | None, 
     place = admin_client.places(admin)[0] if admin else ("127.0.0.1", SERVER_ADMIN_PORT)
     where = format_host_port(*place)
     try:
-        said = admin_client.ask([place], "/clients", {}, token=token)
+        said = admin_client.ask([place], "/clients/follow", {"name": name}, token=token)
     except TandemError as error:
-        click.echo(f"note: no running server was asked ({error}); one with this state follows by itself", err=True)
+        click.echo(f"note: no running server was asked ({error}); one with this registry follows by itself", err=True)
         return
-    if said["state"] != str(directory.path.resolve()):
-        click.echo(f"note: the server at {where} has another state directory, {said['state']}", err=True)
-    elif name in said["clients"]:
-        text = f"the running server at {where} STILL LETS {name} IN: {said['problem'] or 'it has not read its files'}"
-        raise TandemError(text, "mend that, or restart the server")
+    if said["registry"] != registry:
+        click.echo(f"note: the server at {where} has another registry, {said['registry']}", err=True)
+    elif said["sessions"] or said["problem"]:
+        why = said["problem"] or f"it has {said['sessions']} sessions"
+        raise TandemError(
+            f"the running server at {where} STILL LETS {name} IN: {why}", "mend that, or restart the server"
+        )
     else:
         click.echo("the running server has let go of it", err=True)
 

@@ -26,8 +26,8 @@ class Journal:
         self._sought_since = time.monotonic()
         self._was_answered = False
         """Whether this server has answered before."""
-        self._refused: int | None = None
-        """The code of the refusal that was logged last, because each link receives the same one."""
+        self._refused: HandshakeRefused | None = None
+        """The refusal that was logged last, because each link receives the same one."""
         self._problem = ""
 
     @property
@@ -55,9 +55,9 @@ class Journal:
         match event:
             case Connected():
                 self.note_session()
-            case HandshakeRefused(code) if code != self._refused:
-                self._refused = code
-                self._problem = refusal_text(code)
+            case HandshakeRefused() if event != self._refused:
+                self._refused = event
+                self._problem = refusal_text(event)
                 log.error("refused: %s; trying on", self._problem)
                 self.events.add("session", state="refused", cause=self._problem)
             case HandshakeUnanswered(attempts, silence) if attempts in (2, 5) or attempts % 20 == 0:

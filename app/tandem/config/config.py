@@ -5,6 +5,7 @@ All mistakes are reported at once, each with its place, the value, and what is a
 
 import contextlib
 import os
+import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -241,6 +242,17 @@ class QuotaConfig(_Section):
     max_new_streams: float | None = Field(default=None, gt=0, description="default: that of [server]")
 
 
+class RegistryConfig(_Section):
+    """Where a server's clients are registered."""
+
+    url: SecretStr | None = Field(
+        default=None,
+        description="sqlite:////PATH, postgresql://USER@HOST/NAME for several servers, or the https:// address of a "
+        "service that is asked who a key is; default: a file in the state directory",
+    )
+    token: Token | None = Field(default=None, description="sent to the service, so that it knows this server")
+
+
 class Config(BaseSettings):
     """Everything that can be set."""
 
@@ -266,6 +278,7 @@ class Config(BaseSettings):
     socks: SocksConfig = SocksConfig()
     admin: AdminConfig = AdminConfig()
     server: ServerConfig = ServerConfig()
+    registry: RegistryConfig = RegistryConfig()
     quota: list[QuotaConfig] = []
     rule: list[RuleConfig] = []
     forward: list[ForwardConfig] = []
@@ -395,11 +408,19 @@ def _check_secrets(file: Path) -> None:
     if not is_open_to_others(file):
         return
     content = tomllib.loads(read_text(file))
-    held = [name for name, section in (("invite", content), ("token", content.get("admin", {}))) if name in section]
+    registry = content.get("registry", {})
+    places = (("invite", content), ("token", content.get("admin", {})), ("token", registry), ("url", registry))
+    held = [name for name, section in places if name in section]
     if str(content.get("invite", "")).startswith("@"):
         held.remove("invite")
+    if not _SECRET_URL.match(str(registry.get("url", ""))) and "url" in held:
+        held.remove("url")
     if held:
         raise UsageError(f"{file}: others can read the {' and the '.join(held)} in it", f"chmod 600 {file}")
+
+
+_SECRET_URL = re.compile(r"[a-z+]+://[^/@]*:[^/@]*@|https?://[^?]*\\?")
+"""A URL with a password, or with parameters that may be one."""
 
 
 def _check_environment() -> None:

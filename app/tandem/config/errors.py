@@ -15,7 +15,7 @@ from tandem.base.private_files import read_text
 Location = tuple[int | str, ...]
 """The place of a value: keys and indices, the outermost first."""
 
-_SECRETS = ("invite", "token", "password")
+_SECRETS = ("invite", "token", "password", "url")
 
 
 def describe(

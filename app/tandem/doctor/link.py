@@ -20,6 +20,7 @@ from tandem.doctor.pings import REACH_TIMEOUT, Pinger
 from tandem.doctor.routes import Route
 from tandem.doctor.running import Heard
 from tandem.doctor.session import Visit
+from tandem_transport import HandshakeRefused
 from tandem_transport.driver import LocalAddress, UdpAddress
 
 _LOOKUP_TIMEOUT = 10.0
@@ -36,8 +37,8 @@ class Asked:
     local: LocalAddress
     remote: UdpAddress
     has_answered: bool = False
-    refused: int | None = None
-    """The code with which the server refuses this client; None where it does not."""
+    refused: HandshakeRefused | None = None
+    """The server's refusal of this client; None where it does not refuse it."""
     fault: tuple[str, str] | None = None
     """Why this machine gets no answer, and what to do; None where it does not know."""
 

@@ -69,8 +69,8 @@ class _Initiation:
         self._endpoint.handle_timeout(now=0.0)
         self.data = next(iter(self._endpoint.datagrams_to_send(now=0.0))).data
         self.answers = 0
-        self.refused: int | None = None
-        """The code with which the server refuses this client; None where it does not."""
+        self.refused: HandshakeRefused | None = None
+        """The server's refusal of this client; None where it does not refuse it."""
 
     def receive(self, data: bytes) -> bool:
         """Handles a datagram; tells whether it answers this initiation."""
@@ -80,7 +80,7 @@ class _Initiation:
         self._endpoint.receive_datagram(0, data, now=0.0)
         while (event := self._endpoint.next_event()) is not None:
             if isinstance(event, HandshakeRefused):
-                self.refused = event.code
+                self.refused = event
         return True
 
 
@@ -107,8 +107,8 @@ class Pinger:
         self._sock.close()
 
     @property
-    def refused(self) -> int | None:
-        """The code with which the server refuses this client; None where no answer refuses it."""
+    def refused(self) -> HandshakeRefused | None:
+        """The server's refusal of this client; None where no answer refuses it."""
         return next((initiation.refused for initiation in self._initiations if initiation.refused is not None), None)
 
     async def reach(self, timeout: float = REACH_TIMEOUT) -> bool:

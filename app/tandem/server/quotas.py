@@ -4,13 +4,14 @@ import asyncio
 import contextlib
 import time
 from collections import Counter
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
 from tandem.config.config import QuotaConfig
 from tandem.exchange.failures import Failure, Hop
 from tandem.exchange.request import Kind
+from tandem.registry.registration import Terms
 from tandem_socks import Reply
 
 BURST_SECONDS = 5.0
@@ -37,8 +38,14 @@ class _Usage:
 class ClientLimits:
     """Counts the streams of each client, and enforces its limits."""
 
-    def __init__(self, max_streams: int, max_new_streams: float) -> None:
-        """Each client may have `max_streams` at the same time, and open `max_new_streams` per second."""
+    def __init__(
+        self, max_streams: int, max_new_streams: float, terms: Callable[[str], Terms] = lambda name: Terms()
+    ) -> None:
+        """Each client may have `max_streams` at the same time, and open `max_new_streams` per second.
+
+        `terms`: the registered terms of a client, which come before all other limits.
+        """
+        self._terms = terms
         self.configure(max_streams, max_new_streams)
         self._usage: dict[str, _Usage] = {}
         """Usage by client name. Only registered clients get here, so its size is bounded."""
@@ -51,9 +58,8 @@ class ClientLimits:
     def of(self, client: str) -> tuple[int, float]:
         """The `max_streams` and `max_new_streams` of a client."""
         own = next((item for item in self._exceptions if fnmatchcase(client, item.name)), None)
-        if own is None:
-            return self._max_streams, self._max_new_streams
-        return own.max_streams or self._max_streams, own.max_new_streams or self._max_new_streams
+        max_streams = self._terms(client).max_streams or (own and own.max_streams) or self._max_streams
+        return max_streams, (own and own.max_new_streams) or self._max_new_streams
 
     @contextlib.contextmanager
     def stream(self, client: str) -> Generator[None]:

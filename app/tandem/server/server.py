@@ -5,9 +5,7 @@ import contextlib
 import ipaddress
 import logging
 import time
-from itertools import count
 
-from tandem.admin.actions import Actions, Nothing, parse
 from tandem.admin.endpoint import AdminEndpoint
 from tandem.admin.status import ServerStatus, server_status
 from tandem.base.addresses import expand_wildcards, format_host_port, parse_host_port
@@ -17,12 +15,15 @@ from tandem.base.tasks import TaskSet
 from tandem.config.config import SERVER_ADMIN_PORT, Config
 from tandem.exchange.link_names import LinkNames
 from tandem.exchange.tally import Tally
+from tandem.registry.opening import is_local, open_source
 from tandem.server.access import Access
 from tandem.server.address_guard import AddressGuard
+from tandem.server.administration import ClientAdministration
 from tandem.server.dialer import Dialer
+from tandem.server.membership import Membership
 from tandem.server.own_networks import OwnNetworks
 from tandem.server.quotas import ClientLimits
-from tandem.server.registry import ClientRegistry
+from tandem.server.rates import ClientRates
 from tandem.server.resolver import Resolver
 from tandem.server.rules import Rules
 from tandem.server.serving import StreamService
@@ -33,14 +34,8 @@ from tandem_transport.events import ConnectionTerminated, Event, PathStatusChang
 
 log = logging.getLogger("tandem.server")
 
-_SEEN_INTERVAL = 60.0
-"""Seconds between two updates of the last-seen times of clients with a session."""
-
-_POLL_INTERVAL = 1.8
-"""Seconds between two reads of the state directory: the sessions of a removed client must end within two."""
-
-_SCAN_POLLS = 3
-"""Number of reads of the state directory per scan of this machine's addresses."""
+_SCAN_INTERVAL = 5.0
+"""Seconds between two scans of this machine's addresses."""
 
 
 class Server:
@@ -50,9 +45,11 @@ class Server:
         section = config.server
         self._config = config
         self._state = StateDirectory(section.state or default_directory())
+        self._membership = Membership(open_source(config.registry, self._state.path))
         self._listen = [parse_host_port(text, what="listen") for text in section.listen]
         self._resolver = Resolver()
-        self._limits = ClientLimits(section.max_streams, section.max_new_streams)
+        self._limits = ClientLimits(section.max_streams, section.max_new_streams, self._membership.terms)
+        self._rates = ClientRates(lambda name: self._membership.terms(name).rate)
         self._tally, self._names = Tally(), LinkNames()
         self._streams = self._stream_service(config)
         self._is_draining = False
@@ -60,35 +57,36 @@ class Server:
         self._serving = TaskSet()
         """One task for each stream."""
         self._background = TaskSet()
-        self._started_at = self._seen_at = time.monotonic()
+        self._started_at = time.monotonic()
         self.driver: ServerDriver
-        self._registry: ClientRegistry
         self._admin: AdminEndpoint | None = None
 
     async def start(self) -> None:
         """Starts to listen. Raises TandemError where an address or the state directory cannot be used."""
-        self._registry = ClientRegistry(self._state)
+        source = self._membership.source
+        registered = source.count() if is_local(self._config.registry) else 0
         self.driver = ServerDriver(
-            self._state.server_key(),
-            self._registry.lookup,
+            self._state.server_key(registered=registered or 0),
+            self._membership.lookup,
             accept=self._accept,
             on_event=self._on_event,
             on_started=self._on_started,
         )
         await self._bind()
         await self._start_admin()
-        self._background.begin(self._look_around())
-        log.info("serving; clients registered: %d; state in %s", len(self._registry), self._state.path)
+        await self._membership.start(self.driver)
+        self._background.begin(self._follow_addresses())
+        count = "an unknown number" if self._membership.known.count is None else self._membership.known.count
+        log.info("serving; clients registered: %s, in %s; state in %s", count, source.place, self._state.path)
 
     def reload(self, config: Config) -> None:
-        """Applies new rules, names and limits, and reads the clients from disk; open streams stay open."""
+        """Applies new rules, names and limits; open streams stay open."""
         self._streams = self._stream_service(config)
         self._drain_timeout = config.server.drain
-        self._read_clients()
         for name, before, after in _fixed(self._config, config):
             if before != after:
                 log.warning("%s is as it was: a change of it needs a restart", name)
-        log.info("reloaded: %d rules, %d clients", len(config.rule) + len(config.forward), len(self._registry))
+        log.info("reloaded: %d rules", len(config.rule) + len(config.forward))
 
     async def drain(self) -> None:
         """Refuses new streams, and waits for the open ones, at most for the configured time (`drain`)."""
@@ -105,13 +103,15 @@ class Server:
         if self._admin is not None:
             await self._admin.close()
         await self.driver.close()
+        await self._membership.close()
         self._resolver.close()
 
     def status(self) -> ServerStatus:
         """The current status of the server."""
-        status = server_status(self.driver, self._started_at, len(self._registry), self._names)
+        known = self._membership.known
+        status = server_status(self.driver, self._started_at, known.count or 0, self._names)
         status.failures = self._tally.counts
-        status.registry_problem = self._registry.problem
+        status.registry_problem = known.problem
         return status
 
     # --- starting, following ---
@@ -128,7 +128,7 @@ class Server:
                 raise TandemError(text, hint) from error
 
     async def _start_admin(self) -> None:
-        actions: Actions = {"clients": self._tell_clients}
+        actions = ClientAdministration(self._membership).actions
         self._admin = AdminEndpoint.configured(self._config.admin, SERVER_ADMIN_PORT, self.status, actions)
         try:
             await self._admin.start()
@@ -136,47 +136,17 @@ class Server:
             await self.driver.close()
             raise
 
-    async def _look_around(self) -> None:
-        """Follows the state directory and this machine's addresses.
-
-        The sessions of a removed client end within two seconds. (A new client needs no poll: the registry reads the
-        directory when an unknown key arrives.) Sockets of wildcard addresses are opened and closed as addresses change.
-        """
-        for turn in count(1):
-            await asyncio.sleep(_POLL_INTERVAL)
-            try:
-                self._read_clients()
-                self._note_seen()
-                if turn % _SCAN_POLLS == 0:
-                    await self._follow_addresses()
-            except Exception:  # any error: the loop must go on, because revocation depends on it
-                log.exception("looking around has failed")
-
-    def _note_seen(self) -> None:
-        if time.monotonic() - self._seen_at >= _SEEN_INTERVAL:
-            self._seen_at = time.monotonic()
-            for name in {session.client_name for session in self.driver.sessions}:
-                self._state.note_seen(name)
-
-    def _read_clients(self) -> None:
-        for public in self._registry.reload():
-            self.driver.remove_client(public)
-
-    async def _tell_clients(self, body: bytes) -> dict[str, object]:
-        """The registered clients, freshly read from disk, so that an admin can confirm a change."""
-        parse(Nothing, body)
-        self._read_clients()
-        return {
-            "state": str(self._state.path.resolve()),
-            "clients": self._registry.names,
-            "problem": self._registry.problem,
-        }
-
     async def _follow_addresses(self) -> None:
-        wanted = expand_wildcards(self._listen)
-        if set(wanted) != set(self.driver.addresses):
-            with contextlib.suppress(OSError):  # an address that is not ready yet; the next scan tries again
-                await self.driver.listen(wanted)
+        """Opens and closes the sockets of wildcard addresses as this machine's addresses change."""
+        while True:
+            await asyncio.sleep(_SCAN_INTERVAL)
+            try:
+                wanted = expand_wildcards(self._listen)
+                if set(wanted) != set(self.driver.addresses):
+                    with contextlib.suppress(OSError):  # an address that is not ready yet; the next scan tries again
+                        await self.driver.listen(wanted)
+            except Exception:  # any error: the loop must go on
+                log.exception("looking at this machine's addresses has failed")
 
     # --- streams ---
 
@@ -199,6 +169,7 @@ class Server:
             access,
             Dialer(sources),
             self._limits,
+            self._rates,
             tally=self._tally,
             names=self._names,
             sources=sources,
@@ -209,7 +180,7 @@ class Server:
 
     def _on_started(self, session: ClientSession) -> None:
         log.info("%s: session started", session.client_name)
-        self._state.note_seen(session.client_name)
+        self._membership.on_started(session)
 
     def _on_event(self, session: ClientSession, event: Event) -> None:
         match event:
@@ -218,7 +189,7 @@ class Server:
             case ConnectionTerminated(code, reason, is_remote):
                 who = "the client" if is_remote else "us"
                 log.info("%s: session closed by %s: %s", session.client_name, who, reason or error_name(code))
-                self._state.note_seen(session.client_name)
+                self._membership.on_ended(session)
                 self._names.forget(session)
             case _:
                 pass
@@ -229,5 +200,6 @@ def _fixed(before: Config, after: Config) -> list[tuple[str, object, object]]:
     return [
         ("server.listen", before.server.listen, after.server.listen),
         ("server.state", before.server.state, after.server.state),
+        ("registry", before.registry, after.registry),
         ("admin", before.admin, after.admin),
     ]

@@ -18,6 +18,7 @@ from tandem.server.access import Access
 from tandem.server.bound_port import Admits, BoundPort
 from tandem.server.dialer import DIAL_TIMEOUT, Dialed, Dialer
 from tandem.server.quotas import ClientLimits
+from tandem.server.rates import ClientRates, RatedStream
 from tandem.server.speedtest import serve as serve_speedtest
 from tandem.server.udp_port import UdpPort
 from tandem_socks import Relay, Reply, first_of_two
@@ -42,6 +43,7 @@ class StreamService:
         access: Access,
         dialer: Dialer,
         limits: ClientLimits,
+        rates: ClientRates,
         *,
         tally: Tally,
         names: LinkNames,
@@ -57,6 +59,7 @@ class StreamService:
         self._access = access
         self._dialer = dialer
         self._limits = limits
+        self._rates = rates
         self._sources = sources
         self._bind = bind
 
@@ -132,7 +135,8 @@ class StreamService:
 
     async def _serve_udp(self, session: ClientSession, stream: Stream) -> None:
         with self._limits.hold(session.client_name, Kind.UDP):
-            port = UdpPort(stream, self._access, session.client_name, self._sources)
+            buckets = self._rates.of(session.client_name)
+            port = UdpPort(stream, self._access, session.client_name, self._sources, buckets)
             port.start()
             try:
                 await stream.write(Answer(Reply.SUCCEEDED).encode())
@@ -148,7 +152,7 @@ class StreamService:
             raise rule_failure(f"a speedtest goes {' or '.join(DIRECTIONS)}, not {direction!r}")
         with self._limits.hold(client, Kind.SPEEDTEST):
             await stream.write(Answer(Reply.SUCCEEDED).encode())
-            await serve_speedtest(stream, direction)
+            await serve_speedtest(RatedStream(stream, self._rates.of(client)), direction)
 
     async def _carry(self, session: ClientSession, stream: Stream, request: Request, dialed: Dialed) -> None:
         began = time.monotonic()
@@ -157,7 +161,8 @@ class StreamService:
         except TransportError:
             dialed.tcp.reset()
             raise
-        result = await Relay(dialed.tcp, stream).run()
+        rated = RatedStream(stream, self._rates.of(session.client_name))
+        result = await Relay(dialed.tcp, rated).run()
         log.info(
             "%s: %s: %d bytes up, %d down, %.1f s, ended by %s",
             session.client_name,

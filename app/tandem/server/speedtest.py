@@ -3,7 +3,7 @@
 import asyncio
 
 from tandem.exchange.speedtest import CHUNK, COUNT_SIZE
-from tandem_transport.driver import Stream
+from tandem_socks import ByteStream
 
 _TIMEOUT = 60.0
 """Seconds after which the server ends a speedtest that the client has not ended."""
@@ -11,7 +11,7 @@ _TIMEOUT = 60.0
 _COUNT_INTERVAL = 0.1
 
 
-async def serve(stream: Stream, direction: str) -> None:
+async def serve(stream: ByteStream, direction: str) -> None:
     """Serves one speedtest until the client ends it. Raises TimeoutError, and what the stream raises."""
     async with asyncio.timeout(_TIMEOUT):
         if direction == "down":
@@ -20,7 +20,7 @@ async def serve(stream: Stream, direction: str) -> None:
         await _count(stream)
 
 
-async def _count(stream: Stream) -> None:
+async def _count(stream: ByteStream) -> None:
     counted = [0]
     telling = asyncio.create_task(_tell(stream, counted))
     try:
@@ -31,7 +31,7 @@ async def _count(stream: Stream) -> None:
         await asyncio.gather(telling, return_exceptions=True)
 
 
-async def _tell(stream: Stream, counted: list[int]) -> None:
+async def _tell(stream: ByteStream, counted: list[int]) -> None:
     while True:
         await stream.write(counted[0].to_bytes(COUNT_SIZE, "big"))
         await asyncio.sleep(_COUNT_INTERVAL)

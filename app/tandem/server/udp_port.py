@@ -17,6 +17,7 @@ from tandem.exchange.pieces import Cutter, Joiner, decode_datagram, encode_datag
 from tandem.exchange.request import Kind, Request
 from tandem.server.access import Access
 from tandem.server.dialer import DIAL_TIMEOUT, address_infos
+from tandem.server.rates import Bucket
 from tandem_transport import BoundedTable
 from tandem_transport.driver import Stream, family_of
 
@@ -52,8 +53,16 @@ class UdpCounters:
 class UdpPort:
     """One client's port: IPv4 and IPv6 sockets, opened when needed."""
 
-    def __init__(self, stream: Stream, access: Access, client: str, sources: tuple[str, ...]) -> None:
-        """`sources`: local addresses to send from, one per family."""
+    def __init__(
+        self,
+        stream: Stream,
+        access: Access,
+        client: str,
+        sources: tuple[str, ...],
+        buckets: tuple[Bucket, Bucket],
+    ) -> None:
+        """`sources`: local addresses to send from, one per family. `buckets`: the client's rate, up and down."""
+        self._up, self._down = buckets
         self._stream = stream
         self._access = access
         self._client = client
@@ -90,6 +99,9 @@ class UdpPort:
         if decoded is None:
             return
         host, port, data = decoded
+        if not self._up.admits(len(data)):
+            self.counters.dropped += 1
+            return
         known_at, address = self._peers.get((host, port)) or (float("-inf"), None)
         if time.monotonic() - known_at < PEER_LIFETIME and (address is None or self._is_open(address)):
             self._send(address, port, data)
@@ -151,6 +163,9 @@ class UdpPort:
         """Forwards a datagram that arrived at the port to the client, if its sender may answer."""
         if host not in self._hosts:
             self.counters.strangers += 1
+            return
+        if not self._down.admits(len(data)):
+            self.counters.dropped += 1
             return
         self.counters.received += 1
         pieces = self._cutter.cut(encode_datagram(host, port, data), self._stream.datagram_room)

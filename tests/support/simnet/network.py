@@ -10,6 +10,7 @@ from typing import Any
 from simnet.peer import Peer
 from tandem.impair.impairment import ImpairedLink, Impairment
 from tandem_transport.crypto.noise import public_key
+from tandem_transport.endpoint.admission import Denial, Pending
 from tandem_transport.endpoint.client import ClientEndpoint, ClientEvent, Connected
 from tandem_transport.endpoint.search import ClientIdentity
 from tandem_transport.endpoint.server import ServerEndpoint, ServerEvent, SessionEvent, SessionStarted
@@ -100,7 +101,9 @@ class Network:
         self._order = count()
         self._heap: list[tuple[float, int, Callable[[], None]]] = []
         self._client_key = client_key
-        self.known_clients = {public_key(CLIENT_KEY): "laptop"} if known_clients is None else known_clients
+        self.known_clients: dict[bytes, str | Denial | Pending] = {public_key(CLIENT_KEY): "laptop"}
+        if known_clients is not None:
+            self.known_clients = dict(known_clients)
         self.server_endpoint = self.make_server()
         self.client_endpoint = self.make_client(client_key)
         for _ in links:

@@ -25,6 +25,7 @@ Randomness = Callable[[int], bytes]
 
 MAC_SIZE = 16
 _SALT_SIZE = 16
+_UNTIL_SIZE = 8
 _PARAMETERS_SIZE = 64
 """Bytes reserved for transport parameters, zero-padded so that the size of a message reveals nothing."""
 _INITIATION_FIXED = 8 + 8 + MAC_SIZE
@@ -39,6 +40,12 @@ class Refusal(IntEnum):
     TOO_MANY_SESSIONS = 2
     """The maximum number of client instances with this key is already connected."""
     SERVER_FULL = 3
+    DISABLED = 4
+    """The server's owner has disabled the client."""
+    EXPIRED = 5
+    """The time for which the client was registered has passed."""
+    QUOTA_USED_UP = 6
+    """The client has carried as many bytes as it may in this day or month."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +69,8 @@ class Refused:
     """The server has read our initiation and refuses a session."""
 
     code: int
+    until: int = 0
+    """When the reason ends, in seconds since the epoch; 0 where the server does not say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,8 +141,8 @@ class ClientHandshake:
         text = _open(self._noise.chaining_key(), packet, self.handshake_id)
         if packet.packet_type is PacketType.CHALLENGE and len(text) == MAC_SIZE:
             return Challenged(text)
-        if packet.packet_type is PacketType.REFUSED and len(text) == 1:
-            return Refused(text[0])
+        if packet.packet_type is PacketType.REFUSED and len(text) in (1, 1 + _UNTIL_SIZE):
+            return Refused(text[0], int.from_bytes(text[1:], "big"))
         return None
 
 
@@ -174,9 +183,13 @@ class ServerHandshake:
         """The CHALLENGE packet for an initiation whose timestamp proves nothing."""
         return self._seal(PacketType.CHALLENGE, token, randomness)
 
-    def refuse(self, code: Refusal, randomness: Randomness) -> bytes:
-        """The REFUSED packet; only the owner of the client's key can read it."""
-        return self._seal(PacketType.REFUSED, bytes([code]), randomness)
+    def refuse(self, code: Refusal, randomness: Randomness, *, until: int = 0) -> bytes:
+        """The REFUSED packet; only the owner of the client's key can read it.
+
+        `until`: when the reason ends, in seconds since the epoch; 0 where that is not known.
+        """
+        text = bytes([code]) + (until.to_bytes(_UNTIL_SIZE, "big") if until else b"")
+        return self._seal(PacketType.REFUSED, text, randomness)
 
     def _seal(self, packet_type: PacketType, text: bytes, randomness: Randomness) -> bytes:
         salt, key = randomness(_SALT_SIZE), self._noise.chaining_key()

@@ -64,8 +64,8 @@ class ClientDriver(TurnTaker):
         self._session: SessionStreams | None = None
         self._connected = asyncio.Event()
         self.started_at = self.now()
-        self.refused: int | None = None
-        """Code of the server's refusal, None once a session has begun."""
+        self.refused: HandshakeRefused | None = None
+        """The server's newest refusal, None once a session has begun."""
 
     @property
     def session(self) -> SessionStreams | None:
@@ -168,8 +168,8 @@ class ClientDriver(TurnTaker):
                     if link.error:
                         connection.set_link_error(path_id, link.error, now=self.now())
                 self._connected.set()
-            case HandshakeRefused(code):
-                self.refused = code
+            case HandshakeRefused():
+                self.refused = event
             case HandshakeUnanswered():
                 pass
             case _:

@@ -15,7 +15,7 @@ from tandem_transport.driver.session import SessionStreams
 from tandem_transport.driver.sockets import UdpAddress, UdpSocket, all_unread, format_address
 from tandem_transport.driver.stream import Stream
 from tandem_transport.driver.turns import TurnTaker, batches
-from tandem_transport.endpoint.reception import Lookup
+from tandem_transport.endpoint.admission import Lookup
 from tandem_transport.endpoint.server import ServerEndpoint, SessionEvent, SessionStarted
 from tandem_transport.endpoint.sessions import ClientSession
 from tandem_transport.events import ConnectionTerminated, Event
@@ -113,6 +113,16 @@ class ServerDriver(TurnTaker):
         """Ends the sessions of a client that is no longer registered."""
         self.wake()
         self.endpoint.remove_client(public, now=self.now())
+
+    def close_client(self, public: bytes, reason: str) -> None:
+        """Ends the sessions of a client, and tells it why."""
+        self.wake()
+        self.endpoint.close_client(public, reason, now=self.now())
+
+    def on_client_found(self, public: bytes) -> None:
+        """A key for which `lookup` has returned PENDING has been looked up."""
+        self.wake()
+        self.endpoint.on_client_found(public, now=self.now())
 
     async def close(self) -> None:
         """Closes all sessions and the sockets."""

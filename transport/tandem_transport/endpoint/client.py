@@ -48,6 +48,8 @@ class HandshakeRefused:
     """The server refuses a session; the client retries, soon at first, then backs off."""
 
     code: int
+    until: int = 0
+    """When the reason ends, in seconds since the epoch; 0 where the server does not say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,8 +225,8 @@ class ClientEndpoint:
                 self._search.on_challenged(token, now=now)
             case CookieReceived(cookie):
                 self._search.on_cookie(handshake, cookie, path_id)
-            case Refused(code):
-                self._events.append(HandshakeRefused(code))
+            case Refused(code, until):
+                self._events.append(HandshakeRefused(code, until))
                 self._search.on_refused(now=now)
             case None:
                 pass

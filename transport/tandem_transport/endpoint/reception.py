@@ -3,7 +3,7 @@
 An initiation changes no session until a transport packet has confirmed that its sender has the keys.
 """
 
-from collections.abc import Callable, Hashable
+from collections.abc import Hashable, Iterator
 from dataclasses import dataclass, replace
 from hashlib import blake2s
 
@@ -11,6 +11,7 @@ from tandem_transport.bounded_table import BoundedTable
 from tandem_transport.crypto.connection_id import ConnectionIdIssuer
 from tandem_transport.crypto.handshake import MAC_SIZE, Randomness, Refusal, ServerHandshake, has_valid_mac1, mac1_key
 from tandem_transport.crypto.noise import public_key
+from tandem_transport.endpoint.admission import Denial, Lookup, Pending
 from tandem_transport.endpoint.guard import HandshakeGuard, NetworksOf, ServerCounters
 from tandem_transport.endpoint.rate_limits import RateLimiter, RateLimiters
 from tandem_transport.endpoint.sessions import ClientSession, SessionTable
@@ -22,6 +23,7 @@ from tandem_transport.parameters import (
     EMBRYO_LIFETIME,
     MAX_EMBRYOS,
     MAX_LIMITED_HOSTS,
+    MAX_PATHS,
     REFUSALS_PER_SECOND,
 )
 from tandem_transport.path.addresses import HostOf
@@ -30,9 +32,6 @@ from tandem_transport.session.options import SessionOptions
 from tandem_transport.streams.flow_control import Budget
 from tandem_transport.wire.packets import PacketView, Transmit
 from tandem_transport.wire.transport_parameters import TransportParameters
-
-Lookup = Callable[[bytes], str | None]
-"""Returns the name of the client with this public key, None for a stranger."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +51,16 @@ class Identity:
 @dataclass(slots=True)
 class _Answer:
     data: bytes
+    expires_at: float
+
+
+@dataclass(slots=True)
+class _Waiting:
+    """An initiation whose client is being looked up, and the addresses from which it came."""
+
+    handshake: ServerHandshake
+    digest: bytes
+    sources: list[Hashable]
     expires_at: float
 
 
@@ -79,6 +88,8 @@ class Reception:
         self._repeats: RateLimiters[tuple[bytes, Hashable]] = RateLimiters(ANSWERS_PER_HOST, limit=MAX_LIMITED_HOSTS)
         self._answers: BoundedTable[bytes, _Answer] = BoundedTable(MAX_EMBRYOS)
         self._embryos: BoundedTable[bytes, ClientSession] = BoundedTable(MAX_EMBRYOS)
+        self._waiting: BoundedTable[bytes, _Waiting] = BoundedTable(MAX_EMBRYOS)
+        """The newest initiation of each key that is being looked up, by the key."""
         self._timestamps: dict[bytes, int] = {}
         """Newest accepted timestamp of each registered client."""
 
@@ -97,8 +108,9 @@ class Reception:
         Tells whether it may still begin: its client may have been removed, or the server filled, since the initiation.
         """
         self._embryos.pop(session.connection_id)
-        is_known = self._identity.lookup(session.client_public) is not None
-        return is_known and self._sessions.has_room_for(session.client_public)
+        found = self._identity.lookup(session.client_public)
+        is_welcome = isinstance(found, str | Pending)
+        return is_welcome and self._sessions.has_room_for(session.client_public)
 
     def forget_client(self, public: bytes) -> None:
         """A client is no longer registered."""
@@ -126,7 +138,46 @@ class Reception:
         except DecodeError:
             self._counters.undecipherable += 1
             return None
-        data = self._answer(handshake, now)
+        found = self._identity.lookup(handshake.client_public)
+        if isinstance(found, Pending):
+            self._keep(handshake, digest, source, now)
+            return None
+        return self._answer_once(handshake, found, digest, source, now)
+
+    def _keep(self, handshake: ServerHandshake, digest: bytes, source: Hashable, now: float) -> None:
+        """Keeps an initiation until its client has been looked up; of several from one client, the newest."""
+        kept = self._waiting.get(handshake.client_public)
+        if kept is None or kept.expires_at <= now or kept.handshake.timestamp_us < handshake.timestamp_us:
+            waiting = _Waiting(handshake, digest, [source], now + EMBRYO_LIFETIME)
+            self._waiting.put(handshake.client_public, waiting)
+        elif kept.digest == digest and source not in kept.sources and len(kept.sources) < MAX_PATHS:
+            kept.sources.append(source)
+
+    def on_client_found(self, public: bytes, *, now: float) -> Iterator[Transmit]:
+        """The key of a client has been looked up; yields the answers to its initiation that has waited for that."""
+        found = self._identity.lookup(public)
+        waiting = None if isinstance(found, Pending) else self._waiting.pop(public)
+        if waiting is None or waiting.expires_at <= now or isinstance(found, Pending):
+            return
+        for source in waiting.sources:
+            answer = self._answers.get(waiting.digest)
+            transmit = (
+                self._answer_once(waiting.handshake, found, waiting.digest, source, now)
+                if answer is None
+                else self._repeat(waiting.digest, answer, source, now)
+            )
+            if transmit is not None:
+                yield transmit
+
+    def _answer_once(
+        self, handshake: ServerHandshake, found: str | Denial | None, digest: bytes, source: Hashable, now: float
+    ) -> Transmit | None:
+        """Decides on the answer, and keeps it for the copies of the same initiation."""
+        self._forget_stale(now)
+        if isinstance(found, str):
+            data = self._answer(handshake, found, now)
+        else:
+            data = self._refuse(handshake, found or Denial(Refusal.UNKNOWN_KEY), now)
         if data is None:
             return None
         answer = _Answer(data, now + ANSWER_LIFETIME)
@@ -141,16 +192,13 @@ class Reception:
         may = self._repeats.allows((digest, self._identity.host_of(source)), now=now)
         return Transmit(0, answer.data, source) if may else None
 
-    def _answer(self, handshake: ServerHandshake, now: float) -> bytes | None:
-        self._forget_stale(now)
+    def _answer(self, handshake: ServerHandshake, name: str, now: float) -> bytes | None:
+        """The answer to a registered client."""
         public = handshake.client_public
-        name = self._identity.lookup(public)
-        if name is None:
-            return self._refuse(handshake, Refusal.UNKNOWN_KEY, now)
         if self._sessions.is_key_full(public, handshake.instance_id, now=now):
-            return self._refuse(handshake, Refusal.TOO_MANY_SESSIONS, now)
+            return self._refuse(handshake, Denial(Refusal.TOO_MANY_SESSIONS), now)
         if not self._sessions.has_room_for(public):
-            return self._refuse(handshake, Refusal.SERVER_FULL, now)
+            return self._refuse(handshake, Denial(Refusal.SERVER_FULL), now)
         who, newest = public + handshake.instance_id, self._timestamps.get(public, -1)
         is_fresh = handshake.timestamp_us > newest
         if not is_fresh and not is_among(handshake.token, self._challenges.valid(who, now=now)):
@@ -179,11 +227,11 @@ class Reception:
         self._embryos.put(connection_id, session)
         return data
 
-    def _refuse(self, handshake: ServerHandshake, code: Refusal, now: float) -> bytes | None:
+    def _refuse(self, handshake: ServerHandshake, denial: Denial, now: float) -> bytes | None:
         if not self._refusals.allows(now=now):
             return None
         self._counters.refused += 1
-        return handshake.refuse(code, self._identity.randomness)
+        return handshake.refuse(denial.code, self._identity.randomness, until=denial.until)
 
     def _forget_stale(self, now: float) -> None:
         """Forgets answers that are no longer repeated, and sessions that were not confirmed in time."""

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 
 from tandem_transport.crypto.connection_id import ConnectionIdIssuer
 from tandem_transport.crypto.handshake import Randomness
+from tandem_transport.endpoint.admission import Lookup
 from tandem_transport.endpoint.guard import NetworksOf, ServerCounters
-from tandem_transport.endpoint.reception import Identity, Lookup, Reception
+from tandem_transport.endpoint.reception import Identity, Reception
 from tandem_transport.endpoint.resets import Resets
 from tandem_transport.endpoint.sessions import ClientSession, SessionTable
 from tandem_transport.errors import ErrorCode
@@ -118,12 +119,19 @@ class ServerEndpoint:
         if session.connection_id in self._sessions:
             self._touched[session.connection_id] = session
 
+    def on_client_found(self, public: bytes, *, now: float) -> None:
+        """A key for which `lookup` has returned PENDING has been looked up: it has another answer now."""
+        self._outgoing.extend(self._reception.on_client_found(public, now=now))
+
     def remove_client(self, public: bytes, *, now: float) -> None:
         """Ends the sessions of a client that is no longer registered."""
         self._reception.forget_client(public)
-        for session in self._sessions:
-            if session.client_public == public:
-                self._close(session, ErrorCode.REVOKED, "this client's key was removed", now)
+        self.close_client(public, "this client's key was removed", now=now)
+
+    def close_client(self, public: bytes, reason: str, *, now: float) -> None:
+        """Ends the sessions of a client, and tells it why. Whether it may come back is what `lookup` says then."""
+        for session in self._sessions.open(public):
+            self._close(session, ErrorCode.REVOKED, reason, now)
 
     def close(self, *, now: float) -> None:
         """Ends all sessions, and begins no other."""

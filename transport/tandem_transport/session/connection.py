@@ -43,8 +43,8 @@ class Connection:
       `set_policy`, `set_mode`, `update_keys`, `close`;
     - output: after any input or command, `next_event` and `datagrams_to_send` until neither has anything left, because
       handling an event may queue something to send; then `next_timeout`;
-    - questions: `send_capacity`, `datagram_room`, `stats`, `silence`, `mode`, `is_open`, `is_closed`, `is_confirmed`,
-      `is_out`, `last_received_at`, `packets_dropped`, `is_client`, `connection_id`.
+    - questions: `send_capacity`, `datagram_room`, `stats`, `carried_bytes`, `silence`, `mode`, `is_open`, `is_closed`,
+      `is_confirmed`, `is_out`, `last_received_at`, `packets_dropped`, `is_client`, `connection_id`.
 
     `now` is seconds of a monotonic clock with any origin and never goes back. No received data
     raises an exception: packets that are not authentic are counted and dropped, and if the peer
@@ -197,7 +197,8 @@ class Connection:
         self._check_open()
         if len(data) > self.datagram_room:
             return False
-        self._paths.queue_datagram_frame(DatagramFrame(flow_id, self._twins.next_sequence(), data).encode())
+        sequence = self._twins.next_sequence(len(data))
+        self._paths.queue_datagram_frame(DatagramFrame(flow_id, sequence, data).encode())
         return True
 
     @property
@@ -308,6 +309,11 @@ class Connection:
     def set_quantum(self, quantum: float) -> None:
         """Sets how late the driver's turns are, in seconds: the time that pacers may catch up."""
         self._paths.set_quantum(quantum)
+
+    @property
+    def carried_bytes(self) -> int:
+        """Bytes of streams and DATAGRAM frames in both directions, each counted once, however often it was sent."""
+        return self._streams.bytes_written + self._receiver.stream_bytes + self._twins.carried_bytes
 
     def stats(self, *, now: float) -> ConnectionStats:
         """A snapshot of the session and its paths."""

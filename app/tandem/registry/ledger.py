@@ -1,0 +1,69 @@
+"""What clients have carried, day by day, and when they were last seen."""
+
+import time
+from collections.abc import Mapping
+
+from sqlalchemy import Connection, bindparam, delete, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from tandem.registry.database import Database
+from tandem.registry.schema import clients, usage
+from tandem.registry.source import Traffic
+
+ONLINE_TIME = 25
+"""Seconds for which a client counts as online after its server has said so: more than between two tellings."""
+
+DAYS_KEPT = 400
+"""Days for which usage is kept."""
+
+_MAX_KEYS = 500
+
+
+def add_usage(database: Database, traffic: Mapping[str, Traffic], *, now: float) -> None:
+    """Adds what clients have carried, by their public keys in base64; keys that are not registered are left out."""
+    if not traffic:
+        return
+    day = time.strftime("%Y-%m-%d", time.gmtime(now))
+    with database.write() as connection:
+        ids = _ids(connection, list(traffic))
+        rows = [(ids[key], carried) for key, carried in traffic.items() if key in ids]
+        _add_bytes(database, connection, day, [(row_id, carried.size) for row_id, carried in rows if carried.size])
+        _note_seen(connection, rows, now)
+        oldest = time.strftime("%Y-%m-%d", time.gmtime(now - DAYS_KEPT * 86_400))
+        connection.execute(delete(usage).where(usage.c.day < oldest))
+
+
+def _ids(connection: Connection, keys: list[str]) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for start in range(0, len(keys), _MAX_KEYS):
+        wanted = clients.c.public_key.in_(keys[start : start + _MAX_KEYS])
+        rows = connection.execute(select(clients.c.public_key, clients.c.id).where(wanted))
+        found |= {str(row.public_key): int(row.id) for row in rows}
+    return found
+
+
+def _add_bytes(database: Database, connection: Connection, day: str, sizes: list[tuple[int, int]]) -> None:
+    if not sizes:
+        return
+    # Both databases have this statement, but SQLAlchemy has it under each one's name.
+    made = sqlite.insert(usage) if database.is_sqlite else postgresql.insert(usage)
+    added = made.on_conflict_do_update(
+        index_elements=[usage.c.client_id, usage.c.day], set_={"bytes": usage.c.bytes + made.excluded.bytes}
+    )
+    # In one order everywhere, so that two servers that write at the same time wait for each other instead of for ever.
+    connection.execute(added, [{"client_id": i, "day": day, "bytes": size} for i, size in sorted(sizes)])
+
+
+def _note_seen(connection: Connection, rows: list[tuple[int, Traffic]], now: float) -> None:
+    if not rows:
+        return
+    seen = (
+        update(clients)
+        .where(clients.c.id == bindparam("row"))
+        .values(seen_at=bindparam("at"), online_until=bindparam("until"))
+    )
+    times = [
+        {"row": row_id, "at": int(now), "until": int(now) + ONLINE_TIME if carried.is_online else 0}
+        for row_id, carried in sorted(rows, key=lambda item: item[0])
+    ]
+    connection.execute(seen, times)

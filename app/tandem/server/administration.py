@@ -1,0 +1,106 @@
+"""The clients of a server, for whoever has the token of the admin endpoint (docs/registry.md)."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TypeVar
+
+from pydantic import BaseModel, ConfigDict
+
+from tandem.admin.actions import Actions, Nothing, parse
+from tandem.base.errors import UsageError
+from tandem.registry.registry import Registry
+from tandem.registry.terms_text import changed_terms, described
+from tandem.server.membership import Membership
+
+T = TypeVar("T")
+
+
+class Named(BaseModel):
+    """The body of a POST about one client."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: str
+
+
+class NewTerms(Named):
+    """The body of POST /clients/set: what is left out stays as it is. The words are those of `tandem clients set`."""
+
+    quota: str | None = None
+    month_begins: str | None = None
+    expires: str | None = None
+    rate: str | None = None
+    max_streams: str | None = None
+    note: str | None = None
+
+
+class ClientAdministration:
+    """The actions of the admin endpoint that concern clients."""
+
+    def __init__(self, membership: Membership) -> None:
+        self._membership = membership
+
+    @property
+    def actions(self) -> Actions:
+        """The actions, by path."""
+        return {
+            "clients": self._list,
+            "clients/show": self._show,
+            "clients/set": self._set,
+            "clients/kick": self._kick,
+            "clients/disable": lambda body: self._disable(body, is_disabled=True),
+            "clients/enable": lambda body: self._disable(body, is_disabled=False),
+            "clients/follow": self._follow,
+        }
+
+    async def _list(self, body: bytes) -> dict[str, object]:
+        parse(Nothing, body)
+        found = await self._run(lambda registry: registry.all())
+        return {"clients": [described(item) for item in found], "problem": self._membership.known.problem}
+
+    async def _show(self, body: bytes) -> dict[str, object]:
+        name = parse(Named, body).name
+        return described(await self._run(lambda registry: registry.get(name)))
+
+    async def _set(self, body: bytes) -> dict[str, object]:
+        given = parse(NewTerms, body)
+        words = given.model_dump(exclude={"name"}, exclude_none=True)
+
+        def change(registry: Registry) -> None:
+            registry.set_terms(given.name, changed_terms(registry.get(given.name).terms, words))
+
+        await self._run(change)
+        return await self._show(Named(name=given.name).model_dump_json().encode())
+
+    async def _kick(self, body: bytes) -> dict[str, object]:
+        name = parse(Named, body).name
+        await self._run(lambda registry: registry.kick(name))
+        return {"kicked": name}
+
+    async def _disable(self, body: bytes, *, is_disabled: bool) -> dict[str, object]:
+        name = parse(Named, body).name
+
+        def change(registry: Registry) -> None:
+            registry.set_terms(name, replace(registry.get(name).terms, is_disabled=is_disabled))
+
+        await self._run(change)
+        return {"name": name, "disabled": is_disabled}
+
+    async def _follow(self, body: bytes) -> dict[str, object]:
+        """Follows the registry at once, so that an admin can confirm a change; tells how many sessions a client has."""
+        name = parse(Named, body).name
+        await self._membership.follow()
+        known = self._membership
+        return {"registry": known.source.place, "sessions": known.sessions(name), "problem": known.known.problem}
+
+    async def _run(self, change: Callable[[Registry], T]) -> T:
+        """Calls a function with the registry, in a thread. Raises UsageError where the registry is a service."""
+        source = self._membership.source
+        if not isinstance(source, Registry):
+            raise UsageError(
+                "the registry is a service (`url` in [registry])", "its clients are listed and changed there"
+            )
+        found = await asyncio.to_thread(change, source)
+        await self._membership.follow()
+        return found

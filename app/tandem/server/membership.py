@@ -1,0 +1,114 @@
+"""Who may come, who must go, and what each client has carried: a server's dealings with its registry."""
+
+import asyncio
+import contextlib
+import logging
+import time
+
+from tandem.base.tasks import TaskSet
+from tandem.registry.registration import Terms
+from tandem.registry.source import ClientSource
+from tandem.server.accounting import Accounting
+from tandem.server.known_clients import KnownClients
+from tandem_transport import ClientSession, Denial, Pending
+from tandem_transport.driver import ServerDriver
+
+log = logging.getLogger("tandem.state")
+
+FOLLOW_INTERVAL = 1.0
+"""Seconds between two looks at what has changed in the registry: a change must be in force within two."""
+
+TELL_INTERVAL = 10.0
+"""Seconds between two times at which the registry is told what clients have carried. A crash loses as much."""
+
+_SLICE = 500
+"""Sessions that are counted in one piece; then other things have their turn."""
+
+_LAST_WORD = 3.0
+"""Seconds that a server which ends has for telling the registry."""
+
+
+class Membership:
+    """Follows the registry, and ends the sessions of those who may not stay."""
+
+    def __init__(self, source: ClientSource) -> None:
+        self.source = source
+        self._accounting = Accounting()
+        self.known = KnownClients(
+            source,
+            on_found=lambda public: self._driver.on_client_found(public),
+            on_denied=lambda public, why: self._driver.close_client(public, why),
+            on_removed=lambda public: self._driver.remove_client(public),
+            untold=self._accounting.untold,
+        )
+        self._driver: ServerDriver
+        self._tasks = TaskSet()
+        self._turn = asyncio.Lock()
+        self._told_at = time.monotonic()
+
+    def lookup(self, public: bytes) -> str | Denial | Pending | None:
+        """Who a key is, for the transport."""
+        return self.known.lookup(public)
+
+    def terms(self, name: str) -> Terms:
+        """The terms of a client that has a session."""
+        return self.known.terms(name)
+
+    def sessions(self, name: str) -> int:
+        """The number of sessions that a client has."""
+        return sum(session.client_name == name and session.connection.is_open for session in self._driver.sessions)
+
+    async def start(self, driver: ServerDriver) -> None:
+        """Begins to follow the registry. Raises TandemError where it cannot be asked."""
+        self._driver = driver
+        await self.known.start()
+        self._tasks.begin(self._follow())
+
+    async def close(self) -> None:
+        """Tells the registry a last time, and closes it."""
+        await self._tasks.cancel()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_LAST_WORD):
+                await self._tell(everything=True)
+        await self.known.close()
+
+    def on_started(self, session: ClientSession) -> None:
+        """A session has begun."""
+        self._accounting.begin(session)
+
+    def on_ended(self, session: ClientSession) -> None:
+        """A session is over."""
+        self._accounting.end(session)
+
+    async def follow(self) -> None:
+        """Looks now at what has changed in the registry, and applies it."""
+        async with self._turn:
+            await self._count()
+            online = frozenset(self._accounting.online())
+            await self.known.follow(online)
+            await self._tell(everything=time.monotonic() - self._told_at >= TELL_INTERVAL)
+            for public in online:
+                self.known.end_denied(public)
+
+    # --- inside ---
+
+    async def _follow(self) -> None:
+        while True:
+            await asyncio.sleep(FOLLOW_INTERVAL)
+            try:
+                await self.follow()
+            except Exception:  # any error: the loop must go on, because revocation depends on it
+                log.exception("following the registry has failed")
+
+    async def _count(self) -> None:
+        for number, session in enumerate(self._driver.sessions):
+            self._accounting.count(session)
+            if number % _SLICE == _SLICE - 1:
+                await asyncio.sleep(0)
+
+    async def _tell(self, *, everything: bool) -> None:
+        if everything:
+            self._told_at = time.monotonic()
+        taken = self._accounting.take(everything=everything)
+        if taken and not await self.known.account(taken):
+            self._accounting.give_back(taken)
