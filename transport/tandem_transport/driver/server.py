@@ -16,6 +16,8 @@ from tandem_transport.driver.sockets import UdpAddress, UdpSocket, all_unread, f
 from tandem_transport.driver.stream import Stream
 from tandem_transport.driver.turns import TurnTaker, batches
 from tandem_transport.endpoint.admission import Lookup
+from tandem_transport.endpoint.limits import ServerLimits
+from tandem_transport.endpoint.placement import ALONE, Placement
 from tandem_transport.endpoint.server import ServerEndpoint, SessionEvent, SessionStarted
 from tandem_transport.endpoint.sessions import ClientSession
 from tandem_transport.events import ConnectionTerminated, Event
@@ -61,8 +63,14 @@ class ServerDriver(TurnTaker):
         accept: Callable[[ClientSession, Stream], None],
         on_event: Callable[[ClientSession, Event], None] | None = None,
         on_started: Callable[[ClientSession], None] | None = None,
+        on_stray: Callable[[int, Source, bytes], None] | None = None,
+        placement: Placement = ALONE,
+        limits: ServerLimits = ServerLimits(),  # noqa: B008, it cannot be changed
     ) -> None:
-        """`accept` takes each stream that a client opens."""
+        """`accept` takes each stream that a client opens.
+
+        `on_stray` takes an initiation for the worker with a slot: see `Placement`.
+        """
         super().__init__()
         self.endpoint = ServerEndpoint(
             static_private,
@@ -71,10 +79,13 @@ class ServerDriver(TurnTaker):
             now=self.now(),
             host_of=_host_of,
             networks_of=_networks_of,
+            placement=placement,
+            limits=limits,
         )
         self._accept = accept
         self._on_event = on_event
         self._on_started = on_started
+        self._on_stray = on_stray
         self._sockets: dict[tuple[str, int], tuple[UdpSocket, asyncio.Task[None]]] = {}
         self._sessions: dict[ClientSession, SessionStreams] = {}
         self.send: Callable[[Source, bytes], bool] | None = None
@@ -137,15 +148,41 @@ class ServerDriver(TurnTaker):
 
     # --- sockets ---
 
+    async def adopt(self, address: tuple[str, int], udp: socket.socket) -> None:
+        """Listens on an address with a socket that another process has opened."""
+        if address in self._sockets:
+            udp.close()
+        else:
+            self._serve(address, await UdpSocket.adopt(udp))
+
+    def leave(self, address: tuple[str, int]) -> None:
+        """No longer listens on an address."""
+        if address in self._sockets:
+            self._close_socket(address)
+
     async def _open(self, address: tuple[str, int]) -> None:
         sock = await UdpSocket.open(*address)
         log.info("listening on udp %s", format_address(sock.local))
+        self._serve(address, sock)
+
+    def _serve(self, address: tuple[str, int], sock: UdpSocket) -> None:
 
         def handle(data: bytes, remote: UdpAddress) -> None:
             self.wake()
             self.endpoint.receive_datagram(data, source=Source(address, remote), now=self.now())
+            self._hand_over_strays()
 
         self._sockets[address] = (sock, asyncio.create_task(sock.receive(handle)))
+
+    def receive_stray(self, source: Source, data: bytes) -> None:
+        """Another worker hands over an initiation of one of our clients."""
+        self.wake()
+        self.endpoint.receive_stray(data, source=source, now=self.now())
+
+    def _hand_over_strays(self) -> None:
+        while (stray := self.endpoint.next_stray()) is not None:
+            if self._on_stray is not None and isinstance(stray.source, Source):
+                self._on_stray(stray.slot, stray.source, stray.data)
 
     def _close_socket(self, address: tuple[str, int]) -> None:
         sock, task = self._sockets.pop(address)

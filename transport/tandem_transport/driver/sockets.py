@@ -67,7 +67,7 @@ def family_of(host: str) -> socket.AddressFamily:
     return socket.AF_INET6 if ":" in host else socket.AF_INET
 
 
-def bound_socket(host: str, port: int, device: str | None = None) -> socket.socket:
+def bound_socket(host: str, port: int, device: str | None = None, *, reuses_port: bool = False) -> socket.socket:
     """A non-blocking UDP socket, unconnected. Raises OSError.
 
     Args:
@@ -75,6 +75,7 @@ def bound_socket(host: str, port: int, device: str | None = None) -> socket.sock
         port: The local port, 0 for any.
         device: The interface that its packets must use. Routes alone would send them out of
             the default one, whatever the source address. Loopback needs no device.
+        reuses_port: Other sockets of this user may have the same address (SO_REUSEPORT).
     """
     family = family_of(host)
     udp = socket.socket(family, socket.SOCK_DGRAM)
@@ -85,6 +86,8 @@ def bound_socket(host: str, port: int, device: str | None = None) -> socket.sock
         udp.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, BUFFER_SIZE)
         udp.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, BUFFER_SIZE)
         _forbid_fragments(udp)
+        if reuses_port:
+            udp.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         bind(udp, host, port, device)
     except OSError:
         udp.close()
@@ -158,7 +161,11 @@ class UdpSocket:
         cls, host: str, port: int, device: str | None = None, *, errors: SendErrors | None = None
     ) -> "UdpSocket":
         """Opens and binds a socket. Raises OSError."""
-        udp = bound_socket(host, port, device)
+        return await cls.adopt(bound_socket(host, port, device), errors=errors)
+
+    @classmethod
+    async def adopt(cls, udp: socket.socket, *, errors: SendErrors | None = None) -> "UdpSocket":
+        """Takes over a socket of `bound_socket`, which perhaps another process has opened."""
         receive_buffer, send_buffer = granted_buffers(udp)
         log.debug("%s: buffers %d/%d bytes", format_address(udp.getsockname()), receive_buffer, send_buffer)
         return cls(udp, None if _LOOP_TELLS else await asyncio_dgram.from_socket(udp), errors)

@@ -3,6 +3,7 @@
 An initiation changes no session until a transport packet has confirmed that its sender has the keys.
 """
 
+from collections import deque
 from collections.abc import Hashable, Iterator
 from dataclasses import dataclass, replace
 from hashlib import blake2s
@@ -13,6 +14,7 @@ from tandem_transport.crypto.handshake import MAC_SIZE, Randomness, Refusal, Ser
 from tandem_transport.crypto.noise import public_key
 from tandem_transport.endpoint.admission import Denial, Lookup, Pending
 from tandem_transport.endpoint.guard import HandshakeGuard, NetworksOf, ServerCounters
+from tandem_transport.endpoint.placement import Placement
 from tandem_transport.endpoint.rate_limits import RateLimiter, RateLimiters
 from tandem_transport.endpoint.sessions import ClientSession, SessionTable
 from tandem_transport.endpoint.tokens import TokenIssuer, is_among
@@ -46,6 +48,7 @@ class Identity:
     randomness: Randomness
     host_of: HostOf
     ids: ConnectionIdIssuer
+    placement: Placement
 
 
 @dataclass(slots=True)
@@ -62,6 +65,16 @@ class _Waiting:
     digest: bytes
     sources: list[Hashable]
     expires_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Stray:
+    """An initiation whose client belongs to another worker."""
+
+    slot: int
+    """The slot of that worker."""
+    data: bytes
+    source: Hashable
 
 
 class Reception:
@@ -90,6 +103,8 @@ class Reception:
         self._embryos: BoundedTable[bytes, ClientSession] = BoundedTable(MAX_EMBRYOS)
         self._waiting: BoundedTable[bytes, _Waiting] = BoundedTable(MAX_EMBRYOS)
         """The newest initiation of each key that is being looked up, by the key."""
+        self.strays: deque[Stray] = deque(maxlen=MAX_EMBRYOS)
+        """Initiations of clients that belong to other workers; the owner takes them."""
         self._timestamps: dict[bytes, int] = {}
         """Newest accepted timestamp of each registered client."""
 
@@ -132,11 +147,23 @@ class Reception:
             return Transmit(0, cookie, source) if cookie is not None else None
         return self._answer_anew(digest, packet, source, now)
 
+    def receive_stray(self, packet: PacketView, source: Hashable, *, now: float) -> Transmit | None:
+        """Another worker has received an initiation of one of our clients; it has checked what `receive` checks."""
+        digest = blake2s(packet.data[:-MAC_SIZE]).digest()
+        answer = self._answers.get(digest)
+        if answer is not None and answer.expires_at > now:
+            return self._repeat(digest, answer, source, now)
+        return self._answer_anew(digest, packet, source, now)
+
     def _answer_anew(self, digest: bytes, packet: PacketView, source: Hashable, now: float) -> Transmit | None:
         try:
             handshake = ServerHandshake(self._identity.static_private, packet)
         except DecodeError:
             self._counters.undecipherable += 1
+            return None
+        owner = self._identity.placement.owner(handshake.client_public)
+        if owner != self._identity.placement.slot:
+            self.strays.append(Stray(owner, packet.data, source))
             return None
         found = self._identity.lookup(handshake.client_public)
         if isinstance(found, Pending):
@@ -209,7 +236,7 @@ class Reception:
 
     def _accept(self, handshake: ServerHandshake, name: str, now: float) -> bytes:
         identity = self._identity
-        connection_id = identity.ids.issue(identity.randomness(8))
+        connection_id = identity.ids.issue(identity.placement.own(identity.randomness(8)))
         token = identity.ids.reset_token(connection_id)
         known = self._sessions.tag(handshake.client_public, handshake.instance_id)
         parameters = replace(identity.parameters, known_session=known)

@@ -10,7 +10,6 @@ from tandem_transport.parameters import (
     RESET_TOKEN_SIZE,
     RESETS_PER_HOST,
     RESETS_PER_ID,
-    RESETS_PER_SECOND,
 )
 from tandem_transport.path.addresses import HostOf
 from tandem_transport.wire.packets import PREFIX_SIZE, PacketType, PacketView, Transmit, message
@@ -22,11 +21,13 @@ class Resets:
     Connection ids are not encrypted and visible on every link, so the small rate limits are per host.
     """
 
-    def __init__(self, ids: ConnectionIdIssuer, counters: ServerCounters, *, host_of: HostOf, now: float) -> None:
+    def __init__(
+        self, ids: ConnectionIdIssuer, counters: ServerCounters, *, host_of: HostOf, per_second: float, now: float
+    ) -> None:
         self._ids = ids
         self._counters = counters
         self._host_of = host_of
-        self._all = RateLimiter(RESETS_PER_SECOND, now=now)
+        self._all = RateLimiter(per_second, now=now)
         self._by_host: RateLimiters[Hashable] = RateLimiters(RESETS_PER_HOST, limit=MAX_LIMITED_HOSTS)
         self._by_id: RateLimiters[tuple[bytes, Hashable]] = RateLimiters(RESETS_PER_ID, limit=MAX_LIMITED_HOSTS)
 

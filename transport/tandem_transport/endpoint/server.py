@@ -12,19 +12,19 @@ from tandem_transport.crypto.connection_id import ConnectionIdIssuer
 from tandem_transport.crypto.handshake import Randomness
 from tandem_transport.endpoint.admission import Lookup
 from tandem_transport.endpoint.guard import NetworksOf, ServerCounters
-from tandem_transport.endpoint.reception import Identity, Reception
+from tandem_transport.endpoint.limits import ServerLimits
+from tandem_transport.endpoint.placement import ALONE, Placement
+from tandem_transport.endpoint.reception import Identity, Reception, Stray
 from tandem_transport.endpoint.resets import Resets
 from tandem_transport.endpoint.sessions import ClientSession, SessionTable
+from tandem_transport.endpoint.timeouts import Timeouts
 from tandem_transport.errors import ErrorCode
 from tandem_transport.events import ConnectionTerminated, Event
-from tandem_transport.parameters import INITIAL_SESSION_WINDOW, MAX_EMBRYOS, MAX_SESSIONS, SERVER_BUFFER
+from tandem_transport.parameters import INITIAL_SESSION_WINDOW, MAX_EMBRYOS
 from tandem_transport.path.addresses import HostOf
 from tandem_transport.streams.flow_control import Budget
 from tandem_transport.wire.packets import PacketType, PacketView, Transmit, split_datagram
 from tandem_transport.wire.transport_parameters import TransportParameters
-
-_MAX_TABLE = 2 * MAX_SESSIONS
-"""Limit of sessions in the table, including those that are closing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,22 +58,27 @@ class ServerEndpoint:
         host_of: HostOf = lambda address: address,
         networks_of: NetworksOf = lambda source: (source,),
         parameters: TransportParameters | None = None,
+        placement: Placement = ALONE,
+        limits: ServerLimits = ServerLimits(),  # noqa: B008, it cannot be changed
     ) -> None:
         """`host_of`: what a source has in common with all other sources that the same person may send from.
 
         `networks_of`: the host and the wider networks around it, each with a rate limit for initiations.
+        `placement`: which of several workers this is.
         """
         parameters = parameters or TransportParameters(initial_max_data=INITIAL_SESSION_WINDOW)
         ids = ConnectionIdIssuer(static_private)
-        self._budgets = Budget(SERVER_BUFFER // 2), Budget(SERVER_BUFFER // 2 - MAX_SESSIONS * INITIAL_SESSION_WINDOW)
-        identity = Identity(static_private, lookup, parameters, *self._budgets, randomness, host_of, ids)
+        half, guaranteed = limits.memory // 2, limits.sessions * INITIAL_SESSION_WINDOW
+        self._budgets = Budget(half), Budget(half - guaranteed)
+        identity = Identity(static_private, lookup, parameters, *self._budgets, randomness, host_of, ids, placement)
         self.counters = ServerCounters()
-        self._sessions = SessionTable()
+        self.limits = limits
+        self._sessions = SessionTable(limits.sessions)
         self._reception = Reception(identity, self._sessions, self.counters, networks_of=networks_of, now=now)
-        self._resets = Resets(ids, self.counters, host_of=host_of, now=now)
+        self._resets = Resets(ids, self.counters, host_of=host_of, per_second=limits.resets, now=now)
         self._outgoing: deque[Transmit] = deque(maxlen=MAX_EMBRYOS)
         self._events: deque[ServerEvent] = deque()
-        self._timeouts: dict[bytes, float] = {}
+        self._timeouts = Timeouts()
         self._touched: dict[bytes, ClientSession] = {}
         self._is_closing = False
 
@@ -104,9 +109,15 @@ class ServerEndpoint:
         else:
             self.counters.malformed += 1
 
+    def receive_stray(self, data: bytes, *, source: Hashable, now: float) -> None:
+        """Another worker has received an initiation of one of our clients, and handed it over."""
+        packets = split_datagram(data)
+        if packets and packets[0].packet_type is PacketType.INITIATION and not self._is_closing:
+            self._send(self._reception.receive_stray(packets[0], source, now=now))
+
     def handle_timeout(self, *, now: float) -> None:
         """To be called when `next_timeout` has passed."""
-        for connection_id in [key for key, at in self._timeouts.items() if at <= now]:
+        for connection_id in self._timeouts.due(now):
             session = self._sessions.get(connection_id)
             if session is not None:
                 session.connection.handle_timeout(now=now)
@@ -153,7 +164,11 @@ class ServerEndpoint:
 
     def next_timeout(self) -> float | None:
         """When to call `handle_timeout` and `datagrams_to_send` again."""
-        return min(self._timeouts.values(), default=None)
+        return self._timeouts.next()
+
+    def next_stray(self) -> Stray | None:
+        """The next initiation that is to be handed over to another worker, None where none is left."""
+        return self._reception.strays.popleft() if self._reception.strays else None
 
     def next_event(self) -> ServerEvent | None:
         """The next event of any session, None where none is left."""
@@ -184,7 +199,7 @@ class ServerEndpoint:
     def _confirm(self, session: ClientSession, now: float) -> None:
         for other, reason in self._sessions.replaced_by(session):
             self._close(other, ErrorCode.REPLACED, reason, now)
-        closed = self._sessions.closed() if len(self._sessions) >= _MAX_TABLE else None
+        closed = self._sessions.closed() if len(self._sessions) >= 2 * self.limits.sessions else None
         if closed is not None:
             self._forget(closed)
         self._sessions.add(session)
@@ -211,9 +226,9 @@ class ServerEndpoint:
         if timeout is None or session.connection.is_closed:
             self._forget(session)
         else:
-            self._timeouts[connection_id] = timeout
+            self._timeouts.put(connection_id, timeout)
 
     def _forget(self, session: ClientSession) -> None:
         self._sessions.remove(session.connection_id)
-        for table in (self._timeouts, self._touched):
-            table.pop(session.connection_id, None)
+        self._timeouts.pop(session.connection_id)
+        self._touched.pop(session.connection_id, None)

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from tandem_transport.crypto.connection_id import session_tag
-from tandem_transport.parameters import MAX_SESSIONS, MAX_SESSIONS_PER_KEY
+from tandem_transport.parameters import MAX_SESSIONS_PER_KEY
 from tandem_transport.session.connection import Connection
 
 _SILENT = 30.0
@@ -29,8 +29,12 @@ class ClientSession:
 class SessionTable:
     """Sessions that their clients have confirmed; those that are closing are included, but do not count for limits."""
 
-    def __init__(self) -> None:
+    def __init__(self, limit: int) -> None:
+        """`limit`: most sessions that may be open."""
+        self._limit = limit
         self._sessions: dict[bytes, ClientSession] = {}
+        self._by_client: dict[bytes, dict[bytes, ClientSession]] = {}
+        """The same sessions by the public key of their client."""
 
     def __len__(self) -> int:
         return len(self._sessions)
@@ -46,17 +50,26 @@ class SessionTable:
 
     def add(self, session: ClientSession) -> None:
         self._sessions[session.connection_id] = session
+        self._by_client.setdefault(session.client_public, {})[session.connection_id] = session
 
     def remove(self, connection_id: bytes) -> None:
-        self._sessions.pop(connection_id, None)
+        session = self._sessions.pop(connection_id, None)
+        if session is not None:
+            own = self._by_client[session.client_public]
+            del own[connection_id]
+            if not own:
+                del self._by_client[session.client_public]
 
-    def open(self, client_public: bytes | None = None) -> list[ClientSession]:
-        """The sessions that neither end has closed, of one key or (`client_public` is None) of all."""
-        return [
-            session
-            for session in self._sessions.values()
-            if session.connection.is_open and client_public in (None, session.client_public)
-        ]
+    def open(self, client_public: bytes) -> list[ClientSession]:
+        """The sessions of one key that neither end has closed."""
+        return [session for session in self._by_client.get(client_public, {}).values() if session.connection.is_open]
+
+    @property
+    def is_full(self) -> bool:
+        """Whether as many sessions are open as may be."""
+        if len(self._sessions) < self._limit:
+            return False
+        return sum(session.connection.is_open for session in self._sessions.values()) >= self._limit
 
     def tag(self, client_public: bytes, instance_id: bytes) -> int:
         """The tag of the session that this instance already has, 0 for none: it tells the client to keep that one."""
@@ -74,7 +87,7 @@ class SessionTable:
 
     def has_room_for(self, client_public: bytes) -> bool:
         """Whether another session of this key may begin: on a full server, only if the key already has a session."""
-        return len(self.open()) < MAX_SESSIONS or bool(self.open(client_public))
+        return bool(self.open(client_public)) or not self.is_full
 
     def replaced_by(self, session: ClientSession) -> Iterator[tuple[ClientSession, str]]:
         """Sessions that a new one replaces, each with the reason; the caller closes each before it takes the next."""
@@ -83,7 +96,7 @@ class SessionTable:
             if other.instance_id == session.instance_id:
                 yield other, "the client has a newer session"
         others = [other for other in others if other.connection.is_open]
-        if len(others) >= MAX_SESSIONS_PER_KEY or (others and len(self.open()) >= MAX_SESSIONS):
+        if len(others) >= MAX_SESSIONS_PER_KEY or (others and self.is_full):
             silent = min(others, key=lambda other: other.connection.last_received_at)
             yield silent, "another computer uses this key"
 

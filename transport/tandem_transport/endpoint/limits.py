@@ -1,0 +1,24 @@
+"""What a server may use: how many sessions, how much memory for them, how many resets it sends."""
+
+from dataclasses import dataclass
+
+from tandem_transport.parameters import INITIAL_SESSION_WINDOW, MAX_SESSIONS, RESETS_PER_SECOND, SERVER_BUFFER
+
+MIN_MEMORY_PER_SESSION = 2 * INITIAL_SESSION_WINDOW
+"""Bytes of `memory` for each session: half of all memory is for receiving, and guarantees each session a window."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServerLimits:
+    """The limits of one endpoint. Raises ValueError where the memory is too small for the sessions."""
+
+    sessions: int = MAX_SESSIONS
+    """Confirmed sessions at the same time."""
+    memory: int = SERVER_BUFFER
+    """Bytes that all sessions buffer together, half of them in each direction."""
+    resets: float = RESETS_PER_SECOND
+    """Stateless resets in a second."""
+
+    def __post_init__(self) -> None:
+        if self.sessions < 1 or self.memory < self.sessions * MIN_MEMORY_PER_SESSION:
+            raise ValueError(f"{self.memory} bytes of memory are too few for {self.sessions} sessions")
