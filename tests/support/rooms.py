@@ -65,9 +65,10 @@ APP = Package(
         "admin": {"base", "config", "exchange", "process"},
         "client": BASICS | {"impair"},
         "server": BASICS | {"registry"},
+        "workers": BASICS | {"registry", "server"},
         "console": {"base", "admin"},
         "doctor": {"base", "config", "exchange", "admin", "client"},
-        "cli": BASICS | {"registry", "impair", "client", "server", "console", "doctor"},
+        "cli": BASICS | {"registry", "impair", "client", "server", "workers", "console", "doctor"},
     },
     other_packages={"tandem_socks", "tandem_transport"},
 )

@@ -2,6 +2,7 @@
 
 import random
 from collections import Counter
+from typing import NamedTuple
 
 import pytest
 
@@ -11,11 +12,18 @@ from tandem_transport.crypto.noise import public_key
 from tandem_transport.endpoint.client import ClientEndpoint
 from tandem_transport.endpoint.placement import MAX_SLOTS, Placement, slot_of
 from tandem_transport.endpoint.search import ClientIdentity
-from tandem_transport.endpoint.server import ServerEndpoint, SessionEvent, SessionStarted
+from tandem_transport.endpoint.server import ServerEndpoint, SessionStarted
 from tandem_transport.errors import ErrorCode
 from tandem_transport.events import ConnectionTerminated
 from tandem_transport.parameters import MAX_EMBRYOS
 from tandem_transport.wire.packets import PacketType, split_datagram
+
+
+class Place(NamedTuple):
+    """Where a client's datagram came from."""
+
+    client: int
+    path_id: int
 
 
 class Workers:
@@ -70,7 +78,7 @@ class Workers:
                 if (client.next_timeout() or end) <= self.now:
                     client.handle_timeout(now=self.now)
                 for transmit in client.datagrams_to_send(now=self.now):
-                    self.deliver(transmit.data, (number, transmit.path_id))
+                    self.deliver(transmit.data, Place(number, transmit.path_id))
             for slot, worker in enumerate(self.workers):
                 self._turn(slot, worker, clients)
             self.now += 0.01
@@ -81,12 +89,12 @@ class Workers:
         while (event := worker.next_event()) is not None:
             if isinstance(event, SessionStarted):
                 self.started.append((slot, event.session.connection_id))
-            elif isinstance(event, SessionEvent) and isinstance(event.event, ConnectionTerminated):
+            elif isinstance(event.event, ConnectionTerminated):
                 self.ended.append(event.event)
         for transmit in worker.datagrams_to_send(now=self.now):
-            if isinstance(transmit.address, tuple) and transmit.address[0] < len(clients):
-                number, path_id = transmit.address
-                clients[number].receive_datagram(path_id, transmit.data, now=self.now)
+            place = transmit.address
+            if isinstance(place, Place) and place.client < len(clients):
+                clients[place.client].receive_datagram(place.path_id, transmit.data, now=self.now)
 
 
 @pytest.mark.parametrize("slots", [1, 2, 3, 7, 16, 100, MAX_SLOTS])
@@ -133,7 +141,7 @@ def test_an_initiation_that_is_replayed_to_another_worker_begins_no_session() ->
     client.handle_timeout(now=server.now)
     recorded = [transmit.data for transmit in client.datagrams_to_send(now=server.now)]
     for data in recorded:
-        server.deliver(data, (0, 0))
+        server.deliver(data, Place(0, 0))
     server.run(client)
     assert len(server.started) == 1
     for to in range(4):
@@ -164,7 +172,7 @@ def test_one_instance_at_two_workers_at_once_is_seen_by_one_which_replaces_the_f
     for number, client in enumerate((one, other)):
         client.handle_timeout(now=server.now)
         for transmit in client.datagrams_to_send(now=server.now):
-            server.deliver(transmit.data, (number, 0), to=number)
+            server.deliver(transmit.data, Place(number, 0), to=number)
     server.run(one, other, seconds=5)
     assert len({slot for slot, _ in server.started}) == 1
     assert ErrorCode.REPLACED in [event.code for event in server.ended]

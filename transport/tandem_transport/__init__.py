@@ -16,6 +16,8 @@ from tandem_transport.endpoint.client import (
     HandshakeRefused,
     HandshakeUnanswered,
 )
+from tandem_transport.endpoint.limits import ServerLimits
+from tandem_transport.endpoint.placement import Placement
 from tandem_transport.endpoint.server import ServerEndpoint, ServerEvent, SessionEvent, SessionStarted
 from tandem_transport.endpoint.sessions import ClientSession
 from tandem_transport.errors import (
@@ -59,9 +61,11 @@ __all__ = [
     "PathStatus",
     "PathUse",
     "Pending",
+    "Placement",
     "Refusal",
     "ServerEndpoint",
     "ServerEvent",
+    "ServerLimits",
     "SessionClosed",
     "SessionEvent",
     "SessionOptions",

@@ -9,6 +9,7 @@ import hmac
 import ipaddress
 import json
 from collections.abc import Awaitable, Callable, Collection
+from inspect import isawaitable
 
 from aiohttp import web
 
@@ -21,6 +22,9 @@ from tandem.config.config import AdminConfig
 from tandem.process import runtime
 
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+AskStatus = Callable[[], Status | Awaitable[Status]]
+"""Returns the present status, at once or after other processes were asked."""
+
 _LARGEST_BODY = 64 << 10
 _SHUTDOWN_TIMEOUT = 0.5
 """Seconds that answers under way have when this process ends; it does not wait for a speedtest."""
@@ -36,7 +40,7 @@ class AdminEndpoint:
         self,
         host: str,
         port: int,
-        status: Callable[[], Status],
+        status: AskStatus,
         *,
         actions: Actions | None = None,
         token: str | None = None,
@@ -60,7 +64,7 @@ class AdminEndpoint:
         cls,
         section: AdminConfig,
         default_port: int,
-        status: Callable[[], Status],
+        status: AskStatus,
         actions: Actions | None = None,
     ) -> "AdminEndpoint":
         """An endpoint as the configuration says; on loopback where it says nothing."""
@@ -144,18 +148,22 @@ class AdminEndpoint:
         return address.is_loopback or not is_loopback(self._host)
 
     async def _healthz(self, request: web.Request) -> web.Response:
-        status = self._status()
+        status = await self._present()
         text = {"healthy": status.is_healthy} | ({} if status.is_healthy else {"reason": status.problem})
         text |= {"warning": status.warning} if status.warning else {}
         return web.json_response(text, status=200 if status.is_healthy else 503)
 
     async def _metrics(self, request: web.Request) -> web.Response:
-        text = metrics.render(self._status())
+        text = metrics.render(await self._present())
         return web.Response(body=text, headers={"Content-Type": metrics.CONTENT_TYPE})
 
     async def _get_status(self, request: web.Request) -> web.Response:
         self._check_token(request)
-        return web.Response(text=self._status().model_dump_json(), content_type="application/json")
+        return web.Response(text=(await self._present()).model_dump_json(), content_type="application/json")
+
+    async def _present(self) -> Status:
+        found = self._status()
+        return await found if isawaitable(found) else found
 
     async def _post(self, request: web.Request) -> web.Response:
         self._check_token(request)

@@ -70,6 +70,11 @@ def _server_metrics(status: ServerStatus) -> Iterator[Metric]:
     yield _gauge("tandem_memory_bytes", "What sessions hold, or have been promised.", [([], status.memory_bytes)])
     yield _gauge("tandem_memory_limit_bytes", "The most that they may.", [([], status.max_memory_bytes)])
     yield _gauge("tandem_registry_ok", "0 where the registry cannot be asked.", [([], not status.registry_problem)])
+    if status.workers:
+        yield _gauge("tandem_workers", "Processes that serve.", [([], len(status.workers))])
+        yield _counter("tandem_workers_replaced", "Workers that died.", [([], status.workers_replaced)], [])
+        sessions = [([str(worker.pid)], float(worker.sessions)) for worker in status.workers]
+        yield _gauge("tandem_worker_sessions", "Sessions of each process that serves.", sessions, ["pid"])
     samples = [([outcome], float(count)) for outcome, count in status.handshakes.items()]
     yield _counter("tandem_strangers", "Datagrams that belong to no session, by what became.", samples, ["outcome"])
 

@@ -3,6 +3,7 @@
 "No sample yet" is null, never 0.
 """
 
+import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -154,6 +155,14 @@ class ClientStatus(BaseModel):
         return ""
 
 
+class WorkerStatus(BaseModel):
+    """One process of a server with several."""
+
+    pid: int
+    sessions: int
+    uptime_s: float
+
+
 class ServerStatus(BaseModel):
     """A server's status."""
 
@@ -173,6 +182,11 @@ class ServerStatus(BaseModel):
     max_memory_bytes: int = 0
     udp_drops: int | None = None
     """Datagrams that the kernel dropped because this process did not read them in time."""
+    workers: list[WorkerStatus] = []
+    """The processes that serve, where the server has several."""
+    workers_replaced: int = 0
+    """Workers that have died, and were replaced."""
+    pid: int = 0
     registry_problem: str = ""
     """Why the registrations in use are not, or not all, those of the state directory."""
 
@@ -267,6 +281,8 @@ def server_status(driver: ServerDriver, started_at: float, clients: int, link_na
         handshakes=asdict(driver.endpoint.counters),
         memory_bytes=memory,
         max_memory_bytes=max_memory,
+        max_sessions=driver.endpoint.limits.sessions,
+        pid=os.getpid(),
         udp_drops=driver.unread,
     )
 

@@ -50,6 +50,7 @@ def cli() -> None:
 @click.option("--listen", multiple=True, metavar="HOST:PORT", help="UDP address; default: ports 8120 and 8121 on all.")
 @click.option("--allow", multiple=True, metavar="CIDR", help="Private network that clients may reach all the same.")
 @click.option("--forward", multiple=True, metavar="MATCH=TARGET", help="Such as web=127.0.0.1:80.")
+@click.option("--workers", metavar="N|auto", help="Processes that serve; auto: one for each core. Default 1.")
 @options.ADMIN
 @options.LOG_LEVEL
 @options.LOG_FORMAT
@@ -60,6 +61,7 @@ def server(
     listen: tuple[str, ...],
     allow: tuple[str, ...],
     forward: tuple[str, ...],
+    workers: str | None,
     admin: str | None,
     log_level: str,
     log_format: LogFormat,
@@ -74,9 +76,9 @@ def server(
     from tandem.client.options import split
     from tandem.config import config, old_names
     from tandem.process import running
-    from tandem.server.server import Server
+    from tandem.workers.service import server_service
 
-    section: dict[str, Any] = {"state": state, "listen": list(listen), "allow": list(allow)}
+    section: dict[str, Any] = {"state": state, "listen": list(listen), "allow": list(allow), "workers": workers}
     options: dict[str, Any] = {"server": {key: value for key, value in section.items() if value}}
     options |= (
         {"forward": [split(item, "--forward MATCH=TARGET", ("match", "target")) for item in forward]} if forward else {}
@@ -85,8 +87,8 @@ def server(
     loaded = config.load(config_file, options)
     logs.set_up(log_level, log_format, log_file, targets=loaded.log_targets)
     old_names.log_notes()
-    service = Server(loaded)
-    running.run(running.serve(service, reload=lambda: service.reload(config.load(config_file, options))))
+    service, reload = server_service(loaded, lambda: config.load(config_file, options))
+    running.run(running.serve(service, reload=reload))
 
 
 @cli.command("client")

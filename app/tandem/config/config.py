@@ -197,6 +197,19 @@ class ServerConfig(_Section):
     drain: float = Field(
         default=10, ge=0, le=3600, description="seconds that open connections have when the server is told to stop"
     )
+    workers: Annotated[int, Field(ge=1, le=64)] | Literal["auto"] = Field(
+        default=1,
+        description="processes that serve (Linux); auto: one for each core; each client is served by one",
+    )
+    sessions: int | None = Field(
+        default=None, ge=1, le=1_000_000, description="clients at the same time; default: as many as `memory` is for"
+    )
+    memory: Size | None = Field(
+        default=None, description="for the data of all connections; default: a quarter of the machine's"
+    )
+    resets: float = Field(
+        default=2000, gt=0, description="clients that are told in a second that their session is forgotten"
+    )
     max_streams: int = Field(default=4096, ge=1, description="connections of each client at the same time")
     max_new_streams: float = Field(default=200, gt=0, description="connections that each client may open a second")
 

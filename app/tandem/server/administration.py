@@ -1,7 +1,7 @@
 """The clients of a server, for whoever has the token of the admin endpoint (docs/registry.md)."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import TypeVar
 
@@ -10,10 +10,13 @@ from pydantic import BaseModel, ConfigDict
 from tandem.admin.actions import Actions, Nothing, parse
 from tandem.base.errors import UsageError
 from tandem.registry.registry import Registry
+from tandem.registry.source import ClientSource
 from tandem.registry.terms_text import changed_terms, described
-from tandem.server.membership import Membership
 
 T = TypeVar("T")
+
+Follow = Callable[[str], Awaitable[dict[str, object]]]
+"""Reads what has changed in the registry, and tells how many sessions a client has, and what the problem is."""
 
 
 class Named(BaseModel):
@@ -38,8 +41,9 @@ class NewTerms(Named):
 class ClientAdministration:
     """The actions of the admin endpoint that concern clients."""
 
-    def __init__(self, membership: Membership) -> None:
-        self._membership = membership
+    def __init__(self, source: ClientSource, follow: Follow) -> None:
+        """`follow`: makes this server, with all its workers, read what has changed in the registry."""
+        self._source, self._read_changes = source, follow
 
     @property
     def actions(self) -> Actions:
@@ -57,7 +61,8 @@ class ClientAdministration:
     async def _list(self, body: bytes) -> dict[str, object]:
         parse(Nothing, body)
         found = await self._run(lambda registry: registry.all())
-        return {"clients": [described(item) for item in found], "problem": self._membership.known.problem}
+        said = await self._read_changes("")
+        return {"clients": [described(item) for item in found], "problem": said["problem"]}
 
     async def _show(self, body: bytes) -> dict[str, object]:
         name = parse(Named, body).name
@@ -71,11 +76,13 @@ class ClientAdministration:
             registry.set_terms(given.name, changed_terms(registry.get(given.name).terms, words))
 
         await self._run(change)
+        await self._read_changes(given.name)
         return await self._show(Named(name=given.name).model_dump_json().encode())
 
     async def _kick(self, body: bytes) -> dict[str, object]:
         name = parse(Named, body).name
         await self._run(lambda registry: registry.kick(name))
+        await self._read_changes(name)
         return {"kicked": name}
 
     async def _disable(self, body: bytes, *, is_disabled: bool) -> dict[str, object]:
@@ -85,22 +92,18 @@ class ClientAdministration:
             registry.set_terms(name, replace(registry.get(name).terms, is_disabled=is_disabled))
 
         await self._run(change)
+        await self._read_changes(name)
         return {"name": name, "disabled": is_disabled}
 
     async def _follow(self, body: bytes) -> dict[str, object]:
         """Follows the registry at once, so that an admin can confirm a change; tells how many sessions a client has."""
-        name = parse(Named, body).name
-        await self._membership.follow()
-        known = self._membership
-        return {"registry": known.source.place, "sessions": known.sessions(name), "problem": known.known.problem}
+        return await self._read_changes(parse(Named, body).name)
 
     async def _run(self, change: Callable[[Registry], T]) -> T:
         """Calls a function with the registry, in a thread. Raises UsageError where the registry is a service."""
-        source = self._membership.source
+        source = self._source
         if not isinstance(source, Registry):
             raise UsageError(
                 "the registry is a service (`url` in [registry])", "its clients are listed and changed there"
             )
-        found = await asyncio.to_thread(change, source)
-        await self._membership.follow()
-        return found
+        return await asyncio.to_thread(change, source)

@@ -5,6 +5,7 @@ import contextlib
 import ipaddress
 import logging
 import time
+from collections.abc import Callable
 
 from tandem.admin.endpoint import AdminEndpoint
 from tandem.admin.status import ServerStatus, server_status
@@ -20,6 +21,7 @@ from tandem.server.access import Access
 from tandem.server.address_guard import AddressGuard
 from tandem.server.administration import ClientAdministration
 from tandem.server.dialer import Dialer
+from tandem.server.machine import server_limits
 from tandem.server.membership import Membership
 from tandem.server.own_networks import OwnNetworks
 from tandem.server.quotas import ClientLimits
@@ -28,8 +30,8 @@ from tandem.server.resolver import Resolver
 from tandem.server.rules import Rules
 from tandem.server.serving import StreamService
 from tandem.server.state import StateDirectory
-from tandem_transport import ClientSession, error_name
-from tandem_transport.driver import ServerDriver, Stream
+from tandem_transport import ClientSession, Placement, error_name
+from tandem_transport.driver import ServerDriver, Source, Stream
 from tandem_transport.events import ConnectionTerminated, Event, PathStatusChanged
 
 log = logging.getLogger("tandem.server")
@@ -41,8 +43,19 @@ _SCAN_INTERVAL = 5.0
 class Server:
     """Everything that a server process runs."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(
+        self,
+        config: Config,
+        *,
+        placement: Placement | None = None,
+        on_stray: Callable[[int, Source, bytes], None] | None = None,
+    ) -> None:
+        """With a `placement`, this is one of several workers: its parent gives it sockets, and has the admin endpoint.
+
+        `on_stray` takes initiations that belong to the worker with a slot.
+        """
         section = config.server
+        self._placement, self._on_stray = placement, on_stray
         self._config = config
         self._state = StateDirectory(section.state or default_directory())
         self._membership = Membership(open_source(config.registry, self._state.path))
@@ -71,11 +84,15 @@ class Server:
             accept=self._accept,
             on_event=self._on_event,
             on_started=self._on_started,
+            on_stray=self._on_stray,
+            placement=self._placement or Placement(),
+            limits=server_limits(self._config.server, self._placement.workers if self._placement else 1),
         )
-        await self._bind()
-        await self._start_admin()
+        if self._placement is None:
+            await self._bind()
+            await self._start_admin()
+            self._background.begin(self._follow_addresses())
         await self._membership.start(self.driver)
-        self._background.begin(self._follow_addresses())
         count = "an unknown number" if self._membership.known.count is None else self._membership.known.count
         log.info("serving; clients registered: %s, in %s; state in %s", count, source.place, self._state.path)
 
@@ -114,6 +131,12 @@ class Server:
         status.registry_problem = known.problem
         return status
 
+    async def follow(self, name: str) -> dict[str, object]:
+        """Reads what has changed in the registry; tells how many sessions a client has, and why it cannot be read."""
+        await self._membership.follow()
+        known = self._membership
+        return {"registry": known.source.place, "sessions": known.sessions(name), "problem": known.known.problem}
+
     # --- starting, following ---
 
     async def _bind(self) -> None:
@@ -128,7 +151,7 @@ class Server:
                 raise TandemError(text, hint) from error
 
     async def _start_admin(self) -> None:
-        actions = ClientAdministration(self._membership).actions
+        actions = ClientAdministration(self._membership.source, self.follow).actions
         self._admin = AdminEndpoint.configured(self._config.admin, SERVER_ADMIN_PORT, self.status, actions)
         try:
             await self._admin.start()

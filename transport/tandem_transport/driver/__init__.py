@@ -10,6 +10,7 @@ from tandem_transport.driver.names import Names
 from tandem_transport.driver.server import ServerDriver, Source
 from tandem_transport.driver.session import SessionStreams
 from tandem_transport.driver.sockets import UdpAddress, family_of, format_address
+from tandem_transport.driver.steering import can_steer, open_group, steer
 from tandem_transport.driver.stream import Stream
 
 __all__ = [
@@ -24,7 +25,10 @@ __all__ = [
     "Source",
     "Stream",
     "UdpAddress",
+    "can_steer",
     "family_of",
     "format_address",
     "local_identity",
+    "open_group",
+    "steer",
 ]

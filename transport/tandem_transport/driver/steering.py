@@ -54,7 +54,7 @@ def steer(group: list[socket.socket], *, first: int, workers: int) -> None:
     group[0].setsockopt(socket.SOL_SOCKET, _SO_ATTACH_REUSEPORT_CBPF, option)
 
 
-def is_supported() -> bool:
+def can_steer() -> bool:
     """Whether this system can steer packets."""
     with contextlib.suppress(OSError, AttributeError):
         group = [bound_socket("127.0.0.1", 0, reuses_port=True)]

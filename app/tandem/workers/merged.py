@@ -1,0 +1,36 @@
+"""The status of a server's workers as one."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+from tandem.admin.status import ServerStatus, WorkerStatus
+
+
+def merged_status(found: Sequence[ServerStatus]) -> ServerStatus:
+    """The status of all workers together; `uptime_s` and `listen` are their parent's."""
+    return ServerStatus(
+        uptime_s=0.0,
+        listen=[],
+        clients=max((item.clients for item in found), default=0),
+        sessions=[session for item in found for session in item.sessions],
+        failures=_sums(item.failures for item in found),
+        handshakes=_sums(item.handshakes for item in found),
+        max_sessions=sum(item.max_sessions for item in found),
+        memory_bytes=sum(item.memory_bytes for item in found),
+        max_memory_bytes=sum(item.max_memory_bytes for item in found),
+        udp_drops=_sum(item.udp_drops for item in found),
+        registry_problem=next((item.registry_problem for item in found if item.registry_problem), ""),
+        workers=[WorkerStatus(pid=item.pid, sessions=len(item.sessions), uptime_s=item.uptime_s) for item in found],
+    )
+
+
+def _sums(counts: Iterable[dict[str, int]]) -> dict[str, int]:
+    total: Counter[str] = Counter()
+    for item in counts:
+        total.update(item)
+    return dict(total)
+
+
+def _sum(counts: Iterable[int | None]) -> int | None:
+    known = [count for count in counts if count is not None]
+    return sum(known) if known else None

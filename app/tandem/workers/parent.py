@@ -1,0 +1,231 @@
+"""The parent of a server's workers: opens the sockets, starts workers, replaces those that die, and speaks for all."""
+
+import asyncio
+import contextlib
+import logging
+import socket
+import sys
+import time
+
+from tandem.admin.endpoint import AdminEndpoint
+from tandem.admin.status import ServerStatus
+from tandem.base.addresses import expand_wildcards, format_host_port, parse_host_port
+from tandem.base.directories import default_directory
+from tandem.base.errors import TandemError, os_error_text
+from tandem.base.tasks import TaskSet
+from tandem.config.config import SERVER_ADMIN_PORT, Config
+from tandem.registry.opening import is_local, open_source
+from tandem.registry.source import ClientSource
+from tandem.server.administration import ClientAdministration
+from tandem.server.state import StateDirectory
+from tandem.workers.child import Child
+from tandem.workers.doors import make_door
+from tandem.workers.merged import merged_status
+from tandem_transport.driver import open_group, steer
+
+log = logging.getLogger("tandem.workers")
+
+_SCAN_INTERVAL = 5.0
+"""Seconds between two scans of this machine's addresses."""
+
+_PING_INTERVAL = 10.0
+_PING_TIMEOUT = 60.0
+"""Seconds after which a worker that does not answer is ended and replaced."""
+
+_STATUS_TIMEOUT = 5.0
+
+_RESTART_DELAY = (0.0, 30.0)
+"""Seconds until a worker that died is replaced: the first time, and at most where it dies again and again."""
+
+_STABLE_AFTER = 60.0
+"""Seconds after which a worker that dies counts as dying for the first time."""
+
+
+class Parent:
+    """The `Service` of the parent process."""
+
+    def __init__(self, config: Config, workers: int, command: list[str]) -> None:
+        """`command`: the command line of a worker, the same as this process's own."""
+        self._config = config
+        self._command = command
+        self._listen = [parse_host_port(text, what="listen") for text in config.server.listen]
+        self._state = StateDirectory(config.server.state or default_directory())
+        self._workers = workers
+        self._doors = [make_door() for _ in range(workers)]
+        self._children: dict[int, Child] = {}
+        self._groups: dict[tuple[str, int], list[socket.socket]] = {}
+        self._source: ClientSource
+        self._admin: AdminEndpoint
+        self._tasks = TaskSet()
+        self._is_stopping = False
+        self._started_at = time.monotonic()
+        self.replaced = 0
+        """Workers that have died and were replaced."""
+
+    async def start(self) -> None:
+        """Opens the sockets and starts the workers. Raises TandemError where an address or the state cannot be used."""
+        self._source = await asyncio.to_thread(open_source, self._config.registry, self._state.path)
+        count = await asyncio.to_thread(self._source.count)
+        self._state.server_key(registered=(count or 0) if is_local(self._config.registry) else 0)
+        try:
+            self._open_sockets()
+            await asyncio.gather(*(self._start_worker(slot) for slot in range(self._workers)))
+            await self._start_admin()
+        except BaseException:
+            await self.close()
+            raise
+        self._tasks.begin(self._follow_addresses())
+        log.info("%d workers serve", self._workers)
+
+    def reload(self, config: Config) -> None:
+        """Makes all workers read the configuration anew, which was read without a mistake here."""
+        self._config = config
+        self._tasks.begin(self._reload_workers())
+
+    async def drain(self) -> None:
+        """Makes all workers refuse new streams, and waits until they have ended."""
+        self._is_stopping = True
+        for child in self._children.values():
+            child.terminate()
+        await asyncio.gather(*(child.ended() for child in self._children.values()))
+
+    async def close(self) -> None:
+        """Ends all workers, and closes the sockets."""
+        self._is_stopping = True
+        await self._tasks.cancel()
+        await asyncio.gather(*(child.stop() for child in self._children.values()))
+        if hasattr(self, "_admin"):
+            await self._admin.close()
+        for sock in (*(sock for group in self._groups.values() for sock in group), *sum(self._doors, ())):
+            sock.close()
+        await asyncio.to_thread(self._source.close)
+
+    async def status(self) -> ServerStatus:
+        """The status of all workers together."""
+        found = await asyncio.gather(*(self._status_of(child) for child in self._children.values()))
+        status = merged_status([item for item in found if item is not None])
+        status.uptime_s = round(time.monotonic() - self._started_at, 1)
+        status.listen = [format_host_port(*address) for address in self._groups]
+        status.workers_replaced = self.replaced
+        return status
+
+    # --- sockets ---
+
+    def _open_sockets(self) -> None:
+        for host, port in self._listen:
+            for address in expand_wildcards([(host, port)]):
+                try:
+                    self._open_group(address)
+                except OSError as error:
+                    text = f"udp {format_host_port(host, port)}: {os_error_text(error)}"
+                    hint = "is another Tandem running? --listen takes an address of this machine, and a free port"
+                    raise TandemError(text, hint) from error
+
+    def _open_group(self, address: tuple[str, int]) -> None:
+        group = open_group(*address, self._workers)
+        self._groups[address] = group
+        steer(group, first=0, workers=self._workers)
+        log.info("listening on udp %s", format_host_port(*address))
+        for slot, child in self._children.items():
+            child.give(address, group[slot])
+
+    async def _follow_addresses(self) -> None:
+        """Opens and closes the sockets of wildcard addresses as this machine's addresses change."""
+        while True:
+            await asyncio.sleep(_SCAN_INTERVAL)
+            try:
+                self._follow(set(expand_wildcards(self._listen)))
+            except Exception:  # any error: the loop must go on
+                log.exception("looking at this machine's addresses has failed")
+
+    def _follow(self, wanted: set[tuple[str, int]]) -> None:
+        for address in wanted - set(self._groups):
+            with contextlib.suppress(OSError):  # an address that is not ready yet; the next scan tries again
+                self._open_group(address)
+        for address in set(self._groups) - wanted:
+            log.info("no longer listening on %s", format_host_port(*address))
+            for child in self._children.values():
+                child.take_back(address)
+            for sock in self._groups.pop(address):
+                sock.close()
+
+    # --- workers ---
+
+    async def _start_worker(self, slot: int) -> None:
+        """Starts a worker, and returns when it serves. Raises TandemError where it ends before that."""
+        child = Child(slot, self._workers, self._doors, self._command)
+        self._children[slot] = child
+        await child.start()
+        for address, group in self._groups.items():
+            child.give(address, group[slot])
+        self._tasks.begin(self._watch(child))
+
+    async def _watch(self, child: Child) -> None:
+        """Replaces a worker when it ends, which ends its sessions alone; its clients are told and come back."""
+        pinging = asyncio.create_task(self._ping(child))
+        try:
+            code = await child.ended()
+        finally:
+            pinging.cancel()
+        if self._is_stopping:
+            return
+        log.error("worker %d ended (%s): another takes its place, and its sessions begin anew", child.slot, code)
+        delay = _RESTART_DELAY[0] if child.age > _STABLE_AFTER else 1.0
+        while not self._is_stopping:
+            await asyncio.sleep(delay)
+            self.replaced += 1
+            try:
+                await self._start_worker(child.slot)
+            except TandemError as error:
+                delay = min(2 * delay or 1.0, _RESTART_DELAY[1])
+                log.error("worker %d: %s; the next try is in %.0f s", child.slot, error, delay)
+            else:
+                return
+
+    async def _ping(self, child: Child) -> None:
+        while True:
+            await asyncio.sleep(_PING_INTERVAL)
+            try:
+                await child.ask("ping", timeout=_PING_TIMEOUT)
+            except TandemError:
+                log.error("worker %d does not answer for %.0f s: it is ended", child.slot, _PING_TIMEOUT)
+                child.kill()
+                return
+
+    async def _reload_workers(self) -> None:
+        for child in self._children.values():
+            try:
+                await child.ask("reload", timeout=_PING_TIMEOUT)
+            except TandemError as error:
+                log.error("worker %d: nothing was reloaded: %s", child.slot, error)
+
+    # --- the admin endpoint ---
+
+    async def _start_admin(self) -> None:
+        actions = ClientAdministration(self._source, self._follow_registry).actions
+        admin = AdminEndpoint.configured(self._config.admin, SERVER_ADMIN_PORT, self.status, actions)
+        await admin.start()
+        self._admin = admin
+
+    async def _follow_registry(self, name: str) -> dict[str, object]:
+        """Makes all workers read what has changed; tells how many sessions a client has at all of them."""
+        found = await asyncio.gather(
+            *(child.ask("follow", {"name": name}, timeout=_PING_TIMEOUT) for child in self._children.values())
+        )
+        return {
+            "registry": self._source.place,
+            "sessions": sum(int(item["sessions"]) for item in found),
+            "problem": next((item["problem"] for item in found if item["problem"]), ""),
+        }
+
+    async def _status_of(self, child: Child) -> ServerStatus | None:
+        """The status of one worker, None where it does not tell in time."""
+        try:
+            return ServerStatus.model_validate(await child.ask("status", timeout=_STATUS_TIMEOUT))
+        except TandemError:
+            return None
+
+
+def worker_command() -> list[str]:
+    """The command line with which a worker is started: this process's own."""
+    return [sys.executable, "-m", "tandem", *sys.argv[1:]]
