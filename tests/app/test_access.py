@@ -9,8 +9,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from tandem.config.config import ForwardConfig, QuotaConfig, RuleConfig
 from tandem.config.patterns import canonical_name, parse_pattern
+from tandem.config.server_sections import ForwardConfig, QuotaConfig, RuleConfig
 from tandem.exchange.failures import Failure, Hop
 from tandem.exchange.request import Kind, Request
 from tandem.server.access import Access, Route

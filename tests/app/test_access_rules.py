@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tandem.config.config import ForwardConfig, RuleConfig
+from tandem.config.server_sections import ForwardConfig, RuleConfig
 from tandem.exchange.failures import Failure, Hop
 from tandem.exchange.request import Kind, Request
 from tandem.server.access import Access, Route

@@ -57,7 +57,7 @@ class Ends:
         self.client = Client(_config(), [invite], TransportParameters(), ClientRecords(events=EventLog(self.events)))
 
     async def start(self) -> None:
-        await self.server.listen([("127.0.0.1", port) for port in self.ports])
+        await self.server.sockets.listen([("127.0.0.1", port) for port in self.ports])
         await self.client.start()
 
     async def close(self) -> None:

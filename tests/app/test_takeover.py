@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tandem.base.errors import TandemError
-from tandem.config.config import RegistryConfig
+from tandem.config.server_sections import RegistryConfig
 from tandem.registry.opening import open_registry
 from tandem.registry.takeover import TAKEN_OVER
 

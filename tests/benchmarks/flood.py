@@ -84,7 +84,7 @@ class Ends:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
             sock.bind(("127.0.0.1", 0))
             self.port = sock.getsockname()[1]
-        await self.server.listen([("127.0.0.1", self.port)])
+        await self.server.sockets.listen([("127.0.0.1", self.port)])
         self.server.send = self._send_down
         self._link.endpoints.append(("127.0.0.1", self.port))
         self._link.send = self._send_up
@@ -108,9 +108,9 @@ class Ends:
 
     def _send_down(self, source: Source, data: bytes) -> bool:
         if source.remote[0] == "127.0.0.2":
-            self._loop.call_later(DELAY, self.server.send_now, source, data)
+            self._loop.call_later(DELAY, self.server.sockets.send, source, [data])
         else:
-            self.server.send_now(source, data)
+            self.server.sockets.send(source, [data])
         return True
 
 

@@ -16,8 +16,9 @@ from loopback.sockets import abort
 from tandem.client.client import Client
 from tandem.client.records import ClientRecords
 from tandem.client.remote import Remote
-from tandem.config.config import Config, LinkConfig, RegistryConfig
+from tandem.config.config import Config, LinkConfig
 from tandem.config.invites import Invite
+from tandem.config.server_sections import RegistryConfig
 from tandem.registry.opening import open_registry
 from tandem.server.server import Server
 from tandem.server.state import StateDirectory
@@ -252,7 +253,7 @@ class Bench:
     def _send_down(self, source: Source, data: bytes) -> bool:
         for link in self.client.driver.links:
             if link.sock is not None and link.sock.local[:2] == source.remote[:2] and not self._loses(link.name):
-                self.server.driver.send_now(source, data)
+                self.server.driver.sockets.send(source, [data])
         return True
 
 

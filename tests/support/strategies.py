@@ -36,5 +36,6 @@ FRAME: st.SearchStrategy[Frame] = st.one_of(
     st.builds(frames.ConnectionCloseFrame, INTEGER, st.text(st.characters(exclude_categories=["C", "Z"]), max_size=60)),
     st.builds(frames.PathPolicyFrame, INTEGER, INTEGER, st.lists(WISH, max_size=32).map(tuple)),
     st.builds(frames.StatsFrame, INTEGER, INTEGER, INTEGER, st.lists(COUNT, max_size=32).map(tuple)),
+    st.just(frames.GoAwayFrame()),
     st.builds(frames.DatagramFrame, INTEGER, INTEGER, st.binary(max_size=100)),
 )

@@ -57,7 +57,7 @@ class Net:
         """Which link has asked which address."""
 
     async def listen(self, *hosts: str) -> None:
-        await self.server.listen([(host, port) for host in hosts for port in self.ports])
+        await self.server.sockets.listen([(host, port) for host in hosts for port in self.ports])
         self.server.send = self._send_down
 
     def add(self, name: str, addresses: list[LocalAddress], endpoints: list[tuple[str, int]], names: Names) -> Link:
@@ -98,7 +98,7 @@ class Net:
 
     def _send_down(self, source: Source, data: bytes) -> bool:
         if not self.is_down_lost(source):
-            self.server.send_now(source, data)
+            self.server.sockets.send(source, [data])
         return True
 
 

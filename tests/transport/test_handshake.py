@@ -27,7 +27,7 @@ from tandem_transport.crypto.handshake import (
 )
 from tandem_transport.crypto.noise import Initiator, NoiseError, Responder, public_key
 from tandem_transport.errors import DecodeError
-from tandem_transport.parameters import PROLOGUE
+from tandem_transport.parameters import FIRST_VERSION, PROLOGUE
 from tandem_transport.wire.packets import PacketType, PacketView, message, split_datagram
 from tandem_transport.wire.transport_parameters import CipherSuite, TransportParameters
 
@@ -170,7 +170,7 @@ def test_parameters_that_are_left_out_have_their_defaults() -> None:
     initiator = Initiator(PROLOGUE, CLIENT_KEY, b"e" * 32, public_key(SERVER_KEY))
     body = initiator.write_initiation(bytes(32)) + bytes(32)
     server = ServerHandshake(SERVER_KEY, view(message(PacketType.INITIATION, bytes(16), body)))
-    assert server.parameters == TransportParameters()
+    assert server.parameters == TransportParameters(version=FIRST_VERSION)
 
     client = client_handshake()
     responder = Responder(PROLOGUE, SERVER_KEY)
@@ -178,7 +178,7 @@ def test_parameters_that_are_left_out_have_their_defaults() -> None:
     body, *_ = responder.write_response(b"e" * 32, bytes(32))
     answer = client.read_answer(view(message(PacketType.RESPONSE, client.handshake_id, body)))
     assert isinstance(answer, Established)
-    assert answer.peer_parameters == TransportParameters()
+    assert answer.peer_parameters == TransportParameters(version=FIRST_VERSION)
 
 
 def test_noise_carries_empty_payloads() -> None:

@@ -10,6 +10,7 @@ from simnet.network import CLIENT_KEY, SERVER_KEY, SERVER_PUBLIC
 from tandem_transport.crypto.connection_id import ConnectionIdIssuer
 from tandem_transport.crypto.noise import public_key
 from tandem_transport.endpoint.client import ClientEndpoint
+from tandem_transport.endpoint.limits import ServerTerms
 from tandem_transport.endpoint.placement import MAX_SLOTS, Placement, slot_of
 from tandem_transport.endpoint.search import ClientIdentity
 from tandem_transport.endpoint.server import ServerEndpoint, SessionStarted
@@ -39,7 +40,7 @@ class Workers:
                 known.get,
                 randomness=self.random.randbytes,
                 now=self.now,
-                placement=Placement(slot, count, 0, count),
+                terms=ServerTerms(placement=Placement(slot, count, 0, count)),
             )
             for slot in range(count)
         ]

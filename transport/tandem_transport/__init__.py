@@ -16,7 +16,7 @@ from tandem_transport.endpoint.client import (
     HandshakeRefused,
     HandshakeUnanswered,
 )
-from tandem_transport.endpoint.limits import ServerLimits
+from tandem_transport.endpoint.limits import ServerLimits, ServerTerms
 from tandem_transport.endpoint.placement import Placement
 from tandem_transport.endpoint.server import ServerEndpoint, ServerEvent, SessionEvent, SessionStarted
 from tandem_transport.endpoint.sessions import ClientSession
@@ -66,6 +66,7 @@ __all__ = [
     "ServerEndpoint",
     "ServerEvent",
     "ServerLimits",
+    "ServerTerms",
     "SessionClosed",
     "SessionEvent",
     "SessionOptions",

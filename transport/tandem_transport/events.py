@@ -80,6 +80,11 @@ class OutageChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class GoAwayReceived:
+    """The server will end: streams of this session go on, and new ones should be opened in another session."""
+
+
+@dataclass(frozen=True, slots=True)
 class ConnectionTerminated:
     """The session is over; all its streams are reset."""
 
@@ -97,5 +102,6 @@ Event = (
     | DatagramReceived
     | PathStatusChanged
     | OutageChanged
+    | GoAwayReceived
     | ConnectionTerminated
 )

@@ -7,7 +7,20 @@ implementation may choose. Times are seconds, sizes are bytes, rates are bytes p
 # --- Specification constants ---------------------------------------------------------------
 
 PROLOGUE = b"tandem/1"
-"""Noise prologue: protocol name and version. A peer of another version fails to decrypt the handshake."""
+"""Noise prologue: the protocol's name and the version of its handshake, which stays as it is: what comes after the
+handshake has a version of its own, which both ends agree on in it."""
+
+FIRST_VERSION = 1
+"""Version of the protocol of release 0.1, whose ends do not name it."""
+
+VERSION = 2
+"""Newest version of the protocol: 2 has GO_AWAY."""
+
+GO_AWAY_VERSION = 2
+"""First version of the protocol that has GO_AWAY."""
+
+MIN_VERSION = 1
+"""Oldest version of the protocol that is still spoken."""
 
 CONNECTION_ID_SIZE = 16
 """Bytes of a connection id: 8 random bytes and an 8-byte MAC by the server's static key (PROTOCOL.md 2.1)."""

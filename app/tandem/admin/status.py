@@ -216,6 +216,7 @@ _REFUSALS: dict[int, str] = {
     Refusal.DISABLED: "the server's owner has disabled this client",
     Refusal.EXPIRED: "this client's time has run out; ask the server's owner for more",
     Refusal.QUOTA_USED_UP: "this client has carried as much data as it may",
+    Refusal.VERSION: "this client's release is too old for the server; update it",
 }
 
 
@@ -271,7 +272,7 @@ def server_status(driver: ServerDriver, started_at: float, clients: int, link_na
         made = ServerSessionStatus.model_validate(fields)
         made.streams_total -= link_names.told(session)
         sessions.append(made)
-    listen = [format_address(address) for address in driver.addresses]
+    listen = [format_address(address) for address in driver.sockets.addresses]
     memory, max_memory = driver.endpoint.memory
     return ServerStatus(
         uptime_s=round(now - started_at, 1),
@@ -283,7 +284,7 @@ def server_status(driver: ServerDriver, started_at: float, clients: int, link_na
         max_memory_bytes=max_memory,
         max_sessions=driver.endpoint.limits.sessions,
         pid=os.getpid(),
-        udp_drops=driver.unread,
+        udp_drops=driver.sockets.unread,
     )
 
 

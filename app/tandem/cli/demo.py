@@ -9,8 +9,9 @@ from tandem.admin.status import ClientStatus
 from tandem.base.errors import TandemError
 from tandem.client.client import Client
 from tandem.client.records import ClientRecords
-from tandem.config.config import Config, LinkConfig, RegistryConfig, ServerConfig
+from tandem.config.config import Config, LinkConfig
 from tandem.config.invites import Invite
+from tandem.config.server_sections import RegistryConfig, ServerConfig
 from tandem.impair.bad_link import BadLink
 from tandem.impair.impairment import Impairment
 from tandem.registry.opening import open_registry

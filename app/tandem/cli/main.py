@@ -76,7 +76,7 @@ def server(
     from tandem.client.options import split
     from tandem.config import config, old_names
     from tandem.process import running
-    from tandem.workers.service import server_service
+    from tandem.workers.service import server_process
 
     section: dict[str, Any] = {"state": state, "listen": list(listen), "allow": list(allow), "workers": workers}
     options: dict[str, Any] = {"server": {key: value for key, value in section.items() if value}}
@@ -87,8 +87,8 @@ def server(
     loaded = config.load(config_file, options)
     logs.set_up(log_level, log_format, log_file, targets=loaded.log_targets)
     old_names.log_notes()
-    service, reload = server_service(loaded, lambda: config.load(config_file, options))
-    running.run(running.serve(service, reload=reload))
+    process = server_process(loaded, lambda: config.load(config_file, options))
+    running.run(running.serve(process.service, reload=process.reload, upgrade=process.upgrade))
 
 
 @cli.command("client")

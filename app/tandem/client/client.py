@@ -29,6 +29,7 @@ from tandem.config.passwords import PasswordBook
 from tandem_socks import FrontendOptions, SocksFrontend
 from tandem_transport import ClientEvent, Connected, Mode, TransportParameters
 from tandem_transport.driver import ClientDriver, Link, local_identity
+from tandem_transport.events import GoAwayReceived
 
 log = logging.getLogger("tandem.client")
 
@@ -185,6 +186,9 @@ class Client:
             self._journal.note(event)
             if isinstance(event, Connected):
                 self._names.on_session()
+            elif isinstance(event, GoAwayReceived):
+                log.info("the server is about to end: looking for the next one, connections go on")
+                self._tasks.begin(self._failover.move(driver, self._move))
 
     def _is_unanswered(self) -> bool:
         """Whether there has been no session, or an outage, for so long that another server may be better."""
@@ -193,13 +197,30 @@ class Client:
     def _adopt(self, driver: ClientDriver) -> None:
         """Changes to another server that has answered: old connections are reset, new ones go to the new server."""
         log.warning("another server has answered: %s; connections are reset", self._failover.present.endpoints[0])
+        self._tasks.begin(self._change_to(driver).close())
+
+    def _move(self, driver: ClientDriver) -> None:
+        """Changes to the successor of a server that goes away: new connections go there, old ones stay to their end."""
+        log.info("new connections use another session: %s", self._failover.present.endpoints[0])
+        self._tasks.begin(self._retire(self._change_to(driver)))
+
+    def _change_to(self, driver: ClientDriver) -> ClientDriver:
+        """Uses another driver, which has a session; returns the old one."""
         old, self.driver = self.driver, driver
         self.links.adopt(driver, self._failover.present)
         driver.set_preferences(self.links.preferences())
         self.opener.use(driver)
-        self._tasks.begin(old.close())
         self._journal.note_session()
         self._names.on_session()
+        return old
+
+    async def _retire(self, old: ClientDriver) -> None:
+        """Closes a driver when the connections of its session have ended."""
+        try:
+            while old.session is not None and old.session.streams_open:
+                await old.next_beat()
+        finally:
+            await old.close()
 
     # --- links ---
 

@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from tandem.config.invites import Invite
 from tandem_transport.driver import ClientDriver
@@ -53,6 +54,36 @@ class Failover:
             following = (following + 1) % len(self._invites)
             if following != self._present:
                 await self._try(following, is_unanswered, adopt)
+
+    async def move(self, old: ClientDriver, adopt: Callable[[ClientDriver], None]) -> None:
+        """The server of a driver goes away: opens a session with its successor, or with another server, beside the old.
+
+        Returns when `adopt` has taken a driver that has one, or when the old session is over.
+        """
+        index = self._present
+        while old.session is not None:
+            if await self._open_beside(old, index, adopt):
+                return
+            index = (index + 1) % len(self._invites)
+
+    async def _open_beside(self, old: ClientDriver, index: int, adopt: Callable[[ClientDriver], None]) -> bool:
+        driver = self._make(self._invites[index])
+        driver.start()
+        connecting = asyncio.ensure_future(driver.wait_connected())
+        try:
+            waited: list[asyncio.Future[Any]] = [connecting]
+            waited += [] if old.session is None else [old.session.closed]
+            await asyncio.wait(waited, timeout=_TRY_TIMEOUT, return_when=asyncio.FIRST_COMPLETED)
+            if driver.session is None or old.session is None:
+                return False
+            self.count += index != self._present
+            self._present = index
+            adopt(driver)
+            return True
+        finally:
+            connecting.cancel()
+            if driver.session is None or old.session is None:
+                await driver.close()
 
     async def _try(self, index: int, is_unanswered: Callable[[], bool], adopt: Callable[[ClientDriver], None]) -> None:
         invite = self._invites[index]

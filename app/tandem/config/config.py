@@ -9,11 +9,9 @@ import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, cast
+from typing import Any, Literal, cast
 
 from pydantic import (
-    BaseModel,
-    ConfigDict,
     Field,
     ModelWrapValidatorHandler,
     SecretStr,
@@ -35,18 +33,15 @@ from tandem.base.units import RATES, SIZES, parse_size
 from tandem.config.errors import describe, with_mistakes
 from tandem.config.old_names import is_old_variable, present_link, variables_of_old, with_present_names
 from tandem.config.passwords import is_hash
-from tandem.config.patterns import ACCEPTED, looks_like_a_host
+from tandem.config.server_sections import ForwardConfig, QuotaConfig, RegistryConfig, RuleConfig, ServerConfig
 from tandem.config.values import (
     MIN_TOKEN,
-    Address,
-    Directory,
     HostPort,
-    Match,
     Network,
     Port,
     Rate,
+    Section,
     Size,
-    Target,
     Token,
 )
 
@@ -55,11 +50,7 @@ CLIENT_ADMIN_PORT = 8119
 SERVER_ADMIN_PORT = 8118
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class LinkConfig(_Section):
+class LinkConfig(Section):
     """One link of a client."""
 
     name: str = Field(min_length=1, max_length=40)
@@ -94,7 +85,7 @@ class LinkConfig(_Section):
         return None if self.monthly_cap is None else parse_size(self.monthly_cap)
 
 
-class ListenConfig(_Section):
+class ListenConfig(Section):
     """A local port whose connections go to a forward of the server."""
 
     port: Port
@@ -106,7 +97,7 @@ class ListenConfig(_Section):
     )
 
 
-class UserConfig(_Section):
+class UserConfig(Section):
     """Someone who may use the SOCKS port."""
 
     name: str = Field(min_length=1, max_length=255)
@@ -119,7 +110,7 @@ class UserConfig(_Section):
         return self
 
 
-class SocksConfig(_Section):
+class SocksConfig(Section):
     """The SOCKS port."""
 
     listen: HostPort = "127.0.0.1:1080"
@@ -156,7 +147,7 @@ class SocksConfig(_Section):
         return self
 
 
-class AdminConfig(_Section):
+class AdminConfig(Section):
     """The admin endpoint: status and health."""
 
     listen: HostPort | None = Field(default=None, description="default: 127.0.0.1:8119, server 127.0.0.1:8118")
@@ -175,95 +166,6 @@ class AdminConfig(_Section):
         if not is_loopback(host):
             raise ValueError(f"listen: {self.listen} is not a loopback address; set a token, or use 127.0.0.1")
         return self
-
-
-class ServerConfig(_Section):
-    """The server."""
-
-    listen: list[HostPort] = Field(default=["0.0.0.0:8120", "0.0.0.0:8121", "[::]:8120", "[::]:8121"], min_length=1)
-    state: Directory | None = Field(default=None, description="directory with the server's key and its clients")
-    public: list[HostPort] = Field(default=[], description="addresses that invites name as endpoints")
-    dial: bool = Field(default=True, description="false: forwards only")
-    allow: list[Network] = Field(default=[], description="private networks that clients may reach")
-    source: list[Address] = Field(default=[], description="local addresses to dial from, at most one of each family")
-    hosts: dict[str, Annotated[list[Address], Field(min_length=1)]] = Field(
-        default={}, description="addresses of names that no name server is asked for"
-    )
-    dns_cache: float = Field(default=0, ge=0, le=60, description="seconds for which names are remembered")
-    bind: Literal["off", "named", "anyone"] = Field(
-        default="named",
-        description="SOCKS BIND: not offered, for one connection from the host that the client names, or from anyone",
-    )
-    drain: float = Field(
-        default=10, ge=0, le=3600, description="seconds that open connections have when the server is told to stop"
-    )
-    workers: Annotated[int, Field(ge=1, le=64)] | Literal["auto"] = Field(
-        default=1,
-        description="processes that serve (Linux); auto: one for each core; each client is served by one",
-    )
-    sessions: int | None = Field(
-        default=None, ge=1, le=1_000_000, description="clients at the same time; default: as many as `memory` is for"
-    )
-    memory: Size | None = Field(
-        default=None, description="for the data of all connections; default: a quarter of the machine's"
-    )
-    resets: float = Field(
-        default=2000, gt=0, description="clients that are told in a second that their session is forgotten"
-    )
-    max_streams: int = Field(default=4096, ge=1, description="connections of each client at the same time")
-    max_new_streams: float = Field(default=200, gt=0, description="connections that each client may open a second")
-
-    @model_validator(mode="after")
-    def _one_source_a_family(self) -> "ServerConfig":
-        families = [":" in source for source in self.source]
-        if len(set(families)) < len(families):
-            raise ValueError("source: two addresses of one family")
-        return self
-
-
-class ForwardConfig(_Section):
-    """What a destination becomes at the server."""
-
-    match: Match = Field(description=f"what a client asks for: {ACCEPTED}")
-    target: Target = Field(description="HOST:PORT, or HOST:* for the port that was asked for")
-
-
-class RuleConfig(_Section):
-    """Who may reach what. The first rule that matches counts; `[[forward]]` come after all of them."""
-
-    action: Literal["allow", "deny", "forward"]
-    match: Match = Field(description=f"what a client asks for: {ACCEPTED}")
-    client: str = Field(default="*", min_length=1, description="the clients that the rule is about, * for any text")
-    target: Target | None = Field(default=None, description="with forward: HOST:PORT, or HOST:*")
-
-    @model_validator(mode="after")
-    def _complete(self) -> "RuleConfig":
-        if (self.action == "forward") != (self.target is not None):
-            raise ValueError("target: it belongs to `forward`, and only there")
-        if self.action != "forward" and looks_like_a_host(self.match):
-            raise ValueError(
-                f"match: {self.match!r} has no port, so it is the name of a forward; write {self.match}:* for a host"
-            )
-        return self
-
-
-class QuotaConfig(_Section):
-    """Other limits for some of a server's clients; the first that fits counts."""
-
-    name: str = Field(min_length=1, description="the client's name, * for any text")
-    max_streams: int | None = Field(default=None, ge=1, description="default: that of [server]")
-    max_new_streams: float | None = Field(default=None, gt=0, description="default: that of [server]")
-
-
-class RegistryConfig(_Section):
-    """Where a server's clients are registered."""
-
-    url: SecretStr | None = Field(
-        default=None,
-        description="sqlite:////PATH, postgresql://USER@HOST/NAME for several servers, or the https:// address of a "
-        "service that is asked who a key is; default: a file in the state directory",
-    )
-    token: Token | None = Field(default=None, description="sent to the service, so that it knows this server")
 
 
 class Config(BaseSettings):

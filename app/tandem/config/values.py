@@ -6,12 +6,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
 
 from tandem.base.addresses import parse_host_port
 from tandem.base.errors import UsageError
 from tandem.base.units import parse_rate, parse_size
 from tandem.config.patterns import parse_pattern
+
+
+class Section(BaseModel):
+    """A table of the configuration: unknown keys are mistakes."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 def _host_port(text: str) -> str:

@@ -44,11 +44,12 @@ async def serve(
     beside: Callable[[], Awaitable[None]] | None = None,
     *,
     reload: Callable[[], None] | None = None,
+    upgrade: Callable[[], None] | None = None,
 ) -> None:
     """Starts the service and runs it until SIGTERM, which lets it drain, or SIGINT, which does not.
 
     A second signal ends the draining. `beside`, such as a console, runs at the same time, and the service ends
-    when it returns. SIGHUP calls `reload`.
+    when it returns. SIGHUP calls `reload`, SIGUSR2 `upgrade`.
     """
     await service.start()
     systemd.notify("READY=1")
@@ -63,6 +64,8 @@ async def serve(
     _on_signal(signal.SIGINT, lambda: stop(drains=False))
     if reload is not None and sys.platform != "win32":
         _on_signal(signal.SIGHUP, lambda: _reload(reload))
+    if upgrade is not None and sys.platform != "win32":
+        _on_signal(signal.SIGUSR2, upgrade)
     others: list[asyncio.Future[Any]] = [asyncio.ensure_future(systemd.watchdog())]
     if beside is not None:
         others.append(asyncio.ensure_future(_run_beside(beside, lambda: stop(drains=False))))

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from tandem.base.errors import UsageError
-from tandem.config.config import RegistryConfig
+from tandem.config.server_sections import RegistryConfig
 from tandem.registry.hook import Hook
 from tandem.registry.registry import Registry
 from tandem.registry.source import ClientSource

@@ -4,8 +4,8 @@ import psutil
 
 from tandem.base.errors import UsageError
 from tandem.base.units import format_size, parse_size
-from tandem.config.config import ServerConfig
-from tandem_transport import ServerLimits
+from tandem.config.server_sections import ServerConfig
+from tandem_transport import Placement, ServerLimits, ServerTerms
 from tandem_transport.parameters import MAX_SESSIONS, SERVER_BUFFER
 
 _MEMORY_SHARE = 4
@@ -15,16 +15,18 @@ _PER_SESSION = 512 << 10
 """Bytes of these buffers for each session of the default limit."""
 
 
-def server_limits(section: ServerConfig, workers: int) -> ServerLimits:
-    """The limits of one of several workers, which share what the server may use. Raises UsageError."""
+def server_terms(section: ServerConfig, placement: Placement) -> ServerTerms:
+    """The terms of one of several workers, which share what the server may use. Raises UsageError."""
+    workers = placement.workers
     memory = parse_size(section.memory) if section.memory else max(SERVER_BUFFER, _machine_memory() // _MEMORY_SHARE)
     sessions = section.sessions or max(MAX_SESSIONS, memory // _PER_SESSION)
     try:
-        return ServerLimits(-(-sessions // workers), memory // workers, section.resets / workers)
+        limits = ServerLimits(-(-sessions // workers), memory // workers, section.resets / workers)
     except ValueError as error:
         least = format_size(sessions * 2 * (128 << 10))
         hint = f"{sessions} sessions need a `memory` of {least} or more in [server]"
         raise UsageError(f"[server]: {error} (in each of {workers} workers)", hint) from error
+    return ServerTerms(limits, placement)
 
 
 def _machine_memory() -> int:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
-from tandem.config.config import QuotaConfig
+from tandem.config.server_sections import QuotaConfig
 from tandem.exchange.failures import Failure, Hop
 from tandem.exchange.request import Kind
 from tandem.registry.registration import Terms

@@ -6,8 +6,8 @@ from enum import Enum
 from fnmatch import fnmatchcase
 
 from tandem.base.addresses import parse_host_port
-from tandem.config.config import ForwardConfig, RuleConfig
 from tandem.config.patterns import Pattern, parse_pattern
+from tandem.config.server_sections import ForwardConfig, RuleConfig
 from tandem.exchange.request import SUFFIX, Kind, Request
 
 

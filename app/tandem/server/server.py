@@ -21,7 +21,7 @@ from tandem.server.access import Access
 from tandem.server.address_guard import AddressGuard
 from tandem.server.administration import ClientAdministration
 from tandem.server.dialer import Dialer
-from tandem.server.machine import server_limits
+from tandem.server.machine import server_terms
 from tandem.server.membership import Membership
 from tandem.server.own_networks import OwnNetworks
 from tandem.server.quotas import ClientLimits
@@ -36,6 +36,7 @@ from tandem_transport.events import ConnectionTerminated, Event, PathStatusChang
 
 log = logging.getLogger("tandem.server")
 
+_RETIRE_INTERVAL = 0.5
 _SCAN_INTERVAL = 5.0
 """Seconds between two scans of this machine's addresses."""
 
@@ -56,23 +57,25 @@ class Server:
         """
         section = config.server
         self._placement, self._on_stray = placement, on_stray
-        self._config = config
+        self._config = self._in_force = config
         self._state = StateDirectory(section.state or default_directory())
         self._membership = Membership(open_source(config.registry, self._state.path))
-        self._listen = [parse_host_port(text, what="listen") for text in section.listen]
         self._resolver = Resolver()
         self._limits = ClientLimits(section.max_streams, section.max_new_streams, self._membership.terms)
         self._rates = ClientRates(lambda name: self._membership.terms(name).rate)
         self._tally, self._names = Tally(), LinkNames()
         self._streams = self._stream_service(config)
         self._is_draining = False
-        self._drain_timeout = section.drain
         self._serving = TaskSet()
         """One task for each stream."""
         self._background = TaskSet()
         self._started_at = time.monotonic()
         self.driver: ServerDriver
         self._admin: AdminEndpoint | None = None
+
+    @property
+    def _listen(self) -> list[tuple[str, int]]:
+        return [parse_host_port(text, what="listen") for text in self._config.server.listen]
 
     async def start(self) -> None:
         """Starts to listen. Raises TandemError where an address or the state directory cannot be used."""
@@ -85,8 +88,7 @@ class Server:
             on_event=self._on_event,
             on_started=self._on_started,
             on_stray=self._on_stray,
-            placement=self._placement or Placement(),
-            limits=server_limits(self._config.server, self._placement.workers if self._placement else 1),
+            terms=server_terms(self._config.server, self._placement or Placement()),
         )
         if self._placement is None:
             await self._bind()
@@ -99,7 +101,7 @@ class Server:
     def reload(self, config: Config) -> None:
         """Applies new rules, names and limits; open streams stay open."""
         self._streams = self._stream_service(config)
-        self._drain_timeout = config.server.drain
+        self._in_force = config
         for name, before, after in _fixed(self._config, config):
             if before != after:
                 log.warning("%s is as it was: a change of it needs a restart", name)
@@ -108,10 +110,21 @@ class Server:
     async def drain(self) -> None:
         """Refuses new streams, and waits for the open ones, at most for the configured time (`drain`)."""
         self._is_draining = True
+        self.driver.go_away()
         if self._serving:
-            timeout = self._drain_timeout
+            timeout = self._in_force.server.drain
             log.info("draining: %d connections are open, %.0f s at most", len(self._serving), timeout)
             await self._serving.wait(timeout)
+
+    async def retire(self) -> None:
+        """Leaves new sessions to other processes; returns when all have gone there, or after `upgrade_drain`."""
+        began = time.monotonic()
+        log.info("retiring: %d sessions go elsewhere as their connections end", len(self.driver.sessions))
+        self.driver.go_away()
+        while self.driver.sessions and time.monotonic() - began < self._in_force.server.upgrade_drain:
+            self.driver.close_idle("another process serves now")
+            await asyncio.sleep(_RETIRE_INTERVAL)
+        log.info("retired: %d sessions are left", len(self.driver.sessions))
 
     async def close(self) -> None:
         """Ends all sessions and tells the clients."""
@@ -143,7 +156,7 @@ class Server:
         for host, port in self._listen:
             addresses = expand_wildcards([(host, port)])
             try:
-                await self.driver.listen([*self.driver.addresses, *addresses])
+                await self.driver.sockets.listen([*self.driver.sockets.addresses, *addresses])
             except OSError as error:
                 await self.driver.close()
                 text = f"udp {format_host_port(host, port)}: {os_error_text(error)}"
@@ -165,9 +178,9 @@ class Server:
             await asyncio.sleep(_SCAN_INTERVAL)
             try:
                 wanted = expand_wildcards(self._listen)
-                if set(wanted) != set(self.driver.addresses):
+                if set(wanted) != set(self.driver.sockets.addresses):
                     with contextlib.suppress(OSError):  # an address that is not ready yet; the next scan tries again
-                        await self.driver.listen(wanted)
+                        await self.driver.sockets.listen(wanted)
             except Exception:  # any error: the loop must go on
                 log.exception("looking at this machine's addresses has failed")
 

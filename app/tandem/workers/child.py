@@ -9,6 +9,7 @@ import signal
 import socket
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from tandem.base.errors import TandemError
 from tandem.workers.channel import Body, Channel
@@ -23,13 +24,32 @@ _STOP_TIMEOUT = 10.0
 Door = tuple[socket.socket, socket.socket]
 
 
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """The workers that were started together: they begin sessions until the next generation does."""
+
+    number: int
+    workers: int
+
+    @property
+    def first(self) -> int:
+        """The first of its slots: two generations have slots of their own, in turn."""
+        return self.number % 2 * self.workers
+
+    @property
+    def slots(self) -> range:
+        return range(self.first, self.first + self.workers)
+
+
 class Child:
     """One worker process."""
 
-    def __init__(self, slot: int, workers: int, doors: Sequence[Door], command: Sequence[str]) -> None:
+    def __init__(self, slot: int, generation: Generation, doors: Sequence[Door], command: Sequence[str]) -> None:
         """`doors`: inner and outer side of the door of each slot."""
         self.slot = slot
-        self._workers = workers
+        self.generation = generation
+        self.is_retiring = False
+        """Others have taken its place; it ends when its sessions have."""
         self._doors = doors
         self._command = command
         self._ready = asyncio.Event()
@@ -50,7 +70,9 @@ class Child:
         self._sockets, its_sockets = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         outer = {str(slot): door[1].fileno() for slot, door in enumerate(self._doors) if slot != self.slot}
         inner = self._doors[self.slot][0].fileno()
-        seat = Seat(self.slot, self._workers, 0, self._workers, its_talk.fileno(), its_sockets.fileno(), inner, outer)
+        first, workers = self.generation.first, self.generation.workers
+        descriptors = its_talk.fileno(), its_sockets.fileno(), inner, outer
+        seat = Seat(self.slot, len(self._doors), first, workers, *descriptors)
         environment = {key: value for key, value in os.environ.items() if key not in ("NOTIFY_SOCKET", "WATCHDOG_USEC")}
         self._process = await asyncio.create_subprocess_exec(
             *self._command,
@@ -92,6 +114,12 @@ class Child:
         if self._sockets is not None:
             with contextlib.suppress(OSError):
                 self._sockets.send(json.dumps(address).encode())
+
+    async def retire(self) -> None:
+        """Tells the worker to leave new sessions to others, and to end with its last one."""
+        self.is_retiring = True
+        with contextlib.suppress(TandemError):  # it has ended already
+            await self.ask("retire", timeout=_STOP_TIMEOUT)
 
     def terminate(self) -> None:
         """Tells the worker to drain and end."""

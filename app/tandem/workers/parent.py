@@ -18,7 +18,7 @@ from tandem.registry.opening import is_local, open_source
 from tandem.registry.source import ClientSource
 from tandem.server.administration import ClientAdministration
 from tandem.server.state import StateDirectory
-from tandem.workers.child import Child
+from tandem.workers.child import Child, Generation
 from tandem.workers.doors import make_door
 from tandem.workers.merged import merged_status
 from tandem_transport.driver import open_group, steer
@@ -51,7 +51,8 @@ class Parent:
         self._listen = [parse_host_port(text, what="listen") for text in config.server.listen]
         self._state = StateDirectory(config.server.state or default_directory())
         self._workers = workers
-        self._doors = [make_door() for _ in range(workers)]
+        self._generation = Generation(0, workers)
+        self._doors = [make_door() for _ in range(2 * workers)]
         self._children: dict[int, Child] = {}
         self._groups: dict[tuple[str, int], list[socket.socket]] = {}
         self._source: ClientSource
@@ -69,7 +70,7 @@ class Parent:
         self._state.server_key(registered=(count or 0) if is_local(self._config.registry) else 0)
         try:
             self._open_sockets()
-            await asyncio.gather(*(self._start_worker(slot) for slot in range(self._workers)))
+            await asyncio.gather(*(self._start_worker(slot, self._generation) for slot in self._generation.slots))
             await self._start_admin()
         except BaseException:
             await self.close()
@@ -81,6 +82,32 @@ class Parent:
         """Makes all workers read the configuration anew, which was read without a mistake here."""
         self._config = config
         self._tasks.begin(self._reload_workers())
+
+    def upgrade(self) -> None:
+        """Starts other workers from the code and configuration on disk; the present ones end with their sessions."""
+        if len(self._children) > self._workers:
+            log.error("the last upgrade is not over: connections from before it are open; nothing was changed")
+        else:
+            self._tasks.begin(self._upgrade())
+
+    async def _upgrade(self) -> None:
+        old, following = dict(self._children), Generation(self._generation.number + 1, self._workers)
+        log.info("upgrading: %d other workers start", self._workers)
+        try:
+            await asyncio.gather(*(self._start_worker(slot, following) for slot in following.slots))
+        except TandemError as error:
+            log.error("nothing was upgraded: %s", error)
+            for slot in following.slots:
+                child = self._children.pop(slot, None)
+                if child is not None:
+                    child.is_retiring = True
+                    await child.stop()
+            return
+        self._generation = following
+        for group in self._groups.values():
+            steer(group, first=following.first, workers=self._workers)
+        await asyncio.gather(*(child.retire() for child in old.values()))
+        log.info("upgraded: other workers serve; those before them end with their sessions")
 
     async def drain(self) -> None:
         """Makes all workers refuse new streams, and waits until they have ended."""
@@ -122,9 +149,9 @@ class Parent:
                     raise TandemError(text, hint) from error
 
     def _open_group(self, address: tuple[str, int]) -> None:
-        group = open_group(*address, self._workers)
+        group = open_group(*address, 2 * self._workers)
         self._groups[address] = group
-        steer(group, first=0, workers=self._workers)
+        steer(group, first=self._generation.first, workers=self._workers)
         log.info("listening on udp %s", format_host_port(*address))
         for slot, child in self._children.items():
             child.give(address, group[slot])
@@ -151,9 +178,9 @@ class Parent:
 
     # --- workers ---
 
-    async def _start_worker(self, slot: int) -> None:
+    async def _start_worker(self, slot: int, generation: Generation) -> None:
         """Starts a worker, and returns when it serves. Raises TandemError where it ends before that."""
-        child = Child(slot, self._workers, self._doors, self._command)
+        child = Child(slot, generation, self._doors, self._command)
         self._children[slot] = child
         await child.start()
         for address, group in self._groups.items():
@@ -167,7 +194,11 @@ class Parent:
             code = await child.ended()
         finally:
             pinging.cancel()
-        if self._is_stopping:
+        if child.is_retiring:
+            log.info("worker %d has retired", child.slot)
+            await child.stop()
+            self._children.pop(child.slot, None)
+        if self._is_stopping or child.is_retiring:
             return
         log.error("worker %d ended (%s): another takes its place, and its sessions begin anew", child.slot, code)
         delay = _RESTART_DELAY[0] if child.age > _STABLE_AFTER else 1.0
@@ -175,7 +206,7 @@ class Parent:
             await asyncio.sleep(delay)
             self.replaced += 1
             try:
-                await self._start_worker(child.slot)
+                await self._start_worker(child.slot, child.generation)
             except TandemError as error:
                 delay = min(2 * delay or 1.0, _RESTART_DELAY[1])
                 log.error("worker %d: %s; the next try is in %.0f s", child.slot, error, delay)

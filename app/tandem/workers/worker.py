@@ -69,12 +69,19 @@ class Worker:
                 return self._server.status().model_dump(mode="json")
             case "follow":
                 return await self._server.follow(str(body["name"]))
+            case "retire":
+                self._adopting.add(asyncio.create_task(self._retire()))
+                return {}
             case "reload":
                 self._config = self._reload()
                 self._server.reload(self._config)
                 return {}
             case _:
                 raise TandemError(f"a worker cannot {what!r}")
+
+    async def _retire(self) -> None:
+        await self._server.retire()
+        os.kill(os.getpid(), signal.SIGINT)  # without draining once more
 
     def _on_orphaned(self) -> None:
         log.error("the parent process is gone: this worker ends; start the server anew")
@@ -92,8 +99,8 @@ class Worker:
                 return
             host, port = json.loads(message)
             if descriptors:
-                task = asyncio.create_task(self._server.driver.adopt((host, port), inherited(descriptors[0])))
+                task = asyncio.create_task(self._server.driver.sockets.adopt((host, port), inherited(descriptors[0])))
                 self._adopting.add(task)
                 task.add_done_callback(self._adopting.discard)
             else:
-                self._server.driver.leave((host, port))
+                self._server.driver.sockets.leave((host, port))

@@ -6,6 +6,7 @@ from tandem_transport.events import (
     ConnectionTerminated,
     DatagramReceived,
     Event,
+    GoAwayReceived,
     OutageChanged,
     PathStatusChanged,
     StopSendingReceived,
@@ -32,6 +33,7 @@ class Peer:
         """(time, path id, status) of each change."""
         self.outages: list[OutageChanged] = []
         self.terminated: ConnectionTerminated | None = None
+        self.go_aways = 0
         self.events = 0
         self.deliveries: list[tuple[float, int]] = []
         """(time, bytes) of each delivery, on any stream."""
@@ -72,6 +74,8 @@ class Peer:
                 self._to_send.pop(stream_id, None)
             case StreamWritable(stream_id):
                 self._push(stream_id)
+            case GoAwayReceived():
+                self.go_aways += 1
             case DatagramReceived(_, data):
                 self.datagrams.append(data)
             case PathStatusChanged(path_id, status, _):

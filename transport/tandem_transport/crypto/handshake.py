@@ -46,6 +46,8 @@ class Refusal(IntEnum):
     """The time for which the client was registered has passed."""
     QUOTA_USED_UP = 6
     """The client has carried as many bytes as it may in this day or month."""
+    VERSION = 7
+    """The client knows only versions of the protocol that are older than MIN_VERSION of this server."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +57,11 @@ class Established:
     protection: PacketProtection
     reset_token: bytes
     peer_parameters: TransportParameters
+
+    @property
+    def max_ack_delay(self) -> float:
+        """Seconds by which the peer may delay an acknowledgement."""
+        return self.peer_parameters.max_ack_delay
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,8 @@ application reads and writes.
 from tandem_transport.driver.client import ClientDriver, local_identity
 from tandem_transport.driver.link import Gate, Link, LocalAddress, Resolve
 from tandem_transport.driver.names import Names
-from tandem_transport.driver.server import ServerDriver, Source
+from tandem_transport.driver.server import ServerDriver
+from tandem_transport.driver.server_sockets import Source
 from tandem_transport.driver.session import SessionStreams
 from tandem_transport.driver.sockets import UdpAddress, family_of, format_address
 from tandem_transport.driver.steering import can_steer, open_group, steer

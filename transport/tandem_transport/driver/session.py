@@ -37,6 +37,11 @@ class SessionStreams:
         self.closed: asyncio.Future[SessionClosed] = asyncio.get_running_loop().create_future()
         """Done once the session is over; its result is the reason."""
 
+    @property
+    def streams_open(self) -> int:
+        """The number of streams that are not over."""
+        return len(self._streams)
+
     def open_stream(self) -> Stream:
         """Opens a stream. Raises LocalProtocolError where the peer allows no more, or the session is closed."""
         return self._make(self.connection.open_stream())

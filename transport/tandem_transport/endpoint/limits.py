@@ -1,7 +1,8 @@
-"""What a server may use: how many sessions, how much memory for them, how many resets it sends."""
+"""What a server may use (sessions, memory, resets), and which of several workers it is."""
 
 from dataclasses import dataclass
 
+from tandem_transport.endpoint.placement import Placement
 from tandem_transport.parameters import INITIAL_SESSION_WINDOW, MAX_SESSIONS, RESETS_PER_SECOND, SERVER_BUFFER
 
 MIN_MEMORY_PER_SESSION = 2 * INITIAL_SESSION_WINDOW
@@ -22,3 +23,18 @@ class ServerLimits:
     def __post_init__(self) -> None:
         if self.sessions < 1 or self.memory < self.sessions * MIN_MEMORY_PER_SESSION:
             raise ValueError(f"{self.memory} bytes of memory are too few for {self.sessions} sessions")
+
+
+_LIMITS, _ALONE = ServerLimits(), Placement()
+
+
+@dataclass(frozen=True, slots=True)
+class ServerTerms:
+    """The terms on which one endpoint serves."""
+
+    limits: ServerLimits = _LIMITS
+    placement: Placement = _ALONE
+
+
+DEFAULT_TERMS = ServerTerms()
+"""The terms of a server that is one process."""

@@ -36,10 +36,6 @@ class Placement:
         return bytes([first - first % self.slots + self.slot]) + random_bytes[1:]
 
 
-ALONE = Placement()
-"""The place of a server that is one process."""
-
-
 def slot_of(connection_id: bytes, slots: int) -> int:
     """The slot whose worker has issued an id; the kernel computes the same."""
     return connection_id[0] % slots

@@ -26,6 +26,7 @@ from tandem_transport.parameters import (
     MAX_EMBRYOS,
     MAX_LIMITED_HOSTS,
     MAX_PATHS,
+    MIN_VERSION,
     REFUSALS_PER_SECOND,
 )
 from tandem_transport.path.addresses import HostOf
@@ -94,9 +95,8 @@ class Reception:
         self._counters = counters
         public = public_key(identity.static_private)
         self._mac1_key = mac1_key(public)
-        randomness = identity.randomness
-        self._challenges = TokenIssuer(randomness, now=now)
-        self._guard = HandshakeGuard(public, counters, randomness=randomness, now=now, networks_of=networks_of)
+        self._challenges = TokenIssuer(identity.randomness, now=now)
+        self._guard = HandshakeGuard(public, counters, randomness=identity.randomness, now=now, networks_of=networks_of)
         self._refusals = RateLimiter(REFUSALS_PER_SECOND, now=now)
         self._repeats: RateLimiters[tuple[bytes, Hashable]] = RateLimiters(ANSWERS_PER_HOST, limit=MAX_LIMITED_HOSTS)
         self._answers: BoundedTable[bytes, _Answer] = BoundedTable(MAX_EMBRYOS)
@@ -105,6 +105,8 @@ class Reception:
         """The newest initiation of each key that is being looked up, by the key."""
         self.strays: deque[Stray] = deque(maxlen=MAX_EMBRYOS)
         """Initiations of clients that belong to other workers; the owner takes them."""
+        self.is_closed = False
+        """No session begins any more: another process takes the clients."""
         self._timestamps: dict[bytes, int] = {}
         """Newest accepted timestamp of each registered client."""
 
@@ -137,6 +139,8 @@ class Reception:
         """An initiation has arrived; returns the answer to its source, None for no answer."""
         if not has_valid_mac1(self._mac1_key, packet):
             self._counters.bad_mac1 += 1
+            return None
+        if self.is_closed:
             return None
         digest = blake2s(packet.data[:-MAC_SIZE]).digest()
         answer = self._answers.get(digest)
@@ -221,6 +225,8 @@ class Reception:
 
     def _answer(self, handshake: ServerHandshake, name: str, now: float) -> bytes | None:
         """The answer to a registered client."""
+        if handshake.parameters.version < MIN_VERSION:
+            return self._refuse(handshake, Denial(Refusal.VERSION), now)
         public = handshake.client_public
         if self._sessions.is_key_full(public, handshake.instance_id, now=now):
             return self._refuse(handshake, Denial(Refusal.TOO_MANY_SESSIONS), now)

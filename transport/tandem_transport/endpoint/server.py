@@ -12,8 +12,7 @@ from tandem_transport.crypto.connection_id import ConnectionIdIssuer
 from tandem_transport.crypto.handshake import Randomness
 from tandem_transport.endpoint.admission import Lookup
 from tandem_transport.endpoint.guard import NetworksOf, ServerCounters
-from tandem_transport.endpoint.limits import ServerLimits
-from tandem_transport.endpoint.placement import ALONE, Placement
+from tandem_transport.endpoint.limits import DEFAULT_TERMS, ServerLimits, ServerTerms
 from tandem_transport.endpoint.reception import Identity, Reception, Stray
 from tandem_transport.endpoint.resets import Resets
 from tandem_transport.endpoint.sessions import ClientSession, SessionTable
@@ -58,24 +57,19 @@ class ServerEndpoint:
         host_of: HostOf = lambda address: address,
         networks_of: NetworksOf = lambda source: (source,),
         parameters: TransportParameters | None = None,
-        placement: Placement = ALONE,
-        limits: ServerLimits = ServerLimits(),  # noqa: B008, it cannot be changed
+        terms: ServerTerms = DEFAULT_TERMS,
     ) -> None:
         """`host_of`: what a source has in common with all other sources that the same person may send from.
 
         `networks_of`: the host and the wider networks around it, each with a rate limit for initiations.
-        `placement`: which of several workers this is.
         """
         parameters = parameters or TransportParameters(initial_max_data=INITIAL_SESSION_WINDOW)
-        ids = ConnectionIdIssuer(static_private)
-        half, guaranteed = limits.memory // 2, limits.sessions * INITIAL_SESSION_WINDOW
-        self._budgets = Budget(half), Budget(half - guaranteed)
-        identity = Identity(static_private, lookup, parameters, *self._budgets, randomness, host_of, ids, placement)
-        self.counters = ServerCounters()
-        self.limits = limits
-        self._sessions = SessionTable(limits.sessions)
+        self.limits, ids = terms.limits, ConnectionIdIssuer(static_private)
+        self._budgets = budgets = _budgets(terms.limits)
+        identity = Identity(static_private, lookup, parameters, *budgets, randomness, host_of, ids, terms.placement)
+        self.counters, self._sessions = ServerCounters(), SessionTable(terms.limits.sessions)
         self._reception = Reception(identity, self._sessions, self.counters, networks_of=networks_of, now=now)
-        self._resets = Resets(ids, self.counters, host_of=host_of, per_second=limits.resets, now=now)
+        self._resets = Resets(ids, self.counters, host_of=host_of, per_second=terms.limits.resets, now=now)
         self._outgoing: deque[Transmit] = deque(maxlen=MAX_EMBRYOS)
         self._events: deque[ServerEvent] = deque()
         self._timeouts = Timeouts()
@@ -144,6 +138,17 @@ class ServerEndpoint:
         for session in self._sessions.open(public):
             self._close(session, ErrorCode.REVOKED, reason, now)
 
+    def go_away(self) -> None:
+        """Begins no session any more, and tells all clients to open their next streams elsewhere; streams go on."""
+        self._reception.is_closed = True
+        for session in self._sessions:
+            session.connection.go_away()
+            self._touched[session.connection_id] = session
+
+    def close_session(self, session: ClientSession, reason: str, *, now: float) -> None:
+        """Ends one session; its client begins another."""
+        self._close(session, ErrorCode.SHUTTING_DOWN, reason, now)
+
     def close(self, *, now: float) -> None:
         """Ends all sessions, and begins no other."""
         self._is_closing = True
@@ -203,6 +208,8 @@ class ServerEndpoint:
         if closed is not None:
             self._forget(closed)
         self._sessions.add(session)
+        if self._reception.is_closed:  # its initiation came before
+            session.connection.go_away()
         self._events.append(SessionStarted(session))
 
     # --- inside ---
@@ -232,3 +239,9 @@ class ServerEndpoint:
         self._sessions.remove(session.connection_id)
         self._timeouts.pop(session.connection_id)
         self._touched.pop(session.connection_id, None)
+
+
+def _budgets(limits: ServerLimits) -> tuple[Budget, Budget]:
+    """Half of the memory for each direction, less what each session is guaranteed for receiving."""
+    half = limits.memory // 2
+    return Budget(half), Budget(half - limits.sessions * INITIAL_SESSION_WINDOW)

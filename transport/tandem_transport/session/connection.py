@@ -7,7 +7,7 @@ from collections.abc import Callable, Hashable, Iterable, Iterator
 from tandem_transport.crypto.handshake import Established
 from tandem_transport.errors import DecodeError, ErrorCode, LocalProtocolError, PeerError
 from tandem_transport.events import ConnectionTerminated, Event
-from tandem_transport.parameters import CLOSING_PTOS, LATE_TURN, MAX_PATHS, MAX_REASON_SIZE
+from tandem_transport.parameters import CLOSING_PTOS, GO_AWAY_VERSION, LATE_TURN, MAX_PATHS, MAX_REASON_SIZE
 from tandem_transport.path.policy import Policy
 from tandem_transport.path.table import PathTable
 from tandem_transport.sending.control import ControlQueue
@@ -26,6 +26,7 @@ from tandem_transport.wire.frames import (
     NOT_ACK_ELICITING,
     ConnectionCloseFrame,
     DatagramFrame,
+    GoAwayFrame,
     Mode,
     PathPolicyFrame,
     PathPreference,
@@ -40,11 +41,11 @@ class Connection:
     - input: `receive_datagram` or `receive_packets`, `handle_timeout`, and what the driver learns of its links and
       machine: `add_path`, `on_rebound`, `set_link_error`, `set_quantum`, `on_wake`, `on_forgotten`;
     - commands of the application: `open_stream`, `send_stream_data`, `consume`, `reset_stream`, `send_datagram_frame`,
-      `set_policy`, `set_mode`, `update_keys`, `close`;
+      `set_policy`, `set_mode`, `update_keys`, `go_away`, `close`;
     - output: after any input or command, `next_event` and `datagrams_to_send` until neither has anything left, because
       handling an event may queue something to send; then `next_timeout`;
     - questions: `send_capacity`, `datagram_room`, `stats`, `carried_bytes`, `silence`, `mode`, `is_open`, `is_closed`,
-      `is_confirmed`, `is_out`, `last_received_at`, `packets_dropped`, `is_client`, `connection_id`.
+      `is_confirmed`, `is_out`, `version`, `last_received_at`, `packets_dropped`, `is_client`, `connection_id`.
 
     `now` is seconds of a monotonic clock with any origin and never goes back. No received data
     raises an exception: packets that are not authentic are counted and dropped, and if the peer
@@ -56,6 +57,8 @@ class Connection:
         self.connection_id = established.protection.connection_id
         self._established = established
         self._protection = established.protection
+        self.version = min(options.parameters.version, established.peer_parameters.version)
+        """The version of the protocol that is in force: the newest that both ends know."""
         self._now = now
         self._is_terminated = False
         self._closing: Closing | None = None
@@ -66,12 +69,13 @@ class Connection:
         self._paths = paths = PathTable(self._policy, options.path_terms(established, now=now))
         self._streams = streams = options.make_streams(established, self._control.add, self._events.append)
         self._outbox = outbox = Outbox(self._control, streams)
-        max_ack_delay = established.peer_parameters.max_ack_delay
-        self._sender = Sender(self._protection, outbox, streams.turns, self._policy, max_ack_delay)
+        self._sender = Sender(self._protection, outbox, streams.turns, self._policy, established.max_ack_delay)
         self._liveness = Liveness(is_client=options.is_client, emit=self._events.append, now=now)
         self._twins = TwinFilter(self._events.append)
         self._reports = Reports()
-        self._receiver = Receiver(paths, outbox, streams, self._liveness, self._policy, self._reports, self._twins)
+        self._receiver = Receiver(
+            paths, outbox, streams, self._liveness, self._policy, self._reports, self._twins, self._events.append
+        )
         self._lateness = Lateness()
         self._timers = PathTimers(paths, outbox, streams, self._lateness)
         self.packets_dropped = 0
@@ -222,6 +226,11 @@ class Connection:
         if not self._protection.may_update(now=now):
             raise LocalProtocolError("the last key update is not over")
         self._protection.update_keys(now=now)
+
+    def go_away(self) -> None:
+        """Tells the client to open its next streams in another session; does nothing where it does not know how."""
+        if self.version >= GO_AWAY_VERSION and not self._is_terminated:
+            self._guard(lambda: self._control.add(GoAwayFrame()))
 
     def close(self, code: int = ErrorCode.NO_ERROR, reason: str = "", *, now: float) -> None:
         """Ends the session and tells the peer; streams are reset."""

@@ -1,8 +1,10 @@
 """What each frame of an authentic packet does."""
 
+from collections.abc import Callable
 from typing import assert_never
 
 from tandem_transport.errors import ErrorCode, PeerError
+from tandem_transport.events import Event, GoAwayReceived
 from tandem_transport.path.path import Path
 from tandem_transport.path.policy import Policy
 from tandem_transport.path.table import PathTable
@@ -16,6 +18,7 @@ from tandem_transport.wire.frames import (
     ConnectionCloseFrame,
     DatagramFrame,
     Frame,
+    GoAwayFrame,
     MaxDataFrame,
     MaxStreamDataFrame,
     MaxStreamsFrame,
@@ -42,6 +45,7 @@ class Receiver:
         policy: Policy,
         reports: Reports,
         twins: TwinFilter,
+        emit: Callable[[Event], None],
     ) -> None:
         self._paths = paths
         self._outbox = outbox
@@ -50,6 +54,8 @@ class Receiver:
         self._policy = policy
         self._reports = reports
         self._twins = twins
+        self._emit = emit
+        self._goes_away = False
         self.stream_bytes = 0
         """Bytes of stream data received, each counted once."""
 
@@ -91,6 +97,8 @@ class Receiver:
                 path.own_frames.append(PathResponseFrame(frame.data).encode())
             case PathResponseFrame():
                 path.on_response(frame.data, now=now)
+            case GoAwayFrame():
+                self._on_go_away()
             case PathPolicyFrame():
                 self._on_path_policy(frame)
             case ConnectionCloseFrame():
@@ -113,6 +121,13 @@ class Receiver:
             self._outbox.on_acked(packet)
         for packet in result.lost:
             self._outbox.on_lost(packet, path, now=now)
+
+    def _on_go_away(self) -> None:
+        if not self._paths.is_client:
+            raise PeerError(ErrorCode.PROTOCOL_VIOLATION, "GO_AWAY from a client")
+        if not self._goes_away:  # the frame has copies
+            self._goes_away = True
+            self._emit(GoAwayReceived())
 
     def _on_path_policy(self, frame: PathPolicyFrame) -> None:
         if self._paths.is_client:

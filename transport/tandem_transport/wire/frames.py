@@ -32,6 +32,7 @@ class FrameType(IntEnum):
     CONNECTION_CLOSE = 0x1C
     PATH_POLICY = 0x20
     STATS = 0x21
+    GO_AWAY = 0x22
     DATAGRAM = 0x30
 
 
@@ -109,6 +110,13 @@ class StopSendingFrame(NamedTuple):
 
     def encode(self) -> bytes:
         return _encode(FrameType.STOP_SENDING, self.stream_id, self.code)
+
+
+class GoAwayFrame(NamedTuple):
+    """The server will end; the client should open its next streams in another session (as in RFC 9114 section 5.2)."""
+
+    def encode(self) -> bytes:
+        return _encode(FrameType.GO_AWAY)
 
 
 class StreamFrame(NamedTuple):
@@ -261,6 +269,7 @@ Frame = (
     | ConnectionCloseFrame
     | PathPolicyFrame
     | StatsFrame
+    | GoAwayFrame
     | DatagramFrame
 )
 
@@ -306,6 +315,10 @@ def _encode(*values: int) -> bytes:
 
 def _ping(reader: Reader) -> Frame:
     return PingFrame()
+
+
+def _go_away(reader: Reader) -> Frame:
+    return GoAwayFrame()
 
 
 def _ack(reader: Reader) -> Frame:
@@ -424,5 +437,6 @@ _DECODERS: dict[int, Callable[[Reader], Frame]] = {
     FrameType.CONNECTION_CLOSE: _connection_close,
     FrameType.PATH_POLICY: _path_policy,
     FrameType.STATS: _stats,
+    FrameType.GO_AWAY: _go_away,
     FrameType.DATAGRAM: _datagram,
 }

@@ -4,7 +4,14 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 from tandem_transport.errors import DecodeError
-from tandem_transport.parameters import INITIAL_STREAM_WINDOW, MAX_ACK_DELAY, MAX_STREAMS, SESSION_BUFFER
+from tandem_transport.parameters import (
+    FIRST_VERSION,
+    INITIAL_STREAM_WINDOW,
+    MAX_ACK_DELAY,
+    MAX_STREAMS,
+    SESSION_BUFFER,
+    VERSION,
+)
 from tandem_transport.wire.varint import Reader, encode_varint
 
 
@@ -24,6 +31,7 @@ class _Id(IntEnum):
     MAX_STREAMS = 4
     CIPHER_SUITE = 5
     KNOWN_SESSION = 6
+    VERSION = 7
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +50,8 @@ class TransportParameters:
     """AEAD that protects this session's packets; the client's choice counts."""
     known_session: int | None = None
     """Tag of the session that a server already has with this client instance, 0 for none; None from a client."""
+    version: int = VERSION
+    """The newest version of the protocol that the sender of these parameters knows; the lower of both is in force."""
 
     def encode(self) -> bytes:
         """Encodes the id, length and value of each parameter, as in RFC 9000 section 18."""
@@ -51,6 +61,7 @@ class TransportParameters:
             _Id.INITIAL_MAX_STREAM_DATA: self.initial_max_stream_data,
             _Id.MAX_STREAMS: self.max_streams,
             _Id.CIPHER_SUITE: int(self.cipher_suite),
+            _Id.VERSION: self.version,
         }
         if self.known_session is not None:
             values[_Id.KNOWN_SESSION] = self.known_session
@@ -91,4 +102,5 @@ class TransportParameters:
             max_streams=values.get(_Id.MAX_STREAMS, default.max_streams),
             cipher_suite=cipher_suite,
             known_session=values.get(_Id.KNOWN_SESSION),
+            version=values.get(_Id.VERSION, FIRST_VERSION),
         )
