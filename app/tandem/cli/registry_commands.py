@@ -13,6 +13,7 @@ from tandem.cli.server_state import loaded_state, registry_of
 
 if TYPE_CHECKING:
     from tandem.config.config import Config
+    from tandem.registry.fleet import FleetServer
     from tandem.server.state import StateDirectory
 
 
@@ -38,20 +39,28 @@ def invite(
     With -o the invite goes to a file that only the owner of its directory can read. An existing file stays as it is
     where an error occurs.
 
+    Without --endpoint, the invite names all servers of the registry where there are several, else this server's
+    `public` addresses.
+
     \b
     tandem invite laptop --endpoint vpn.example.org:8120 --endpoint vpn.example.org:8121 -o laptop.invite
     """
     import os
 
-    from tandem.config.invites import Invite
+    from tandem.config.invites import Invite, encode_fleet
 
     loaded, directory = loaded_state(config_file, state)
-    endpoints = _endpoints(list(endpoint) or list(loaded.server.public))
+    fleet = [] if endpoint else _fleet(loaded, directory)
+    endpoints: Sequence[str] = () if fleet else _endpoints(list(endpoint) or list(loaded.server.public))
     if output is not None:
         _check_writable(output)
     private = os.urandom(32)
     server_public = _register(loaded, directory, name, private, replace=replace)
-    text = Invite(server_public, private, tuple(endpoints), name).encode()
+    if fleet:
+        text = encode_fleet([Invite(one.public_key, private, one.endpoints, name) for one in fleet])
+        click.echo(f"the invite names {len(fleet)} servers: {', '.join(one.name for one in fleet)}", err=True)
+    else:
+        text = Invite(server_public, private, tuple(endpoints), name).encode()
     if output is None:
         click.echo(text)
     else:
@@ -84,7 +93,61 @@ def revoke(name: str, config_file: Path | None, state: Path | None, admin: str |
     _confirm_removal(name, registry.place, admin or loaded.admin.listen, token)
 
 
+@click.command()
+@options.CONFIG
+@options.STATE
+@click.option("--json", "as_json", is_flag=True, help="A JSON array, an object for each server.")
+@click.option("--forget", metavar="NAME", help="Remove a server that will not come back; new invites do not name it.")
+def servers(config_file: Path | None, state: Path | None, as_json: bool, forget: str | None) -> None:
+    """List the servers that share the registry: name, state, sessions, endpoints, separated by tabs.
+
+    A server is in the list once it has run with `public` in its [server] section.
+
+    \b
+    tandem servers
+    tandem servers --forget berlin-2
+    """
+    import json
+
+    from tandem.cli.server_state import opened_registry
+
+    with opened_registry(config_file, state) as registry:
+        if forget is not None:
+            registry.fleet.forget(forget)
+        found = registry.fleet.all()
+    if as_json:
+        click.echo(json.dumps([_described(server) for server in found], indent=1))
+        return
+    for server in found:
+        line = _described(server)
+        endpoints = ", ".join(server.endpoints)
+        click.echo(f"{server.name}\t{line['state']}\t{server.sessions} of {server.max_sessions}\t{endpoints}")
+
+
 # --- inside ---
+
+
+def _described(server: "FleetServer") -> dict[str, object]:
+    state = "gone" if not server.is_alive else "draining" if server.is_draining else "up"
+    return {
+        "name": server.name,
+        "state": state,
+        "sessions": server.sessions,
+        "max_sessions": server.max_sessions,
+        "endpoints": list(server.endpoints),
+        "last_seen": server.seen_at,
+    }
+
+
+def _fleet(loaded: "Config", directory: "StateDirectory") -> "list[FleetServer]":
+    """The servers of the registry where there are several; else none."""
+    from tandem.registry.opening import is_hook
+
+    if is_hook(loaded.registry):
+        return []
+    with registry_of(loaded, directory) as registry:
+        found = registry.fleet.all()
+    return found if len(found) > 1 else []
 
 
 def _register(loaded: "Config", directory: "StateDirectory", name: str, private: bytes, *, replace: bool) -> bytes:
@@ -193,4 +256,4 @@ def _warn_of_unknown_host(endpoint: str) -> None:
         click.echo(text, err=True)
 
 
-COMMANDS = (invite, clients, revoke)
+COMMANDS = (invite, clients, revoke, servers)

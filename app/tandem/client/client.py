@@ -61,7 +61,7 @@ class Client:
         self._admin = AdminEndpoint.configured(config.admin, CLIENT_ADMIN_PORT, self.status, actions)
         self._tasks = TaskSet()
         self._started_at = time.monotonic()
-        self._is_started = False
+        self._is_started = self._is_balanced = False
         records.events.client = invites[0].name
 
     async def start(self) -> None:
@@ -186,6 +186,9 @@ class Client:
             self._journal.note(event)
             if isinstance(event, Connected):
                 self._names.on_session()
+                if not self._is_balanced:
+                    self._is_balanced = True
+                    self._tasks.begin(self._failover.balance(driver, self._move))
             elif isinstance(event, GoAwayReceived):
                 log.info("the server is about to end: looking for the next one, connections go on")
                 self._tasks.begin(self._failover.move(driver, self._move))

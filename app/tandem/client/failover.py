@@ -7,7 +7,9 @@ server that answers replaces it.
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Sequence
+import random
+from collections.abc import Callable, Iterator, Sequence
+from itertools import count
 from typing import Any
 
 from tandem.config.invites import Invite
@@ -22,6 +24,13 @@ _TRY_TIMEOUT = 10.0
 """Seconds that another server has to answer when it is tried."""
 
 _LOOK_INTERVAL = 1.0
+
+
+BALANCE_MARGIN = 10
+"""Percentage points by which another server of a fleet must be less full for a client to change to it."""
+
+Adopt = Callable[[ClientDriver], None]
+"""Takes a driver that has a session, to use it in place of the present one."""
 
 
 class Failover:
@@ -40,7 +49,7 @@ class Failover:
         """The invite of the server in use."""
         return self._invites[self._present]
 
-    async def run(self, is_unanswered: Callable[[], bool], adopt: Callable[[ClientDriver], None]) -> None:
+    async def run(self, is_unanswered: Callable[[], bool], adopt: Adopt) -> None:
         """Runs until it is cancelled; returns at once where there is one server only.
 
         `adopt` takes a driver that has a session, to use it in place of the present one.
@@ -55,37 +64,72 @@ class Failover:
             if following != self._present:
                 await self._try(following, is_unanswered, adopt)
 
-    async def move(self, old: ClientDriver, adopt: Callable[[ClientDriver], None]) -> None:
+    async def move(self, old: ClientDriver, adopt: Adopt) -> None:
         """The server of a driver goes away: opens a session with its successor, or with another server, beside the old.
 
         Returns when `adopt` has taken a driver that has one, or when the old session is over.
         """
-        index = self._present
-        while old.session is not None:
-            if await self._open_beside(old, index, adopt):
+        for other in self._others():
+            if old.session is None:
                 return
-            index = (index + 1) % len(self._invites)
+            # The same address may be another process by now; where it is not, nobody should wait for it.
+            found = await self._first(old, {self._present, other})
+            if found is not None:
+                self._use(*found, adopt)
+                return
 
-    async def _open_beside(self, old: ClientDriver, index: int, adopt: Callable[[ClientDriver], None]) -> bool:
-        driver = self._make(self._invites[index])
-        driver.start()
-        connecting = asyncio.ensure_future(driver.wait_connected())
+    async def balance(self, driver: ClientDriver, adopt: Adopt) -> None:
+        """Compares a fleet's server with another one, taken at random, and changes to that where it has more room.
+
+        The better of two is nearly as good as the best of all, and costs one more handshake.
+        """
+        if not self._is_fleet or driver.session is None:
+            return
+        found = await self._first(driver, {random.choice([i for i in range(len(self._invites)) if i != self._present])})
+        if found is None:
+            return
+        if _load(found[1]) + BALANCE_MARGIN < _load(driver):
+            self._use(*found, adopt)
+        else:
+            await found[1].close()
+
+    @property
+    def _is_fleet(self) -> bool:
+        """Whether there are several servers that are one to the client: one invite names them all."""
+        return len(self._invites) > 1 and len({invite.client_private for invite in self._invites}) == 1
+
+    def _others(self) -> Iterator[int]:
+        """The servers after the present one, again and again; the present one where there is no other."""
+        for step in count(1):
+            yield (self._present + step) % len(self._invites)
+
+    def _use(self, index: int, driver: ClientDriver, adopt: Adopt) -> None:
+        self.count += index != self._present
+        self._present = index
+        adopt(driver)
+
+    async def _first(self, old: ClientDriver, indexes: set[int]) -> tuple[int, ClientDriver] | None:
+        """The first of some servers to begin a session, while that of `old` goes on; None where none does in time."""
+        tried = {index: self._make(self._invites[index]) for index in indexes}
+        for driver in tried.values():
+            driver.start()
+        connecting = {asyncio.ensure_future(driver.wait_connected()): index for index, driver in tried.items()}
+        chosen: int | None = None
         try:
-            waited: list[asyncio.Future[Any]] = [connecting]
+            waited: list[asyncio.Future[Any]] = [*connecting]
             waited += [] if old.session is None else [old.session.closed]
             await asyncio.wait(waited, timeout=_TRY_TIMEOUT, return_when=asyncio.FIRST_COMPLETED)
-            if driver.session is None or old.session is None:
-                return False
-            self.count += index != self._present
-            self._present = index
-            adopt(driver)
-            return True
+            if old.session is not None:
+                chosen = next((index for task, index in connecting.items() if task.done()), None)
+            return None if chosen is None else (chosen, tried[chosen])
         finally:
-            connecting.cancel()
-            if driver.session is None or old.session is None:
-                await driver.close()
+            for task in connecting:
+                task.cancel()
+            for index, driver in tried.items():
+                if index != chosen:
+                    await driver.close()
 
-    async def _try(self, index: int, is_unanswered: Callable[[], bool], adopt: Callable[[ClientDriver], None]) -> None:
+    async def _try(self, index: int, is_unanswered: Callable[[], bool], adopt: Adopt) -> None:
         invite = self._invites[index]
         log.info("the server does not answer; trying %s", invite.endpoints[0])
         driver = self._make(invite)
@@ -101,3 +145,9 @@ class Failover:
         finally:
             if self._present != index:
                 await driver.close()
+
+
+def _load(driver: ClientDriver) -> int:
+    """How full a driver's server was when the session began, in percent; 0 where it has not said so."""
+    session = driver.session
+    return (session.connection.peer_load or 0) if session is not None else 0

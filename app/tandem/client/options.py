@@ -1,5 +1,6 @@
 """Makes a client's configuration and invites from the options of the command line."""
 
+import random
 import sys
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from tandem.base.errors import UsageError
 from tandem.base.private_files import read_private
 from tandem.config import config
 from tandem.config.config import Config
-from tandem.config.invites import SCHEME, Invite
+from tandem.config.invites import SCHEME, Invite, decode_invites
 
 
 def load(
@@ -39,7 +40,12 @@ def read_invites(source: str | None, config: Config) -> list[Invite]:
     """
     words = _invite_text(source, config).split()
     invites = [word for word in words if word.startswith(SCHEME)]
-    return [Invite.decode(word) for word in invites or words[:1]]
+    found: list[Invite] = []
+    for word in invites or words[:1]:
+        servers = decode_invites(word)
+        random.shuffle(servers)  # the clients of a fleet are to spread over it
+        found += servers
+    return found
 
 
 def _invite_text(source: str | None, config: Config) -> str:

@@ -13,7 +13,12 @@ class ServerConfig(Section):
 
     listen: list[HostPort] = Field(default=["0.0.0.0:8120", "0.0.0.0:8121", "[::]:8120", "[::]:8121"], min_length=1)
     state: Directory | None = Field(default=None, description="directory with the server's key and its clients")
-    public: list[HostPort] = Field(default=[], description="addresses that invites name as endpoints")
+    public: list[HostPort] = Field(
+        default=[], description="addresses that invites name as endpoints; with a shared registry, of all servers in it"
+    )
+    name: str = Field(
+        default="", max_length=64, description="the server's name among those of its registry; default: the machine's"
+    )
     dial: bool = Field(default=True, description="false: forwards only")
     allow: list[Network] = Field(default=[], description="private networks that clients may reach")
     source: list[Address] = Field(default=[], description="local addresses to dial from, at most one of each family")

@@ -11,6 +11,7 @@ from sqlalchemy.sql.elements import ColumnElement
 from tandem.base.errors import TandemError, UsageError
 from tandem.registry.database import Database
 from tandem.registry.feed import Feed
+from tandem.registry.fleet import Fleet
 from tandem.registry.ledger import add_usage
 from tandem.registry.quota import Period, Quota
 from tandem.registry.registration import Registration, Terms, check_name
@@ -31,6 +32,8 @@ class Registry:
         """`url`: of SQLite or PostgreSQL, as SQLAlchemy knows it. Raises TandemError where it cannot be opened."""
         self._database = Database(url)
         self._feed = Feed(self._database)
+        self.fleet = Fleet(self._database)
+        """The servers that use this registry."""
 
     @property
     def place(self) -> str:

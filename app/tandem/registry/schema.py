@@ -12,6 +12,7 @@ from sqlalchemy import (
     MetaData,
     String,
     Table,
+    Text,
     inspect,
     select,
     update,
@@ -67,11 +68,29 @@ changes = Table(
 """What has changed lately, for servers that remember clients: a row for each change, in order."""
 
 
+servers = Table(
+    "servers",
+    metadata,
+    Column("public_key", String(44), primary_key=True),
+    Column("name", String(64), nullable=False),
+    Column("endpoints", Text, nullable=False),  # a list in JSON
+    Column("sessions", Integer, nullable=False),
+    Column("max_sessions", Integer, nullable=False),
+    Column("is_draining", Boolean, nullable=False),
+    Column("seen_at", BigInteger, nullable=False),
+)
+"""The servers that use the registry. Since version 2."""
+
+
 def _create(connection: Connection) -> None:
-    metadata.create_all(connection)
+    metadata.create_all(connection, tables=[about, clients, usage, changes])
 
 
-STEPS: tuple[Callable[[Connection], None], ...] = (_create,)
+def _add_servers(connection: Connection) -> None:
+    servers.create(connection)
+
+
+STEPS: tuple[Callable[[Connection], None], ...] = (_create, _add_servers)
 """Step number n makes tables of version n + 1 of those of version n."""
 
 VERSION = len(STEPS)

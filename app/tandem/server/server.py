@@ -21,6 +21,7 @@ from tandem.server.access import Access
 from tandem.server.address_guard import AddressGuard
 from tandem.server.administration import ClientAdministration
 from tandem.server.dialer import Dialer
+from tandem.server.fleet_member import FleetMember
 from tandem.server.machine import server_terms
 from tandem.server.membership import Membership
 from tandem.server.own_networks import OwnNetworks
@@ -68,6 +69,7 @@ class Server:
         self._is_draining = False
         self._serving = TaskSet()
         """One task for each stream."""
+        self._fleet = FleetMember(self._membership.source, section.name, section.public, self._load)
         self._background = TaskSet()
         self._started_at = time.monotonic()
         self.driver: ServerDriver
@@ -95,6 +97,8 @@ class Server:
             await self._start_admin()
             self._background.begin(self._follow_addresses())
         await self._membership.start(self.driver)
+        if self._placement is None:
+            self._background.begin(self._fleet.run(self._state.server_public_key(registered=registered or 0)))
         count = "an unknown number" if self._membership.known.count is None else self._membership.known.count
         log.info("serving; clients registered: %s, in %s; state in %s", count, source.place, self._state.path)
 
@@ -111,10 +115,14 @@ class Server:
         """Refuses new streams, and waits for the open ones, at most for the configured time (`drain`)."""
         self._is_draining = True
         self.driver.go_away()
+        await self._fleet.drain()
         if self._serving:
             timeout = self._in_force.server.drain
             log.info("draining: %d connections are open, %.0f s at most", len(self._serving), timeout)
             await self._serving.wait(timeout)
+
+    async def _load(self) -> tuple[int, int]:
+        return len(self.driver.sessions), self.driver.endpoint.limits.sessions
 
     async def retire(self) -> None:
         """Leaves new sessions to other processes; returns when all have gone there, or after `upgrade_drain`."""

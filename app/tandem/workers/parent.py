@@ -17,6 +17,7 @@ from tandem.config.config import SERVER_ADMIN_PORT, Config
 from tandem.registry.opening import is_local, open_source
 from tandem.registry.source import ClientSource
 from tandem.server.administration import ClientAdministration
+from tandem.server.fleet_member import FleetMember
 from tandem.server.state import StateDirectory
 from tandem.workers.child import Child, Generation
 from tandem.workers.doors import make_door
@@ -57,6 +58,7 @@ class Parent:
         self._groups: dict[tuple[str, int], list[socket.socket]] = {}
         self._source: ClientSource
         self._admin: AdminEndpoint
+        self._fleet: FleetMember
         self._tasks = TaskSet()
         self._is_stopping = False
         self._started_at = time.monotonic()
@@ -76,6 +78,8 @@ class Parent:
             await self.close()
             raise
         self._tasks.begin(self._follow_addresses())
+        self._fleet = FleetMember(self._source, self._config.server.name, self._config.server.public, self._load)
+        self._tasks.begin(self._fleet.run(self._state.server_public_key(registered=0)))
         log.info("%d workers serve", self._workers)
 
     def reload(self, config: Config) -> None:
@@ -112,6 +116,7 @@ class Parent:
     async def drain(self) -> None:
         """Makes all workers refuse new streams, and waits until they have ended."""
         self._is_stopping = True
+        await self._fleet.drain()
         for child in self._children.values():
             child.terminate()
         await asyncio.gather(*(child.ended() for child in self._children.values()))
@@ -135,6 +140,10 @@ class Parent:
         status.listen = [format_host_port(*address) for address in self._groups]
         status.workers_replaced = self.replaced
         return status
+
+    async def _load(self) -> tuple[int, int]:
+        status = await self.status()
+        return len(status.sessions), status.max_sessions
 
     # --- sockets ---
 

@@ -245,7 +245,7 @@ class Reception:
         connection_id = identity.ids.issue(identity.placement.own(identity.randomness(8)))
         token = identity.ids.reset_token(connection_id)
         known = self._sessions.tag(handshake.client_public, handshake.instance_id)
-        parameters = replace(identity.parameters, known_session=known)
+        parameters = replace(identity.parameters, known_session=known, load=self._sessions.load)
         data, established = handshake.accept(connection_id, token, parameters, identity.randomness)
         options = SessionOptions(
             is_client=False,

@@ -85,6 +85,11 @@ class SessionTable:
             return False
         return all(now - other.connection.last_received_at < _SILENT for other in others)
 
+    @property
+    def load(self) -> int:
+        """Sessions as a percentage of those that there may be."""
+        return min(100, 100 * len(self._sessions) // self._limit)
+
     def has_room_for(self, client_public: bytes) -> bool:
         """Whether another session of this key may begin: on a full server, only if the key already has a session."""
         return bool(self.open(client_public)) or not self.is_full

@@ -44,8 +44,9 @@ class Connection:
       `set_policy`, `set_mode`, `update_keys`, `go_away`, `close`;
     - output: after any input or command, `next_event` and `datagrams_to_send` until neither has anything left, because
       handling an event may queue something to send; then `next_timeout`;
-    - questions: `send_capacity`, `datagram_room`, `stats`, `carried_bytes`, `silence`, `mode`, `is_open`, `is_closed`,
-      `is_confirmed`, `is_out`, `version`, `last_received_at`, `packets_dropped`, `is_client`, `connection_id`.
+    - questions: `send_capacity`, `datagram_room`, `stats`, `carried_bytes`, `peer_load`, `silence`, `mode`, `is_open`,
+      `is_closed`, `is_confirmed`, `is_out`, `version`, `last_received_at`, `packets_dropped`,
+      `is_client`, `connection_id`.
 
     `now` is seconds of a monotonic clock with any origin and never goes back. No received data
     raises an exception: packets that are not authentic are counted and dropped, and if the peer
@@ -318,6 +319,11 @@ class Connection:
     def set_quantum(self, quantum: float) -> None:
         """Sets how late the driver's turns are, in seconds: the time that pacers may catch up."""
         self._paths.set_quantum(quantum)
+
+    @property
+    def peer_load(self) -> int | None:
+        """How full the server was when the session began, in percent; None where it has not said so."""
+        return self._established.peer_parameters.load
 
     @property
     def carried_bytes(self) -> int:

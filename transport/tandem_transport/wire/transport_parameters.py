@@ -32,6 +32,7 @@ class _Id(IntEnum):
     CIPHER_SUITE = 5
     KNOWN_SESSION = 6
     VERSION = 7
+    LOAD = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +51,8 @@ class TransportParameters:
     """AEAD that protects this session's packets; the client's choice counts."""
     known_session: int | None = None
     """Tag of the session that a server already has with this client instance, 0 for none; None from a client."""
+    load: int | None = None
+    """Sessions of a server as a percentage of those that it may have; None from a client."""
     version: int = VERSION
     """The newest version of the protocol that the sender of these parameters knows; the lower of both is in force."""
 
@@ -63,6 +66,8 @@ class TransportParameters:
             _Id.CIPHER_SUITE: int(self.cipher_suite),
             _Id.VERSION: self.version,
         }
+        if self.load is not None:
+            values[_Id.LOAD] = self.load
         if self.known_session is not None:
             values[_Id.KNOWN_SESSION] = self.known_session
         parts: list[bytes] = []
@@ -102,5 +107,6 @@ class TransportParameters:
             max_streams=values.get(_Id.MAX_STREAMS, default.max_streams),
             cipher_suite=cipher_suite,
             known_session=values.get(_Id.KNOWN_SESSION),
+            load=values.get(_Id.LOAD),
             version=values.get(_Id.VERSION, FIRST_VERSION),
         )
