@@ -210,21 +210,19 @@ def test_fades_in_start_up_that_let_a_few_packets_through_are_no_policer(begin: 
     assert download.goodput(1, 2) >= 0.6 * mbit(20)
 
 
-@pytest.mark.long
-@pytest.mark.parametrize("seed", range(1, 5))
 @pytest.mark.parametrize("share", [1.0, 0.95])
-def test_fades_again_and_again_leave_most_of_two_links(share: float, seed: int) -> None:
-    """A tenth of the time little arrives: two links of 50 Mbit/s carried 40 when that was taken for a policer."""
-    network, traffic = start(*[Impairment(delay=0.030, rate=mbit(50), outage_loss=share)] * 2, seed=seed)
-    random = Random(seed)
+def test_fades_again_and_again_leave_most_of_two_links(share: float) -> None:
+    """A tenth of the time little arrives: two links carried 40 % of their sum when that was taken for a policer."""
+    network, traffic = start(*[Impairment(delay=0.030, rate=mbit(20), outage_loss=share)] * 2)
+    random = Random(1)
     for link in (0, 1):
         begin = 0.0
-        while begin < 10:
+        while begin < 5:
             begin += random.expovariate(1 / 0.43)
             end = begin + random.expovariate(1 / 0.05)
             network.cut(link, begin=begin, end=end)
             begin = end
-    assert traffic.download(20_000_000).finish() >= mbit(48)
+    assert traffic.download(5_000_000).finish() >= mbit(25)
 
 
 # --- a busy machine ---
