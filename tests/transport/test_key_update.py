@@ -152,6 +152,7 @@ def test_a_machine_that_has_slept_lets_the_peer_update_again() -> None:
 
 @pytest.mark.long
 def test_a_week_with_traffic_outages_and_new_addresses_and_no_byte_more_memory() -> None:
+    """Only this test notices a count of key phases that wraps after 127, because the others see fewer."""
     network = Network(replace(LINK, loss=0.02), seed=6).connect()
     sizes: list[int] = []
     for day in range(7):

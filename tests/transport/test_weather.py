@@ -122,6 +122,7 @@ def test_a_satellite_beside_a_near_link_is_tried_in_a_short_session() -> None:
 @pytest.mark.long
 @pytest.mark.parametrize("seed", [1, 2])
 def test_the_first_packets_of_a_satellite_path_are_not_spread_over_its_round_trip(seed: int) -> None:
+    """Only this test notices that start-up paces the initial window over such a path's whole round trip."""
     links = [
         Impairment(delay=0.035, rate=mbit(40), queue=0.2),
         Impairment(delay=0.320, rate=mbit(20), queue=0.2, packet_jitter=0.020, loss=0.005),
