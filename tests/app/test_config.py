@@ -3,6 +3,7 @@
 import base64
 import subprocess
 import sys
+from hashlib import blake2s
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from tandem.base.errors import UsageError
 from tandem.base.logs import mask
 from tandem.config import config, old_names
-from tandem.config.invites import PREFIX, Invite
+from tandem.config.invites import FLEET_PREFIX, PREFIX, Invite, decode_invites, encode_fleet
 from tandem.config.passwords import hash_password
 
 INVITE = Invite(b"s" * 32, b"c" * 32, ("vpn.example.org:8120", "[2001:db8::1]:8121"), "laptop")
@@ -217,7 +218,7 @@ def test_an_invite_tells_nothing_when_shown() -> None:
     [
         ("", "does not begin"),
         ("http://example.org", "does not begin"),
-        ("tandem://2/AAAA", "newer Tandem"),
+        ("tandem://3/AAAA", "newer Tandem"),
         (INVITE.encode()[:-1], "checksum"),
         (INVITE.encode()[:-2] + "AA", "checksum"),
         (INVITE.encode() + "!", "a character"),
@@ -236,6 +237,28 @@ def test_arbitrary_invites_are_usage_errors(data: bytes) -> None:
     text = base64.urlsafe_b64encode(data).decode().rstrip("=")
     with pytest.raises(UsageError):
         Invite.decode(PREFIX + text)
+
+
+FLEET = [INVITE, Invite(b"t" * 32, b"c" * 32, ("192.0.2.1:8120",), "laptop")]
+
+
+def test_an_invite_to_a_fleet_comes_back() -> None:
+    text = encode_fleet(FLEET)
+    assert text.startswith(FLEET_PREFIX)
+    assert decode_invites(f" {text}\n") == FLEET
+    assert decode_invites(INVITE.encode()) == [INVITE]
+    with pytest.raises(UsageError, match="newer Tandem"):
+        Invite.decode(text)
+    with pytest.raises(UsageError, match="an invite to 80 servers"):
+        encode_fleet(FLEET * 40)
+
+
+@pytest.mark.parametrize("cut", range(1, 120, 7))
+def test_an_invite_to_a_fleet_that_was_cut_is_a_usage_error(cut: int) -> None:
+    body = base64.urlsafe_b64decode(encode_fleet(FLEET).removeprefix(FLEET_PREFIX) + "==")[:-4][:-cut]
+    text = base64.urlsafe_b64encode(body + blake2s(body, digest_size=4).digest()).decode().rstrip("=")
+    with pytest.raises(UsageError):
+        decode_invites(FLEET_PREFIX + text)
 
 
 HASH = hash_password("secret")

@@ -15,6 +15,7 @@ import postgres
 from tandem.base.errors import TandemError, UsageError
 from tandem.registry import registry as registry_module
 from tandem.registry import schema
+from tandem.registry.fleet import FleetServer
 from tandem.registry.quota import Quota
 from tandem.registry.registration import Terms
 from tandem.registry.registry import Registry
@@ -385,3 +386,36 @@ def test_postgresql_that_goes_away_and_comes_back_is_followed_again(cluster: pos
     registry.add("phone", key(2))
     assert registry.changes_since(revision, NOBODY).changed == {key(2)}
     registry.close()
+
+
+# --- the fleet ---
+
+
+def test_servers_enter_themselves_and_are_listed(registry: Registry, open_registry: Callable[[], Registry]) -> None:
+    one = FleetServer(key(1), "berlin", ("192.0.2.1:8120", "[2001:db8::1]:8121"), 3, 128)
+    registry.fleet.enter(one)
+    other = open_registry()
+    other.fleet.enter(FleetServer(key(2), "aachen", ("192.0.2.2:8120",), 0, 128))
+    registry.fleet.enter(FleetServer(key(1), "berlin", one.endpoints, 5, 128, is_draining=True))
+    found = other.fleet.all()
+    assert [(item.name, item.sessions, item.is_draining, item.is_alive) for item in found] == [
+        ("aachen", 0, False, True),
+        ("berlin", 5, True, True),
+    ]
+    assert found[1].endpoints == one.endpoints
+    registry.fleet.forget("aachen")
+    assert [item.name for item in other.fleet.all()] == ["berlin"]
+    with pytest.raises(UsageError, match="no server 'aachen'"):
+        registry.fleet.forget("aachen")
+
+
+def test_a_registry_of_the_first_version_gets_its_new_table(url: str, open_registry: Callable[[], Registry]) -> None:
+    registry = open_registry()
+    registry.add("laptop", key(1))
+    with registry._database.write() as connection:  # pyright: ignore[reportPrivateUsage]
+        schema.servers.drop(connection)
+        connection.execute(update(about).where(about.c.key == "version").values(value="1"))
+    again = open_registry()
+    again.fleet.enter(FleetServer(key(1), "berlin", (), 0, 1))
+    assert again.names() == ["laptop"]
+    assert len(again.fleet.all()) == 1

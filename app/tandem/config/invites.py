@@ -67,8 +67,10 @@ def decode_invites(text: str) -> list[Invite]:
         return [Invite.decode(text)]
     with _malformed_is_told():
         reader = _Reader(_body(text.removeprefix(FLEET_PREFIX))[1:])
-        client, name = reader.take(_KEY_SIZE), reader.text()
-        return [Invite(reader.take(_KEY_SIZE), client, reader.endpoints(), name) for _ in range(reader.take(1)[0])]
+        client, name, count = reader.take(_KEY_SIZE), reader.text(), reader.take(1)[0]
+        if not 1 <= count <= MAX_SERVERS:
+            raise IndexError
+        return [Invite(reader.take(_KEY_SIZE), client, reader.endpoints(), name) for _ in range(count)]
 
 
 def encode_fleet(invites: Sequence[Invite]) -> str:

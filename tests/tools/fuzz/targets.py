@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from simnet import SERVER_KEY, Victim
 from tandem.base.errors import UsageError
-from tandem.config.invites import PREFIX, Invite
+from tandem.config.invites import FLEET_PREFIX, PREFIX, Invite, decode_invites, encode_fleet
 from tandem.config.patterns import canonical_name, parse_pattern
 from tandem.exchange.pieces import MAX_DATAGRAM, MAX_UNFINISHED_SIZE, Joiner, decode_datagram
 from tandem.exchange.request import RequestError, read_answer, read_request
@@ -361,6 +361,10 @@ def words(data: bytes) -> None:
     with suppress(UsageError):
         invite = Invite.decode(body)
         assert Invite.decode(invite.encode()) == invite
+    fleet = FLEET_PREFIX + body.removeprefix(PREFIX)
+    with suppress(UsageError):
+        invites = decode_invites(fleet)
+        assert decode_invites(encode_fleet(invites)) == invites
     with suppress(ValueError):
         pattern = parse_pattern(text)
         assert sum(map(bool, (pattern.forward, pattern.host, pattern.network is not None))) == 1
