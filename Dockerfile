@@ -10,7 +10,7 @@ RUN apt-get update && apt-get install --yes --no-install-recommends gcc libc6-de
 COPY requirements ./requirements
 RUN python3 -m venv /opt/build && python3 -m venv /opt/tandem \
  && /opt/build/bin/pip install --no-cache-dir --require-hashes -r requirements/run.txt -r requirements/build.txt \
- && /opt/tandem/bin/pip install --no-cache-dir --require-hashes -r requirements/run.txt
+ && /opt/tandem/bin/pip install --no-cache-dir --require-hashes -r requirements/postgres.txt
 COPY hatch_build.py pyproject.toml README.md LICENSE ./
 COPY app ./app
 COPY socks ./socks

@@ -89,6 +89,7 @@ mutants: $(VENV)/installed-dev
 lock: $(VENV)/installed-dev
 	$(BIN)/pip $(LISTED) --quiet --requirement requirements/lock.txt
 	$(LOCK) --output-file requirements/run.txt pyproject.toml
+	$(LOCK) --output-file requirements/postgres.txt --extra postgres --constraint requirements/run.txt pyproject.toml
 	$(LOCK) --output-file requirements/build.txt --constraint requirements/run.txt --group build
 	$(LOCK) --output-file requirements/dev.txt --constraint requirements/run.txt --constraint requirements/build.txt --group dev
 	$(LOCK) --output-file requirements/fuzz.txt --group fuzz

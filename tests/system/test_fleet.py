@@ -23,11 +23,12 @@ class FleetPair(Pair):
         directory.mkdir()
         super().__init__(directory)
         self.name = name
-        self.environment |= {
+        more = {
             "TANDEM_REGISTRY__URL": url,
             "TANDEM_SERVER__PUBLIC": json.dumps(self.endpoints),
             "TANDEM_SERVER__NAME": name,
         }
+        self.environment.update(more)
 
     def servers(self) -> dict[str, str]:
         """The state of each server of the fleet."""

@@ -1,6 +1,7 @@
 """A server's own entry in the fleet of its registry: where it is, and how many sessions it has."""
 
 import asyncio
+import contextlib
 import logging
 import socket
 from collections.abc import Awaitable, Callable
@@ -14,6 +15,8 @@ log = logging.getLogger("tandem.state")
 
 ENTER_INTERVAL = 10.0
 """Seconds between two entries."""
+
+_LAST_WORD = 2.0
 
 Load = Callable[[], Awaitable[tuple[int, int]]]
 """Returns the number of sessions, and the most that there may be."""
@@ -39,10 +42,12 @@ class FleetMember:
             await asyncio.sleep(ENTER_INTERVAL)
 
     async def drain(self) -> None:
-        """Says at once that the server ends."""
+        """Says at once that the server ends, if the registry takes it in time."""
         self._is_draining = True
         if self._public_key:
-            await self._enter()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_LAST_WORD):
+                    await self._enter()
 
     async def _enter(self) -> None:
         if not isinstance(self._source, Registry) or not self._endpoints:
