@@ -39,6 +39,9 @@ class Book:
         self._check()
         return self.clients.get(public)
 
+    def is_quiet(self) -> bool:
+        return False
+
     def changes_since(self, revision: int | None, known: frozenset[bytes]) -> Changes:
         self._check()
         return self.changes.pop(0) if self.changes and revision is not None else Changes(revision or 0)

@@ -245,6 +245,31 @@ def test_processes_that_open_and_change_it_at_once_lose_nothing_and_leave_no_gap
 # --- SQLite: its file ---
 
 
+def test_a_file_that_nobody_writes_need_not_be_read_and_one_that_somebody_writes_must(tmp_path: Path) -> None:
+    registry, other = sqlite_registry(tmp_path), sqlite_registry(tmp_path)
+    assert not registry.is_quiet(), "nothing is known of it yet"
+    revision = registry.changes_since(None, NOBODY).revision
+    changing: list[Callable[[], object]] = [
+        lambda: other.add("laptop", key(1)),
+        lambda: other.set_terms("laptop", Terms(rate=5)),
+        lambda: other.kick("laptop"),
+        lambda: registry.remove("laptop"),
+    ]
+    for change in changing:
+        revision = registry.changes_since(revision, NOBODY).revision
+        assert not registry.is_quiet(), "another change may come within the same tick of the clock"
+        for path in tmp_path.glob("registry.db*"):
+            os.utime(path, ns=(0, time.time_ns() - 10**9))
+        revision = registry.changes_since(revision, NOBODY).revision
+        assert registry.is_quiet()
+        change()
+        assert not registry.is_quiet()
+    (tmp_path / "registry.db").rename(tmp_path / "away")
+    assert not registry.is_quiet()
+    registry.close()
+    other.close()
+
+
 def sqlite_registry(directory: Path) -> Registry:
     return Registry(f"sqlite:///{directory / 'registry.db'}")
 

@@ -1,7 +1,9 @@
 """Tells a server what has changed in the registry, at a cost that does not grow with the number of clients."""
 
 import base64
+import contextlib
 import os
+import time
 
 from sqlalchemy import func, select
 
@@ -9,6 +11,11 @@ from tandem.base.errors import TandemError
 from tandem.registry.database import Database
 from tandem.registry.schema import changes, fact
 from tandem.registry.source import Changes
+
+Stamp = tuple[int, int, int, int, int]
+
+_CLOCK_TICK = 50_000_000
+"""Nanoseconds in which two changes of a file may have the same time."""
 
 
 class Feed:
@@ -19,9 +26,23 @@ class Feed:
         self._id = ""
         self._file = self._identity()
         self._problem = ""
+        self._stamp: Stamp | None = None
+        """The files of SQLite when they were last read, None where nothing is known of them."""
+
+    def is_quiet(self) -> bool:
+        """Whether the files of SQLite are as they were when they were last read; False for PostgreSQL."""
+        return self._stamp is not None and self._stamp == self._present_stamp()
 
     def changes_since(self, revision: int | None) -> Changes:
         """What has changed since a revision; the first call gives the present revision. Raises TandemError."""
+        self._stamp = None
+        stamp = self._present_stamp()  # before reading: what is written meanwhile must be seen next time
+        found = self._changes_since(revision)
+        if stamp is not None and time.time_ns() - max(stamp[2], stamp[4]) > _CLOCK_TICK:
+            self._stamp = stamp
+        return found
+
+    def _changes_since(self, revision: int | None) -> Changes:
         self._follow_file()
         with self._database.read() as connection:
             present, registry_id = int(fact(connection, "revision") or 0), fact(connection, "id") or ""
@@ -57,6 +78,21 @@ class Feed:
         if identity != self._file:
             self._database.close()
             self._file = identity
+
+    def _present_stamp(self) -> Stamp | None:
+        """Inode, size and time of the file and of its log; None where there is no file, or no SQLite."""
+        file = self._database.file
+        if file is None:
+            return None
+        try:
+            status = os.stat(file)
+        except OSError:
+            return None
+        log = file.with_name(f"{file.name}-wal")
+        with contextlib.suppress(OSError):  # no log
+            written = os.stat(log)
+            return status.st_ino, status.st_size, status.st_mtime_ns, written.st_size, written.st_mtime_ns
+        return status.st_ino, status.st_size, status.st_mtime_ns, 0, 0
 
     def _identity(self) -> tuple[int, int] | None:
         """Device and inode of the file, None where there is none."""

@@ -88,6 +88,10 @@ class Hook:
             self._known.put(public, found)
         return found
 
+    def is_quiet(self) -> bool:
+        """True: the service tells of no changes."""
+        return True
+
     def changes_since(self, revision: int | None, known: frozenset[bytes]) -> Changes:
         """Nothing: the service is asked again when traffic is told to it."""
         return Changes(0)

@@ -177,6 +177,10 @@ class Registry:
 
     # --- following ---
 
+    def is_quiet(self) -> bool:
+        """Whether nothing can have changed since the last question. Never blocks."""
+        return self._feed.is_quiet()
+
     def changes_since(self, revision: int | None, known: frozenset[bytes]) -> Changes:
         """What has changed since a revision; costs next to nothing where nothing has."""
         return self._feed.changes_since(revision)

@@ -50,6 +50,10 @@ class ClientSource(Protocol):
         """The registration of a key, None where it has none."""
         ...
 
+    def is_quiet(self) -> bool:
+        """Whether nothing can have changed since the last question. Never blocks; False where that is not known."""
+        ...
+
     def changes_since(self, revision: int | None, known: frozenset[bytes]) -> Changes:
         """What has changed since a revision; `None` asks for the present revision alone.
 

@@ -34,6 +34,9 @@ MAX_QUESTIONS = 256
 
 _THREADS = 4
 
+_LOOK_EVERY = 10
+"""Number of looks of which one asks the registry even where its files show no change."""
+
 T = TypeVar("T")
 
 
@@ -69,6 +72,7 @@ class KnownClients:
         self._questions: dict[bytes, asyncio.Task[None]] = {}
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="registry")
         self._revision: int | None = None
+        self._looks = 0
         self.count: int | None = None
         """Number of registered clients, None where the registry does not tell."""
         self.problem = ""
@@ -133,6 +137,9 @@ class KnownClients:
 
     async def follow(self, online: frozenset[bytes]) -> None:
         """Asks what has changed, and applies it to these clients, which have sessions. Never raises TandemError."""
+        self._looks += 1
+        if self._looks % _LOOK_EVERY and not self.problem and self._source.is_quiet():
+            return
         try:
             changes = await self._run(lambda: self._source.changes_since(self._revision, online))
             asked = changes.changed if changes.is_complete else online | changes.changed
