@@ -9,7 +9,15 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tandem.admin import metrics
-from tandem.admin.status import ClientStatus, LinkStatus, RttStatus, ServerSessionStatus, ServerStatus, SessionStatus
+from tandem.admin.status import (
+    ClientStatus,
+    LinkStatus,
+    RttStatus,
+    ServerSessionStatus,
+    ServerStatus,
+    SessionStatus,
+    WorkerStatus,
+)
 from tandem_transport.parameters import MAX_SESSIONS
 
 ROOT = Path(__file__).parent.parent.parent
@@ -37,6 +45,8 @@ SERVER = ServerStatus(
     listen=["192.0.2.1:8120"],
     clients=3,
     sessions=[ServerSessionStatus.model_validate(SESSION | {"client": 'lap"top', "links": [LINK]})],
+    workers=[WorkerStatus(pid=7, sessions=1, uptime_s=2.0), WorkerStatus(pid=8, sessions=0, uptime_s=1.0)],
+    workers_replaced=1,
 )
 
 
@@ -67,6 +77,8 @@ def test_a_server_names_its_clients() -> None:
     assert found[("tandem_streams_open", 'lap"top')] == 2
     assert found[("tandem_link_bytes_total", 'lap"top', "up", "wifi")] == 1000
     assert (found[("tandem_registered_clients",)], found[("tandem_sessions",)]) == (3, 1)
+    assert (found[("tandem_workers",)], found[("tandem_workers_replaced_total",)]) == (2, 1)
+    assert found[("tandem_worker_sessions", "7")] == 1
 
 
 def test_what_was_refused_and_what_is_left_is_counted() -> None:
