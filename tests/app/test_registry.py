@@ -444,3 +444,19 @@ def test_a_registry_of_the_first_version_gets_its_new_table(url: str, open_regis
     again.fleet.enter(FleetServer(key(1), "berlin", (), 0, 1))
     assert again.names() == ["laptop"]
     assert len(again.fleet.all()) == 1
+
+
+def test_servers_whose_clocks_are_apart_agree_on_who_is_there(
+    registry: Registry, open_registry: Callable[[], Registry], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = open_registry()
+    registry.add("laptop", key(1))
+    right = time.time()
+    for wrong in (-86_400.0, 7200.0):
+        with monkeypatch.context() as patched:
+            patched.setattr(time, "time", lambda wrong=wrong: right + wrong)
+            registry.fleet.enter(FleetServer(key(1), "berlin", (), 0, 1))
+            registry.account({key(1): Traffic(1, is_online=True)})
+        assert other.fleet.all()[0].is_alive
+        assert other.get("laptop").is_online
+        assert abs((other.get("laptop").seen_at or 0) - time.time()) < 120

@@ -76,6 +76,11 @@ class Database:
             if self.is_sqlite:
                 _empty_log(connection)
 
+    def now(self, connection: Connection) -> int:
+        """The time by the database's clock, in seconds since the epoch: servers of a fleet may have others."""
+        asked = "select strftime('%s', 'now')" if self.is_sqlite else "select floor(extract(epoch from now()))"
+        return int(connection.execute(text(asked)).scalar_one())
+
     def close(self) -> None:
         """Closes all connections."""
         self._engine.dispose()

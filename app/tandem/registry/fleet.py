@@ -2,7 +2,6 @@
 
 import base64
 import json
-import time
 from dataclasses import dataclass
 
 from sqlalchemy import delete, insert, select, update
@@ -27,12 +26,9 @@ class FleetServer:
     max_sessions: int
     is_draining: bool = False
     seen_at: int = 0
-    """When it was last heard of, in seconds since the epoch."""
-
-    @property
-    def is_alive(self) -> bool:
-        """Whether it was heard of lately."""
-        return time.time() - self.seen_at < ALIVE_TIME
+    """When it was last heard of, in seconds since the epoch, by the database's clock."""
+    is_alive: bool = True
+    """Whether it was heard of lately."""
 
 
 class Fleet:
@@ -44,15 +40,15 @@ class Fleet:
     def enter(self, server: FleetServer) -> None:
         """Enters a server, or what has changed about it; `seen_at` becomes the present time."""
         key = base64.b64encode(server.public_key).decode()
-        values = {
+        values: dict[str, object] = {
             "name": server.name,
             "endpoints": json.dumps(list(server.endpoints)),
             "sessions": server.sessions,
             "max_sessions": server.max_sessions,
             "is_draining": server.is_draining,
-            "seen_at": int(time.time()),
         }
         with self._database.write() as connection:
+            values["seen_at"] = self._database.now(connection)
             changed = connection.execute(update(servers).where(servers.c.public_key == key).values(values))
             if not changed.rowcount:
                 connection.execute(insert(servers).values(public_key=key, **values))
@@ -60,6 +56,7 @@ class Fleet:
     def all(self) -> list[FleetServer]:
         """All servers, sorted by name."""
         with self._database.read() as connection:
+            now = self._database.now(connection)
             rows = connection.execute(select(servers).order_by(servers.c.name)).all()
         return [
             FleetServer(
@@ -70,6 +67,7 @@ class Fleet:
                 row.max_sessions,
                 row.is_draining,
                 row.seen_at,
+                now - row.seen_at < ALIVE_TIME,
             )
             for row in rows
         ]

@@ -25,10 +25,11 @@ def add_usage(database: Database, traffic: Mapping[str, Traffic], *, now: float)
         return
     day = time.strftime("%Y-%m-%d", time.gmtime(now))
     with database.write() as connection:
+        present = database.now(connection)
         ids = _ids(connection, list(traffic))
         rows = [(ids[key], carried) for key, carried in traffic.items() if key in ids]
         _add_bytes(database, connection, day, [(row_id, carried.size) for row_id, carried in rows if carried.size])
-        _note_seen(connection, rows, now)
+        _note_seen(connection, rows, present)
         oldest = time.strftime("%Y-%m-%d", time.gmtime(now - DAYS_KEPT * 86_400))
         connection.execute(delete(usage).where(usage.c.day < oldest))
 
@@ -54,7 +55,7 @@ def _add_bytes(database: Database, connection: Connection, day: str, sizes: list
     connection.execute(added, [{"client_id": i, "day": day, "bytes": size} for i, size in sorted(sizes)])
 
 
-def _note_seen(connection: Connection, rows: list[tuple[int, Traffic]], now: float) -> None:
+def _note_seen(connection: Connection, rows: list[tuple[int, Traffic]], now: int) -> None:
     if not rows:
         return
     seen = (
@@ -63,7 +64,7 @@ def _note_seen(connection: Connection, rows: list[tuple[int, Traffic]], now: flo
         .values(seen_at=bindparam("at"), online_until=bindparam("until"))
     )
     times = [
-        {"row": row_id, "at": int(now), "until": int(now) + ONLINE_TIME if carried.is_online else 0}
+        {"row": row_id, "at": now, "until": now + ONLINE_TIME if carried.is_online else 0}
         for row_id, carried in sorted(rows, key=lambda item: item[0])
     ]
     connection.execute(seen, times)

@@ -147,7 +147,7 @@ class Registry:
         """The registration of a key, None where it has none."""
         with self._database.read() as connection:
             row = connection.execute(_listed().where(clients.c.public_key == _text(public))).mappings().first()
-        return None if row is None else _registration(row)
+            return None if row is None else _registration(row, self._database.now(connection))
 
     def get(self, name: str) -> Registration:
         """The registration with this name. Raises UsageError where there is none."""
@@ -155,14 +155,15 @@ class Registry:
             row = connection.execute(_listed().where(clients.c.name == name)).mappings().first()
             if row is None:
                 self._key_of(connection, name)
-        assert row is not None
-        return _registration(row)
+            assert row is not None
+            return _registration(row, self._database.now(connection))
 
     def all(self) -> list[Registration]:
         """All registrations, sorted by name."""
         with self._database.read() as connection:
-            rows = connection.execute(_listed().order_by(clients.c.name)).mappings().all()
-        return [_registration(row) for row in rows]
+            now = self._database.now(connection)
+            rows = connection.execute(_listed().order_by(clients.c.name)).mappings()
+            return [_registration(row, now) for row in rows]
 
     def names(self, beginning: str = "") -> list[str]:
         """The sorted names of the clients, or of those whose names begin so."""
@@ -191,10 +192,11 @@ class Registry:
         found: dict[bytes, Registration] = {}
         keys = [_text(public) for public in traffic]
         with self._database.read() as connection:
+            now = self._database.now(connection)
             for start in range(0, len(keys), _MAX_KEYS):
                 wanted = clients.c.public_key.in_(keys[start : start + _MAX_KEYS])
                 rows = connection.execute(_listed().where(wanted)).mappings()
-                found |= {item.public_key: item for item in map(_registration, rows)}
+                found |= {item.public_key: item for item in (_registration(row, now) for row in rows)}
         return found
 
 
@@ -222,7 +224,7 @@ def _begun_on(now: float) -> ColumnElement[str]:
     )
 
 
-def _registration(row: RowMapping) -> Registration:
+def _registration(row: RowMapping, now: int) -> Registration:
     period: Period = "day" if row["quota_period"] == "day" else "month"
     quota = None if row["quota_bytes"] is None else Quota(row["quota_bytes"], period, int(row["month_begins"]))
     terms = Terms(quota, row["expires_at"], row["is_disabled"], row["rate"], row["max_streams"], row["note"])
@@ -233,7 +235,7 @@ def _registration(row: RowMapping) -> Registration:
         terms=terms,
         used=int(row["used"]),
         seen_at=row["seen_at"],
-        is_online=(row["online_until"] or 0) > time.time(),
+        is_online=(row["online_until"] or 0) > now,
     )
 
 

@@ -34,6 +34,9 @@ MAX_QUESTIONS = 256
 
 _THREADS = 4
 
+_SLICE = 500
+"""Changes that are looked at in one piece; then other things have their turn."""
+
 _LOOK_EVERY = 10
 """Number of looks of which one asks the registry even where its files show no change."""
 
@@ -155,7 +158,9 @@ class KnownClients:
     async def _apply(self, changed: frozenset[bytes], online: frozenset[bytes], *, is_complete: bool) -> None:
         if not is_complete:
             self._known, self._unknown = BoundedTable(MAX_KNOWN), BoundedTable(MAX_UNKNOWN)
-        for public in changed:
+        for number, public in enumerate(changed):
+            if number % _SLICE == _SLICE - 1:
+                await asyncio.sleep(0)
             self._unknown.pop(public)
             if public in online or public in self._known:
                 found = await self._run(lambda public=public: self._source.find(public))  # type: ignore[misc]
