@@ -5,7 +5,7 @@ import os
 import sqlite3
 import stat
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,7 +15,6 @@ import postgres
 from tandem.base.errors import TandemError, UsageError
 from tandem.registry import registry as registry_module
 from tandem.registry import schema
-from tandem.registry.fleet import FleetServer
 from tandem.registry.quota import Quota
 from tandem.registry.registration import Terms
 from tandem.registry.registry import Registry
@@ -23,42 +22,6 @@ from tandem.registry.schema import about, changes
 from tandem.registry.source import Traffic
 
 NOBODY = frozenset[bytes]()
-
-
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[postgres.Cluster]:
-    if postgres.missing():
-        pytest.skip(postgres.missing())
-    with postgres.running_cluster() as running:
-        yield running
-
-
-@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.xdist_group("postgres"))])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """The address of an empty registry."""
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path / 'registry.db'}"
-    running: postgres.Cluster = request.getfixturevalue("cluster")
-    return running.make_database()
-
-
-@pytest.fixture
-def open_registry(url: str) -> Iterator[Callable[[], Registry]]:
-    """Opens the same registry each time, as another process would."""
-    opened: list[Registry] = []
-
-    def again() -> Registry:
-        opened.append(Registry(url))
-        return opened[-1]
-
-    yield again
-    for registry in opened:
-        registry.close()
-
-
-@pytest.fixture
-def registry(open_registry: Callable[[], Registry]) -> Registry:
-    return open_registry()
 
 
 def key(number: int) -> bytes:
@@ -411,52 +374,3 @@ def test_postgresql_that_goes_away_and_comes_back_is_followed_again(cluster: pos
     registry.add("phone", key(2))
     assert registry.changes_since(revision, NOBODY).changed == {key(2)}
     registry.close()
-
-
-# --- the fleet ---
-
-
-def test_servers_enter_themselves_and_are_listed(registry: Registry, open_registry: Callable[[], Registry]) -> None:
-    one = FleetServer(key(1), "berlin", ("192.0.2.1:8120", "[2001:db8::1]:8121"), 3, 128)
-    registry.fleet.enter(one)
-    other = open_registry()
-    other.fleet.enter(FleetServer(key(2), "aachen", ("192.0.2.2:8120",), 0, 128))
-    registry.fleet.enter(FleetServer(key(1), "berlin", one.endpoints, 5, 128, is_draining=True))
-    found = other.fleet.all()
-    assert [(item.name, item.sessions, item.is_draining, item.is_alive) for item in found] == [
-        ("aachen", 0, False, True),
-        ("berlin", 5, True, True),
-    ]
-    assert found[1].endpoints == one.endpoints
-    registry.fleet.forget("aachen")
-    assert [item.name for item in other.fleet.all()] == ["berlin"]
-    with pytest.raises(UsageError, match="no server 'aachen'"):
-        registry.fleet.forget("aachen")
-
-
-def test_a_registry_of_the_first_version_gets_its_new_table(url: str, open_registry: Callable[[], Registry]) -> None:
-    registry = open_registry()
-    registry.add("laptop", key(1))
-    with registry._database.write() as connection:  # pyright: ignore[reportPrivateUsage]
-        schema.servers.drop(connection)
-        connection.execute(update(about).where(about.c.key == "version").values(value="1"))
-    again = open_registry()
-    again.fleet.enter(FleetServer(key(1), "berlin", (), 0, 1))
-    assert again.names() == ["laptop"]
-    assert len(again.fleet.all()) == 1
-
-
-def test_servers_whose_clocks_are_apart_agree_on_who_is_there(
-    registry: Registry, open_registry: Callable[[], Registry], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    other = open_registry()
-    registry.add("laptop", key(1))
-    right = time.time()
-    for wrong in (-86_400.0, 7200.0):
-        with monkeypatch.context() as patched:
-            patched.setattr(time, "time", lambda wrong=wrong: right + wrong)
-            registry.fleet.enter(FleetServer(key(1), "berlin", (), 0, 1))
-            registry.account({key(1): Traffic(1, is_online=True)})
-        assert other.fleet.all()[0].is_alive
-        assert other.get("laptop").is_online
-        assert abs((other.get("laptop").seen_at or 0) - time.time()) < 120
