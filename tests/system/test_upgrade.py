@@ -2,6 +2,7 @@
 
 import io
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -9,11 +10,13 @@ import tarfile
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from loopback.processes import Pair, run_tandem
+from loopback.processes import Pair, run_tandem, tandem_command
+from loopback.sshd import Sshd
 from loopback.target import BLOCK, Target
 from tandem_transport.driver import can_steer
 
@@ -21,6 +24,8 @@ ROOT = Path(__file__).parents[2]
 
 OLD = "79a621e61e6cc0cd514c3cd5096d7457e85dcf14"
 """The last commit before the protocol had versions."""
+
+SSHD = shutil.which("sshd") or "/usr/sbin/sshd"
 
 LINKS = ("--link", "a=127.0.0.2", "--link", "b=127.0.0.3")
 
@@ -85,6 +90,29 @@ def test_connections_go_on_through_an_upgrade_and_new_ones_use_the_new_workers(p
     upgrade(pair, 2)
     pair.wait(lambda: pair.log("server").count("has retired") == 4, "the end of the workers before")
     assert pair.session_state() == "up"
+
+
+@pytest.mark.skipif(not can_steer(), reason="this system cannot lead packets to several processes")
+@pytest.mark.skipif(os.geteuid() != 0, reason="sshd needs root to log a user in")
+@pytest.mark.skipif(shutil.which("ssh") is None or not Path(SSHD).exists(), reason="no OpenSSH client and server")
+def test_an_ssh_session_goes_on_through_an_upgrade(pair: Pair, tmp_path: Path) -> None:
+    sshd = Sshd(SSHD, tmp_path)
+    try:
+        invite = pair.invite()
+        pair.start_server("--workers", "2")
+        pair.start_client(invite, *LINKS)
+        proxy = f"{' '.join(tandem_command())} connect --proxy {pair.proxy} %h %p"
+        begun, upgraded = tmp_path / "begun", tmp_path / "upgraded"
+        command = f"touch {begun}; until [ -e {upgraded} ]; do sleep 0.1; done; cat"
+        with ThreadPoolExecutor(1) as thread:
+            session = thread.submit(sshd.run, proxy, command, b"typed before, read after")
+            pair.wait(begun.exists, "the ssh session")
+            upgrade(pair)
+            pair.wait(lambda: "new connections use another session" in pair.log("client"), "the move of the client")
+            upgraded.touch()
+            assert session.result(120).stdout == b"typed before, read after"
+    finally:
+        sshd.close()
 
 
 @pytest.mark.skipif(not can_steer(), reason="this system cannot lead packets to several processes")
