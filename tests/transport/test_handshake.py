@@ -200,6 +200,23 @@ def test_answers_are_not_larger_than_the_first_message() -> None:
     assert all(len(answer) < len(first) for answer in answers)
 
 
+@pytest.mark.parametrize(("until", "size"), [(0, 1), (1, 9), (1_900_000_000, 9), ((1 << 64) - 1, 9)])
+def test_a_refusal_says_until_when_where_that_is_known(until: int, size: int) -> None:
+    client = client_handshake()
+    server = ServerHandshake(SERVER_KEY, view(client.initiation()))
+    refusal = server.refuse(Refusal.QUOTA_USED_UP, RANDOM.randbytes, until=until)
+    assert client.read_answer(view(refusal)) == Refused(Refusal.QUOTA_USED_UP, until)
+    plain = len(server.refuse(Refusal.SERVER_FULL, RANDOM.randbytes))
+    assert len(refusal) - plain == size - 1
+
+
+@pytest.mark.parametrize("text", [b"", b"\x06\x01", b"\x06" + bytes(7), b"\x06" + bytes(9)])
+def test_a_refusal_of_another_size_is_no_answer(text: bytes) -> None:
+    client = client_handshake()
+    server: Any = ServerHandshake(SERVER_KEY, view(client.initiation()))
+    assert client.read_answer(view(server._seal(PacketType.REFUSED, text, RANDOM.randbytes))) is None
+
+
 def test_challenge_refusal_and_cookie_are_read_by_their_client_alone() -> None:
     client, other = client_handshake(), client_handshake()
     first = client.initiation()
