@@ -69,6 +69,7 @@ def _server_metrics(status: ServerStatus) -> Iterator[Metric]:
     yield _gauge("tandem_sessions_limit", "Sessions that there may be.", [([], status.max_sessions)])
     yield _gauge("tandem_memory_bytes", "What sessions hold, or have been promised.", [([], status.memory_bytes)])
     yield _gauge("tandem_memory_limit_bytes", "The most that they may.", [([], status.max_memory_bytes)])
+    yield _gauge("tandem_resets_limit", "Resets that may be sent in a second.", [([], status.max_resets)])
     yield _gauge("tandem_registry_ok", "0 where the registry cannot be asked.", [([], not status.registry_problem)])
     if status.workers:
         yield _gauge("tandem_workers", "Processes that serve.", [([], len(status.workers))])

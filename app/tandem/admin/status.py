@@ -180,6 +180,8 @@ class ServerStatus(BaseModel):
     memory_bytes: int = 0
     """Bytes of `max_memory_bytes` that sessions use, or have granted as flow control credit."""
     max_memory_bytes: int = 0
+    max_resets: float = 0
+    """Clients that are told in a second, at most, that their session is forgotten; `handshakes` counts them."""
     udp_drops: int | None = None
     """Datagrams that the kernel dropped because this process did not read them in time."""
     workers: list[WorkerStatus] = []
@@ -283,6 +285,7 @@ def server_status(driver: ServerDriver, started_at: float, clients: int, link_na
         memory_bytes=memory,
         max_memory_bytes=max_memory,
         max_sessions=driver.endpoint.limits.sessions,
+        max_resets=driver.endpoint.limits.resets,
         pid=os.getpid(),
         udp_drops=driver.sockets.unread,
     )

@@ -17,6 +17,7 @@ def merged_status(found: Sequence[ServerStatus]) -> ServerStatus:
         handshakes=_sums(item.handshakes for item in found),
         max_sessions=sum(item.max_sessions for item in found),
         memory_bytes=sum(item.memory_bytes for item in found),
+        max_resets=sum(item.max_resets for item in found),
         max_memory_bytes=sum(item.max_memory_bytes for item in found),
         udp_drops=_sum(item.udp_drops for item in found),
         registry_problem=next((item.registry_problem for item in found if item.registry_problem), ""),
