@@ -61,7 +61,7 @@ def test_it_is_asked_for_the_key_and_told_the_token_and_the_bytes(service: Servi
     assert asking.find(KEY) == Registration("alice", KEY, "")
     assert service.asked == [{"public_key": base64.b64encode(KEY).decode(), "bytes": 0}]
     assert service.tokens == ["Bearer a secret of many characters"]
-    assert asking.account({KEY: Traffic(50, is_online=True)}) == {KEY: Registration("alice", KEY, "")}
+    assert asking.account({KEY: Traffic(50, is_online=True)}) == {}
     assert len(service.asked) == 1, "not again so soon"
     asking.account({KEY: Traffic(7, is_online=False)})
     assert service.asked[-1]["bytes"] == 57
@@ -75,7 +75,9 @@ def test_who_is_online_is_asked_for_again_after_a_while(service: Service, monkey
     monkeypatch.setattr(hook, "REFRESH", 0.0)
     service.answer = b'{"ok": false, "reason": "disabled", "id": "alice"}'
     found = asking.account({KEY: Traffic(5, is_online=True)})
-    assert found[KEY].terms.is_disabled
+    alice = found[KEY]
+    assert alice is not None
+    assert alice.terms.is_disabled
     assert service.asked[-1]["bytes"] == 5
 
 
@@ -111,6 +113,7 @@ def test_what_its_answers_mean(answer: dict[str, object], expected: Registration
         (200, b'{"id": "alice"}', "ok: Field required"),
         (200, b'{"ok": "perhaps"}', "ok: "),
         (200, b'{"ok": true, "rate": -1}', "rate: "),
+        (200, b'{"ok": false, "reason": "quota", "until": 1180591620717411303424}', "until: "),
         (200, b'{"ok": true, "id": "../x"}', "is not allowed"),
         (200, b'{"ok": false, "reason": "mood"}', "reason: "),
         (200, b"[" * 70_000, "Invalid JSON"),
@@ -132,11 +135,30 @@ def test_an_answer_that_is_none_lets_nobody_in_and_is_an_error(
 def test_bytes_are_told_when_the_service_is_back(service: Service) -> None:
     asking = Hook(service.url)
     service.status = 500
-    with pytest.raises(TandemError):
-        asking.account({KEY: Traffic(5, is_online=False)})
+    for _ in range(3):
+        assert asking.account({KEY: Traffic(5, is_online=False), b"o" * 32: Traffic(1, is_online=False)}) == {}
+        assert "it answers 500" in asking.changes_since(0, frozenset()).problem
     service.status = 200
     asking.account({KEY: Traffic(6, is_online=False)})
-    assert service.asked[-1]["bytes"] == 11
+    assert service.asked[-1]["bytes"] == 21, "each byte once"
+    assert asking.changes_since(0, frozenset()).problem == ""
+
+
+def test_a_client_that_the_service_no_longer_knows_is_unknown(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asking = Hook(service.url)
+    asking.find(KEY)
+    monkeypatch.setattr(hook, "REFRESH", 0.0)
+    service.answer = b'{"ok": false}'
+    for _ in range(3):
+        assert asking.account({KEY: Traffic(1, is_online=True)}) == {KEY: None}
+
+
+def test_a_redirection_is_not_followed_with_the_token(service: Service) -> None:
+    service.status = 302
+    with pytest.raises(TandemError, match="it answers 302"):
+        Hook(service.url, "a secret of many characters").find(KEY)
 
 
 def test_a_service_that_is_not_there_is_an_error_without_its_parameters() -> None:
@@ -146,7 +168,18 @@ def test_a_service_that_is_not_there_is_an_error_without_its_parameters() -> Non
     assert "geheim" not in str(caught.value)
 
 
-@pytest.mark.parametrize("url", ["https://", "http://auth.example.org/x", "http://192.0.2.1/x", "https:///x"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://",
+        "http://auth.example.org/x",
+        "http://192.0.2.1/x",
+        "https:///x",
+        "http://[2001:db8::1]/x",
+        "http://134744072/x",
+        "https://h:99999/x",
+    ],
+)
 def test_an_address_over_which_anybody_could_answer_is_refused(url: str) -> None:
     with pytest.raises(UsageError):
         Hook(url)

@@ -46,7 +46,7 @@ class Book:
         self._check()
         return self.changes.pop(0) if self.changes and revision is not None else Changes(revision or 0)
 
-    def account(self, traffic: Mapping[bytes, Traffic]) -> Mapping[bytes, Registration]:
+    def account(self, traffic: Mapping[bytes, Traffic]) -> Mapping[bytes, Registration | None]:
         self._check()
         self.told.append(traffic)
         return {public: self.clients[public] for public in traffic if public in self.clients}
@@ -289,3 +289,46 @@ async def test_a_registry_that_tells_of_no_changes_is_asked_again_and_may_be_awa
 )
 def test_who_may_not_come_and_why(registration: Registration, expected: Denial | None) -> None:
     assert denial(registration, 1, 1000.0) == expected
+
+
+async def test_a_client_that_is_removed_while_it_is_being_asked_for_is_not_remembered(server: Server) -> None:
+    server.register(LAPTOP, "laptop")
+    read, go_on = threading.Event(), threading.Event()
+    find = server.book.find
+
+    def slow(public: bytes) -> Registration | None:
+        found = find(public)
+        read.set()
+        assert go_on.wait(60)
+        return found
+
+    server.book.find = slow  # type: ignore[method-assign]
+    assert server.known.lookup(LAPTOP) is PENDING
+    await asyncio.to_thread(read.wait, 60)
+    del server.book.clients[LAPTOP]
+    server.book.changes.append(Changes(1, changed=frozenset({LAPTOP})))
+    await server.known.follow(frozenset())
+    go_on.set()
+    await server.settled(lambda: server.known.lookup(LAPTOP) is not PENDING)
+    assert server.known.lookup(LAPTOP) is None
+
+
+async def test_a_registry_that_hangs_is_a_problem_and_not_a_stop(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(known_clients, "ANSWER_TIMEOUT", 0.05)
+    server.book.open.clear()
+    await server.known.follow(frozenset())
+    assert "no answer within" in server.known.problem
+    server.book.open.set()
+    monkeypatch.undo()
+    await server.known.follow(frozenset())
+    assert server.known.problem == ""
+
+
+async def test_a_client_of_whom_the_registry_knows_nothing_any_more_is_removed(server: Server) -> None:
+    server.register(LAPTOP, "laptop")
+    await server.asked(LAPTOP)
+    server.book.account = lambda traffic: {LAPTOP: None}  # type: ignore[method-assign]
+    assert await server.known.account({LAPTOP: Traffic(1, is_online=True)})
+    assert server.removed == [LAPTOP]

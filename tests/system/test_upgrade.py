@@ -116,6 +116,38 @@ def test_an_ssh_session_goes_on_through_an_upgrade(pair: Pair, tmp_path: Path) -
 
 
 @pytest.mark.skipif(not can_steer(), reason="this system cannot lead packets to several processes")
+@pytest.mark.parametrize("how", ["drained", "killed"])
+def test_the_end_of_the_old_session_is_not_felt_by_the_new_one(
+    how: str, pair: Pair, tmp_path: Path, target: Target
+) -> None:
+    file = tmp_path / "tandem.toml"
+    file.write_text(f"[server]\nworkers = 2\nupgrade_drain = {3 if how == 'drained' else 3600}\n")
+    invite = pair.invite()
+    pair.start_server("--config", str(file))
+    pair.start_client(invite, *LINKS)
+    before = pair.status(pair.server_admin)
+    assert before is not None
+    old = max(before["workers"], key=lambda worker: worker["sessions"])["pid"]
+    lost = Download(pair, target.url("held/4"))
+    pair.wait(lambda: target.connections == 1, "the download before")
+    upgrade(pair)
+    pair.wait(lambda: "new connections use another session" in pair.log("client"), "the move of the client")
+    kept = Download(pair, target.url("held/4"))
+    pair.wait(lambda: target.connections == 2, "the download after")
+    if how == "killed":
+        os.kill(old, signal.SIGKILL)
+    pair.wait(lambda: pair.log("server").count("has retired") == 2, "the end of the old workers")
+    time.sleep(8)  # longer than a silent session is searched for beside itself
+    target.may_end.set()
+    kept.join(120)
+    assert kept.data == bytes(4 * BLOCK)
+    if how == "drained":
+        lost.join(120)
+        assert lost.code != 0, "its worker has ended"
+    pair.close()
+
+
+@pytest.mark.skipif(not can_steer(), reason="this system cannot lead packets to several processes")
 def test_an_upgrade_to_what_does_not_start_changes_nothing(pair: Pair, tmp_path: Path, target: Target) -> None:
     file = tmp_path / "tandem.toml"
     file.write_text("[server]\nworkers = 2\n")

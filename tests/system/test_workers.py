@@ -4,6 +4,7 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -150,6 +151,37 @@ def test_a_second_server_on_the_same_port_is_an_error_and_disturbs_nobody(pair: 
     assert "is another Tandem running?" in done.stderr
     assert "Traceback" not in done.stderr
     assert len(status(pair)["workers"]) == WORKERS
+
+
+def test_a_worker_that_dies_during_an_upgrade_is_replaced_by_the_new_ones(pair: Pair) -> None:
+    pair.invite()
+    pair.start_server("--workers", str(WORKERS))
+    victim = status(pair)["workers"][0]["pid"]
+    assert pair.server is not None
+    pair.server.send_signal(signal.SIGUSR2)
+    pair.wait(lambda: "upgrading" in pair.log("server"), "the beginning of the upgrade")
+    os.kill(victim, signal.SIGKILL)
+    pair.wait(lambda: "upgraded: other workers serve" in pair.log("server"), "the upgrade")
+    pair.wait(lambda: len(status(pair)["workers"]) == WORKERS, "the workers of one generation")
+    pair.server.send_signal(signal.SIGUSR2)
+    pair.wait(lambda: pair.log("server").count("upgraded: other workers serve") == 2, "another upgrade")
+
+
+def test_workers_import_nothing_from_the_working_directory(pair: Pair, tmp_path: Path) -> None:
+    pair.invite()
+    (tmp_path / "click.py").write_text("raise SystemExit('imported from the working directory')")
+    place = ("--listen", pair.endpoints[0], "--admin", f"127.0.0.1:{pair.server_admin}", "--workers", "2")
+    with subprocess.Popen(
+        [sys.executable, "-P", *tandem_command()[1:], "server", "--state", str(pair.state), *place],
+        env={**os.environ, **pair.environment},
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        pair.wait(lambda: pair.status(pair.server_admin) is not None, "the server")
+        process.terminate()
+        _, said = process.communicate(timeout=60)
+    assert "imported from the working directory" not in said
 
 
 @pytest.mark.parametrize("workers", ["0", "-1", "65", "many"])

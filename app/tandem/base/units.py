@@ -8,6 +8,8 @@ _RATE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([kKMG]?)(bit|B)/s")
 _DECIMAL = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 _BINARY = {"ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40}
 
+_MOST = 4e18
+
 SIZES = "a number and B, kB, MB, GB or TB (or KiB, MiB, GiB, TiB), such as 2 GB"
 RATES = "a number and bit/s, kbit/s, Mbit/s or MB/s, such as 5 Mbit/s"
 
@@ -19,7 +21,7 @@ def parse_size(text: str) -> int:
     prefix = match[2].replace("K", "k") if match else ""
     if match is None or prefix not in factors:
         raise ValueError(f"{text!r} is not an amount of data; accepted is {SIZES}")
-    return round(float(match[1]) * factors[prefix])
+    return _bounded(float(match[1]) * factors[prefix], text)
 
 
 def parse_rate(text: str) -> int:
@@ -28,7 +30,13 @@ def parse_rate(text: str) -> int:
     if match is None or not float(match[1]):
         raise ValueError(f"{text!r} is not a rate; accepted is {RATES}")
     bytes_each = 1 if match[3] == "B" else 1 / 8
-    return max(1, round(float(match[1]) * _DECIMAL[match[2].replace("K", "k")] * bytes_each))
+    return max(1, _bounded(float(match[1]) * _DECIMAL[match[2].replace("K", "k")] * bytes_each, text))
+
+
+def _bounded(count: float, text: str) -> int:
+    if count > _MOST:
+        raise ValueError(f"{text[:40]!r} is too much; the most is 4000000 TB")
+    return round(count)
 
 
 def format_size(count: float) -> str:

@@ -33,6 +33,8 @@ def clients(context: click.Context, config_file: Path | None, state: Path | None
     tandem clients set laptop --quota 50GB/month --expires 2027-03-01 --rate 20Mbit/s
     tandem clients disable laptop
     """
+    given = {key: value for key, value in (("config_file", config_file), ("state", state)) if value is not None}
+    context.default_map = dict.fromkeys(clients.commands, given)
     if context.invoked_subcommand is None:
         _print_list(config_file, state)
 
@@ -107,7 +109,7 @@ def set_terms(name: str, config_file: Path | None, state: Path | None, **given: 
     if not words:
         raise click.UsageError("nothing to change; `tandem clients set --help` lists what can be")
     with opened_registry(config_file, state) as registry:
-        registry.set_terms(name, changed_terms(registry.get(name).terms, words))
+        registry.change_terms(name, lambda terms: changed_terms(terms, words))
         item = registry.get(name)
     click.echo(f"{name}: {_limits(item) or 'no limits'}")
 
@@ -171,7 +173,7 @@ def _print_list(config_file: Path | None, state: Path | None) -> None:
 
 def _set_disabled(name: str, config_file: Path | None, state: Path | None, *, is_disabled: bool) -> None:
     with opened_registry(config_file, state) as registry:
-        registry.set_terms(name, replace(registry.get(name).terms, is_disabled=is_disabled))
+        registry.change_terms(name, lambda terms: replace(terms, is_disabled=is_disabled))
 
 
 def _line(item: "Registration", width: int) -> str:

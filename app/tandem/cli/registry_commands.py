@@ -56,7 +56,9 @@ def invite(
         _check_writable(output)
     private = os.urandom(32)
     server_public = _register(loaded, directory, name, private, replace=replace)
-    if fleet:
+    if len(fleet) == 1:
+        text = Invite(fleet[0].public_key, private, fleet[0].endpoints, name).encode()
+    elif fleet:
         text = encode_fleet([Invite(one.public_key, private, one.endpoints, name) for one in fleet])
         click.echo(f"the invite names {len(fleet)} servers: {', '.join(one.name for one in fleet)}", err=True)
     else:
@@ -141,13 +143,17 @@ def _described(server: "FleetServer") -> dict[str, object]:
 
 def _fleet(loaded: "Config", directory: "StateDirectory") -> "list[FleetServer]":
     """The servers of the registry where there are several; else none."""
-    from tandem.registry.opening import is_hook
+    from tandem.config.invites import MAX_SERVERS
+    from tandem.registry.opening import is_hook, is_local
 
     if is_hook(loaded.registry):
         return []
     with registry_of(loaded, directory) as registry:
         found = registry.fleet.all()
-    return found if len(found) > 1 else []
+    if len(found) > MAX_SERVERS:
+        text = f"{len(found)} servers are in the registry; an invite names at most {MAX_SERVERS}"
+        raise UsageError(text, "--endpoint names this server alone; `tandem servers --forget NAME` removes one")
+    return [] if is_local(loaded.registry) and len(found) < 2 else found
 
 
 def _register(loaded: "Config", directory: "StateDirectory", name: str, private: bytes, *, replace: bool) -> bytes:
@@ -211,7 +217,11 @@ def _show_qr(text: str) -> None:
     """Prints a QR code, black on white whatever the terminal's colours are: most cameras need that."""
     import segno
 
-    made = segno.make(text, error="l")
+    try:
+        made = segno.make(text, error="l")
+    except segno.encoder.DataOverflowError:
+        click.echo("warning: the invite is too long for a QR code", err=True)
+        return
     border, white, black = 2, "\x1b[107m  ", "\x1b[40m  "
     for row in made.matrix_iter(border=border):
         click.echo("".join(black if is_dark else white for is_dark in row) + "\x1b[0m", color=True)

@@ -33,6 +33,10 @@ from tandem_transport.events import GoAwayReceived
 
 log = logging.getLogger("tandem.client")
 
+_RETIRED_SILENCE = 60.0
+"""Seconds of silence after which a session that was left for another one is given up: its process may be gone, and
+nobody answers for it."""
+
 _DRAIN = 5.0
 """Seconds that open connections have when the client is told to stop."""
 
@@ -205,7 +209,9 @@ class Client:
     def _move(self, driver: ClientDriver) -> None:
         """Changes to the successor of a server that goes away: new connections go there, old ones stay to their end."""
         log.info("new connections use another session: %s", self._failover.present.endpoints[0])
-        self._tasks.begin(self._retire(self._change_to(driver)))
+        old = self._change_to(driver)
+        old.begin_no_other()
+        self._tasks.begin(self._retire(old))
 
     def _change_to(self, driver: ClientDriver) -> ClientDriver:
         """Uses another driver, which has a session; returns the old one."""
@@ -215,12 +221,17 @@ class Client:
         self.opener.use(driver)
         self._journal.note_session()
         self._names.on_session()
+        if driver.session is not None and driver.session.connection.goes_away:  # told before it was adopted
+            self._tasks.begin(self._failover.move(driver, self._move))
         return old
 
     async def _retire(self, old: ClientDriver) -> None:
         """Closes a driver when the connections of its session have ended."""
         try:
-            while old.session is not None and old.session.streams_open:
+            while (session := old.session) is not None and session.streams_open:
+                if time.monotonic() - session.connection.last_received_at > _RETIRED_SILENCE:
+                    log.warning("the session before is silent for %.0f s: its connections are reset", _RETIRED_SILENCE)
+                    return
                 await old.next_beat()
         finally:
             await old.close()

@@ -8,10 +8,10 @@ import asyncio
 import contextlib
 import logging
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from itertools import count
-from typing import Any
 
+from tandem.base.errors import TandemError
 from tandem.config.invites import Invite
 from tandem_transport.driver import ClientDriver
 
@@ -67,13 +67,16 @@ class Failover:
     async def move(self, old: ClientDriver, adopt: Adopt) -> None:
         """The server of a driver goes away: opens a session with its successor, or with another server, beside the old.
 
-        Returns when `adopt` has taken a driver that has one, or when the old session is over.
+        Returns when `adopt` has taken a driver that has one, or when the old driver has another session by itself.
         """
+        session = old.session
         for other in self._others():
-            if old.session is None:
-                return
             # The same address may be another process by now; where it is not, nobody should wait for it.
-            found = await self._first(old, {self._present, other})
+            found = await self._first({self._present, other})
+            if old.session is not session and old.session is not None:
+                if found is not None:
+                    await found[1].close()
+                return
             if found is not None:
                 self._use(*found, adopt)
                 return
@@ -85,7 +88,7 @@ class Failover:
         """
         if not self._is_fleet or driver.session is None:
             return
-        found = await self._first(driver, {random.choice([i for i in range(len(self._invites)) if i != self._present])})
+        found = await self._first({random.choice([i for i in range(len(self._invites)) if i != self._present])})
         if found is None:
             return
         if _load(found[1]) + BALANCE_MARGIN < _load(driver):
@@ -108,19 +111,21 @@ class Failover:
         self._present = index
         adopt(driver)
 
-    async def _first(self, old: ClientDriver, indexes: set[int]) -> tuple[int, ClientDriver] | None:
-        """The first of some servers to begin a session, while that of `old` goes on; None where none does in time."""
-        tried = {index: self._make(self._invites[index]) for index in indexes}
-        for driver in tried.values():
-            driver.start()
+    async def _first(self, indexes: set[int]) -> tuple[int, ClientDriver] | None:
+        """The first of some servers to begin a session; None where none does in time."""
+        tried: dict[int, ClientDriver] = {}
+        for index in indexes:
+            with _told(self._invites[index]):
+                tried[index] = self._make(self._invites[index])
+                tried[index].start()
+        if not tried:
+            await asyncio.sleep(_TRY_TIMEOUT)
+            return None
         connecting = {asyncio.ensure_future(driver.wait_connected()): index for index, driver in tried.items()}
         chosen: int | None = None
         try:
-            waited: list[asyncio.Future[Any]] = [*connecting]
-            waited += [] if old.session is None else [old.session.closed]
-            await asyncio.wait(waited, timeout=_TRY_TIMEOUT, return_when=asyncio.FIRST_COMPLETED)
-            if old.session is not None:
-                chosen = next((index for task, index in connecting.items() if task.done()), None)
+            await asyncio.wait([*connecting], timeout=_TRY_TIMEOUT, return_when=asyncio.FIRST_COMPLETED)
+            chosen = next((index for task, index in connecting.items() if task.done()), None)
             return None if chosen is None else (chosen, tried[chosen])
         finally:
             for task in connecting:
@@ -132,7 +137,11 @@ class Failover:
     async def _try(self, index: int, is_unanswered: Callable[[], bool], adopt: Adopt) -> None:
         invite = self._invites[index]
         log.info("the server does not answer; trying %s", invite.endpoints[0])
-        driver = self._make(invite)
+        try:
+            driver = self._make(invite)
+        except TandemError as error:
+            log.warning("%s: %s", invite.endpoints[0], error)
+            return
         driver.start()
         try:
             with contextlib.suppress(TimeoutError):
@@ -145,6 +154,15 @@ class Failover:
         finally:
             if self._present != index:
                 await driver.close()
+
+
+@contextlib.contextmanager
+def _told(invite: Invite) -> Generator[None]:
+    """A server that no link can reach is no reason to try no other."""
+    try:
+        yield
+    except TandemError as error:
+        log.warning("%s: %s", invite.endpoints[0], error)
 
 
 def _load(driver: ClientDriver) -> int:

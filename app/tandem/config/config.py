@@ -334,7 +334,7 @@ def _check_secrets(file: Path) -> None:
         raise UsageError(f"{file}: others can read the {' and the '.join(held)} in it", f"chmod 600 {file}")
 
 
-_SECRET_URL = re.compile(r"[a-z+]+://[^/@]*:[^/@]*@|https?://[^?]*\\?")
+_SECRET_URL = re.compile(r"[a-z+]+://[^@]*:[^@]*@|https?://([^/]*@|[^?]*\?)")
 """A URL with a password, or with parameters that may be one."""
 
 

@@ -23,7 +23,15 @@ from tandem.registry import schema
 BUSY_TIMEOUT = 5.0
 """Seconds for which a transaction waits for another process."""
 
-_CONNECT_TIMEOUT = 5
+_KEEPALIVE = {
+    "connect_timeout": 5,
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 10_000,
+}
+"""What libpq does about a host that is gone: seconds, but for the last, which is milliseconds."""
+
 _STATEMENT_TIMEOUT = 5000
 """Milliseconds after which PostgreSQL gives a statement up: a database that hangs must not hang the threads."""
 
@@ -39,7 +47,7 @@ class Database:
     def __init__(self, url: str) -> None:
         """Opens the database, creates it where it does not exist (SQLite), and brings its tables up to date."""
         self._url = _parsed(url)
-        self.place = self._url.render_as_string(hide_password=True)
+        self.place = self._url.set(query={}).render_as_string(hide_password=True)
         """The database as people may see it, without its password."""
         self.file = Path(self._url.database or "") if self._url.get_backend_name() == "sqlite" else None
         """The file of SQLite, None for PostgreSQL."""
@@ -106,7 +114,7 @@ class Database:
             if self.file is not None:
                 return _sqlite_engine(self.file)
             options = f"-c statement_timeout={_STATEMENT_TIMEOUT} -c lock_timeout={_STATEMENT_TIMEOUT}"
-            arguments = {"connect_timeout": _CONNECT_TIMEOUT, "options": options, "application_name": "tandem"}
+            arguments = {**_KEEPALIVE, "options": options, "application_name": "tandem"}
             url = self._url.set(drivername="postgresql+psycopg")
             return create_engine(url, connect_args=arguments, pool_pre_ping=True, pool_size=4, hide_parameters=True)
         except ModuleNotFoundError as error:
@@ -136,6 +144,11 @@ def _parsed(url: str) -> URL:
         backend, parsed = "", None
     if parsed is None or backend not in ("sqlite", "postgresql") or (backend == "sqlite" and not parsed.database):
         raise UsageError("[registry] url: it is no URL of a database", "accepted: sqlite:////PATH or postgresql://...")
+    if "password" in parsed.query:
+        raise UsageError(
+            "[registry] url: a password among its parameters would be seen",
+            "accepted: postgresql://USER:PASSWORD@HOST/NAME",
+        )
     return parsed
 
 
@@ -181,7 +194,12 @@ def _empty_log(connection: Connection) -> None:
     the next transaction does it.
     """
     driver = cast("sqlite3.Connection", connection.connection.driver_connection)
-    driver.execute("pragma wal_checkpoint(truncate)").close()
+    with contextlib.suppress(sqlite3.Error):  # what was written is safe in the log
+        driver.execute("pragma busy_timeout = 0").close()
+        try:
+            driver.execute("pragma wal_checkpoint(truncate)").close()
+        finally:
+            driver.execute(f"pragma busy_timeout = {BUSY_TIMEOUT * 1000:.0f}").close()
 
 
 def _begin_sqlite(connection: Connection) -> None:

@@ -5,7 +5,7 @@ import contextlib
 import os
 import time
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 
 from tandem.base.errors import TandemError
 from tandem.registry.database import Database
@@ -53,10 +53,9 @@ class Feed:
                 return Changes(present, problem=self._problem)
             query = select(changes.c.public_key, changes.c.kind).where(changes.c.revision > revision)
             rows = connection.execute(query).all()
-            oldest = connection.execute(select(func.min(changes.c.revision))).scalar()
         changed = frozenset(base64.b64decode(row.public_key) for row in rows if row.kind == "change")
         kicked = frozenset(base64.b64decode(row.public_key) for row in rows if row.kind == "kick")
-        is_complete = oldest is not None and oldest <= revision + 1
+        is_complete = len(rows) >= present - revision
         return Changes(present, changed, kicked, is_complete, self._problem)
 
     def _is_another(self, registry_id: str, present: int, revision: int) -> bool:

@@ -2,12 +2,13 @@
 
 import base64
 import json
+import re
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
 from http.client import HTTPException
-from typing import Literal
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, Field, ValidationError
@@ -24,6 +25,10 @@ REFRESH = 30.0
 _TIMEOUT = 5.0
 _LARGEST_ANSWER = 64 << 10
 _MAX_KNOWN = 65_536
+_MOST = 1 << 62
+
+_NEIGHBOUR = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
+"""A name of one label, such as that of a container beside this one."""
 
 
 class Answer(BaseModel):
@@ -34,12 +39,21 @@ class Answer(BaseModel):
     """The client's name."""
     reason: Literal["unknown", "disabled", "expired", "quota"] = "unknown"
     """Why not, where `ok` is false."""
-    until: int = Field(default=0, ge=0)
+    until: int = Field(default=0, ge=0, le=_MOST)
     """When the reason ends, in seconds since the epoch; 0 where that is not known."""
-    expires: int | None = Field(default=None, ge=0)
-    rate: int | None = Field(default=None, ge=1)
+    expires: int | None = Field(default=None, ge=0, le=_MOST)
+    rate: int | None = Field(default=None, ge=1, le=_MOST)
     """Bytes per second."""
-    max_streams: int | None = Field(default=None, ge=1)
+    max_streams: int | None = Field(default=None, ge=1, le=1_000_000)
+
+
+class _NoRedirects(urllib.request.HTTPRedirectHandler):
+    """The token, and the decision who may come, are for the configured address alone."""
+
+    def redirect_request(
+        self, req: urllib.request.Request, fp: Any, code: int, msg: str, headers: Any, newurl: str
+    ) -> None:
+        """Follows none: the answer is the error that it would be."""
 
 
 class Hook:
@@ -47,20 +61,22 @@ class Hook:
 
     def __init__(self, url: str, token: str | None = None) -> None:
         """`token`: sent with each question (Authorization: Bearer). Raises UsageError for a URL that cannot be used."""
-        parts = urlsplit(url)
+        parts, port = urlsplit(url), _port(url)
         if not parts.hostname:
             raise UsageError("[registry] url: it names no host", "accepted: https://HOST/PATH")
-        if parts.scheme == "http" and not is_loopback(parts.hostname) and "." in parts.hostname:
+        if parts.scheme == "http" and not is_loopback(parts.hostname) and not _NEIGHBOUR.fullmatch(parts.hostname):
             hint = (
                 "anybody on the way could let clients in; http:// is for this machine, or a container beside this one"
             )
             raise UsageError(f"[registry] url: http://{parts.hostname} must be https://", hint)
-        self.place = f"{parts.scheme}://{parts.hostname}{f':{parts.port}' if parts.port else ''}{parts.path}"
+        self.place = f"{parts.scheme}://{parts.hostname}{f':{port}' if port else ''}{parts.path}"
         self._url, self._token = url, token
         self._asked_at: BoundedTable[bytes, float] = BoundedTable(_MAX_KNOWN)
         self._known: BoundedTable[bytes, Registration] = BoundedTable(_MAX_KNOWN)
         self._untold: BoundedTable[bytes, int] = BoundedTable(_MAX_KNOWN)
         """Bytes that clients have carried since the service was last told."""
+        self._problem = ""
+        self._opener = urllib.request.build_opener(_NoRedirects)
 
     @property
     def memory(self) -> float:
@@ -84,7 +100,9 @@ class Hook:
             raise
         self._asked_at.put(public, time.monotonic())
         found = _registration(public, answer, self.place)
-        if found is not None:
+        if found is None:
+            self._known.pop(public)
+        else:
             self._known.put(public, found)
         return found
 
@@ -93,20 +111,25 @@ class Hook:
         return True
 
     def changes_since(self, revision: int | None, known: frozenset[bytes]) -> Changes:
-        """Nothing: the service is asked again when traffic is told to it."""
-        return Changes(0)
+        """Nothing but the last problem: the service is asked again when traffic is told to it."""
+        return Changes(0, problem=self._problem)
 
-    def account(self, traffic: Mapping[bytes, Traffic]) -> Mapping[bytes, Registration]:
-        """Keeps what clients have carried, and tells the service where it was not asked for REFRESH."""
-        found: dict[bytes, Registration] = {}
+    def account(self, traffic: Mapping[bytes, Traffic]) -> Mapping[bytes, Registration | None]:
+        """Keeps what clients have carried, and tells the service where it was not asked for REFRESH.
+
+        A question that fails is the problem of `changes_since`, and concerns its client alone: nothing is raised.
+        """
         for public, carried in traffic.items():
             self._untold.put(public, (self._untold.pop(public) or 0) + carried.size)
+        found: dict[bytes, Registration | None] = {}
+        self._problem = ""
+        for public, carried in traffic.items():
             if time.monotonic() - (self._asked_at.get(public) or 0.0) < REFRESH and carried.is_online:
-                known = self._known.get(public)
-            else:
-                known = self.find(public)
-            if known is not None:
-                found[public] = known
+                continue
+            try:
+                found[public] = self.find(public)
+            except TandemError as error:
+                self._problem = str(error)
         return found
 
     def _ask(self, body: dict[str, object]) -> Answer:
@@ -115,7 +138,7 @@ class Hook:
             headers["Authorization"] = f"Bearer {self._token}"
         request = urllib.request.Request(self._url, json.dumps(body).encode(), headers)
         try:
-            with urllib.request.urlopen(request, timeout=_TIMEOUT) as response:
+            with self._opener.open(request, timeout=_TIMEOUT) as response:
                 return Answer.model_validate_json(response.read(_LARGEST_ANSWER))
         except urllib.error.HTTPError as error:
             error.close()
@@ -124,12 +147,20 @@ class Hook:
             first = error.errors(include_url=False, include_input=False)[0]
             where = ".".join(map(str, first["loc"])) or "the answer"
             raise TandemError(f"registry {self.place}: {where}: {first['msg']}", "see docs/registry.md") from error
-        except (OSError, HTTPException) as error:
+        except (OSError, HTTPException, UnicodeError) as error:
             reason = getattr(error, "reason", None) or error
             raise TandemError(f"registry {self.place}: {reason}", "is the service running?") from error
 
 
 _HINTS = {401: "check `token` in [registry]", 403: "check `token` in [registry]", 404: "check `url` in [registry]"}
+
+
+def _port(url: str) -> int | None:
+    """The port in a URL. Raises UsageError for one that is none."""
+    try:
+        return urlsplit(url).port
+    except ValueError as error:
+        raise UsageError(f"[registry] url: {error}", "accepted: https://HOST:PORT/PATH") from error
 
 
 def _registration(public: bytes, answer: Answer, place: str) -> Registration | None:

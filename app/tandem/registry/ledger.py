@@ -19,8 +19,11 @@ DAYS_KEPT = 400
 _MAX_KEYS = 500
 
 
-def add_usage(database: Database, traffic: Mapping[str, Traffic], *, now: float) -> None:
-    """Adds what clients have carried, by their public keys in base64; keys that are not registered are left out."""
+def add_usage(database: Database, traffic: Mapping[str, Traffic], *, now: float, prunes: bool) -> None:
+    """Adds what clients have carried, by their public keys in base64; keys that are not registered are left out.
+
+    `prunes`: removes usage of more than DAYS_KEPT ago.
+    """
     if not traffic:
         return
     day = time.strftime("%Y-%m-%d", time.gmtime(now))
@@ -30,15 +33,18 @@ def add_usage(database: Database, traffic: Mapping[str, Traffic], *, now: float)
         rows = [(ids[key], carried) for key, carried in traffic.items() if key in ids]
         _add_bytes(database, connection, day, [(row_id, carried.size) for row_id, carried in rows if carried.size])
         _note_seen(connection, rows, present)
-        oldest = time.strftime("%Y-%m-%d", time.gmtime(now - DAYS_KEPT * 86_400))
-        connection.execute(delete(usage).where(usage.c.day < oldest))
+        if prunes:
+            oldest = time.strftime("%Y-%m-%d", time.gmtime(now - DAYS_KEPT * 86_400))
+            connection.execute(delete(usage).where(usage.c.day < oldest))
 
 
 def _ids(connection: Connection, keys: list[str]) -> dict[str, int]:
     found: dict[str, int] = {}
     for start in range(0, len(keys), _MAX_KEYS):
         wanted = clients.c.public_key.in_(keys[start : start + _MAX_KEYS])
-        rows = connection.execute(select(clients.c.public_key, clients.c.id).where(wanted))
+        # The lock keeps a client that is removed at the same time until its usage is added, or leaves it out.
+        locked = select(clients.c.public_key, clients.c.id).where(wanted).with_for_update(read=True, key_share=True)
+        rows = connection.execute(locked.order_by(clients.c.id))
         found |= {str(row.public_key): int(row.id) for row in rows}
     return found
 

@@ -58,4 +58,7 @@ def parse_quota(text: str, *, month_begins: int = 1) -> Quota:
     if match is None:
         raise ValueError(f"{text!r} is not a quota; accepted is {QUOTAS}")
     period: Period = "day" if match[2] == "day" else "month"
-    return Quota(parse_size(match[1]), period, month_begins)
+    limit = parse_size(match[1])
+    if not limit:
+        raise ValueError(f"{text!r} leaves nothing; `tandem clients disable` keeps a client out")
+    return Quota(limit, period, month_begins)

@@ -2,7 +2,7 @@
 
 import base64
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from sqlalchemy import Connection, RowMapping, Select, case, delete, func, insert, literal, select, update
@@ -34,6 +34,8 @@ class Registry:
         self._feed = Feed(self._database)
         self.fleet = Fleet(self._database)
         """The servers that use this registry."""
+        self._pruned_on = ""
+        """The day on which usage of long ago was last removed."""
 
     @property
     def place(self) -> str:
@@ -85,20 +87,17 @@ class Registry:
 
     def set_terms(self, name: str, terms: Terms) -> None:
         """Sets the terms of a client. Raises UsageError for an unknown one."""
-        quota = terms.quota or Quota(0, "month")
+        self.change_terms(name, lambda _: terms)
+
+    def change_terms(self, name: str, change: Callable[[Terms], Terms]) -> None:
+        """Changes the terms of a client at once. Raises UsageError for an unknown one, and what `change` raises."""
         with self._database.write() as connection:
+            connection.execute(select(clients.c.id).where(clients.c.name == name).with_for_update())
+            row = connection.execute(_listed().where(clients.c.name == name)).mappings().first()
             key = self._key_of(connection, name)
-            values: dict[str, object] = {
-                "quota_bytes": terms.quota.limit if terms.quota else None,
-                "quota_period": quota.period,
-                "month_begins": f"{quota.month_begins:02}",
-                "expires_at": terms.expires_at,
-                "is_disabled": terms.is_disabled,
-                "rate": terms.rate,
-                "max_streams": terms.max_streams,
-                "note": terms.note,
-            }
-            connection.execute(update(clients).where(clients.c.name == name).values(**values))
+            assert row is not None
+            terms = change(_registration(row, 0).terms)
+            connection.execute(update(clients).where(clients.c.name == name).values(_columns(terms)))
             self._note_change(connection, key)
 
     def kick(self, name: str) -> None:
@@ -116,7 +115,7 @@ class Registry:
 
     def _note_change(self, connection: Connection, key: str, kind: str = "change") -> None:
         """Adds a row for the servers. The lock on the revision keeps the rows in the order of their commits."""
-        now = int(time.time())
+        now = self._database.now(connection)
         is_revision = about.c.key == "revision"
         present = connection.execute(select(about.c.value).where(is_revision).with_for_update()).scalar_one()
         revision = int(present) + 1
@@ -186,10 +185,14 @@ class Registry:
         """What has changed since a revision; costs next to nothing where nothing has."""
         return self._feed.changes_since(revision)
 
-    def account(self, traffic: Mapping[bytes, Traffic]) -> Mapping[bytes, Registration]:
+    def account(self, traffic: Mapping[bytes, Traffic]) -> Mapping[bytes, Registration | None]:
         """Adds what clients have carried, and returns their registrations with what they have used by now."""
-        add_usage(self._database, {_text(public): carried for public, carried in traffic.items()}, now=time.time())
-        found: dict[bytes, Registration] = {}
+        now = time.time()
+        today = time.strftime("%Y-%m-%d", time.gmtime(now))
+        told = {_text(public): carried for public, carried in traffic.items()}
+        add_usage(self._database, told, now=now, prunes=today != self._pruned_on)
+        self._pruned_on = today
+        found: dict[bytes, Registration | None] = {}
         keys = [_text(public) for public in traffic]
         with self._database.read() as connection:
             now = self._database.now(connection)
@@ -222,6 +225,20 @@ def _begun_on(now: float) -> ColumnElement[str]:
         (has_begun, literal(time.strftime("%Y-%m-", today)) + clients.c.month_begins),
         else_=literal(f"{year:04}-{month:02}-") + clients.c.month_begins,
     )
+
+
+def _columns(terms: Terms) -> dict[str, object]:
+    quota = terms.quota or Quota(0, "month")
+    return {
+        "quota_bytes": terms.quota.limit if terms.quota else None,
+        "quota_period": quota.period,
+        "month_begins": f"{quota.month_begins:02}",
+        "expires_at": terms.expires_at,
+        "is_disabled": terms.is_disabled,
+        "rate": terms.rate,
+        "max_streams": terms.max_streams,
+        "note": terms.note,
+    }
 
 
 def _registration(row: RowMapping, now: int) -> Registration:

@@ -61,8 +61,8 @@ class ClientSource(Protocol):
         """
         ...
 
-    def account(self, traffic: Mapping[bytes, Traffic]) -> Mapping[bytes, Registration]:
-        """Adds what clients have carried, and returns their registrations with what they have used by now."""
+    def account(self, traffic: Mapping[bytes, Traffic]) -> Mapping[bytes, Registration | None]:
+        """Adds what clients have carried; returns what is known of them by now, None for those who are unknown now."""
         ...
 
     def count(self) -> int | None:

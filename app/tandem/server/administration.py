@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict
 
 from tandem.admin.actions import Actions, Nothing, parse
 from tandem.base.errors import UsageError
+from tandem.registry.registration import Terms
 from tandem.registry.registry import Registry
 from tandem.registry.source import ClientSource
 from tandem.registry.terms_text import changed_terms, described
@@ -72,10 +73,7 @@ class ClientAdministration:
         given = parse(NewTerms, body)
         words = given.model_dump(exclude={"name"}, exclude_none=True)
 
-        def change(registry: Registry) -> None:
-            registry.set_terms(given.name, changed_terms(registry.get(given.name).terms, words))
-
-        await self._run(change)
+        await self._run(lambda registry: registry.change_terms(given.name, lambda terms: changed_terms(terms, words)))
         await self._read_changes(given.name)
         return await self._show(Named(name=given.name).model_dump_json().encode())
 
@@ -88,10 +86,10 @@ class ClientAdministration:
     async def _disable(self, body: bytes, *, is_disabled: bool) -> dict[str, object]:
         name = parse(Named, body).name
 
-        def change(registry: Registry) -> None:
-            registry.set_terms(name, replace(registry.get(name).terms, is_disabled=is_disabled))
+        def change(terms: Terms) -> Terms:
+            return replace(terms, is_disabled=is_disabled)
 
-        await self._run(change)
+        await self._run(lambda registry: registry.change_terms(name, change))
         await self._read_changes(name)
         return {"name": name, "disabled": is_disabled}
 

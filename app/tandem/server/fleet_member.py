@@ -38,7 +38,10 @@ class FleetMember:
         """Enters the server again and again, until it is cancelled."""
         self._public_key = public_key
         while True:
-            await self._enter()
+            try:
+                await self._enter()
+            except Exception:  # any error: the loop must go on
+                log.exception("entering this server in the registry has failed")
             await asyncio.sleep(ENTER_INTERVAL)
 
     async def drain(self) -> None:

@@ -34,6 +34,9 @@ MAX_QUESTIONS = 256
 
 _THREADS = 4
 
+ANSWER_TIMEOUT = 15.0
+"""Seconds that the registry has for an answer; it has shorter limits of its own, which a hanging host does not keep."""
+
 _SLICE = 500
 """Changes that are looked at in one piece; then other things have their turn."""
 
@@ -73,7 +76,11 @@ class KnownClients:
         """When a key was found to be a stranger's."""
         self._terms: BoundedTable[str, Terms] = BoundedTable(MAX_KNOWN)
         self._questions: dict[bytes, asyncio.Task[None]] = {}
-        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="registry")
+        self._outdated: set[bytes] = set()
+        """Keys whose registration has changed while they were being asked for."""
+        self._asking = ThreadPoolExecutor(_THREADS, thread_name_prefix="registry")
+        self._following = ThreadPoolExecutor(1, thread_name_prefix="registry")
+        """A thread of its own: the questions of strangers must not hold up a revocation."""
         self._revision: int | None = None
         self._looks = 0
         self.count: int | None = None
@@ -91,7 +98,8 @@ class KnownClients:
         for task in self._questions.values():
             task.cancel()
         await asyncio.gather(*self._questions.values(), return_exceptions=True)
-        self._threads.shutdown(wait=True, cancel_futures=True)
+        for threads in (self._asking, self._following):
+            threads.shutdown(wait=False, cancel_futures=True)
         self._source.close()
 
     # --- questions of the transport ---
@@ -116,7 +124,11 @@ class KnownClients:
 
     async def _ask(self, public: bytes) -> None:
         try:
-            self._learn(public, await self._run(lambda: self._source.find(public)))
+            found = await self._run(lambda: self._source.find(public), self._asking)
+            while public in self._outdated:
+                self._outdated.discard(public)
+                found = await self._run(lambda: self._source.find(public), self._asking)
+            self._learn(public, found)
         except TandemError as error:
             self._tell(str(error))
             known = self._known.get(public)
@@ -125,6 +137,7 @@ class KnownClients:
             self._known.put(public, _Known(known.registration, time.monotonic()))
         finally:
             self._questions.pop(public, None)
+            self._outdated.discard(public)
         self._on_found(public)
 
     def _learn(self, public: bytes, found: Registration | None) -> None:
@@ -162,6 +175,8 @@ class KnownClients:
             if number % _SLICE == _SLICE - 1:
                 await asyncio.sleep(0)
             self._unknown.pop(public)
+            if public in self._questions:
+                self._outdated.add(public)
             if public in online or public in self._known:
                 found = await self._run(lambda public=public: self._source.find(public))  # type: ignore[misc]
                 self._learn(public, found)
@@ -179,6 +194,8 @@ class KnownClients:
             return False
         for public, registration in found.items():
             self._learn(public, registration)
+            if registration is None:
+                self._on_removed(public)
         return True
 
     def end_denied(self, public: bytes) -> None:
@@ -192,8 +209,15 @@ class KnownClients:
 
     # --- inside ---
 
-    async def _run(self, ask: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._threads, ask)
+    async def _run(self, ask: Callable[[], T], threads: ThreadPoolExecutor | None = None) -> T:
+        """Asks in a thread. Raises TandemError where there is no answer in time, such as from a database that hangs."""
+        asked = asyncio.get_running_loop().run_in_executor(threads or self._following, ask)
+        try:
+            async with asyncio.timeout(ANSWER_TIMEOUT):
+                return await asked
+        except TimeoutError as error:
+            text = f"registry {self._source.place}: no answer within {ANSWER_TIMEOUT:.0f} s"
+            raise TandemError(text, "is the database well?") from error
 
     def _tell(self, problem: str) -> None:
         if problem and not self.problem:
@@ -223,7 +247,8 @@ def _words(registration: Registration, why: Denial) -> str:
         case Refusal.DISABLED:
             return "the server's owner has disabled this client"
         case Refusal.EXPIRED:
-            return f"this client was registered until {format_time(registration.terms.expires_at or 0)}"
+            expires = registration.terms.expires_at or 0
+            return f"this client's time has run out{f' ({format_time(expires)})' if expires > 1 else ''}"
         case _:
             quota = f" of {registration.terms.quota}" if registration.terms.quota else ""
             until = f" until {format_time(why.until)}" if why.until else ""

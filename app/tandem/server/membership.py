@@ -85,6 +85,8 @@ class Membership:
         async with self._turn:
             await self._count()
             online = frozenset(self._accounting.online())
+            for public in online:
+                self.known.end_denied(public)
             await self.known.follow(online)
             await self._tell(everything=time.monotonic() - self._told_at >= TELL_INTERVAL)
             for public in online:

@@ -7,8 +7,11 @@ from collections.abc import Callable
 from tandem_transport import BoundedTable
 from tandem_transport.driver import Stream
 
-SMALL = 1500
+SMALL = 400
 """Bytes up to which a piece does not wait, because somebody waits for it; it is charged all the same."""
+
+_MIN_PIECE = 1500
+"""Fewest bytes that a connection takes at a time."""
 
 _BURST = 0.1
 """Seconds of the rate that an idle client may use at once."""
@@ -16,7 +19,7 @@ _BURST = 0.1
 _PIECE = 0.02
 """Seconds of the rate that one connection takes at a time, so that many of them take turns."""
 
-_MAX_DEBT = 1.0
+_MAX_AHEAD = 1.0
 """Seconds of the rate that small pieces may be ahead; beyond that they wait, and datagrams are dropped."""
 
 _MAX_CLIENTS = 65_536
@@ -30,33 +33,42 @@ class Bucket:
 
     def __init__(self, rate: Rate) -> None:
         self._rate = rate
-        self._paid_at = 0.0
-        """When all that was passed is paid for, by `time.monotonic`."""
+        self._debt = 0.0
+        """Bytes that were passed and are not paid for yet; less than 0 is what may be used at once."""
+        self._at = time.monotonic()
 
     @property
     def piece(self) -> int | None:
         """Most bytes that one connection should take at a time, None for no limit."""
         rate = self._rate()
-        return None if rate is None else max(SMALL, int(rate * _PIECE))
+        return None if rate is None else max(_MIN_PIECE, int(rate * _PIECE))
 
-    def charge(self, size: int) -> float:
-        """Charges for `size` bytes; returns the seconds that the client was ahead of its rate before."""
+    def _ahead(self) -> float:
+        """Seconds by which the client is ahead of its present rate, after what time has paid for."""
         rate, now = self._rate(), time.monotonic()
         if rate is None:
+            self._debt, self._at = 0.0, now
             return 0.0
-        begins = max(self._paid_at, now - _BURST)
-        self._paid_at = begins + size / rate
-        return max(0.0, begins - now)
+        self._debt = max(-rate * _BURST, self._debt - (now - self._at) * rate)
+        self._at = now
+        return max(0.0, self._debt / rate)
+
+    def charge(self, size: int) -> float:
+        """Charges for `size` bytes; returns the seconds by which the client was ahead of its rate before."""
+        ahead = self._ahead()
+        if self._rate() is not None:
+            self._debt += size
+        return ahead
 
     async def wait(self, size: int) -> None:
         """Charges for `size` bytes, and returns when they may pass."""
-        debt = self.charge(size)
-        if debt > (_MAX_DEBT if size <= SMALL else 0.0):
-            await asyncio.sleep(debt)
+        ahead = self.charge(size)
+        if ahead > (_MAX_AHEAD if size <= SMALL else 0.0):
+            await asyncio.sleep(ahead)
 
     def admits(self, size: int) -> bool:
         """Whether a datagram may pass, which cannot wait; charges for it if so."""
-        if self._paid_at - time.monotonic() > _MAX_DEBT and self._rate() is not None:
+        if self._ahead() > _MAX_AHEAD:
             return False
         self.charge(size)
         return True

@@ -245,5 +245,9 @@ def _fixed(before: Config, after: Config) -> list[tuple[str, object, object]]:
         ("server.listen", before.server.listen, after.server.listen),
         ("server.state", before.server.state, after.server.state),
         ("registry", before.registry, after.registry),
+        *(
+            (f"server.{key}", getattr(before.server, key), getattr(after.server, key))
+            for key in ("name", "public", "workers", "sessions", "memory", "resets")
+        ),
         ("admin", before.admin, after.admin),
     ]

@@ -24,7 +24,10 @@ _LARGEST = 64 << 20
 
 
 class ChannelClosed(TandemError):
-    """The other process is gone, or does not answer."""
+    """The other process is gone, or does not answer in time."""
+
+    is_late = False
+    """It is there, and has not answered."""
 
 
 class Channel:
@@ -69,7 +72,9 @@ class Channel:
             async with asyncio.timeout(timeout):
                 return await answer
         except (TimeoutError, OSError) as error:
-            raise ChannelClosed(f"no answer to {what!r} within {timeout:.0f} s") from error
+            late = ChannelClosed(f"no answer to {what!r} within {timeout:.0f} s")
+            late.is_late = True
+            raise late from error
         finally:
             self._waiting.pop(number, None)
 

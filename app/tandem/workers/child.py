@@ -11,7 +11,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tandem.base.errors import TandemError
+from tandem.base.errors import TandemError, os_error_text
 from tandem.workers.channel import Body, Channel
 from tandem.workers.seat import VARIABLE, Seat
 
@@ -74,14 +74,20 @@ class Child:
         descriptors = its_talk.fileno(), its_sockets.fileno(), inner, outer
         seat = Seat(self.slot, len(self._doors), first, workers, *descriptors)
         environment = {key: value for key, value in os.environ.items() if key not in ("NOTIFY_SOCKET", "WATCHDOG_USEC")}
-        self._process = await asyncio.create_subprocess_exec(
-            *self._command,
-            env=environment | {VARIABLE: seat.encode()},
-            pass_fds=seat.descriptors,
-            stdin=asyncio.subprocess.DEVNULL,
-        )
-        its_talk.close()
-        its_sockets.close()
+        try:
+            self._process = await asyncio.create_subprocess_exec(
+                *self._command,
+                env=environment | {VARIABLE: seat.encode()},
+                pass_fds=seat.descriptors,
+                stdin=asyncio.subprocess.DEVNULL,
+            )
+        except OSError as error:  # the program is being replaced, or there are too many processes
+            for sock in (talk, self._sockets):
+                sock.close()
+            raise TandemError(f"worker {self.slot} cannot be started: {os_error_text(error)}") from error
+        finally:
+            its_talk.close()
+            its_sockets.close()
         self._ended = asyncio.create_task(self._process.wait())
         self._channel = Channel(talk, self._answer, lambda: None)
         await self._channel.open()
@@ -100,8 +106,7 @@ class Child:
 
     async def ended(self) -> int:
         """Waits until the process has ended; returns its exit code, or the negative number of a signal."""
-        assert self._ended is not None
-        return await asyncio.shield(self._ended)
+        return 0 if self._ended is None else await asyncio.shield(self._ended)
 
     def give(self, address: tuple[str, int], sock: socket.socket) -> None:
         """Sends the worker the socket on which it listens on an address."""

@@ -7,6 +7,8 @@ import socket
 import sys
 import time
 
+from pydantic import ValidationError
+
 from tandem.admin.endpoint import AdminEndpoint
 from tandem.admin.status import ServerStatus
 from tandem.base.addresses import expand_wildcards, format_host_port, parse_host_port
@@ -19,10 +21,11 @@ from tandem.registry.source import ClientSource
 from tandem.server.administration import ClientAdministration
 from tandem.server.fleet_member import FleetMember
 from tandem.server.state import StateDirectory
+from tandem.workers.channel import ChannelClosed
 from tandem.workers.child import Child, Generation
 from tandem.workers.doors import make_door
 from tandem.workers.merged import merged_status
-from tandem_transport.driver import open_group, steer
+from tandem_transport.driver import empty, open_group, steer
 
 log = logging.getLogger("tandem.workers")
 
@@ -53,6 +56,8 @@ class Parent:
         self._state = StateDirectory(config.server.state or default_directory())
         self._workers = workers
         self._generation = Generation(0, workers)
+        self._following: Generation | None = None
+        """The generation that is being started, None where none is."""
         self._doors = [make_door() for _ in range(2 * workers)]
         self._children: dict[int, Child] = {}
         self._groups: dict[tuple[str, int], list[socket.socket]] = {}
@@ -89,29 +94,36 @@ class Parent:
 
     def upgrade(self) -> None:
         """Starts other workers from the code and configuration on disk; the present ones end with their sessions."""
-        if len(self._children) > self._workers:
+        if self._following is not None or any(child.is_retiring for child in self._children.values()):
             log.error("the last upgrade is not over: connections from before it are open; nothing was changed")
         else:
-            self._tasks.begin(self._upgrade())
+            self._following = Generation(self._generation.number + 1, self._workers)
+            self._tasks.begin(self._upgrade(self._following))
 
-    async def _upgrade(self) -> None:
-        old, following = dict(self._children), Generation(self._generation.number + 1, self._workers)
+    async def _upgrade(self, following: Generation) -> None:
         log.info("upgrading: %d other workers start", self._workers)
-        try:
-            await asyncio.gather(*(self._start_worker(slot, following) for slot in following.slots))
-        except TandemError as error:
-            log.error("nothing was upgraded: %s", error)
-            for slot in following.slots:
-                child = self._children.pop(slot, None)
-                if child is not None:
-                    child.is_retiring = True
-                    await child.stop()
+        for group in self._groups.values():
+            empty(group[slot] for slot in following.slots)
+        starts = (self._start_worker(slot, following) for slot in following.slots)
+        errors = [item for item in await asyncio.gather(*starts, return_exceptions=True) if item is not None]
+        if errors:
+            log.error("nothing was upgraded: %s", errors[0])
+            await self._give_up(following)
             return
-        self._generation = following
+        self._generation, self._following = following, None
         for group in self._groups.values():
             steer(group, first=following.first, workers=self._workers)
-        await asyncio.gather(*(child.retire() for child in old.values()))
+        old = [child for child in self._children.values() if child.generation is not following]
+        await asyncio.gather(*(child.retire() for child in old))
         log.info("upgraded: other workers serve; those before them end with their sessions")
+
+    async def _give_up(self, following: Generation) -> None:
+        """Ends the workers of a generation that did not start."""
+        self._following = None
+        for child in [child for child in self._children.values() if child.generation is following]:
+            child.is_retiring = True
+            await child.stop()
+            self._forget(child)
 
     async def drain(self) -> None:
         """Makes all workers refuse new streams, and waits until they have ended."""
@@ -161,6 +173,7 @@ class Parent:
         group = open_group(*address, 2 * self._workers)
         self._groups[address] = group
         steer(group, first=self._generation.first, workers=self._workers)
+        empty(group)
         log.info("listening on udp %s", format_host_port(*address))
         for slot, child in self._children.items():
             child.give(address, group[slot])
@@ -206,13 +219,16 @@ class Parent:
         if child.is_retiring:
             log.info("worker %d has retired", child.slot)
             await child.stop()
-            self._children.pop(child.slot, None)
-        if self._is_stopping or child.is_retiring:
+            self._forget(child)
+        if not self._is_wanted(child):
             return
         log.error("worker %d ended (%s): another takes its place, and its sessions begin anew", child.slot, code)
         delay = _RESTART_DELAY[0] if child.age > _STABLE_AFTER else 1.0
-        while not self._is_stopping:
+        while True:
             await asyncio.sleep(delay)
+            if not self._is_wanted(child):
+                self._forget(child)
+                return
             self.replaced += 1
             try:
                 await self._start_worker(child.slot, child.generation)
@@ -222,22 +238,32 @@ class Parent:
             else:
                 return
 
+    def _is_wanted(self, child: Child) -> bool:
+        """Whether a worker that has ended is to be replaced: not while all end, and not by one of an old generation."""
+        is_old = child.generation is not self._generation and child.generation is not self._following
+        return not self._is_stopping and not child.is_retiring and not is_old
+
+    def _forget(self, child: Child) -> None:
+        if self._children.get(child.slot) is child:
+            del self._children[child.slot]
+
     async def _ping(self, child: Child) -> None:
         while True:
             await asyncio.sleep(_PING_INTERVAL)
             try:
                 await child.ask("ping", timeout=_PING_TIMEOUT)
-            except TandemError:
-                log.error("worker %d does not answer for %.0f s: it is ended", child.slot, _PING_TIMEOUT)
-                child.kill()
+            except ChannelClosed as error:
+                if error.is_late and not self._is_stopping:
+                    log.error("worker %d does not answer for %.0f s: it is ended", child.slot, _PING_TIMEOUT)
+                    child.kill()
                 return
 
     async def _reload_workers(self) -> None:
-        for child in self._children.values():
-            try:
-                await child.ask("reload", timeout=_PING_TIMEOUT)
-            except TandemError as error:
-                log.error("worker %d: nothing was reloaded: %s", child.slot, error)
+        children = list(self._children.values())
+        asked = (child.ask("reload", timeout=_PING_TIMEOUT) for child in children)
+        for child, said in zip(children, await asyncio.gather(*asked, return_exceptions=True), strict=True):
+            if isinstance(said, BaseException):
+                log.error("worker %d: nothing was reloaded: %s", child.slot, said)
 
     # --- the admin endpoint ---
 
@@ -249,9 +275,9 @@ class Parent:
 
     async def _follow_registry(self, name: str) -> dict[str, object]:
         """Makes all workers read what has changed; tells how many sessions a client has at all of them."""
-        found = await asyncio.gather(
-            *(child.ask("follow", {"name": name}, timeout=_PING_TIMEOUT) for child in self._children.values())
-        )
+        asked = [child.ask("follow", {"name": name}, timeout=_PING_TIMEOUT) for child in self._children.values()]
+        told = await asyncio.gather(*asked, return_exceptions=True)
+        found = [item for item in told if not isinstance(item, BaseException)]  # one that has died has no sessions
         return {
             "registry": self._source.place,
             "sessions": sum(int(item["sessions"]) for item in found),
@@ -262,10 +288,10 @@ class Parent:
         """The status of one worker, None where it does not tell in time."""
         try:
             return ServerStatus.model_validate(await child.ask("status", timeout=_STATUS_TIMEOUT))
-        except TandemError:
+        except (TandemError, ValidationError):  # a worker of a newer release may say what this one does not know
             return None
 
 
 def worker_command() -> list[str]:
-    """The command line with which a worker is started: this process's own."""
-    return [sys.executable, "-m", "tandem", *sys.argv[1:]]
+    """The command line of a worker: this process's own; nothing is imported from the working directory (-P)."""
+    return [sys.executable, "-P", "-m", "tandem", *sys.argv[1:]]

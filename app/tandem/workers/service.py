@@ -14,6 +14,7 @@ from tandem.workers.parent import Parent, worker_command
 from tandem.workers.seat import taken_seat
 from tandem.workers.worker import Worker
 from tandem_transport.driver import can_steer
+from tandem_transport.endpoint.placement import MAX_SLOTS
 
 log = logging.getLogger("tandem.workers")
 
@@ -53,4 +54,4 @@ def _cannot_upgrade() -> None:
 def _count(workers: int | str) -> int:
     if workers != "auto":
         return int(workers)
-    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else 1
+    return min(MAX_SLOTS // 2, len(os.sched_getaffinity(0))) if sys.platform == "linux" else 1

@@ -85,7 +85,7 @@ class Worker:
 
     def _on_orphaned(self) -> None:
         log.error("the parent process is gone: this worker ends; start the server anew")
-        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGINT)  # without draining: it holds the ports
 
     def _take_stray(self, source: Source, data: bytes) -> None:
         self._server.driver.receive_stray(source, data)

@@ -11,7 +11,7 @@ from tandem_transport.driver.server import ServerDriver
 from tandem_transport.driver.server_sockets import Source
 from tandem_transport.driver.session import SessionStreams
 from tandem_transport.driver.sockets import UdpAddress, family_of, format_address
-from tandem_transport.driver.steering import can_steer, open_group, steer
+from tandem_transport.driver.steering import can_steer, empty, open_group, steer
 from tandem_transport.driver.stream import Stream
 
 __all__ = [
@@ -27,6 +27,7 @@ __all__ = [
     "Stream",
     "UdpAddress",
     "can_steer",
+    "empty",
     "family_of",
     "format_address",
     "local_identity",

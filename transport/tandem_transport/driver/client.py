@@ -90,6 +90,10 @@ class ClientDriver(TurnTaker):
             await self._connected.wait()
         return self._session
 
+    def begin_no_other(self) -> None:
+        """Keeps the session to its end, and begins no other: another driver has taken this one's place."""
+        self.endpoint.begin_no_other()
+
     def set_mode(self, mode: Mode) -> None:
         """Changes the mode of this session and those after it, without another handshake."""
         self.wake()

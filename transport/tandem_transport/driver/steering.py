@@ -7,6 +7,7 @@ binding; when one closes, the last takes its place, so the owner of a group keep
 import contextlib
 import ctypes
 import socket
+from collections.abc import Iterable
 from struct import Struct
 
 from tandem_transport.driver.sockets import bound_socket
@@ -52,6 +53,14 @@ def steer(group: list[socket.socket], *, first: int, workers: int) -> None:
     buffer = ctypes.create_string_buffer(program)
     option = _PROGRAM.pack(len(program) // _INSTRUCTION.size, ctypes.addressof(buffer))
     group[0].setsockopt(socket.SOL_SOCKET, _SO_ATTACH_REUSEPORT_CBPF, option)
+
+
+def empty(sockets: Iterable[socket.socket]) -> None:
+    """Drops what has arrived: packets that the kernel has put anywhere before it was told where, or for nobody."""
+    for sock in sockets:
+        with contextlib.suppress(OSError):  # BlockingIOError, where nothing is left
+            while sock.recv(1):
+                pass
 
 
 def can_steer() -> bool:

@@ -170,6 +170,11 @@ class ClientEndpoint:
         if self._connection is not None:
             self._connection.set_policy(self._mode, preferences)
 
+    def begin_no_other(self) -> None:
+        """Keeps the session to its end, and begins no other: somebody else has taken this client's place."""
+        self._is_stopped = True
+        self._search.pause()
+
     def close(self, *, now: float) -> None:
         """Ends the session, and begins no other."""
         self._is_stopped = True

@@ -22,6 +22,7 @@ from tandem_transport.errors import DecodeError
 from tandem_transport.parameters import (
     ANSWER_LIFETIME,
     ANSWERS_PER_HOST,
+    COOKIE_HOLDERS_PER_SECOND,
     EMBRYO_LIFETIME,
     MAX_EMBRYOS,
     MAX_LIMITED_HOSTS,
@@ -93,11 +94,11 @@ class Reception:
         self._identity = identity
         self._sessions = sessions
         self._counters = counters
-        public = public_key(identity.static_private)
-        self._mac1_key = mac1_key(public)
+        self._mac1_key = mac1_key(public := public_key(identity.static_private))
         self._challenges = TokenIssuer(identity.randomness, now=now)
         self._guard = HandshakeGuard(public, counters, randomness=identity.randomness, now=now, networks_of=networks_of)
         self._refusals = RateLimiter(REFUSALS_PER_SECOND, now=now)
+        self._strays_allowed = RateLimiter(COOKIE_HOLDERS_PER_SECOND, now=now)
         self._repeats: RateLimiters[tuple[bytes, Hashable]] = RateLimiters(ANSWERS_PER_HOST, limit=MAX_LIMITED_HOSTS)
         self._answers: BoundedTable[bytes, _Answer] = BoundedTable(MAX_EMBRYOS)
         self._embryos: BoundedTable[bytes, ClientSession] = BoundedTable(MAX_EMBRYOS)
@@ -153,6 +154,8 @@ class Reception:
 
     def receive_stray(self, packet: PacketView, source: Hashable, *, now: float) -> Transmit | None:
         """Another worker has received an initiation of one of our clients; it has checked what `receive` checks."""
+        if self.is_closed or not has_valid_mac1(self._mac1_key, packet) or not self._strays_allowed.allows(now=now):
+            return None
         digest = blake2s(packet.data[:-MAC_SIZE]).digest()
         answer = self._answers.get(digest)
         if answer is not None and answer.expires_at > now:

@@ -44,8 +44,8 @@ class Connection:
       `set_policy`, `set_mode`, `update_keys`, `go_away`, `close`;
     - output: after any input or command, `next_event` and `datagrams_to_send` until neither has anything left, because
       handling an event may queue something to send; then `next_timeout`;
-    - questions: `send_capacity`, `datagram_room`, `stats`, `carried_bytes`, `peer_load`, `silence`, `mode`, `is_open`,
-      `is_closed`, `is_confirmed`, `is_out`, `version`, `last_received_at`, `packets_dropped`,
+    - questions: `send_capacity`, `datagram_room`, `stats`, `carried_bytes`, `peer_load`, `goes_away`, `silence`,
+      `mode`, `is_open`, `is_closed`, `is_confirmed`, `is_out`, `version`, `last_received_at`, `packets_dropped`,
       `is_client`, `connection_id`.
 
     `now` is seconds of a monotonic clock with any origin and never goes back. No received data
@@ -319,6 +319,11 @@ class Connection:
     def set_quantum(self, quantum: float) -> None:
         """Sets how late the driver's turns are, in seconds: the time that pacers may catch up."""
         self._paths.set_quantum(quantum)
+
+    @property
+    def goes_away(self) -> bool:
+        """Whether the server has said that it will end."""
+        return self._receiver.goes_away
 
     @property
     def peer_load(self) -> int | None:

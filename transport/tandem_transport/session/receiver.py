@@ -55,7 +55,8 @@ class Receiver:
         self._reports = reports
         self._twins = twins
         self._emit = emit
-        self._goes_away = False
+        self.goes_away = False
+        """GO_AWAY has arrived."""
         self.stream_bytes = 0
         """Bytes of stream data received, each counted once."""
 
@@ -125,8 +126,8 @@ class Receiver:
     def _on_go_away(self) -> None:
         if not self._paths.is_client:
             raise PeerError(ErrorCode.PROTOCOL_VIOLATION, "GO_AWAY from a client")
-        if not self._goes_away:  # the frame has copies
-            self._goes_away = True
+        if not self.goes_away:  # the frame has copies
+            self.goes_away = True
             self._emit(GoAwayReceived())
 
     def _on_path_policy(self, frame: PathPolicyFrame) -> None:
