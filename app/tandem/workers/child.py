@@ -64,6 +64,11 @@ class Child:
         """Seconds since it was started."""
         return time.monotonic() - self._began_at
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether its process was started and has ended."""
+        return self._ended is not None and self._ended.done()
+
     async def start(self) -> None:
         """Starts the process, and returns when it serves. Raises TandemError where it ends before that."""
         talk, its_talk = socket.socketpair()

@@ -94,7 +94,9 @@ class Parent:
 
     def upgrade(self) -> None:
         """Starts other workers from the code and configuration on disk; the present ones end with their sessions."""
-        if self._following is not None or any(child.is_retiring for child in self._children.values()):
+        if self._following is not None or any(
+            child.is_retiring and not child.has_ended for child in self._children.values()
+        ):
             log.error("the last upgrade is not over: connections from before it are open; nothing was changed")
         else:
             self._following = Generation(self._generation.number + 1, self._workers)
