@@ -5,7 +5,6 @@ import sqlite3
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,15 +13,6 @@ import postgres
 from loopback.processes import Pair, run_tandem
 
 LINKS = ("--link", "a=127.0.0.2", "--link", "b=127.0.0.3")
-
-
-@pytest.fixture
-def pair(tmp_path: Path) -> Iterator[Pair]:
-    made = Pair(tmp_path)
-    try:
-        yield made
-    finally:
-        made.close()
 
 
 def clients(pair: Pair, *arguments: str) -> str:

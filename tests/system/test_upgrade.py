@@ -9,7 +9,6 @@ import sys
 import tarfile
 import threading
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -28,22 +27,6 @@ OLD = "79a621e61e6cc0cd514c3cd5096d7457e85dcf14"
 SSHD = shutil.which("sshd") or "/usr/sbin/sshd"
 
 LINKS = ("--link", "a=127.0.0.2", "--link", "b=127.0.0.3")
-
-
-@pytest.fixture
-def pair(tmp_path: Path) -> Iterator[Pair]:
-    made = Pair(tmp_path)
-    try:
-        yield made
-    finally:
-        made.close()
-
-
-@pytest.fixture
-def target() -> Iterator[Target]:
-    made = Target()
-    yield made
-    made.close()
 
 
 class Download(threading.Thread):

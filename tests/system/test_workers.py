@@ -21,15 +21,6 @@ WORKERS = 2
 
 
 @pytest.fixture
-def pair(tmp_path: Path) -> Iterator[Pair]:
-    made = Pair(tmp_path)
-    try:
-        yield made
-    finally:
-        made.close()
-
-
-@pytest.fixture
 def others(pair: Pair, tmp_path: Path) -> Iterator[list[Pair]]:
     """Clients of the same server, each with its own ports."""
     made: list[Pair] = []

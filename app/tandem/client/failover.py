@@ -135,25 +135,12 @@ class Failover:
                     await driver.close()
 
     async def _try(self, index: int, is_unanswered: Callable[[], bool], adopt: Adopt) -> None:
-        invite = self._invites[index]
-        log.info("the server does not answer; trying %s", invite.endpoints[0])
-        try:
-            driver = self._make(invite)
-        except TandemError as error:
-            log.warning("%s: %s", invite.endpoints[0], error)
-            return
-        driver.start()
-        try:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(_TRY_TIMEOUT):
-                    await driver.wait_connected()
-            if driver.session is not None and is_unanswered():
-                self._present = index
-                self.count += 1
-                adopt(driver)
-        finally:
-            if self._present != index:
-                await driver.close()
+        log.info("the server does not answer; trying %s", self._invites[index].endpoints[0])
+        found = await self._first({index})
+        if found is not None and is_unanswered():
+            self._use(*found, adopt)
+        elif found is not None:
+            await found[1].close()
 
 
 @contextlib.contextmanager

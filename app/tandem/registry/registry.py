@@ -53,7 +53,7 @@ class Registry:
 
     # --- changing ---
 
-    def add(self, name: str, public: bytes, *, replace: bool = False, created: str = "") -> None:
+    def add(self, name: str, public: bytes, *, replace: bool = False) -> None:
         """Registers a client; with `replace` a registered one gets another key and keeps its terms.
 
         Raises UsageError for a bad or taken name, TandemError where it cannot be written.
@@ -61,7 +61,7 @@ class Registry:
         check_name(name)
         with self._database.write() as connection:
             row = connection.execute(select(clients.c.public_key).where(clients.c.name == name)).scalar()
-            values = {"public_key": _text(public), "created": created or _now_text()}
+            values = {"public_key": _text(public), "created": _now_text()}
             if row is None:
                 connection.execute(insert(clients).values(name=name, is_disabled=False, **values))
             elif not replace:
@@ -129,12 +129,14 @@ class Registry:
         with self._database.write() as connection:
             rows = connection.execute(select(clients.c.name, clients.c.public_key))
             known: dict[str, str] = {row.name: row.public_key for row in rows}
+            keys = set(known.values())
             for item in found:
                 key = _text(item.public_key)
-                if item.name in known or key in known.values():
+                if item.name in known or key in keys:
                     taken += [item.name] if known.get(item.name) != key else []
                     continue
                 known[item.name] = key
+                keys.add(key)
                 values = {"name": item.name, "public_key": key, "created": item.created, "seen_at": item.seen_at}
                 connection.execute(insert(clients).values(is_disabled=False, **values))
                 self._note_change(connection, key)
