@@ -326,6 +326,17 @@ def test_mistakes_about_clients(
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize("command", [("clients",), ("clients", "kick", "laptop"), ("revoke", "laptop"), ("servers",)])
+def test_a_mistaken_state_directory_is_told_and_gets_no_registry(
+    command: tuple[str, ...], tmp_path: Path, environment: dict[str, str]
+) -> None:
+    (tmp_path / "s").mkdir()
+    done = run_tandem(*command, "--state", str(tmp_path / "s"), environment=environment)
+    assert done.returncode == 1
+    assert "there is none" in done.stderr
+    assert not list((tmp_path / "s").iterdir())
+
+
 def test_a_service_that_knows_the_clients_is_told_of_by_the_commands(
     tmp_path: Path, environment: dict[str, str]
 ) -> None:

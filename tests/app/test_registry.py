@@ -384,3 +384,15 @@ def test_postgresql_that_goes_away_and_comes_back_is_followed_again(cluster: pos
     registry.add("phone", key(2))
     assert registry.changes_since(revision, NOBODY).changed == {key(2)}
     registry.close()
+
+
+@pytest.mark.xdist_group("postgres")
+@pytest.mark.parametrize("encoding", ["SQL_ASCII", "LATIN1", "UTF8"])
+def test_a_postgresql_of_any_encoding_keeps_texts_as_they_are(encoding: str, cluster: postgres.Cluster) -> None:
+    registry = Registry(cluster.make_database(encoding))
+    registry.add("laptop", key(1))
+    registry.set_terms("laptop", Terms(note="für Zoë"))
+    found = registry.find(key(1))
+    assert found is not None
+    assert (found.name, found.terms.note) == ("laptop", "für Zoë")
+    registry.close()

@@ -7,6 +7,7 @@ import threading
 
 import pytest
 
+from tandem.base.threads import THREAD_NAME
 from tandem.exchange.failures import Failure
 from tandem.server.resolver import MAX_LOOKUPS, MAX_LOOKUPS_OF_ONE, Resolver
 from tandem.server.shares import Shares
@@ -31,7 +32,6 @@ async def test_one_client_cannot_keep_all_lookups_to_himself(monkeypatch: pytest
     assert await resolver.resolve("quick.example", "other") == ("192.0.3.9",)
     release.set()
     await asyncio.gather(*slow, return_exceptions=True)
-    resolver.close()
 
 
 async def test_the_cache_remembers_for_as_long_as_it_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -47,7 +47,6 @@ async def test_the_cache_remembers_for_as_long_as_it_is_told(monkeypatch: pytest
         resolver = Resolver(cache_seconds=cache_seconds)
         assert await resolver.resolve("a.example", "x") == await resolver.resolve("a.example", "y") == ("192.0.3.9",)
         assert len(asked) == lookups
-        resolver.close()
 
 
 def join_threads(prefix: str) -> None:
@@ -73,8 +72,7 @@ async def test_look_ups_that_nobody_waits_for_any_more_leave_no_traceback(
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
     release.set()
-    resolver.close()
-    await asyncio.to_thread(join_threads, "resolver")
+    await asyncio.to_thread(join_threads, THREAD_NAME)
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     del tasks
@@ -83,8 +81,11 @@ async def test_look_ups_that_nobody_waits_for_any_more_leave_no_traceback(
 
 
 async def test_a_look_up_that_cannot_begin_takes_no_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_more(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", no_more)
     resolver = Resolver()
-    resolver.close()  # as where the system gives no more threads
     for _ in range(2 * MAX_LOOKUPS):
         with pytest.raises(Failure, match="cannot look up names now"):
             await resolver.resolve("a.example", "x")

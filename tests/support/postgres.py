@@ -10,6 +10,7 @@ from collections.abc import Generator
 from itertools import count
 from pathlib import Path
 
+import psutil
 import psycopg
 
 from loopback.ports import free_port
@@ -49,11 +50,25 @@ class Cluster:
         """Stops it; `immediate` is a crash."""
         self._run("pg_ctl", "stop", "--wait", "--timeout=120", f"--mode={how}")
 
-    def make_database(self) -> str:
+    @contextlib.contextmanager
+    def frozen(self) -> Generator[None]:
+        """While the block runs it is there, takes connections, and does nothing."""
+        main = psutil.Process(int((self._directory / "data" / "postmaster.pid").read_text().split()[0]))
+        main.suspend()
+        stopped = [main, *main.children(recursive=True)]
+        try:
+            for process in stopped[1:]:
+                process.suspend()
+            yield
+        finally:
+            for process in stopped:
+                process.resume()
+
+    def make_database(self, encoding: str = "UTF8") -> str:
         """The URL of a new database."""
         name = f"registry{next(self._numbers)}"
         with psycopg.connect(f"{self._url}/postgres", autocommit=True) as connection:
-            connection.execute(f"create database {name}".encode())
+            connection.execute(f"create database {name} template template0 encoding '{encoding}'".encode())
         return f"{self._url}/{name}"
 
     @property

@@ -1,6 +1,7 @@
 """The registry of running servers: its changes come into force, its faults let nobody in and throw nobody out."""
 
 import json
+import signal
 import sqlite3
 import time
 import urllib.error
@@ -176,3 +177,21 @@ def only_key(path: Path) -> str:
     (key,) = connection.execute("select public_key from clients").fetchone()
     connection.close()
     return str(key)
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_postgresql_that_hangs_does_not_keep_a_server_from_ending(workers: str, pair: Pair) -> None:
+    if postgres.missing():
+        pytest.skip(postgres.missing())
+    with postgres.running_cluster() as cluster:
+        pair.environment["TANDEM_REGISTRY__URL"] = cluster.make_database()
+        invite = pair.invite()
+        pair.start_server("--workers", workers)
+        pair.start_client(invite, *LINKS)
+        with cluster.frozen():
+            time.sleep(3)  # until the server has asked it something
+            assert pair.session_state() == "up"
+            assert pair.server is not None
+            pair.server.send_signal(signal.SIGTERM)
+            assert pair.server.wait(timeout=60) == 0
+    assert "Traceback" not in pair.log("server")

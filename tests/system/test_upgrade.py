@@ -7,13 +7,13 @@ import signal
 import subprocess
 import sys
 import tarfile
-import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from loopback.download import Fetch
 from loopback.processes import Pair, run_tandem, tandem_command
 from loopback.sshd import Sshd
 from loopback.target import BLOCK, Target
@@ -27,21 +27,6 @@ OLD = "79a621e61e6cc0cd514c3cd5096d7457e85dcf14"
 SSHD = shutil.which("sshd") or "/usr/sbin/sshd"
 
 LINKS = ("--link", "a=127.0.0.2", "--link", "b=127.0.0.3")
-
-
-class Download(threading.Thread):
-    """A download by curl that goes on while something else happens."""
-
-    def __init__(self, pair: Pair, url: str) -> None:
-        super().__init__(daemon=True)
-        self._pair, self._url = pair, url
-        self.data = b""
-        self.code = -1
-        self.start()
-
-    def run(self) -> None:
-        done = self._pair.curl(self._url)
-        self.data, self.code = done.stdout, done.returncode
 
 
 def upgrade(pair: Pair, times: int = 1) -> None:
@@ -58,7 +43,7 @@ def test_connections_go_on_through_an_upgrade_and_new_ones_use_the_new_workers(p
     pair.start_server("--workers", "2")
     pair.start_client(invite, *LINKS)
     size = 40 * BLOCK
-    downloads = [Download(pair, target.url("held/40")) for _ in range(8)]
+    downloads = [Fetch(pair, target.url("held/40")) for _ in range(8)]
     pair.wait(lambda: target.connections == 8, "the downloads")
     upgrade(pair)
     pair.wait(lambda: "new connections use another session" in pair.log("client"), "the move of the client")
@@ -111,11 +96,11 @@ def test_the_end_of_the_old_session_is_not_felt_by_the_new_one(
     before = pair.status(pair.server_admin)
     assert before is not None
     old = max(before["workers"], key=lambda worker: worker["sessions"])["pid"]
-    lost = Download(pair, target.url("held/4"))
+    lost = Fetch(pair, target.url("held/4"))
     pair.wait(lambda: target.connections == 1, "the download before")
     upgrade(pair)
     pair.wait(lambda: "new connections use another session" in pair.log("client"), "the move of the client")
-    kept = Download(pair, target.url("held/4"))
+    kept = Fetch(pair, target.url("held/4"))
     pair.wait(lambda: target.connections == 2, "the download after")
     if how == "killed":
         os.kill(old, signal.SIGKILL)
@@ -124,9 +109,8 @@ def test_the_end_of_the_old_session_is_not_felt_by_the_new_one(
     target.may_end.set()
     kept.join(120)
     assert kept.data == bytes(4 * BLOCK)
-    if how == "drained":
-        lost.join(120)
-        assert lost.code != 0, "its worker has ended"
+    lost.join(30)  # a session that nobody answers is given up after 60 s
+    assert lost.code not in (-1, 0), "its worker has ended, and another says so"
     pair.close()
 
 
@@ -207,7 +191,7 @@ def test_a_client_of_the_last_release_keeps_its_connections_through_an_upgrade(
     pair.start_server("--workers", "2")
     pair.start_client(invite, *LINKS)
     size = 40 * BLOCK
-    download = Download(pair, target.url("held/40"))
+    download = Fetch(pair, target.url("held/40"))
     pair.wait(lambda: target.connections == 1, "the download")
     upgrade(pair)
     time.sleep(2)

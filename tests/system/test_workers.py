@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
+from loopback.download import Fetch
 from loopback.processes import Pair, run_tandem, tandem_command
-from loopback.target import Target
+from loopback.target import BLOCK, Target
 from tandem_transport.driver import can_steer
 
 pytestmark = pytest.mark.skipif(not can_steer(), reason="this system cannot lead packets to several processes")
@@ -77,6 +78,29 @@ def test_a_worker_that_is_killed_is_replaced_and_the_sessions_of_others_go_on(pa
     assert victim["pid"] not in [worker["pid"] for worker in after["workers"]]
     assert len(after["workers"]) == WORKERS
     assert "another takes its place" in pair.log("server")
+
+
+def test_a_worker_that_is_killed_under_load_takes_no_download_of_others_with_it(pair: Pair, others: list[Pair]) -> None:
+    start(pair, others)
+    target = Target()
+    everyone = [pair, *others]
+    downloads = [Fetch(one, target.url("held/40")) for one in everyone]
+    pair.wait(lambda: target.connections == len(everyone), "the downloads")
+    victim = max(status(pair)["workers"], key=lambda worker: worker["sessions"])
+    os.kill(victim["pid"], signal.SIGKILL)
+    pair.wait(lambda: status(pair)["workers_replaced"] == 1, "another worker")
+    for one in everyone:
+        assert one.curl(target.url("bytes/100000")).stdout == target.content(100_000)
+    target.may_end.set()
+    for one, download in zip(everyone, downloads, strict=True):
+        download.join(120)
+        if "no longer knows this session" in one.log("client"):
+            assert download.code in (18, 56), "curl could tell that it was cut short"
+        else:
+            assert (download.code, download.data) == (0, bytes(40 * BLOCK))
+    ended = sum("no longer knows this session" in one.log("client") for one in everyone)
+    assert ended == victim["sessions"]
+    target.close()
 
 
 def test_data_goes_through_all_workers_and_a_change_of_a_client_reaches_its_own(pair: Pair, others: list[Pair]) -> None:

@@ -11,13 +11,11 @@ from click.shell_completion import CompletionItem
 def clients(context: click.Context, parameter: click.Parameter, word: str) -> list[CompletionItem]:
     """Suggests the names of registered clients."""
     from tandem.cli.server_state import loaded_state, registry_of
-    from tandem.registry.opening import FILE, is_local
 
     with contextlib.suppress(Exception):
         loaded, directory = loaded_state(context.params.get("config_file"), context.params.get("state"))
-        if not is_local(loaded.registry) or (directory.path / FILE).exists():  # completing makes no files
-            with registry_of(loaded, directory) as registry:
-                return [CompletionItem(name) for name in registry.names(word)]
+        with registry_of(loaded, directory) as registry:
+            return [CompletionItem(name) for name in registry.names(word)]
     return []
 
 

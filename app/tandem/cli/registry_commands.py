@@ -148,7 +148,7 @@ def _fleet(loaded: "Config", directory: "StateDirectory") -> "list[FleetServer]"
 
     if is_hook(loaded.registry):
         return []
-    with registry_of(loaded, directory) as registry:
+    with registry_of(loaded, directory, creates=True) as registry:
         found = registry.fleet.all()
     if len(found) > MAX_SERVERS:
         text = f"{len(found)} servers are in the registry; an invite names at most {MAX_SERVERS}"
@@ -170,7 +170,7 @@ def _register(loaded: "Config", directory: "StateDirectory", name: str, private:
         key = base64.b64encode(public).decode()
         click.echo(f"note: the service in [registry] must know {name} by its public key: {key}", err=True)
         return directory.server_public_key(registered=0)
-    with registry_of(loaded, directory) as registry:
+    with registry_of(loaded, directory, creates=True) as registry:
         registered = registry.count() if is_local(loaded.registry) else 0
         server_public = directory.server_public_key(registered=registered)
         registry.add(name, public, replace=replace)

@@ -32,6 +32,9 @@ _KEEPALIVE = {
 }
 """What libpq does about a host that is gone: seconds, but for the last, which is milliseconds."""
 
+_ENCODING = {"client_encoding": "utf8"}
+"""What texts arrive in, whatever encoding the database has: without it psycopg gives those of SQL_ASCII as bytes."""
+
 _STATEMENT_TIMEOUT = 5000
 """Milliseconds after which PostgreSQL gives a statement up: a database that hangs must not hang the threads."""
 
@@ -44,8 +47,8 @@ _WRITES = "tandem_writes"
 class Database:
     """An open database. All methods block and raise TandemError; they may be called in any thread."""
 
-    def __init__(self, url: str) -> None:
-        """Opens the database, creates it where it does not exist (SQLite), and brings its tables up to date."""
+    def __init__(self, url: str, *, creates: bool) -> None:
+        """Opens the database, and brings its tables up to date. `creates`: a file of SQLite where there is none."""
         self._url = _parsed(url)
         self.place = self._url.set(query={}).render_as_string(hide_password=True)
         """The database as people may see it, without its password."""
@@ -53,7 +56,7 @@ class Database:
         """The file of SQLite, None for PostgreSQL."""
         if self.file is not None:
             self.place = str(self.file)
-            _prepare_file(self.file)
+            _prepare_file(self.file, creates=creates)
         self._engine = self._make_engine()
         try:
             with self.write() as connection:
@@ -114,7 +117,7 @@ class Database:
             if self.file is not None:
                 return _sqlite_engine(self.file)
             options = f"-c statement_timeout={_STATEMENT_TIMEOUT} -c lock_timeout={_STATEMENT_TIMEOUT}"
-            arguments = {**_KEEPALIVE, "options": options, "application_name": "tandem"}
+            arguments = {**_KEEPALIVE, **_ENCODING, "options": options, "application_name": "tandem"}
             url = self._url.set(drivername="postgresql+psycopg")
             return create_engine(url, connect_args=arguments, pool_pre_ping=True, pool_size=4, hide_parameters=True)
         except ModuleNotFoundError as error:
@@ -135,6 +138,9 @@ _HINTS = {
 }
 
 
+_NO_FILE_HINT = "a server that starts, or `tandem invite`, creates it; --state DIRECTORY names that of another server"
+
+
 def _parsed(url: str) -> URL:
     """The URL. Raises UsageError that does not repeat it, because there may be a password in it."""
     try:
@@ -152,7 +158,7 @@ def _parsed(url: str) -> URL:
     return parsed
 
 
-def _prepare_file(file: Path) -> None:
+def _prepare_file(file: Path, *, creates: bool) -> None:
     """Creates the file where it does not exist, readable for its owner only. Raises TandemError.
 
     A link is refused: whoever owns the directory must not redirect what root writes.
@@ -161,6 +167,8 @@ def _prepare_file(file: Path) -> None:
         if file.is_symlink():
             raise TandemError(f"registry {file}: it is a link", "put the file itself there")
         if not file.exists():
+            if not creates:
+                raise TandemError(f"registry {file}: there is none", _NO_FILE_HINT)
             create_private(file, b"")
         elif not stat.S_ISREG(file.stat().st_mode):
             raise TandemError(f"registry {file}: it is no file", "`url` of [registry] names a file: sqlite:////PATH")

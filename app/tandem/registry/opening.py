@@ -7,7 +7,7 @@ from tandem.config.server_sections import RegistryConfig
 from tandem.registry.hook import Hook
 from tandem.registry.registry import Registry
 from tandem.registry.source import ClientSource
-from tandem.registry.takeover import take_over_files
+from tandem.registry.takeover import has_files, take_over_files
 
 FILE = "registry.db"
 """The registry's file in the state directory, where the configuration names no other."""
@@ -31,14 +31,17 @@ def open_source(section: RegistryConfig, state: Path) -> ClientSource:
     return open_registry(section, state)
 
 
-def open_registry(section: RegistryConfig, state: Path) -> Registry:
-    """The registry as commands change it. Raises TandemError where it cannot be opened, UsageError for a service."""
+def open_registry(section: RegistryConfig, state: Path, *, creates: bool = True) -> Registry:
+    """The registry as commands change it. Raises TandemError where it cannot be opened, UsageError for a service.
+
+    `creates`: the file in the state directory is created where there is none. Where clients are taken over, it is.
+    """
     if is_hook(section):
         raise UsageError(
             "the registry is a service (`url` in [registry]): its clients are changed there",
             "`tandem invite` prints the key that the service must know",
         )
-    registry = Registry(_url(section, state))
+    registry = Registry(_url(section, state), creates=creates or has_files(state))
     try:
         take_over_files(registry, state)
     except BaseException:

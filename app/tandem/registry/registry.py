@@ -28,9 +28,12 @@ _MAX_KEYS = 500
 class Registry:
     """The clients in a database. A `ClientSource`; all methods block and raise TandemError, in any thread."""
 
-    def __init__(self, url: str) -> None:
-        """`url`: of SQLite or PostgreSQL, as SQLAlchemy knows it. Raises TandemError where it cannot be opened."""
-        self._database = Database(url)
+    def __init__(self, url: str, *, creates: bool = True) -> None:
+        """`url`: of SQLite or PostgreSQL, as SQLAlchemy knows it. Raises TandemError where it cannot be opened.
+
+        `creates`: a file of SQLite is created where there is none.
+        """
+        self._database = Database(url, creates=creates)
         self._feed = Feed(self._database)
         self.fleet = Fleet(self._database)
         """The servers that use this registry."""

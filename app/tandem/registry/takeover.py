@@ -18,15 +18,20 @@ TAKEN_OVER = "clients.taken-over"
 _KEY_SIZE = 32
 
 
+def has_files(state: Path) -> bool:
+    """Whether a state directory has clients of release 0.1."""
+    return (state / "clients").is_dir()
+
+
 def take_over_files(registry: Registry, state: Path) -> None:
     """Moves the clients of a state directory into the registry, if it has any. The keys of their invites stay good.
 
     A file that cannot be used is logged, and the others count. Raises TandemError where nothing can be moved; then
     nothing has changed.
     """
-    old = state / "clients"
-    if not old.is_dir():
+    if not has_files(state):
         return
+    old = state / "clients"
     if old.is_symlink():
         raise TandemError(f"{old}: it is a link", "put the directory itself there")
     found: list[Registration] = []

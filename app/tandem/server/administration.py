@@ -1,6 +1,5 @@
 """The clients of a server, for whoever has the token of the admin endpoint (docs/registry.md)."""
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import TypeVar
@@ -9,12 +8,15 @@ from pydantic import BaseModel, ConfigDict
 
 from tandem.admin.actions import Actions, Nothing, parse
 from tandem.base.errors import UsageError
+from tandem.base.threads import Threads
 from tandem.registry.registration import Terms
 from tandem.registry.registry import Registry
 from tandem.registry.source import ClientSource
 from tandem.registry.terms_text import changed_terms, described
 
 T = TypeVar("T")
+
+_THREADS = 4
 
 Follow = Callable[[str], Awaitable[dict[str, object]]]
 """Reads what has changed in the registry, and tells how many sessions a client has, and what the problem is."""
@@ -45,6 +47,7 @@ class ClientAdministration:
     def __init__(self, source: ClientSource, follow: Follow) -> None:
         """`follow`: makes this server, with all its workers, read what has changed in the registry."""
         self._source, self._read_changes = source, follow
+        self._threads = Threads(_THREADS)
 
     @property
     def actions(self) -> Actions:
@@ -104,4 +107,4 @@ class ClientAdministration:
             raise UsageError(
                 "the registry is a service (`url` in [registry])", "its clients are listed and changed there"
             )
-        return await asyncio.to_thread(change, source)
+        return await self._threads.run(lambda: change(source))

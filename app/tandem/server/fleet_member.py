@@ -7,6 +7,7 @@ import socket
 from collections.abc import Awaitable, Callable
 
 from tandem.base.errors import TandemError
+from tandem.base.threads import Threads
 from tandem.registry.fleet import FleetServer
 from tandem.registry.registry import Registry
 from tandem.registry.source import ClientSource
@@ -31,6 +32,7 @@ class FleetMember:
         self._name = name or socket.gethostname()
         self._endpoints = tuple(endpoints)
         self._load = load
+        self._threads = Threads(1)
         self._is_draining = False
         self._public_key = b""
 
@@ -59,6 +61,6 @@ class FleetMember:
         sessions, most = await self._load()
         entry = FleetServer(self._public_key, self._name, self._endpoints, sessions, most, self._is_draining)
         try:
-            await asyncio.to_thread(fleet.enter, entry)
+            await self._threads.run(lambda: fleet.enter(entry))
         except TandemError as error:  # the registry's own problem is told elsewhere
             log.debug("fleet: %s", error)

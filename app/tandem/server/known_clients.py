@@ -8,11 +8,11 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TypeVar
 
 from tandem.base.errors import TandemError
+from tandem.base.threads import Threads
 from tandem.base.units import format_time
 from tandem.registry.registration import Registration, Terms
 from tandem.registry.source import ClientSource, Traffic
@@ -78,8 +78,8 @@ class KnownClients:
         self._questions: dict[bytes, asyncio.Task[None]] = {}
         self._outdated: set[bytes] = set()
         """Keys whose registration has changed while they were being asked for."""
-        self._asking = ThreadPoolExecutor(_THREADS, thread_name_prefix="registry")
-        self._following = ThreadPoolExecutor(1, thread_name_prefix="registry")
+        self._asking = Threads(_THREADS)
+        self._following = Threads(1)
         """A thread of its own: the questions of strangers must not hold up a revocation."""
         self._revision: int | None = None
         self._looks = 0
@@ -98,8 +98,6 @@ class KnownClients:
         for task in self._questions.values():
             task.cancel()
         await asyncio.gather(*self._questions.values(), return_exceptions=True)
-        for threads in (self._asking, self._following):
-            threads.shutdown(wait=False, cancel_futures=True)
         self._source.close()
 
     # --- questions of the transport ---
@@ -209,12 +207,11 @@ class KnownClients:
 
     # --- inside ---
 
-    async def _run(self, ask: Callable[[], T], threads: ThreadPoolExecutor | None = None) -> T:
+    async def _run(self, ask: Callable[[], T], threads: Threads | None = None) -> T:
         """Asks in a thread. Raises TandemError where there is no answer in time, such as from a database that hangs."""
-        asked = asyncio.get_running_loop().run_in_executor(threads or self._following, ask)
         try:
             async with asyncio.timeout(ANSWER_TIMEOUT):
-                return await asked
+                return await (threads or self._following).run(ask)
         except TimeoutError as error:
             text = f"registry {self._source.place}: no answer within {ANSWER_TIMEOUT:.0f} s"
             raise TandemError(text, "is the database well?") from error

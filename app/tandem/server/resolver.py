@@ -8,9 +8,10 @@ import asyncio
 import socket
 import time
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 from tandem.base.addresses import literal_address
+from tandem.base.threads import Threads
 from tandem.exchange.failures import Failure, Hop
 from tandem.server.hosts_file import HostsFile
 from tandem.server.shares import Shares
@@ -40,7 +41,7 @@ class Resolver:
         self._shares = Shares(MAX_LOOKUPS, MAX_LOOKUPS_OF_ONE)
         """The lookups in progress, by client."""
         self._hosts_file = HostsFile()
-        self._threads = ThreadPoolExecutor(MAX_LOOKUPS, thread_name_prefix="resolver")
+        self._threads = Threads(MAX_LOOKUPS)
 
     def configure(self, hosts: Mapping[str, tuple[str, ...]], *, cache_seconds: float) -> None:
         """Sets a new table and the lifetime of cached answers in seconds, 0 for no cache."""
@@ -67,22 +68,16 @@ class Resolver:
             return (host,)
         return self._hosts.get(host.lower()) or await self._look_up(host, client)
 
-    def close(self) -> None:
-        """Cancels the queued lookups; does not wait for those that run."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
-
     async def _look_up(self, name: str, client: str) -> tuple[str, ...]:
         await self._shares.take(client)
-        try:
-            asking = asyncio.get_running_loop().run_in_executor(self._threads, _ask_system, name)
-        except RuntimeError as error:  # no more threads
-            self._shares.give_back(client)
-            raise Failure(Reply.GENERAL_FAILURE, Hop.NAME, f"cannot look up names now: {error}") from error
+        asking = asyncio.ensure_future(self._threads.run(partial(_ask_system, name)))
         # A thread cannot be cancelled: it counts against the client until it ends, even where the caller gives up.
         asking.add_done_callback(lambda done: self._on_looked_up(done, client))
         shown = name.removesuffix(".")
         try:
             return await asyncio.shield(asking)
+        except RuntimeError as error:  # no more threads
+            raise Failure(Reply.GENERAL_FAILURE, Hop.NAME, f"cannot look up names now: {error}") from error
         except socket.gaierror as error:
             raise Failure(Reply.HOST_UNREACHABLE, Hop.NAME, f"cannot resolve {shown}: {error.strerror}") from error
         except (UnicodeError, ValueError) as error:

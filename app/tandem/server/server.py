@@ -142,7 +142,6 @@ class Server:
             await self._admin.close()
         await self.driver.close()
         await self._membership.close()
-        self._resolver.close()
 
     def status(self) -> ServerStatus:
         """The current status of the server."""

@@ -106,15 +106,15 @@ class Parent:
         log.info("upgrading: %d other workers start", self._workers)
         for group in self._groups.values():
             empty(group[slot] for slot in following.slots)
-        starts = (self._start_worker(slot, following) for slot in following.slots)
-        errors = [item for item in await asyncio.gather(*starts, return_exceptions=True) if item is not None]
-        if errors:
-            log.error("nothing was upgraded: %s", errors[0])
+        try:
+            for slot in following.slots:  # one after the other: all at once would take the cores from those who serve
+                await self._start_worker(slot, following)
+        except (TandemError, OSError) as error:
+            log.error("nothing was upgraded: %s", error)
             await self._give_up(following)
             return
         self._generation, self._following = following, None
-        for group in self._groups.values():
-            steer(group, first=following.first, workers=self._workers)
+        self._steer_all()
         old = [child for child in self._children.values() if child.generation is not following]
         await asyncio.gather(*(child.retire() for child in old))
         log.info("upgraded: other workers serve; those before them end with their sessions")
@@ -174,11 +174,21 @@ class Parent:
     def _open_group(self, address: tuple[str, int]) -> None:
         group = open_group(*address, 2 * self._workers)
         self._groups[address] = group
-        steer(group, first=self._generation.first, workers=self._workers)
+        self._steer(group)
         empty(group)
         log.info("listening on udp %s", format_host_port(*address))
         for slot, child in self._children.items():
             child.give(address, group[slot])
+
+    def _steer_all(self) -> None:
+        for group in self._groups.values():
+            self._steer(group)
+
+    def _steer(self, group: list[socket.socket]) -> None:
+        """Leads initiations to the present generation, and packets away from slots whose workers have gone for good."""
+        live = {slot for slot, child in self._children.items() if not child.has_ended}
+        first = self._generation.first
+        steer(group, first=first, workers=self._workers, live=live | set(self._generation.slots))
 
     async def _follow_addresses(self) -> None:
         """Opens and closes the sockets of wildcard addresses as this machine's addresses change."""
@@ -218,6 +228,7 @@ class Parent:
             code = await child.ended()
         finally:
             pinging.cancel()
+        self._steer_all()
         if child.is_retiring:
             log.info("worker %d has retired", child.slot)
             await child.stop()

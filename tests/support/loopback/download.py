@@ -1,4 +1,4 @@
-"""curl in the background, slow enough for things to happen meanwhile."""
+"""curl in the background, while something else happens."""
 
 import hashlib
 import subprocess
@@ -42,3 +42,19 @@ class Download(threading.Thread):
         self.join()
         assert self._result is not None
         return self._result
+
+
+class Fetch(threading.Thread):
+    """Fetches a URL through the pair, as fast as it comes."""
+
+    def __init__(self, pair: Pair, url: str) -> None:
+        super().__init__(daemon=True)
+        self._pair, self._url = pair, url
+        self.data = b""
+        self.code = -1
+        """What curl has returned, -1 while it runs."""
+        self.start()
+
+    def run(self) -> None:
+        done = self._pair.curl(self._url)
+        self.data, self.code = done.stdout, done.returncode

@@ -3,6 +3,7 @@
 # image is made from Debian's packages too, so that no registry is needed.
 #
 #   engine_start WORK BASE      exits with 77, and the reason, where none can run
+#   engine_postgres IMAGE       the image of a database
 #   engine_stop
 ENGINE_PID=""
 ENGINE_WORK=""
@@ -88,23 +89,56 @@ engine_plugins() {
 }
 
 engine_base() {
+  local index
+  index=$(python3 -m pip config get global.index-url 2>/dev/null || true)
+  { echo "[global]"; [ -z "$index" ] || echo "index-url = $index"; } >"$ENGINE_WORK/pip.conf"
+  engine_image "$1" python3,python3-dev,python3-venv,python3-pip,ca-certificates '[]' \
+    --customize-hook='ln -sf /usr/bin/python3 "$1/usr/local/bin/python3"' \
+    --customize-hook="upload $ENGINE_WORK/pip.conf /etc/pip.conf" \
+    --customize-hook="upload ${SSL_CERT_FILE:-/etc/ssl/certs/ca-certificates.crt} /etc/ssl/certs/ca-certificates.crt"
+}
+
+# With the variables and the volume of the image that bears this name elsewhere.
+engine_postgres() {
+  if [ -z "$ENGINE_PID" ]; then # a machine's own engine has a registry
+    docker image inspect "$1" >/dev/null 2>&1 || docker pull --quiet "$1" || skip "$1 cannot be had"
+    return
+  fi
+  cat >"$ENGINE_WORK/start-postgres" <<'SH'
+#!/bin/sh
+set -e
+install -d -o postgres /var/run/postgresql
+cd /var/lib/postgresql
+if [ ! -s data/PG_VERSION ]; then
+  install -d -o postgres -m 0700 data
+  printf %s "$POSTGRES_PASSWORD" >password
+  chown postgres password
+  runuser -u postgres -- initdb -D data --username="$POSTGRES_USER" --pwfile=password --auth=scram-sha-256 --encoding=UTF8 --no-sync
+  echo "host all all all scram-sha-256" >>data/pg_hba.conf
+  echo "create database $POSTGRES_USER" | runuser -u postgres -- postgres --single -D data postgres
+fi
+exec runuser -u postgres -- postgres -D data -c listen_addresses='*' -c unix_socket_directories=/var/run/postgresql
+SH
+  engine_image "$1" postgresql-17 '["/usr/local/bin/start-postgres"]' \
+    --customize-hook="upload $ENGINE_WORK/start-postgres /usr/local/bin/start-postgres" \
+    --customize-hook='chmod 755 "$1/usr/local/bin/start-postgres"' \
+    --customize-hook='chroot "$1" sh -c "ln -s /usr/lib/postgresql/17/bin/* /usr/local/bin/"'
+}
+
+engine_image() { # NAME PACKAGES COMMAND HOOKS...: from Debian's packages; kept from one run to the next
   docker image inspect "$1" >/dev/null 2>&1 && return
-  local tar=$ENGINE_WORK/base.tar index
+  local name=$1 packages=$2 command=$3 tar=$ENGINE_WORK/${1%%:*}.tar
+  shift 3
   if [ ! -s "$tar" ]; then
-    echo "making $1 from Debian's packages"
-    index=$(python3 -m pip config get global.index-url 2>/dev/null || true)
-    { echo "[global]"; [ -z "$index" ] || echo "index-url = $index"; } >"$ENGINE_WORK/pip.conf"
-    mmdebstrap --quiet --format=tar --variant=apt --include=python3,python3-dev,python3-venv,python3-pip,ca-certificates \
+    echo "making $name from Debian's packages"
+    mmdebstrap --quiet --format=tar --variant=apt --include="$packages" \
       --dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/doc/*' \
-      --dpkgopt='path-exclude=/usr/share/locale/*' \
-      --customize-hook='ln -sf /usr/bin/python3 "$1/usr/local/bin/python3"' \
-      --customize-hook="upload $ENGINE_WORK/pip.conf /etc/pip.conf" \
-      --customize-hook="upload ${SSL_CERT_FILE:-/etc/ssl/certs/ca-certificates.crt} /etc/ssl/certs/ca-certificates.crt" \
-      trixie "$tar.part" "$(engine_mirror)" >"$ENGINE_WORK/base.log" 2>&1 </dev/null \
-      || { tail -3 "$ENGINE_WORK/base.log"; skip "the base image cannot be made"; }
+      --dpkgopt='path-exclude=/usr/share/locale/*' "$@" \
+      trixie "$tar.part" "$(engine_mirror)" >"$ENGINE_WORK/image.log" 2>&1 </dev/null \
+      || { tail -3 "$ENGINE_WORK/image.log"; skip "$name cannot be made"; }
     mv "$tar.part" "$tar"
   fi
-  docker import -c 'ENV PATH=/usr/local/bin:/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin' "$tar" "$1" >/dev/null
+  docker import -c 'ENV PATH=/usr/local/bin:/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin' -c "CMD $command" "$tar" "$name" >/dev/null
 }
 
 # The archive that this machine's own apt uses.

@@ -7,7 +7,7 @@ binding; when one closes, the last takes its place, so the owner of a group keep
 import contextlib
 import ctypes
 import socket
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from struct import Struct
 
 from tandem_transport.driver.sockets import bound_socket
@@ -44,12 +44,15 @@ def open_group(host: str, port: int, size: int) -> list[socket.socket]:
     return sockets
 
 
-def steer(group: list[socket.socket], *, first: int, workers: int) -> None:
+def steer(group: list[socket.socket], *, first: int, workers: int, live: Collection[int]) -> None:
     """Leads each session's packets to the worker of its slot, and initiations to the workers from `first` on.
 
-    All links of a client use the same handshake id, so the copies of one initiation meet. Raises OSError.
+    All links of a client use the same handshake id, so the copies of one initiation meet. `live`: the slots that have a
+    worker. Packets of a session whose worker is gone go where initiations go, and are answered with a reset there.
+    Raises OSError.
     """
-    program = b"".join(_INSTRUCTION.pack(*line) for line in _program(len(group), first, workers))
+    dead = [slot for slot in range(len(group)) if slot not in live]
+    program = b"".join(_INSTRUCTION.pack(*line) for line in _program(len(group), first, workers, dead))
     buffer = ctypes.create_string_buffer(program)
     option = _PROGRAM.pack(len(program) // _INSTRUCTION.size, ctypes.addressof(buffer))
     group[0].setsockopt(socket.SOL_SOCKET, _SO_ATTACH_REUSEPORT_CBPF, option)
@@ -68,21 +71,22 @@ def can_steer() -> bool:
     with contextlib.suppress(OSError, AttributeError):
         group = [bound_socket("127.0.0.1", 0, reuses_port=True)]
         try:
-            steer(group, first=0, workers=1)
+            steer(group, first=0, workers=1, live=[0])
         finally:
             group[0].close()
         return True
     return False
 
 
-def _program(slots: int, first: int, workers: int) -> list[tuple[int, int, int, int]]:
-    """The program: operation, steps to go if true, steps to go if false, operand."""
+def _program(slots: int, first: int, workers: int, dead: list[int]) -> list[tuple[int, int, int, int]]:
+    """The program: operation, steps to go if true, steps to go if false (at most 255), operand."""
     return [
         (_LOAD_BYTE, 0, 0, _FLAGS_AT),
         (_SHIFT_RIGHT, 0, 0, 4),
-        (_JUMP_EQUAL, 0, 3, PacketType.TRANSPORT),
+        (_JUMP_EQUAL, 0, 3 + len(dead), PacketType.TRANSPORT),
         (_LOAD_BYTE, 0, 0, _ID_AT),
         (_MODULO, 0, 0, slots),
+        *((_JUMP_EQUAL, len(dead) - number, 0, slot) for number, slot in enumerate(dead)),
         (_RETURN, 0, 0, 0),
         (_LOAD_BYTE, 0, 0, _ID_AT),
         (_MODULO, 0, 0, workers),
