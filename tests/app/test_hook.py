@@ -137,11 +137,11 @@ def test_bytes_are_told_when_the_service_is_back(service: Service) -> None:
     service.status = 500
     for _ in range(3):
         assert asking.account({KEY: Traffic(5, is_online=False), b"o" * 32: Traffic(1, is_online=False)}) == {}
-        assert "it answers 500" in asking.changes_since(0, frozenset()).problem
+        assert "it answers 500" in asking.changes_since(0).problem
     service.status = 200
     asking.account({KEY: Traffic(6, is_online=False)})
     assert service.asked[-1]["bytes"] == 21, "each byte once"
-    assert asking.changes_since(0, frozenset()).problem == ""
+    assert asking.changes_since(0).problem == ""
 
 
 def test_a_client_that_the_service_no_longer_knows_is_unknown(

@@ -42,7 +42,7 @@ class Book:
     def is_quiet(self) -> bool:
         return False
 
-    def changes_since(self, revision: int | None, known: frozenset[bytes]) -> Changes:
+    def changes_since(self, revision: int | None) -> Changes:
         self._check()
         return self.changes.pop(0) if self.changes and revision is not None else Changes(revision or 0)
 
@@ -224,7 +224,7 @@ async def test_a_change_that_could_not_be_read_to_its_end_is_read_again(server: 
     del server.book.clients[LAPTOP]
     seen: list[int | None] = []
 
-    def changes_since(revision: int | None, known: frozenset[bytes]) -> Changes:
+    def changes_since(revision: int | None) -> Changes:
         seen.append(revision)
         server.book.is_away = len(seen) == 1
         return Changes(5, changed=frozenset({LAPTOP}))

@@ -74,11 +74,11 @@ def test_a_registry_that_is_followed_tells_each_change_once(
     registry: Registry, open_registry: Callable[[], Registry]
 ) -> None:
     other = open_registry()
-    revision = registry.changes_since(None, NOBODY).revision
+    revision = registry.changes_since(None).revision
 
     def told() -> tuple[frozenset[bytes], frozenset[bytes]]:
         nonlocal revision
-        found = registry.changes_since(revision, NOBODY)
+        found = registry.changes_since(revision)
         assert found.is_complete
         assert not found.problem
         revision = found.revision
@@ -104,12 +104,12 @@ def test_who_was_away_for_longer_than_changes_are_kept_is_told_to_ask_for_all(
     registry: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     registry.add("laptop", key(1))
-    revision = registry.changes_since(None, NOBODY).revision
+    revision = registry.changes_since(None).revision
     monkeypatch.setattr(registry_module, "CHANGES_KEPT", -1)  # each change is forgotten with the next
     registry.remove("laptop")
     monkeypatch.undo()
     registry.add("phone", key(2))
-    found = registry.changes_since(revision, NOBODY)
+    found = registry.changes_since(revision)
     assert not found.is_complete
     assert found.revision == revision + 2
 
@@ -211,7 +211,7 @@ def test_processes_that_open_and_change_it_at_once_lose_nothing_and_leave_no_gap
 def test_a_file_that_nobody_writes_need_not_be_read_and_one_that_somebody_writes_must(tmp_path: Path) -> None:
     registry, other = sqlite_registry(tmp_path), sqlite_registry(tmp_path)
     assert not registry.is_quiet(), "nothing is known of it yet"
-    revision = registry.changes_since(None, NOBODY).revision
+    revision = registry.changes_since(None).revision
     changing: list[Callable[[], object]] = [
         lambda: other.add("laptop", key(1)),
         lambda: other.set_terms("laptop", Terms(rate=5)),
@@ -219,11 +219,11 @@ def test_a_file_that_nobody_writes_need_not_be_read_and_one_that_somebody_writes
         lambda: registry.remove("laptop"),
     ]
     for change in changing:
-        revision = registry.changes_since(revision, NOBODY).revision
+        revision = registry.changes_since(revision).revision
         assert not registry.is_quiet(), "another change may come within the same tick of the clock"
         for path in tmp_path.glob("registry.db*"):
             os.utime(path, ns=(0, time.time_ns() - 10**9))
-        revision = registry.changes_since(revision, NOBODY).revision
+        revision = registry.changes_since(revision).revision
         assert registry.is_quiet()
         change()
         assert not registry.is_quiet()
@@ -258,18 +258,18 @@ def test_a_damaged_file_is_an_error_with_its_place_and_stays_as_it_is(content: b
 def test_a_file_that_is_gone_is_an_error_and_is_not_made_anew(tmp_path: Path) -> None:
     registry = sqlite_registry(tmp_path)
     registry.add("laptop", key(1))
-    revision = registry.changes_since(None, NOBODY).revision
+    revision = registry.changes_since(None).revision
     away = tmp_path / "away"
     away.mkdir()
     for path in tmp_path.glob("registry.db*"):
         path.rename(away / path.name)
     for _ in range(3):
         with pytest.raises(TandemError, match="it is gone"):
-            registry.changes_since(revision, NOBODY)
+            registry.changes_since(revision)
     assert not (tmp_path / "registry.db").exists()
     for path in away.iterdir():
         path.rename(tmp_path / path.name)
-    assert registry.changes_since(revision, NOBODY).problem == ""
+    assert registry.changes_since(revision).problem == ""
     assert registry.find(key(1)) is not None
     registry.close()
 
@@ -277,13 +277,13 @@ def test_a_file_that_is_gone_is_an_error_and_is_not_made_anew(tmp_path: Path) ->
 def test_another_or_an_older_registry_in_its_place_removes_nobody_and_is_told(tmp_path: Path) -> None:
     registry = sqlite_registry(tmp_path)
     registry.add("laptop", key(1))
-    revision = registry.changes_since(None, NOBODY).revision
+    revision = registry.changes_since(None).revision
     other = sqlite_registry(tmp_path / "other")
     for number in range(5):
         other.add(f"x{number}", key(10 + number))
     other.close()
     (tmp_path / "other" / "registry.db").replace(tmp_path / "registry.db")
-    found = registry.changes_since(revision, NOBODY)
+    found = registry.changes_since(revision)
     assert found.changed == NOBODY
     assert "has taken its place" in found.problem
     assert registry.find(key(10)) is not None, "who is new there may come"
@@ -374,15 +374,15 @@ def test_an_error_of_postgresql_does_not_tell_the_password() -> None:
 def test_postgresql_that_goes_away_and_comes_back_is_followed_again(cluster: postgres.Cluster) -> None:
     registry = Registry(cluster.make_database())
     registry.add("laptop", key(1))
-    revision = registry.changes_since(None, NOBODY).revision
-    registry.changes_since(revision, NOBODY)
+    revision = registry.changes_since(None).revision
+    registry.changes_since(revision)
     cluster.stop("immediate")
-    for ask in (lambda: registry.changes_since(revision, NOBODY), lambda: registry.find(key(1)), registry.count):
+    for ask in (lambda: registry.changes_since(revision), lambda: registry.find(key(1)), registry.count):
         with pytest.raises(TandemError):
             ask()
     cluster.start()
     registry.add("phone", key(2))
-    assert registry.changes_since(revision, NOBODY).changed == {key(2)}
+    assert registry.changes_since(revision).changed == {key(2)}
     registry.close()
 
 

@@ -110,7 +110,7 @@ class Hook:
         """True: the service tells of no changes."""
         return True
 
-    def changes_since(self, revision: int | None, known: frozenset[bytes]) -> Changes:
+    def changes_since(self, revision: int | None) -> Changes:
         """Nothing but the last problem: the service is asked again when traffic is told to it."""
         return Changes(0, problem=self._problem)
 

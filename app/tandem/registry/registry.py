@@ -186,7 +186,7 @@ class Registry:
         """Whether nothing can have changed since the last question. Never blocks."""
         return self._feed.is_quiet()
 
-    def changes_since(self, revision: int | None, known: frozenset[bytes]) -> Changes:
+    def changes_since(self, revision: int | None) -> Changes:
         """What has changed since a revision; costs next to nothing where nothing has."""
         return self._feed.changes_since(revision)
 

@@ -54,11 +54,8 @@ class ClientSource(Protocol):
         """Whether nothing can have changed since the last question. Never blocks; False where that is not known."""
         ...
 
-    def changes_since(self, revision: int | None, known: frozenset[bytes]) -> Changes:
-        """What has changed since a revision; `None` asks for the present revision alone.
-
-        `known`: the keys that the server is interested in, for a registry that cannot tell what has changed.
-        """
+    def changes_since(self, revision: int | None) -> Changes:
+        """What has changed since a revision; `None` asks for the present revision alone."""
         ...
 
     def account(self, traffic: Mapping[bytes, Traffic]) -> Mapping[bytes, Registration | None]:

@@ -90,7 +90,7 @@ class KnownClients:
 
     async def start(self) -> None:
         """Learns the present revision of the registry. Raises TandemError where it cannot be asked."""
-        changes = await self._run(lambda: self._source.changes_since(None, frozenset()))
+        changes = await self._run(lambda: self._source.changes_since(None))
         self._revision, self.count = changes.revision, await self._run(self._source.count)
 
     async def close(self) -> None:
@@ -155,7 +155,7 @@ class KnownClients:
         if self._looks % _LOOK_EVERY and not self.problem and self._source.is_quiet():
             return
         try:
-            changes = await self._run(lambda: self._source.changes_since(self._revision, online))
+            changes = await self._run(lambda: self._source.changes_since(self._revision))
             asked = changes.changed if changes.is_complete else online | changes.changed
             await self._apply(asked, online, is_complete=changes.is_complete)
         except TandemError as error:

@@ -1,7 +1,6 @@
 """`tandem server`: sessions in, TCP connections out."""
 
 import asyncio
-import contextlib
 import ipaddress
 import logging
 import time
@@ -9,9 +8,9 @@ from collections.abc import Callable
 
 from tandem.admin.endpoint import AdminEndpoint
 from tandem.admin.status import ServerStatus, server_status
-from tandem.base.addresses import expand_wildcards, format_host_port, parse_host_port
+from tandem.base.addresses import expand_wildcards, parse_host_port
 from tandem.base.directories import default_directory
-from tandem.base.errors import TandemError, os_error_text
+from tandem.base.errors import TandemError
 from tandem.base.tasks import TaskSet
 from tandem.config.config import SERVER_ADMIN_PORT, Config
 from tandem.exchange.link_names import LinkNames
@@ -22,6 +21,7 @@ from tandem.server.address_guard import AddressGuard
 from tandem.server.administration import ClientAdministration
 from tandem.server.dialer import Dialer
 from tandem.server.fleet_member import FleetMember
+from tandem.server.listening import cannot_listen, follow_addresses
 from tandem.server.machine import server_terms
 from tandem.server.membership import Membership
 from tandem.server.own_networks import OwnNetworks
@@ -38,8 +38,6 @@ from tandem_transport.events import ConnectionTerminated, Event, PathStatusChang
 log = logging.getLogger("tandem.server")
 
 _RETIRE_INTERVAL = 0.5
-_SCAN_INTERVAL = 5.0
-"""Seconds between two scans of this machine's addresses."""
 
 
 class Server:
@@ -95,7 +93,7 @@ class Server:
         if self._placement is None:
             await self._bind()
             await self._start_admin()
-            self._background.begin(self._follow_addresses())
+            self._background.begin(follow_addresses(self._listen, self.driver.sockets.listen))
         await self._membership.start(self.driver)
         if self._placement is None:
             self._background.begin(self._fleet.run(self._state.server_public_key(registered=registered or 0)))
@@ -166,9 +164,7 @@ class Server:
                 await self.driver.sockets.listen([*self.driver.sockets.addresses, *addresses])
             except OSError as error:
                 await self.driver.close()
-                text = f"udp {format_host_port(host, port)}: {os_error_text(error)}"
-                hint = "is another Tandem running? --listen HOST:PORT takes an address of this machine, and a free port"
-                raise TandemError(text, hint) from error
+                raise cannot_listen(host, port, error) from error
 
     async def _start_admin(self) -> None:
         actions = ClientAdministration(self._membership.source, self.follow).actions
@@ -178,18 +174,6 @@ class Server:
         except TandemError:
             await self.driver.close()
             raise
-
-    async def _follow_addresses(self) -> None:
-        """Opens and closes the sockets of wildcard addresses as this machine's addresses change."""
-        while True:
-            await asyncio.sleep(_SCAN_INTERVAL)
-            try:
-                wanted = expand_wildcards(self._listen)
-                if set(wanted) != set(self.driver.sockets.addresses):
-                    with contextlib.suppress(OSError):  # an address that is not ready yet; the next scan tries again
-                        await self.driver.sockets.listen(wanted)
-            except Exception:  # any error: the loop must go on
-                log.exception("looking at this machine's addresses has failed")
 
     # --- streams ---
 

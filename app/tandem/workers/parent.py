@@ -1,7 +1,6 @@
 """The parent of a server's workers: opens the sockets, starts workers, replaces those that die, and speaks for all."""
 
 import asyncio
-import contextlib
 import logging
 import socket
 import sys
@@ -13,13 +12,14 @@ from tandem.admin.endpoint import AdminEndpoint
 from tandem.admin.status import ServerStatus
 from tandem.base.addresses import expand_wildcards, format_host_port, parse_host_port
 from tandem.base.directories import default_directory
-from tandem.base.errors import TandemError, os_error_text
+from tandem.base.errors import TandemError
 from tandem.base.tasks import TaskSet
 from tandem.config.config import SERVER_ADMIN_PORT, Config
 from tandem.registry.opening import is_local, open_source
 from tandem.registry.source import ClientSource
 from tandem.server.administration import ClientAdministration
 from tandem.server.fleet_member import FleetMember
+from tandem.server.listening import cannot_listen, follow_addresses
 from tandem.server.state import StateDirectory
 from tandem.workers.channel import ChannelClosed
 from tandem.workers.child import Child, Generation
@@ -28,9 +28,6 @@ from tandem.workers.merged import merged_status
 from tandem_transport.driver import empty, open_group, steer
 
 log = logging.getLogger("tandem.workers")
-
-_SCAN_INTERVAL = 5.0
-"""Seconds between two scans of this machine's addresses."""
 
 _PING_INTERVAL = 10.0
 _PING_TIMEOUT = 60.0
@@ -82,7 +79,7 @@ class Parent:
         except BaseException:
             await self.close()
             raise
-        self._tasks.begin(self._follow_addresses())
+        self._tasks.begin(follow_addresses(self._listen, self._listen_on))
         self._fleet = FleetMember(self._source, self._config.server.name, self._config.server.public, self._load)
         self._tasks.begin(self._fleet.run(self._state.server_public_key(registered=0)))
         log.info("%d workers serve", self._workers)
@@ -167,9 +164,7 @@ class Parent:
                 try:
                     self._open_group(address)
                 except OSError as error:
-                    text = f"udp {format_host_port(host, port)}: {os_error_text(error)}"
-                    hint = "is another Tandem running? --listen takes an address of this machine, and a free port"
-                    raise TandemError(text, hint) from error
+                    raise cannot_listen(host, port, error) from error
 
     def _open_group(self, address: tuple[str, int]) -> None:
         group = open_group(*address, 2 * self._workers)
@@ -190,25 +185,22 @@ class Parent:
         first = self._generation.first
         steer(group, first=first, workers=self._workers, live=live | set(self._generation.slots))
 
-    async def _follow_addresses(self) -> None:
-        """Opens and closes the sockets of wildcard addresses as this machine's addresses change."""
-        while True:
-            await asyncio.sleep(_SCAN_INTERVAL)
+    async def _listen_on(self, wanted: list[tuple[str, int]]) -> None:
+        """Opens and closes groups so that there is one for each of these addresses. Raises OSError after all others."""
+        errors: list[OSError] = []
+        for address in set(wanted) - set(self._groups):
             try:
-                self._follow(set(expand_wildcards(self._listen)))
-            except Exception:  # any error: the loop must go on
-                log.exception("looking at this machine's addresses has failed")
-
-    def _follow(self, wanted: set[tuple[str, int]]) -> None:
-        for address in wanted - set(self._groups):
-            with contextlib.suppress(OSError):  # an address that is not ready yet; the next scan tries again
                 self._open_group(address)
-        for address in set(self._groups) - wanted:
+            except OSError as error:
+                errors.append(error)
+        for address in set(self._groups) - set(wanted):
             log.info("no longer listening on %s", format_host_port(*address))
             for child in self._children.values():
                 child.take_back(address)
             for sock in self._groups.pop(address):
                 sock.close()
+        if errors:
+            raise errors[0]
 
     # --- workers ---
 

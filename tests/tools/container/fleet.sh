@@ -5,7 +5,7 @@ set -uo pipefail
 cd "$(dirname "$0")/../../.."
 . tests/tools/container/harness.sh
 export COMPOSE_PROJECT_NAME=tandem-fleet-$$
-export TANDEM_DATABASE_PASSWORD=not-a-real-secret
+export DATABASE_PASSWORD=not-a-real-secret
 
 compose() { docker compose --progress quiet --file compose.fleet.yaml --file "$SCRATCH/override.yaml" "$@"; }
 on_failure() { compose ps --all; compose logs --tail 30; tail -30 "$SCRATCH/client.log"; }

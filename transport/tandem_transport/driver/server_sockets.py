@@ -44,15 +44,24 @@ class ServerSockets:
         return all_unread(sock for sock, _ in self._sockets.values())
 
     async def listen(self, addresses: list[tuple[str, int]]) -> None:
-        """Opens and closes sockets so that the server listens on exactly these addresses. Raises OSError."""
-        for address in addresses:
-            if address not in self._sockets:
+        """Opens and closes sockets so that the server listens on exactly these addresses.
+
+        Raises OSError where one of them cannot be listened on, after all others.
+        """
+        errors: list[OSError] = []
+        for address in [unknown for unknown in addresses if unknown not in self._sockets]:
+            try:
                 sock = await UdpSocket.open(*address)
-                log.info("listening on udp %s", format_address(sock.local))
-                self._serve(address, sock)
+            except OSError as error:
+                errors.append(error)
+                continue
+            log.info("listening on udp %s", format_address(sock.local))
+            self._serve(address, sock)
         for address in [known for known in self._sockets if known not in addresses]:
             log.info("no longer listening on %s", format_address(address))
             self.leave(address)
+        if errors:
+            raise errors[0]
 
     async def adopt(self, address: tuple[str, int], udp: socket.socket) -> None:
         """Listens on an address with a socket that another process has opened."""
