@@ -6,6 +6,7 @@ from outgoing import Work, bulk, congestion_of, lossy, measured, pair, press, su
 from tandem_transport.parameters import (
     IDLE_AFTER,
     MAX_COPY_QUEUE,
+    MAX_STALL_LOOK,
     STALL_LOOK,
 )
 from tandem_transport.path.path import Path
@@ -196,6 +197,23 @@ def test_what_is_overdue_on_one_path_is_offered_to_the_others() -> None:
     assert stalls.next_timeout(paths) is None
     stalls.handle_timeout(paths, now=overdue + 1)
     assert taken(stalls, paths[1], *paths) == [], "each once"
+
+
+def test_a_path_looks_at_a_few_of_those_that_are_too_large_for_it_and_finds_what_fits_in_the_end() -> None:
+    work, paths, stalls = Work(), pair(), StalledChunks(max_ack_delay=0.005)
+    large = [bulk(paths[1].network.room + 1) for _ in range(3 * MAX_STALL_LOOK)]
+    fits = bulk(10)
+    for chunk in (*large, fits):
+        work.send(paths[0], chunk, now=1.0)
+    stalls.handle_timeout(paths, now=9.0)
+    looks = 0
+    while not stalls.has(paths[1], paths, now=9.0):
+        looks += 1
+    assert looks == 3
+    assert taken(stalls, paths[1], *paths) == [fits]
+    paths[1].network.datagram_size += 1
+    (first,) = taken(stalls, paths[1], *paths, room=paths[1].network.room)
+    assert first in large, "its packets are large enough now"
 
 
 def test_one_path_alone_has_nobody_to_help() -> None:

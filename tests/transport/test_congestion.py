@@ -17,6 +17,7 @@ from tandem_transport.congestion.random_loss import RandomLoss
 from tandem_transport.driver.turns import TURN_GAP
 from tandem_transport.parameters import (
     PACER_QUANTUM,
+    PACKET_TIME,
 )
 
 
@@ -147,6 +148,15 @@ def test_a_pacer_saves_up_one_quantum_at_most() -> None:
         sent += 1
     assert sent in (4, 5), "4 ms at 1 MB/s, and a packet that uses up the rest"
     assert pacer.next_send_at > 100.0
+
+
+def test_a_pacer_without_a_bottleneck_lets_a_turn_send_as_much_as_it_has_time_for() -> None:
+    pacer = Pacer()
+    sent = 0
+    while pacer.next_send_at <= 100.0:
+        pacer.on_packet_sent(500, 1e12, now=100.0)
+        sent += 1
+    assert sent * PACKET_TIME == pytest.approx(pacer.quantum, rel=0.01)
 
 
 @pytest.mark.parametrize("rate", [62e3, 125e3, 812e3, 6.25e6])

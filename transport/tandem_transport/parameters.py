@@ -168,6 +168,10 @@ MIN_WINDOW = 8 * BASE_DATAGRAM_SIZE
 PACER_QUANTUM = 0.004
 """Seconds of sending that a pacer may catch up; a driver raises this to the lateness of its turns."""
 
+PACKET_TIME = 5e-6
+"""Seconds that a pacer counts for a packet at least. No packet costs the sender less; where there is no bottleneck, and
+the rate is without bounds, a turn would otherwise send more than it has time for."""
+
 PACER_BURST = 0.010
 """Seconds of sending that a pacer may always catch up if turns are that late: more could overflow a short queue."""
 
@@ -262,6 +266,9 @@ BULK_LOSSES = 2
 
 STALL_LOOK = 0.005
 """Seconds between two checks for overdue packets."""
+
+MAX_STALL_LOOK = 16
+"""Overdue chunks among which a path looks for one that fits in its packets, each time that it may send."""
 
 IDLE_AFTER = 0.020
 """Seconds without new data after which a path with free capacity copies the oldest unacknowledged data.

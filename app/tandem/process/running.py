@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import logging
 import signal
 import sys
@@ -12,6 +13,9 @@ from tandem.base.errors import TandemError
 from tandem.process import systemd
 
 log = logging.getLogger("tandem")
+
+_THRESHOLDS = (10_000, 20, 20)
+"""New objects before a collection of the youngest, and collections before one of the next generation."""
 
 
 class Service(Protocol):
@@ -52,6 +56,7 @@ async def serve(
     when it returns. SIGHUP calls `reload`, SIGUSR2 `upgrade`.
     """
     await service.start()
+    _spare_garbage_collector()
     systemd.notify("READY=1")
     stopped, hurried = asyncio.Event(), asyncio.Event()
 
@@ -111,6 +116,17 @@ def _reload(reload: Callable[[], None]) -> None:
 def _on_signal(number: signal.Signals, action: Callable[[], None]) -> None:
     with contextlib.suppress(NotImplementedError):  # Windows
         asyncio.get_running_loop().add_signal_handler(number, action)
+
+
+def _spare_garbage_collector() -> None:
+    """Leaves what exists now out of all collections, and has young objects looked at less often.
+
+    A busy session makes thousands of objects for packets in flight, which live for a round trip: with the usual numbers
+    they count as old, and a collection of everything, modules included, halts the process for 50 ms each second.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*_THRESHOLDS)
 
 
 def _raise_descriptor_limit() -> None:

@@ -1,7 +1,7 @@
 """Pacing: spreads a path's packets over time (RFC 9002 section 7.7)."""
 
 from tandem_transport.congestion.controller import CongestionController
-from tandem_transport.parameters import PACER_BURST, PACER_QUANTUM, POLICED_BURST, POLICED_QUANTUM
+from tandem_transport.parameters import PACER_BURST, PACER_QUANTUM, PACKET_TIME, POLICED_BURST, POLICED_QUANTUM
 
 
 class Pacer:
@@ -20,10 +20,10 @@ class Pacer:
         """Maximum rate that the client allows, in bytes per second; None for no maximum."""
 
     def on_packet_sent(self, size: int, rate: float, *, now: float) -> None:
-        """Charges a packet at `rate` bytes per second, or at `max_rate` if that is lower."""
+        """Charges a packet at `rate` bytes per second, or at `max_rate` if that is lower, and PACKET_TIME at least."""
         if self.max_rate is not None:
             rate = min(rate, self.max_rate)
-        self.next_send_at = max(self.next_send_at, now - self.quantum) + size / rate
+        self.next_send_at = max(self.next_send_at, now - self.quantum) + max(size / rate, PACKET_TIME)
 
     def is_late(self, *, now: float) -> bool:
         """Whether more time has passed than may be caught up, so that the sender was the limit, not the path."""

@@ -3,7 +3,7 @@
 from collections import deque
 from collections.abc import Sequence
 
-from tandem_transport.parameters import MAX_COPY_QUEUE, STALL_LOOK
+from tandem_transport.parameters import MAX_COPY_QUEUE, MAX_STALL_LOOK, STALL_LOOK
 from tandem_transport.path.path import Path
 from tandem_transport.recovery.chunk import Chunk
 from tandem_transport.sending.sources import Draft, Source, purge
@@ -21,18 +21,12 @@ class StalledChunks(Source):
         self._looked_at = 0.0
 
     def has(self, path: Path, paths: Sequence[Path], *, now: float) -> bool:
-        return any(chunk.is_missing_on(path.bit, path.network.room) for chunk in self._stalled)
+        return self._first_for(path) is not None
 
     def take(self, path: Path, paths: Sequence[Path], draft: Draft, *, now: float) -> None:
-        for _ in range(len(self._stalled)):
-            chunk = self._stalled[0]
-            if chunk.is_wanted and len(chunk.frame) > path.network.room:
-                self._stalled.rotate(-1)  # another path takes it
-                continue
-            if chunk.is_wanted and (chunk.paths_in_flight & path.bit or len(chunk.frame) > draft.room):
-                return
+        while (chunk := self._first_for(path)) is not None and len(chunk.frame) <= draft.room:
             self._stalled.popleft()
-            if chunk.is_wanted and chunk not in draft.chunks:
+            if chunk not in draft.chunks:
                 draft.add(chunk)
 
     def is_late(self, path: Path) -> bool:
@@ -54,6 +48,20 @@ class StalledChunks(Source):
             return None
         times = [self._overdue_at(path, paths[0].network.rtt.smoothed) for path in paths]
         return min((time for time in times if time is not None), default=None)
+
+    def _first_for(self, path: Path) -> Chunk | None:
+        """The first chunk, where this path can help it. Those that are too large for the path go to the end."""
+        stalled, looks = self._stalled, MAX_STALL_LOOK
+        while stalled and looks:
+            chunk = stalled[0]
+            if not chunk.is_wanted:
+                stalled.popleft()
+            elif len(chunk.frame) <= path.network.room:
+                return None if chunk.paths_in_flight & path.bit else chunk
+            else:
+                stalled.rotate(-1)
+                looks -= 1
+        return None
 
     def _overdue_after(self, path: Path, best_rtt: float) -> float:
         """Age at which a packet should have been acknowledged.
