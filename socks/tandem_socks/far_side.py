@@ -56,6 +56,8 @@ class Opened:
     stream: ByteStream
     bound_host: str
     bound_port: int
+    via: str = ""
+    """Which way it takes, for people; empty where there is one way only."""
 
 
 class Binding(Protocol):
@@ -113,6 +115,6 @@ class FarSide(Protocol):
         """Listens for a connection from the request's host."""
         ...
 
-    async def associate(self, receive: Receive) -> Association:
+    async def associate(self, request: Request, receive: Receive) -> Association:
         """Opens a UDP port; `receive` gets the datagrams that arrive there."""
         ...

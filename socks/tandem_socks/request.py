@@ -27,6 +27,10 @@ class Request:
     host: str
     """A literal address, or a name that the far end resolves."""
     port: int
+    user: str = ""
+    """The name with which the client has authenticated; empty where no password is needed."""
+    peer: str = ""
+    """The client's address."""
 
     def __str__(self) -> str:
         return format_place(self.host, self.port)

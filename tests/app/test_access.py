@@ -11,15 +11,15 @@ import pytest
 
 from tandem.config.patterns import canonical_name, parse_pattern
 from tandem.config.server_sections import ForwardConfig, QuotaConfig, RuleConfig
+from tandem.dialing.address_guard import AddressGuard
+from tandem.dialing.dialer import Dialer
+from tandem.dialing.hosts_file import HostsFile
+from tandem.dialing.own_networks import OwnNetworks
+from tandem.dialing.resolver import Resolver
 from tandem.exchange.failures import Failure, Hop
 from tandem.exchange.request import Kind, Request
 from tandem.server.access import Access, Route
-from tandem.server.address_guard import AddressGuard
-from tandem.server.dialer import Dialer
-from tandem.server.hosts_file import HostsFile
-from tandem.server.own_networks import OwnNetworks
 from tandem.server.quotas import MAX_IN_USE, ClientLimits
-from tandem.server.resolver import Resolver
 from tandem.server.rules import Rules
 from tandem_socks import Reply
 
@@ -303,7 +303,7 @@ def never(name: str) -> tuple[str, ...]:
 async def test_what_is_no_host_name_is_refused_before_anybody_is_asked(
     host: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tandem.server.resolver._ask_system", never)
+    monkeypatch.setattr("tandem.dialing.resolver._ask_system", never)
     failure = await refusal(access(), dial(host))
     assert (failure.reply, failure.hop) == (Reply.HOST_UNREACHABLE, Hop.NAME)
 
@@ -316,7 +316,7 @@ async def test_names_are_asked_for_absolutely_but_the_owner_may_be_short(monkeyp
         asked.append(name)
         return ("192.0.3.9",)
 
-    monkeypatch.setattr("tandem.server.resolver._ask_system", look_up)
+    monkeypatch.setattr("tandem.dialing.resolver._ask_system", look_up)
     made = access(forwards={"web": "backend:80"})
     for host in ("www", "www.corp.example", "WWW.corp.example."):
         await made.route("x", dial(host))
@@ -327,7 +327,7 @@ async def test_names_are_asked_for_absolutely_but_the_owner_may_be_short(monkeyp
 async def test_the_machines_own_table_of_names_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     table = tmp_path / "hosts"
     table.write_text("# a comment\n192.0.3.4 printer Printer.example.  # this too\nnonsense x\n2001:db8::4 printer\n")
-    monkeypatch.setattr("tandem.server.resolver._ask_system", never)
+    monkeypatch.setattr("tandem.dialing.resolver._ask_system", never)
     known = HostsFile(table)
     assert known.addresses("printer") == ("192.0.3.4", "2001:db8::4")
     assert known.addresses("printer.example") == ("192.0.3.4",)

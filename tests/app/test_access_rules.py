@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from tandem.config.server_sections import ForwardConfig, RuleConfig
+from tandem.dialing.address_guard import AddressGuard
+from tandem.dialing.own_networks import OwnNetworks
 from tandem.exchange.failures import Failure, Hop
 from tandem.exchange.request import Kind, Request
 from tandem.server.access import Access, Route
-from tandem.server.address_guard import AddressGuard
-from tandem.server.own_networks import OwnNetworks
 from tandem.server.rules import Rules
 from tandem_socks import Reply
 
@@ -161,7 +161,7 @@ def test_interfaces_are_looked_at_again_after_five_seconds(monkeypatch: pytest.M
         return {"eth0": [SimpleNamespace(family=socket.AF_INET, address=address, netmask=None)]}
 
     monkeypatch.setattr("psutil.net_if_addrs", interfaces)
-    monkeypatch.setattr("tandem.server.own_networks.time", SimpleNamespace(monotonic=lambda: now))
+    monkeypatch.setattr("tandem.dialing.own_networks.time", SimpleNamespace(monotonic=lambda: now))
     own = OwnNetworks()
     first, second = ipaddress.ip_address("192.0.3.1"), ipaddress.ip_address("192.0.3.2")
     assert first in own

@@ -8,9 +8,9 @@ import threading
 import pytest
 
 from tandem.base.threads import THREAD_NAME
+from tandem.dialing.resolver import MAX_LOOKUPS, MAX_LOOKUPS_OF_ONE, Resolver
+from tandem.dialing.shares import Shares
 from tandem.exchange.failures import Failure
-from tandem.server.resolver import MAX_LOOKUPS, MAX_LOOKUPS_OF_ONE, Resolver
-from tandem.server.shares import Shares
 
 
 async def test_one_client_cannot_keep_all_lookups_to_himself(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -21,7 +21,7 @@ async def test_one_client_cannot_keep_all_lookups_to_himself(monkeypatch: pytest
             release.wait(60)
         return ("192.0.3.9",)
 
-    monkeypatch.setattr("tandem.server.resolver._ask_system", look_up)
+    monkeypatch.setattr("tandem.dialing.resolver._ask_system", look_up)
     resolver = Resolver()
     slow = [asyncio.create_task(resolver.resolve(f"slow{i}.example", "greedy")) for i in range(200)]
     await asyncio.sleep(0)
@@ -41,7 +41,7 @@ async def test_the_cache_remembers_for_as_long_as_it_is_told(monkeypatch: pytest
         asked.append(name)
         return ("192.0.3.9",)
 
-    monkeypatch.setattr("tandem.server.resolver._ask_system", look_up)
+    monkeypatch.setattr("tandem.dialing.resolver._ask_system", look_up)
     for cache_seconds, lookups in ((0.0, 2), (60.0, 1)):
         asked.clear()
         resolver = Resolver(cache_seconds=cache_seconds)
@@ -64,7 +64,7 @@ async def test_look_ups_that_nobody_waits_for_any_more_leave_no_traceback(
         release.wait(60)
         raise socket.gaierror(-2, "Name or service not known")
 
-    monkeypatch.setattr("tandem.server.resolver._ask_system", look_up)
+    monkeypatch.setattr("tandem.dialing.resolver._ask_system", look_up)
     resolver = Resolver()
     tasks = [asyncio.create_task(resolver.resolve(f"a{i}.example", "x")) for i in range(3)]
     await asyncio.sleep(0.05)

@@ -86,7 +86,7 @@ class Bench:
         self.may_connect.set()
         self.error: SocksError | None = None
         self.closed: asyncio.Queue[RelayResult] = asyncio.Queue()
-        self.frontend = SocksFrontend(self, on_closed=lambda _, result: self.closed.put_nowait(result))
+        self.frontend = SocksFrontend(self, on_closed=lambda _, result, via: self.closed.put_nowait(result))
 
     async def connect(self, request: Request, first: bytes, *, is_told: bool) -> Opened:
         self.connecting.set()
@@ -107,7 +107,7 @@ class Bench:
     async def bind(self, request: Request) -> Binding:
         raise SocksError(Reply.CONNECTION_NOT_ALLOWED_BY_RULESET, f"no {request}")
 
-    async def associate(self, receive: Receive) -> Association:
+    async def associate(self, request: Request, receive: Receive) -> Association:
         raise SocksError(Reply.CONNECTION_NOT_ALLOWED_BY_RULESET, "no UDP")
 
     async def dial(self, data: bytes = GREETING + REQUEST) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:

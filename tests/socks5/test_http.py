@@ -315,9 +315,16 @@ def test_the_pac_file_sends_everything_through_the_proxy(host: str) -> None:
     status, text = answer(feed(head("GET /proxy.pac HTTP/1.1", f"Host: {host}"), terms))
     assert status == 200
     assert "application/x-ns-proxy-autoconfig" in text
-    assert 'return "SOCKS5 192.168.1.2:1081; SOCKS 192.168.1.2:1081; PROXY 192.168.1.2:1081";' in text
-    assert "DIRECT" not in text
+    assert 'there = "SOCKS5 192.168.1.2:1081; SOCKS 192.168.1.2:1081; PROXY 192.168.1.2:1081";' in text
+    assert "return here" not in text
+    assert text.rstrip().endswith("return there;\n}")
     assert "Host" not in text
+
+
+def test_the_owner_of_the_port_says_what_a_browser_connects_to_itself() -> None:
+    terms = Terms(pac_rules=lambda: 'if (host == "a") return here;\nif (port == 25) return there;')
+    _, text = answer(feed(head("GET /proxy.pac HTTP/1.1", "Host: 127.0.0.1"), terms))
+    assert '\n  if (host == "a") return here;\n  if (port == 25) return there;\n  return there;\n' in text
 
 
 def test_the_head_of_the_pac_file_can_be_asked_for() -> None:

@@ -87,6 +87,8 @@ class StreamStatus(BaseModel):
     """One connection that a client carries."""
 
     target: str
+    via: str = "session"
+    """The way that it takes: `session`, `direct`, or `link:NAME`."""
     age_s: float
     bytes_up: int
     bytes_down: int

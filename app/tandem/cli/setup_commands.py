@@ -131,4 +131,35 @@ def doctor(
     sys.exit(any(finding.verdict == "problem" for finding in found))
 
 
-COMMANDS = (password, config_group, completion, doctor)
+@click.command()
+@click.argument("destination", metavar="HOST:PORT")
+@options.CONFIG
+@click.option("--user", default="", metavar="NAME", help="The user of the SOCKS port who asks.")
+@click.option("--json", "as_json", is_flag=True, help="A JSON object.")
+def route(destination: str, config_file: Path | None, user: str, as_json: bool) -> None:
+    """Show which way a connection takes by the routes of the configuration, and why. Nothing is connected to.
+
+    \b
+    tandem route bank.example.org:443
+    tandem route 192.168.1.7:22 --config tandem.toml
+    """
+    import json
+
+    from tandem.base.addresses import parse_host_port
+    from tandem.config import config
+    from tandem.routing.routes import Routes
+
+    host, port = parse_host_port(destination, what="HOST:PORT")
+    loaded = config.load(config_file)
+    decision = Routes(loaded.route).decide(host, port, user)
+    why = str(decision.route) if decision.route is not None else "no route matches"
+    if as_json:
+        number = decision.route.number if decision.route is not None else None
+        click.echo(json.dumps({"host": host, "port": port, "via": decision.via, "route": number, "why": why}))
+        return
+    click.echo(f"{decision.via}\t{why}")
+    if decision.via == "session" and loaded.outage == "direct":
+        click.echo(f"direct\twhere the server has not answered for {loaded.outage_after:.0f} s (outage)")
+
+
+COMMANDS = (password, config_group, completion, doctor, route)

@@ -26,6 +26,11 @@ from tandem.client.speedtest import Speedtest
 from tandem.config.config import CLIENT_ADMIN_PORT, Config, SocksConfig
 from tandem.config.invites import Invite
 from tandem.config.passwords import PasswordBook
+from tandem.dialing.address_guard import AddressGuard
+from tandem.dialing.own_networks import OwnNetworks
+from tandem.routing.pac import pac_rules
+from tandem.routing.router import Router
+from tandem.routing.routes import Routes
 from tandem_socks import FrontendOptions, SocksFrontend
 from tandem_transport import ClientEvent, Connected, Mode, TransportParameters
 from tandem_transport.driver import ClientDriver, Link, local_identity
@@ -57,8 +62,9 @@ class Client:
         self._journal = Journal(records.events, lambda: self.links.all)
         self._names = NameTeller(self.opener, self.links)
         self._connections = table = ConnectionTable()
-        options = _frontend_options(config.socks)
-        self._socks = SocksFrontend(Remote(self.opener), options, on_opened=table.open, on_closed=table.close)
+        self._router = self._make_router()
+        options = _frontend_options(config.socks, self._router)
+        self._socks = SocksFrontend(self._router, options, on_opened=table.open, on_closed=table.close)
         self._forwards = ForwardPorts(self.opener, table, idle_timeout=config.socks.idle_timeout)
         self._speedtest = Speedtest(self.opener, self.links)
         actions: Actions = {"mode": self._set_mode, "drill": self._drill, "speedtest": self._measure}
@@ -79,6 +85,7 @@ class Client:
         self._records.events.add("started", cause=f"version {__version__}")
         self.driver.start()
         self._tasks.begin(self._keep_usage())
+        self._tasks.begin(self._router.routes.follow_files())
         self._tasks.begin(self._failover.run(self._is_unanswered, self._adopt))
         if self.links.follows_interfaces:
             if not self.links:
@@ -168,6 +175,19 @@ class Client:
             networks = item.allow_from or self._config.socks.allow_from
             await self._forwards.listen(item.host, item.port, item.forward, networks)
 
+    def _make_router(self) -> Router:
+        config = self._config
+        goes_past = config.outage == "direct"
+        networks = [ipaddress.ip_network(network) for network in config.socks.allow]
+        return Router(
+            Remote(self.opener),
+            Routes(config.route),
+            self.links.local_addresses,
+            AddressGuard(networks, OwnNetworks()),
+            tally=self.opener.tally,
+            is_out=lambda: goes_past and self._silence() > config.outage_after,
+        )
+
     # --- servers ---
 
     def _make_driver(self, invite: Invite, links: list[Link], mode: Mode) -> ClientDriver:
@@ -199,7 +219,11 @@ class Client:
 
     def _is_unanswered(self) -> bool:
         """Whether there has been no session, or an outage, for so long that another server may be better."""
-        return max(self._journal.outage or 0.0, self._journal.search or 0.0) > ANSWER_TIMEOUT
+        return self._silence() > ANSWER_TIMEOUT
+
+    def _silence(self) -> float:
+        """Seconds for which there has been no session, or an outage."""
+        return max(self._journal.outage or 0.0, self._journal.search or 0.0)
 
     def _adopt(self, driver: ClientDriver) -> None:
         """Changes to another server that has answered: old connections are reset, new ones go to the new server."""
@@ -253,12 +277,13 @@ class Client:
                 self._names.tell()
 
 
-def _frontend_options(section: SocksConfig) -> FrontendOptions:
+def _frontend_options(section: SocksConfig, router: Router) -> FrontendOptions:
     book = PasswordBook({user.name: user.password.get_secret_value() for user in section.user})
     return FrontendOptions(
         authenticate=book.check if section.user else None,
         allow_from=tuple(ipaddress.ip_network(network) for network in section.allow_from),
         advertise=section.advertise,
+        pac_rules=lambda: pac_rules(router.routes.all),
         idle_timeout=section.idle_timeout,
         udp_idle_timeout=section.udp_idle_timeout,
     )

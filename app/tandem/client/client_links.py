@@ -11,7 +11,7 @@ from tandem.client.usage import LinkCap, UsageBook
 from tandem.config.config import LinkConfig
 from tandem.config.invites import Invite
 from tandem_transport import MAX_PATHS, PathPreference
-from tandem_transport.driver import ClientDriver, Link, Names
+from tandem_transport.driver import ClientDriver, Link, Names, Resolve
 
 log = logging.getLogger("tandem.client")
 
@@ -53,6 +53,10 @@ class ClientLinks:
 
     def __iter__(self) -> Iterator[ClientLink]:
         return iter(self._links)
+
+    def local_addresses(self, name: str) -> Resolve | None:
+        """What finds the present local addresses of the link with a name; None where there is no such link."""
+        return next((each.link.local for each in self._links if each.config.name == name), None)
 
     def __len__(self) -> int:
         return len(self._links)

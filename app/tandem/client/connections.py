@@ -16,6 +16,7 @@ MAX_SHOWN = 100
 @dataclass(frozen=True, slots=True)
 class _Entry:
     target: str
+    via: str
     began_at: float
     result: RelayResult
 
@@ -26,15 +27,16 @@ class ConnectionTable:
     def __init__(self) -> None:
         self._entries: dict[int, _Entry] = {}
 
-    def open(self, target: object, result: RelayResult) -> None:
-        """Adds a connection that begins; its relay keeps `result` up to date."""
-        self._entries[id(result)] = _Entry(str(target), time.monotonic(), result)
+    def open(self, target: object, result: RelayResult, via: str = "session") -> None:
+        """Adds a connection that begins; its relay keeps `result` up to date. `via`: the way it takes."""
+        self._entries[id(result)] = _Entry(str(target), via, time.monotonic(), result)
 
-    def close(self, target: object, result: RelayResult) -> None:
+    def close(self, target: object, result: RelayResult, via: str = "session") -> None:
         """Removes and logs a connection that has ended."""
         self._entries.pop(id(result), None)
         sent, received = result.bytes_to_stream, result.bytes_to_tcp
-        log.info("%s: %d bytes up, %d down, ended by %s", target, sent, received, result.ended_by)
+        way = "" if via == "session" else f", {via}"
+        log.info("%s: %d bytes up, %d down, ended by %s%s", target, sent, received, result.ended_by, way)
 
     def busiest(self) -> list[StreamStatus]:
         """At most MAX_SHOWN connections, those that have carried most bytes first."""
@@ -43,6 +45,7 @@ class ConnectionTable:
         return [
             StreamStatus(
                 target=entry.target,
+                via=entry.via,
                 age_s=round(now - entry.began_at, 1),
                 bytes_up=entry.result.bytes_to_stream,
                 bytes_down=entry.result.bytes_to_tcp,

@@ -31,7 +31,7 @@ class Remote:
         """Opens a port at the server that waits for one connection. Raises Failure."""
         return _RemoteBinding(await self._opener.ask(Request(Kind.BIND, request.host, request.port)))
 
-    async def associate(self, receive: Receive) -> Association:
+    async def associate(self, request: SocksRequest, receive: Receive) -> Association:
         """Opens a UDP port at the server; `receive` gets its datagrams. Raises Failure."""
         return _RemoteAssociation(await self._opener.ask(Request(Kind.UDP, "", 0)), receive)
 

@@ -30,6 +30,7 @@ from tandem.base.addresses import is_loopback, parse_host_port
 from tandem.base.errors import UsageError
 from tandem.base.private_files import is_open_to_others, read_text
 from tandem.base.units import RATES, SIZES, parse_size
+from tandem.config.client_sections import LINK, RouteConfig
 from tandem.config.errors import describe, with_mistakes
 from tandem.config.old_names import is_old_variable, present_link, variables_of_old, with_present_names
 from tandem.config.passwords import is_hash
@@ -124,6 +125,10 @@ class SocksConfig(Section):
     allow_from: list[Network] = Field(
         default=[], description="networks from which it may be used, beside this machine itself; none: all"
     )
+    allow: list[Network] = Field(
+        default=[],
+        description="private networks of this machine that clients on other machines may reach past the session",
+    )
     advertise: str = Field(
         default="",
         description="the address that clients are told for UDP and in the PAC file; default: the one they have reached",
@@ -188,6 +193,13 @@ class Config(BaseSettings):
         default=True,
         description="logs tell where each connection leads; false: only that there was one, and how it ended",
     )
+    outage: Literal["hold", "direct"] = Field(
+        default="hold",
+        description="new connections while the server does not answer: they wait for it, or go out from this machine, "
+        "which shows its address",
+    )
+    outage_after: float = Field(default=30, ge=5, description="seconds of silence from which on `outage` counts")
+    route: list[RouteConfig] = []
     link: list[LinkConfig] = []
     listen: list[ListenConfig] = []
     socks: SocksConfig = SocksConfig()
@@ -202,7 +214,7 @@ class Config(BaseSettings):
     @classmethod
     def _distinct(cls, given: Any, validate: ModelWrapValidatorHandler["Config"]) -> "Config":
         """Reports what is there twice together with all other mistakes."""
-        twice = [*_repeated(given), *_open_ports(given)]
+        twice = [*_repeated(given), *_open_ports(given), *_unknown_links(given)]
         try:
             made = validate(given)
         except ValidationError as error:
@@ -241,6 +253,18 @@ def _repeated(given: Mapping[str, Any]) -> Iterator[str]:
         if twice:
             hint = "; two links need two addresses or interfaces" if key == "bind" else ""
             yield f"{section}: {key} {', '.join(sorted(twice))} is there twice{hint}"
+
+
+def _unknown_links(given: Mapping[str, Any]) -> Iterator[str]:
+    """Messages about routes over links that are not configured. Where links are found, their names are not known."""
+    links = _tables(given.get("link"))
+    names = {str(table.get("name")) for table in links}
+    if not links or any("*" in str(table.get("bind")) for table in links):
+        return
+    for table in _tables(given.get("route")):
+        via = str(table.get("via"))
+        if via.startswith(LINK) and via.removeprefix(LINK) not in names:
+            yield f"route: via {via}: there is no such link; links are {', '.join(sorted(names))}"
 
 
 def _open_ports(given: Mapping[str, Any]) -> Iterator[str]:

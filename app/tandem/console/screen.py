@@ -214,6 +214,9 @@ def _streams(status: ClientStatus, history: History, view: View) -> Table:
     table.add_column("connection to", min_width=24, max_width=38, overflow="ellipsis", no_wrap=True)
     for title, width in (("age", 8), ("up", 8), ("down", 8), ("bit/s", 8)):
         table.add_column(title, justify="right", min_width=width, no_wrap=True)
+    is_routed = any(stream.via != "session" for stream in status.streams)
+    if is_routed:
+        table.add_column("via", no_wrap=True)
 
     def speed(stream: StreamStatus) -> float:
         return history.stream_rate(stream.target, beginning(status, stream.age_s))
@@ -226,8 +229,9 @@ def _streams(status: ClientStatus, history: History, view: View) -> Table:
     shown = sorted(status.streams, key=weight, reverse=True)[: view.max_streams]
     for stream in shown:
         amounts = (format_size(stream.bytes_up), format_size(stream.bytes_down))
-        table.add_row(stream.target, duration(stream.age_s), *amounts, rate(speed(stream)))
-    more = status.session.streams_open - len(shown)
+        way = (stream.via,) if is_routed else ()
+        table.add_row(stream.target, duration(stream.age_s), *amounts, rate(speed(stream)), *way)
+    more = status.session.streams_open - sum(stream.via == "session" for stream in shown)
     if more > 0:
         table.add_row(f"and {more} more")
     return table

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 from tandem.base.addresses import literal_address
 from tandem.config.patterns import Pattern, canonical_name
+from tandem.dialing.address_guard import AddressGuard, is_within_denied
+from tandem.dialing.resolver import Resolver
 from tandem.exchange.failures import Failure, Hop, rule_failure
 from tandem.exchange.request import Kind, Request
-from tandem.server.address_guard import AddressGuard, is_within_denied
-from tandem.server.resolver import Resolver
 from tandem.server.rules import Action, Candidates, Rule, Rules
 from tandem_socks import Reply
 

@@ -5,8 +5,8 @@ import socket
 from collections.abc import Awaitable, Callable
 
 from tandem.base.addresses import source_of
+from tandem.dialing.dialer import Dialed
 from tandem.exchange.failures import Failure, Hop, dial_failure
-from tandem.server.dialer import Dialed
 from tandem_socks import Reply, TcpConnection
 from tandem_transport.driver import family_of
 

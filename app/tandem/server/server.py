@@ -13,21 +13,21 @@ from tandem.base.directories import default_directory
 from tandem.base.errors import TandemError
 from tandem.base.tasks import TaskSet
 from tandem.config.config import SERVER_ADMIN_PORT, Config
+from tandem.dialing.address_guard import AddressGuard
+from tandem.dialing.dialer import Dialer
+from tandem.dialing.own_networks import OwnNetworks
+from tandem.dialing.resolver import Resolver
 from tandem.exchange.link_names import LinkNames
 from tandem.exchange.tally import Tally
 from tandem.registry.opening import is_local, open_source
 from tandem.server.access import Access
-from tandem.server.address_guard import AddressGuard
 from tandem.server.administration import ClientAdministration
-from tandem.server.dialer import Dialer
 from tandem.server.fleet_member import FleetMember
 from tandem.server.listening import cannot_listen, follow_addresses
 from tandem.server.machine import server_terms
 from tandem.server.membership import Membership
-from tandem.server.own_networks import OwnNetworks
 from tandem.server.quotas import ClientLimits
 from tandem.server.rates import ClientRates
-from tandem.server.resolver import Resolver
 from tandem.server.rules import Rules
 from tandem.server.serving import StreamService
 from tandem.server.state import StateDirectory

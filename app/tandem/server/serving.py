@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Coroutine
 from typing import Any, TypeVar, cast
 
 from tandem import __version__
+from tandem.dialing.dialer import DIAL_TIMEOUT, Dialed, Dialer
 from tandem.exchange.failures import Failure, Hop, rule_failure
 from tandem.exchange.link_names import LinkNames
 from tandem.exchange.request import Answer, Kind, Request, RequestError, failed, read_request
@@ -16,7 +17,6 @@ from tandem.exchange.speedtest import DIRECTIONS
 from tandem.exchange.tally import Tally
 from tandem.server.access import Access
 from tandem.server.bound_port import Admits, BoundPort
-from tandem.server.dialer import DIAL_TIMEOUT, Dialed, Dialer
 from tandem.server.quotas import ClientLimits
 from tandem.server.rates import ClientRates, RatedStream
 from tandem.server.speedtest import serve as serve_speedtest
@@ -144,7 +144,7 @@ class StreamService:
                     pass
                 stream.finish()
             finally:
-                await port.close()
+                port.close()
                 log.info("%s: udp: %s", session.client_name, port.counters)
 
     async def _serve_speedtest(self, client: str, stream: Stream, direction: str) -> None:

@@ -127,7 +127,7 @@ class HttpNegotiation(Negotiation):
         if head.method not in ("GET", "HEAD") or head.has("origin"):
             raise _Answered(http_pages.welcome(400, terms.host, terms.port), "a request for a web server")
         if head.target == PAC_PATH:
-            page = http_pages.pac(terms.host, terms.port, has_body=head.method == "GET")
+            page = http_pages.pac(terms.host, terms.port, terms.pac_rules(), has_body=head.method == "GET")
             raise _Answered(page, "the PAC file was given out")
         self.is_misconfigured = True
         raise _Answered(http_pages.welcome(400, terms.host, terms.port), "a browser takes this port for a web site")

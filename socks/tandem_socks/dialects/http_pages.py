@@ -36,7 +36,13 @@ CROSS_SITE = "A web page may not use this proxy by itself.\n"
 PASSWORD = "This proxy needs a name and a password.\n"
 
 _PAC = """function FindProxyForURL(url, host) {{
-  return "SOCKS5 {place}; SOCKS {place}; PROXY {place}";
+  var here = "DIRECT", there = "SOCKS5 {place}; SOCKS {place}; PROXY {place}";
+  host = host.toLowerCase().replace(/^\\[|\\]$/g, "");
+  var authority = /^([a-z]+):\\/\\/(?:[^\\/@]*@)?(?:\\[[^\\]]*\\]|[^\\/:?#]*)(?::(\\d+))?/i.exec(url) || ["", "http"];
+  var usual = {{https: 443, wss: 443, ftp: 21}};
+  var port = authority[2] ? Number(authority[2]) : usual[authority[1].toLowerCase()] || 80;
+{rules}
+  return there;
 }}
 """
 
@@ -63,9 +69,13 @@ def page(
     return "\r\n".join([*head, "", ""]).encode("latin-1") + (body if has_body else b"")
 
 
-def pac(host: str, port: int, *, has_body: bool = True) -> bytes:
-    """The PAC file: sends all requests through this listener, never direct."""
-    text = _PAC.format(place=format_place(host, port))
+def pac(host: str, port: int, rules: str, *, has_body: bool = True) -> bytes:
+    """The PAC file: sends requests through this listener, but for those about which `rules` say otherwise.
+
+    `rules`: statements of JavaScript that return `here` or `there`, for `host` in lower case and `port`.
+    """
+    indented = "\n".join("  " + line for line in rules.splitlines())
+    text = _PAC.format(place=format_place(host, port), rules=indented)
     return page(200, text, media_type="application/x-ns-proxy-autoconfig", has_body=has_body)
 
 

@@ -10,6 +10,7 @@ bytes into a `Request`, and the outcome into bytes.
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 
@@ -35,6 +36,8 @@ class Terms:
     host: str = "127.0.0.1"
     """The host by which clients reach this listener; the PAC file contains it."""
     port: int = 1080
+    pac_rules: Callable[[], str] = lambda: ""
+    """Makes the statements of the PAC file about what a browser should not send to this listener."""
     names: frozenset[str] = frozenset()
     """Further values of the Host field for which the PAC file is served, besides `host`, localhost and loopback."""
 

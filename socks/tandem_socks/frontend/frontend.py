@@ -6,7 +6,7 @@ import ipaddress
 import logging
 import time
 from collections.abc import Awaitable, Callable, Collection, Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from tandem_socks.dialects.http import Forwarded
@@ -48,7 +48,8 @@ IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 Authenticate = Callable[[str, str, str], Awaitable[bool]]
 """Decides whether a name and a password are right; the third argument is the client's address."""
 
-OnRelay = Callable[[Request, RelayResult], None]
+OnRelay = Callable[[Request, RelayResult, str], None]
+"""Is told of a connection: what was asked for, what it has carried, and which way it takes (`Opened.via`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +62,8 @@ class FrontendOptions:
     """Networks that clients may connect from, besides this machine itself; empty for all networks."""
     advertise: str = ""
     """The address that clients are told for UDP and in the PAC file; "" for the one that they connected to."""
+    pac_rules: Callable[[], str] = lambda: ""
+    """Makes the statements of the PAC file that say what does not go through the port."""
     idle_timeout: float = 0.0
     """Seconds of silence after which a connection is closed, 0 for no timeout."""
     udp_idle_timeout: float = UDP_IDLE_TIMEOUT
@@ -193,21 +196,25 @@ class SocksFrontend:
         advertised = self._options.advertise
         host, port = tcp.local_address
         names = frozenset({advertised.lower()} if advertised else ())
-        return Terms(self._options.authenticate is not None, advertised or host, port, names)
+        return Terms(self._options.authenticate is not None, advertised or host, port, self._options.pac_rules, names)
 
     async def _read_request(self, negotiation: ServerConnection, tcp: TcpConnection) -> Request | None:
         """Reads the client's request; None where there is none, after the error answer is sent."""
+        user = ""
         while True:
             await tcp.write(negotiation.data_to_send())
             if negotiation.credentials is not None:
                 name, host = negotiation.credentials[0], tcp.peer_address[0]
                 is_right = await self._is_right(*negotiation.credentials, host)
+                user = name if is_right else ""
                 if not is_right:
                     log.info("%s: wrong password, or no such user: %.40r", host, name)
                 negotiation.decide(is_accepted=is_right)
                 continue
             if negotiation.state is not State.READING:
-                return negotiation.request if negotiation.state is State.PENDING else None
+                if negotiation.request is None or negotiation.state is not State.PENDING:
+                    return None
+                return replace(negotiation.request, user=user, peer=tcp.peer_address[0])
             data = await tcp.read(4096)
             if not data:
                 return None
@@ -267,7 +274,7 @@ class SocksFrontend:
             keeps_open=lambda: exchange.keeps_alive,
         )
         try:
-            await self._run_relay(relay, request, already_sent=len(first))
+            await self._run_relay(relay, request, opened.via, already_sent=len(first))
         finally:
             self._let_go(opened.stream)
         return exchange.behind if relay.goes_on and not tcp.is_lost and not self._is_draining else None
@@ -283,14 +290,14 @@ class SocksFrontend:
             opened.stream.reset()
             raise
         relay = Relay(tcp, opened.stream, idle_timeout=self._options.idle_timeout)
-        await self._run_relay(relay, request, already_sent=already_sent)
+        await self._run_relay(relay, request, opened.via, already_sent=already_sent)
 
-    async def _run_relay(self, relay: Relay, request: Request, *, already_sent: int) -> None:
+    async def _run_relay(self, relay: Relay, request: Request, via: str, *, already_sent: int) -> None:
         if self._on_opened is not None:
-            self._on_opened(request, relay.result)
+            self._on_opened(request, relay.result, via)
         result = await relay.run(already_sent=already_sent)
         if self._on_closed is not None:
-            self._on_closed(request, result)
+            self._on_closed(request, result, via)
 
     def _let_go(self, stream: ByteStream) -> None:
         """Leaves the end of a stream to a task: the origin was asked to close, but may take long, or never do it."""
@@ -320,7 +327,7 @@ class SocksFrontend:
         except OSError as error:
             raise SocksError(reply_of(error), f"local: no UDP port: {error.strerror}") from error
         try:
-            association = await self._far.associate(port.deliver)
+            association = await self._far.associate(request, port.deliver)
             try:
                 port.attach(association)
                 negotiation.succeed(self._options.advertise or local_host, port.port)

@@ -17,6 +17,8 @@ class Target:
     def __init__(self, server: socket.socket | None = None) -> None:
         """`server` listens already, in a network namespace perhaps."""
         self.connections = 0
+        self.peers: list[str] = []
+        """The address that each connection came from."""
         self.may_end = threading.Event()
         """Set by a test: the second half of the blocks of /held/N goes out."""
         self._server = server or socket.create_server(("127.0.0.1", 0), backlog=64)
@@ -42,9 +44,10 @@ class Target:
     def _accept(self) -> None:
         while True:
             try:
-                connection, _ = self._server.accept()
+                connection, peer = self._server.accept()
             except OSError:
                 return
+            self.peers.append(peer[0])
             self.connections += 1
             threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
 

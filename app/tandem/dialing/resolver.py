@@ -12,9 +12,9 @@ from functools import partial
 
 from tandem.base.addresses import literal_address
 from tandem.base.threads import Threads
+from tandem.dialing.hosts_file import HostsFile
+from tandem.dialing.shares import Shares
 from tandem.exchange.failures import Failure, Hop
-from tandem.server.hosts_file import HostsFile
-from tandem.server.shares import Shares
 from tandem_socks import Reply
 from tandem_transport import BoundedTable
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -34,8 +34,12 @@ class Dialed:
 class Dialer:
     """Races the addresses of a target, each family from the source address that the configuration gives."""
 
-    def __init__(self, sources: Sequence[str] = ()) -> None:
-        """`sources`: local addresses to dial from, one per family; with any given, other families are not dialed."""
+    def __init__(self, sources: Sequence[str] = (), *, place: str = "this server") -> None:
+        """`sources`: local addresses to dial from, one per family; with any given, other families are not dialed.
+
+        `place`: whose addresses these are, for people.
+        """
+        self._place = place
         self._sources = [info for source in sources for info in address_infos(source, 0)]
 
     async def dial(self, addresses: Sequence[str], port: int) -> Dialed:
@@ -48,7 +52,7 @@ class Dialer:
             families = {source[0] for source in self._sources}
             infos = [info for info in infos if info[0] in families]
         if not infos:
-            text = f"{addresses[0]} has another address family than this server's source addresses"
+            text = f"{addresses[0]} has another address family than {self._place}'s source addresses"
             raise Failure(Reply.NETWORK_UNREACHABLE, Hop.DIAL, text)
         try:
             return await self._connect(infos)
@@ -56,10 +60,7 @@ class Dialer:
             raise dial_failure(error) from error
 
     async def _connect(self, infos: list[AddressInfo]) -> Dialed:
-        sock = await (self._race(infos) if len(infos) > 1 else self._connect_to(infos[0]))
-        bound = sock.getsockname()
-        _, tcp = await asyncio.get_running_loop().create_connection(TcpConnection, sock=sock)
-        return Dialed(tcp, bound[0], bound[1])
+        return await dialed(await (self._race(infos) if len(infos) > 1 else self._connect_to(infos[0])))
 
     async def _race(self, infos: list[AddressInfo]) -> socket.socket:
         return await aiohappyeyeballs.start_connection(  # pyright: ignore[reportUnknownMemberType]
@@ -68,19 +69,34 @@ class Dialer:
 
     async def _connect_to(self, info: AddressInfo) -> socket.socket:
         """Connects to a single address, which needs no race."""
-        family, kind, protocol, _, address = info
-        sock = socket.socket(family, kind, protocol)
-        try:
-            sock.setblocking(False)
-            for source in self._sources:
-                if source[0] == family:
-                    sock.bind(source[4])
-                    break
-            await asyncio.get_running_loop().sock_connect(sock, address)
-        except BaseException:
-            sock.close()
-            raise
-        return sock
+        return await connect(info, self._bind)
+
+    def _bind(self, sock: socket.socket) -> None:
+        for source in self._sources:
+            if source[0] == sock.family:
+                sock.bind(source[4])
+                return
+
+
+async def connect(info: AddressInfo, bind: Callable[[socket.socket], None]) -> socket.socket:
+    """A socket that is connected to one address; `bind` may bind it before. Raises OSError."""
+    family, kind, protocol, _, address = info
+    sock = socket.socket(family, kind, protocol)
+    try:
+        sock.setblocking(False)
+        bind(sock)
+        await asyncio.get_running_loop().sock_connect(sock, address)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+async def dialed(sock: socket.socket) -> Dialed:
+    """The connection of a socket that is connected."""
+    bound = sock.getsockname()
+    _, tcp = await asyncio.get_running_loop().create_connection(TcpConnection, sock=sock)
+    return Dialed(tcp, bound[0], bound[1])
 
 
 def address_infos(host: str, port: int, kind: socket.SocketKind = socket.SOCK_STREAM) -> list[AddressInfo]:

@@ -1,0 +1,69 @@
+"""A TCP connection as the stream to a far side, for what does not go through a session."""
+
+import asyncio
+from collections.abc import Callable
+
+from tandem_socks import FarReset, TcpConnection
+
+_ROOM = 64 << 10
+"""Bytes that a write may have; it returns when the kernel has them."""
+
+
+class TcpStream:
+    """A `ByteStream` of tandem_socks. The connection is closed when both directions have ended."""
+
+    def __init__(self, tcp: TcpConnection) -> None:
+        self._tcp = tcp
+        self._is_read_over = self._is_finished = self._is_reset = False
+        self._closing: asyncio.Task[None] | None = None
+
+    async def read(self) -> bytes:
+        try:
+            data = await self._tcp.read()
+        except OSError as error:
+            raise self._reset_by(error) from error
+        if not data:
+            self._is_read_over = True
+            self._close_if_over()
+        return data
+
+    async def write(self, data: bytes) -> None:
+        try:
+            await self._tcp.write(data)
+        except OSError as error:
+            raise self._reset_by(error) from error
+
+    async def room(self) -> int:
+        return _ROOM
+
+    def finish(self) -> None:
+        self._tcp.write_eof()
+        self._is_finished = True
+        self._close_if_over()
+
+    def reset(self) -> None:
+        self._is_reset = True
+        self._tcp.reset()
+
+    def watch_reset(self, callback: Callable[[], None]) -> None:
+        def on_lost() -> None:
+            self._is_reset = True
+            callback()
+
+        self._tcp.on_lost = on_lost
+
+    @property
+    def is_reset(self) -> bool:
+        return self._is_reset
+
+    @property
+    def is_suspended(self) -> bool:
+        return False
+
+    def _reset_by(self, error: OSError) -> FarReset:
+        self._is_reset = True
+        return FarReset(error.strerror or str(error))
+
+    def _close_if_over(self) -> None:
+        if self._is_read_over and self._is_finished and self._closing is None:
+            self._closing = asyncio.get_running_loop().create_task(self._tcp.close())
