@@ -49,7 +49,7 @@ def test_connections_take_the_way_that_the_routes_say(pair: Pair, target: Target
     target.may_end.set()
     slow.join(60)
     assert slow.code == 0
-    assert "down, ended by both ends, direct" in pair.log("client")
+    pair.wait(lambda: "down, ended by both ends, direct" in pair.log("client"), "the end of the connection")
     assert "localhost" not in pair.log("server")
     for proxy in ("--socks5-hostname", "--proxy"):  # of two, curl takes the last
         done = pair.curl(over_link.url("bytes/100000"), proxy, pair.proxy)
@@ -75,7 +75,7 @@ def test_new_connections_go_past_a_server_that_does_not_answer(pair: Pair, targe
     pair.wait(lambda: pair.status(pair.client_admin) is not None, "the client")
     time.sleep(6)
     assert pair.curl(target.url("bytes/1000")).stdout == target.content(1000)
-    assert ", direct" in pair.log("client")
+    pair.wait(lambda: ", direct" in pair.log("client"), "the end of the connection")
     pair.start_server()
     pair.wait(lambda: pair.session_state() == "up", "a session")
     assert pair.curl(target.url("bytes/1000")).stdout == target.content(1000)
