@@ -13,7 +13,7 @@ from tandem.config.client_sections import RouteConfig
 from tandem.dialing.address_guard import AddressGuard
 from tandem.dialing.tcp_stream import TcpStream
 from tandem.exchange.tally import Tally
-from tandem.routing.router import Router
+from tandem.routing.router import Router, Ways
 from tandem.routing.routes import Routes
 from tandem_socks import Association, Binding, Command, FarReset, Opened, Receive, Reply, Request, SocksError
 from tandem_socks.tcp.connection import reset_socket
@@ -29,6 +29,7 @@ class Session:
         self.asked: list[str] = []
         self.sent: list[tuple[str, int, bytes]] = []
         self.is_closed = asyncio.Event()
+        self.is_refusing = False
         self.receive: Receive
 
     async def connect(self, request: Request, first: bytes, *, is_told: bool) -> Opened:
@@ -45,6 +46,8 @@ class Session:
 
     async def associate(self, request: Request, receive: Receive) -> Association:
         self.asked.append("udp")
+        if self.is_refusing:
+            raise SocksError(Reply.GENERAL_FAILURE, "no session")
         self.receive = receive
         return self
 
@@ -66,7 +69,9 @@ class Bench:
         guard = AddressGuard([ipaddress.ip_network(allow)] if allow else [])
         made = Routes([RouteConfig(match=match, via=via) for match, via in pairs])
         links = {"wifi": lambda: [LocalAddress("127.0.0.2", None)]}
-        self.router = Router(self.session, made, links.get, guard, tally=self.tally, is_out=lambda: self.is_out)
+        self.other = Session()
+        ways = Ways({"berlin": self.other}.get, links.get)
+        self.router = Router(self.session, made, ways, guard, tally=self.tally, is_out=lambda: self.is_out)
 
     async def connect(self, host: str, port: int, peer: str = LOCAL, first: bytes = b"") -> Opened:
         return await self.router.connect(Request(Command.CONNECT, host, port, peer=peer), first, is_told=True)
@@ -152,6 +157,28 @@ async def test_an_address_is_looked_up_where_connections_are_made() -> None:
     assert await bench.router.resolve(Request(Command.RESOLVE, "a.example", 0, peer=LOCAL)) == "192.0.2.1"
 
 
+async def test_a_route_to_a_further_server_leads_there_and_nowhere_else() -> None:
+    bench = Bench(("a.example", "server:berlin"), ("b.example", "server:gone"))
+    with pytest.raises(SocksError, match="the session was asked"):
+        await bench.connect("a.example", 443)
+    assert await bench.router.resolve(Request(Command.RESOLVE, "a.example", 0, peer=LOCAL)) == "192.0.2.1"
+    with pytest.raises(SocksError, match="the session was asked"):
+        await bench.router.bind(Request(Command.BIND, "a.example", 1, peer=LOCAL))
+    with pytest.raises(SocksError, match=r"no \[\[exit\]\] gone"):
+        await bench.connect("b.example", 443)
+    request = Request(Command.UDP_ASSOCIATE, "0.0.0.0", 0, peer=LOCAL)
+    association = await bench.router.associate(request, lambda host, port, data: None)
+    association.send("a.example", 9, b"there")
+    association.send("b.example", 9, b"nowhere")
+    association.send("c.example", 9, b"here")
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    association.close()
+    assert bench.other.asked == ["a.example:443", "a.example:0", "a.example:1", "udp"]
+    assert bench.other.sent == [("a.example", 9, b"there")]
+    assert bench.session.sent == [("c.example", 9, b"here")]
+
+
 async def test_a_refusal_says_that_it_happened_here() -> None:
     bench = Bench(("*", "direct"))
     with socket.socket() as taken:
@@ -227,6 +254,28 @@ async def test_datagrams_of_other_machines_do_not_get_into_this_network() -> Non
     association.send(host, port, b"hello")
     await asyncio.sleep(0.2)
     assert not heard
+    association.close()
+    target.close()
+
+
+async def test_a_server_without_a_session_takes_no_other_way_with_it() -> None:
+    bench = Bench(("127.0.0.1", "direct"))
+    bench.session.is_refusing = True
+    heard: asyncio.Queue[bytes] = asyncio.Queue()
+    request = Request(Command.UDP_ASSOCIATE, "0.0.0.0", 0, peer=LOCAL)
+    association = await bench.router.associate(request, lambda host, port, data: heard.put_nowait(data))
+    target, _ = await asyncio.get_running_loop().create_datagram_endpoint(UdpEcho, (LOCAL, 0))
+    host, port = target.get_extra_info("sockname")
+    for _ in range(2):
+        association.send("a.example", 9, b"lost")
+        await asyncio.sleep(0.01)
+        association.send(host, port, b"hello")
+        assert await asyncio.wait_for(heard.get(), 60) == b"127.0.0.1 hello"
+    assert bench.session.asked == ["udp", "udp"], "each datagram tries again"
+    bench.session.is_refusing = False
+    association.send("a.example", 9, b"found")
+    await asyncio.sleep(0.01)
+    assert bench.session.sent == [("a.example", 9, b"found")]
     association.close()
     target.close()
 

@@ -77,7 +77,7 @@ def test_a_file_that_is_gone_between_check_and_use_is_an_error_in_words(tmp_path
     ("match", "via", "said"),
     [
         ("a b", "direct", "is accepted"),
-        ("x", "proxy", "accepted is session, direct, block, or link:NAME"),
+        ("x", "proxy", "accepted is session, direct, block, link:NAME, or server:NAME"),
         ("x", "link:", "accepted is"),
         ("@/nowhere/list", "direct", "@FILE names a file"),
     ],

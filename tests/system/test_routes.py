@@ -68,6 +68,32 @@ def test_connections_take_the_way_that_the_routes_say(pair: Pair, target: Target
         each.close()
 
 
+def test_a_route_leads_through_a_further_server(pair: Pair, target: Target, tmp_path: Path) -> None:
+    (tmp_path / "berlin").mkdir()
+    berlin = Pair(tmp_path / "berlin")
+    try:
+        invite = tmp_path / "berlin.invite"
+        invite.write_text(berlin.invite())
+        invite.chmod(0o600)
+        there = Target()
+        more = f'[[exit]]\nname = "berlin"\ninvite = "@{invite}"'
+        options = write_config(pair, (f"*:{there.port}", "server:berlin"), more=more)
+        pair.start_server()
+        berlin.start_server()
+        pair.start_client(pair.invite(), *LINKS, *options)
+        assert pair.curl(there.url("bytes/100000")).stdout == there.content(100_000)
+        assert pair.curl(target.url("bytes/1000")).stdout == target.content(1000)
+        assert [(item["name"], item["state"]) for item in pair.client_status()["exits"]] == [("berlin", "up")]
+        pair.wait(lambda: f"127.0.0.1:{there.port}: " in berlin.log("server"), "what went through berlin")
+        assert str(there.port) not in pair.log("server")
+        assert str(target.port) not in berlin.log("server")
+        berlin.close()
+        assert pair.curl(target.url("bytes/1000")).stdout == target.content(1000), "the other one is not needed for it"
+        there.close()
+    finally:
+        berlin.close()
+
+
 def test_new_connections_go_past_a_server_that_does_not_answer(pair: Pair, target: Target) -> None:
     options = write_config(pair, more='outage = "direct"\noutage_after = 5')
     invite = pair.invite()
@@ -192,6 +218,8 @@ def test_a_command_says_which_route_is_taken_and_why(tmp_path: Path) -> None:
         ('[[route]]\nmatch = "x"\nvia = "there"', "accepted is session, direct, block"),
         ('[[route]]\nmatch = "@/nowhere"\nvia = "direct"', "No such file"),
         ('[[link]]\nname = "a"\nbind = "eth0"\n[[route]]\nmatch = "x"\nvia = "link:b"', "there is no such link"),
+        ('[[route]]\nmatch = "x"\nvia = "server:berlin"', "there is no such [[exit]]"),
+        ('[[exit]]\nname = "a"\n[[route]]\nmatch = "x"\nvia = "server:a"', "invite"),
         ('outage = "maybe"', "hold"),
         ("outage_after = 1", "greater than or equal to 5"),
     ],

@@ -88,7 +88,7 @@ class StreamStatus(BaseModel):
 
     target: str
     via: str = "session"
-    """The way that it takes: `session`, `direct`, or `link:NAME`."""
+    """The way that it takes: `session`, `direct`, `link:NAME`, or `server:NAME`."""
     age_s: float
     bytes_up: int
     bytes_down: int
@@ -114,6 +114,17 @@ class SessionStatus(BaseModel):
     """Why there is no session, or no link that works, such as a refusal or the silence of the server."""
 
 
+class ExitStatus(BaseModel):
+    """A client's session with a further server."""
+
+    name: str
+    state: Literal["connecting", "up", "outage"]
+    server: str
+    streams_open: int
+    reason: str
+    """Why the server refuses this client, where it does."""
+
+
 class ServerSessionStatus(SessionStatus):
     """A session on the server."""
 
@@ -136,6 +147,8 @@ class ClientStatus(BaseModel):
     """Requests that could not be served, by reason."""
     socks: str = ""
     """The address and port of the SOCKS port; the event log is named after the port."""
+    exits: list[ExitStatus] = []
+    """The sessions with further servers, to which routes lead (`via = "server:NAME"`)."""
     failovers: int = 0
     """How often the client has changed to another server."""
     udp_drops: int | None = None

@@ -1,5 +1,6 @@
 """`tandem client`: SOCKS and local ports in, a session over all links out."""
 
+import asyncio
 import ipaddress
 import logging
 import time
@@ -15,11 +16,13 @@ from tandem.base.tasks import TaskSet
 from tandem.client.client_links import ClientLinks
 from tandem.client.connections import ConnectionTable
 from tandem.client.drill import Drill
+from tandem.client.exits import Exits
 from tandem.client.failover import ANSWER_TIMEOUT, Failover
 from tandem.client.forwards import ForwardPorts, port_error
 from tandem.client.journal import Journal
 from tandem.client.link_names import NameTeller
 from tandem.client.opener import Opener
+from tandem.client.options import read_exits
 from tandem.client.records import ClientRecords
 from tandem.client.remote import Remote
 from tandem.client.speedtest import Speedtest
@@ -29,7 +32,7 @@ from tandem.config.passwords import PasswordBook
 from tandem.dialing.address_guard import AddressGuard
 from tandem.dialing.own_networks import OwnNetworks
 from tandem.routing.pac import pac_rules
-from tandem.routing.router import Router
+from tandem.routing.router import Router, Ways
 from tandem.routing.routes import Routes
 from tandem_socks import FrontendOptions, SocksFrontend
 from tandem_transport import ClientEvent, Connected, Mode, TransportParameters
@@ -62,9 +65,10 @@ class Client:
         self._journal = Journal(records.events, lambda: self.links.all)
         self._names = NameTeller(self.opener, self.links)
         self._connections = table = ConnectionTable()
-        self._router = self._make_router()
-        options = _frontend_options(config.socks, self._router)
-        self._socks = SocksFrontend(self._router, options, on_opened=table.open, on_closed=table.close)
+        self._exits = Exits(read_exits(config), self._make_other, config.socks.fast_open)
+        self._router = router = self._make_router()
+        options = _frontend_options(config.socks, router)
+        self._socks = SocksFrontend(router, options, on_opened=table.open, on_closed=table.close)
         self._forwards = ForwardPorts(self.opener, table, idle_timeout=config.socks.idle_timeout)
         self._speedtest = Speedtest(self.opener, self.links)
         actions: Actions = {"mode": self._set_mode, "drill": self._drill, "speedtest": self._measure}
@@ -84,6 +88,7 @@ class Client:
         self._is_started = True
         self._records.events.add("started", cause=f"version {__version__}")
         self.driver.start()
+        self._exits.start()
         self._tasks.begin(self._keep_usage())
         self._tasks.begin(self._router.routes.follow_files())
         self._tasks.begin(self._failover.run(self._is_unanswered, self._adopt))
@@ -105,7 +110,7 @@ class Client:
         await self._tasks.cancel()
         await self._socks.close()
         await self._admin.close()
-        await self.driver.close()
+        await asyncio.gather(self.driver.close(), self._exits.close())
         if self._is_started:  # a client that found its port taken must not change the files of the other one
             self._records.usage.save()
             self._records.events.add("stopped")
@@ -119,6 +124,7 @@ class Client:
         status.socks = self._config.socks.listen
         status.streams = self._connections.busiest()
         status.failures, status.failovers = self.opener.tally.counts, self._failover.count
+        status.exits = self._exits.status()
         for shown, each in zip(status.links, self.links, strict=True):
             usage = each.cap.usage()
             if self.driver.session is None:
@@ -142,6 +148,7 @@ class Client:
         log.info("mode %s", mode)
         self._records.events.add("mode", state=mode)
         self.driver.set_mode(Mode[mode.upper()])
+        self._exits.set_mode(Mode[mode.upper()])
 
     async def _set_mode(self, body: bytes) -> dict[str, object]:
         mode = parse(ModeRequest, body).mode
@@ -182,7 +189,7 @@ class Client:
         return Router(
             Remote(self.opener),
             Routes(config.route),
-            self.links.local_addresses,
+            Ways(self._exits.far_side, self.links.local_addresses),
             AddressGuard(networks, OwnNetworks()),
             tally=self.opener.tally,
             is_out=lambda: goes_past and self._silence() > config.outage_after,
@@ -274,6 +281,7 @@ class Client:
             for found in self.links.new_ones():
                 self.links.add(found, self.driver, self._failover.present)
                 self.driver.set_preferences(self.links.preferences())
+                self._exits.follow(self.links)
                 self._names.tell()
 
 

@@ -109,14 +109,17 @@ class ClientLinks:
     def adopt(self, driver: ClientDriver, invite: Invite) -> None:
         """Uses another driver, with links to its own server; links that were found in the meantime are added to it."""
         self.end_drills()
+        self.complete(driver, invite)
+        for path_id, each in enumerate(self._links):
+            each.link = driver.links[path_id]
+
+    def complete(self, driver: ClientDriver, invite: Invite) -> None:
+        """Gives a driver the links that were found since it was made, and those that have taken another's place."""
         for path_id, each in enumerate(self._links):
             if path_id >= len(driver.links):
-                each.link = make_link(path_id, each.config, invite, self._names, each.cap)
-                driver.add_link(each.link)
-            else:
-                each.link = driver.links[path_id]
-                if each.link.name != each.config.name:
-                    driver.replace_link(path_id, make_link(path_id, each.config, invite, self._names, each.cap))
+                driver.add_link(make_link(path_id, each.config, invite, self._names, each.cap))
+            elif driver.links[path_id].name != each.config.name:
+                driver.replace_link(path_id, make_link(path_id, each.config, invite, self._names, each.cap))
 
     # --- interfaces that come and go ---
 

@@ -48,6 +48,19 @@ def read_invites(source: str | None, config: Config) -> list[Invite]:
     return found
 
 
+def read_exits(config: Config) -> dict[str, Invite]:
+    """The invites of further servers, by name. Raises UsageError."""
+    found: dict[str, Invite] = {}
+    for item in config.exit:
+        text = item.invite.get_secret_value()
+        words = (_read_invite(text) if text.startswith("@") else text).split()
+        invites = [word for word in words if word.startswith(SCHEME)]
+        if len(invites) != 1:
+            raise UsageError(f"exit {item.name}: {len(invites)} invites", "one is needed: an invite, or @FILE with it")
+        found[item.name] = random.choice(decode_invites(invites[0]))
+    return found
+
+
 def _invite_text(source: str | None, config: Config) -> str:
     if source is None:
         if config.invite is None:

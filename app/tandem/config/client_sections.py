@@ -1,8 +1,8 @@
-"""The sections of the configuration that are a client's routes."""
+"""The sections of the configuration that say where a client's connections go."""
 
 from typing import Annotated
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, SecretStr
 
 from tandem.config.destinations import parse_destinations
 from tandem.config.values import Section
@@ -10,7 +10,10 @@ from tandem.config.values import Section
 LINK = "link:"
 """The beginning of a way that names a link."""
 
-_ACCEPTED_VIA = "session, direct, block, or link:NAME"
+SERVER = "server:"
+"""The beginning of a way that names a further server."""
+
+_ACCEPTED_VIA = "session, direct, block, link:NAME, or server:NAME"
 
 
 def _destination(text: str) -> str:
@@ -22,9 +25,17 @@ def _destination(text: str) -> str:
 
 
 def _via(text: str) -> str:
-    if text not in ("session", "direct", "block") and not (text.startswith(LINK) and text != LINK):
+    names_one = text.startswith((LINK, SERVER)) and text not in (LINK, SERVER)
+    if text not in ("session", "direct", "block") and not names_one:
         raise ValueError(f"{text!r}: accepted is {_ACCEPTED_VIA}")
     return text
+
+
+class ExitConfig(Section):
+    """A further server, with a session beside the client's own, for routes via server:NAME."""
+
+    name: str = Field(min_length=1, max_length=40)
+    invite: SecretStr = Field(description="an invite of that server, or @FILE with one in it")
 
 
 class RouteConfig(Section):
@@ -34,6 +45,7 @@ class RouteConfig(Section):
         description="a host, HOST:PORT, *.DOMAIN, *:PORT, a network, `private`, or @FILE with a pattern in each line"
     )
     via: Annotated[str, AfterValidator(_via)] = Field(
-        description="session; direct: from this machine; link:NAME: from this machine over one link; or block"
+        description="session; direct: from this machine; link:NAME: from this machine over one link; "
+        "server:NAME: through an [[exit]]; or block"
     )
     user: str = Field(default="*", min_length=1, description="the user of the SOCKS port; * in it stands for any text")

@@ -30,7 +30,7 @@ from tandem.base.addresses import is_loopback, parse_host_port
 from tandem.base.errors import UsageError
 from tandem.base.private_files import is_open_to_others, read_text
 from tandem.base.units import RATES, SIZES, parse_size
-from tandem.config.client_sections import LINK, RouteConfig
+from tandem.config.client_sections import LINK, SERVER, ExitConfig, RouteConfig
 from tandem.config.errors import describe, with_mistakes
 from tandem.config.old_names import is_old_variable, present_link, variables_of_old, with_present_names
 from tandem.config.passwords import is_hash
@@ -200,6 +200,7 @@ class Config(BaseSettings):
     )
     outage_after: float = Field(default=30, ge=5, description="seconds of silence from which on `outage` counts")
     route: list[RouteConfig] = []
+    exit: list[ExitConfig] = []
     link: list[LinkConfig] = []
     listen: list[ListenConfig] = []
     socks: SocksConfig = SocksConfig()
@@ -214,7 +215,7 @@ class Config(BaseSettings):
     @classmethod
     def _distinct(cls, given: Any, validate: ModelWrapValidatorHandler["Config"]) -> "Config":
         """Reports what is there twice together with all other mistakes."""
-        twice = [*_repeated(given), *_open_ports(given), *_unknown_links(given)]
+        twice = [*_repeated(given), *_open_ports(given), *_unknown_ways(given)]
         try:
             made = validate(given)
         except ValidationError as error:
@@ -241,7 +242,7 @@ class Config(BaseSettings):
         )
 
 
-_DISTINCT = (("link", "name"), ("link", "bind"), ("listen", "port"), ("forward", "match"))
+_DISTINCT = (("link", "name"), ("link", "bind"), ("listen", "port"), ("exit", "name"), ("forward", "match"))
 
 
 def _repeated(given: Mapping[str, Any]) -> Iterator[str]:
@@ -255,16 +256,17 @@ def _repeated(given: Mapping[str, Any]) -> Iterator[str]:
             yield f"{section}: {key} {', '.join(sorted(twice))} is there twice{hint}"
 
 
-def _unknown_links(given: Mapping[str, Any]) -> Iterator[str]:
-    """Messages about routes over links that are not configured. Where links are found, their names are not known."""
+def _unknown_ways(given: Mapping[str, Any]) -> Iterator[str]:
+    """Messages about routes over links, or through servers, that are not configured."""
     links = _tables(given.get("link"))
-    names = {str(table.get("name")) for table in links}
-    if not links or any("*" in str(table.get("bind")) for table in links):
-        return
-    for table in _tables(given.get("route")):
-        via = str(table.get("via"))
-        if via.startswith(LINK) and via.removeprefix(LINK) not in names:
-            yield f"route: via {via}: there is no such link; links are {', '.join(sorted(names))}"
+    are_known = bool(links) and not any("*" in str(table.get("bind")) for table in links)  # others are found
+    for beginning, what, tables in ((LINK, "link", links), (SERVER, "[[exit]]", _tables(given.get("exit")))):
+        names = {str(table.get("name")) for table in tables}
+        for table in _tables(given.get("route")):
+            via = str(table.get("via"))
+            is_known = via.removeprefix(beginning) in names or (beginning == LINK and not are_known)
+            if via.startswith(beginning) and not is_known:
+                yield f"route: via {via}: there is no such {what}; there are: {', '.join(sorted(names)) or 'none'}"
 
 
 def _open_ports(given: Mapping[str, Any]) -> Iterator[str]:
@@ -352,6 +354,8 @@ def _check_secrets(file: Path) -> None:
     held = [name for name, section in places if name in section]
     if str(content.get("invite", "")).startswith("@"):
         held.remove("invite")
+    if any(not str(table.get("invite", "@")).startswith("@") for table in _tables(content.get("exit"))):
+        held.append("invite of an [[exit]]")
     if not _SECRET_URL.match(str(registry.get("url", ""))) and "url" in held:
         held.remove("url")
     if held:

@@ -2,9 +2,9 @@
 
 import logging
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
-from tandem.config.client_sections import LINK
+from tandem.config.client_sections import LINK, SERVER
 from tandem.dialing.address_guard import AddressGuard
 from tandem.dialing.resolver import Resolver
 from tandem.exchange.failures import Failure, Hop
@@ -19,8 +19,15 @@ from tandem_transport.driver import LocalAddress
 
 log = logging.getLogger("tandem.client")
 
-FindLink = Callable[[str], Callable[[], list[LocalAddress]] | None]
-"""What finds the local addresses of the link with a name; None where there is no such link."""
+
+@dataclass(frozen=True, slots=True)
+class Ways:
+    """What finds the ways that routes name; None where there is none of a name."""
+
+    find_server: Callable[[str], FarSide | None]
+    """The far side that a further server reaches."""
+    find_link: Callable[[str], Callable[[], list[LocalAddress]] | None]
+    """What finds the local addresses of a link."""
 
 
 class Router:
@@ -30,7 +37,7 @@ class Router:
         self,
         session: FarSide,
         routes: Routes,
-        find_link: FindLink,
+        ways: Ways,
         guard: AddressGuard,
         *,
         tally: Tally,
@@ -41,7 +48,7 @@ class Router:
         `is_out`: the server has not answered for so long that new connections pass it by.
         """
         self._session, self.routes = session, routes
-        self._find_link, self._guard = find_link, guard
+        self._ways, self._guard = ways, guard
         self._tally = tally
         self._is_out = is_out
         self._resolver = Resolver()
@@ -59,8 +66,9 @@ class Router:
     async def connect(self, request: Request, first: bytes, *, is_told: bool) -> Opened:
         """Connects the way that the routes say. Raises SocksError."""
         decision = self.decide(request)
-        if decision.via == SESSION:
-            opened = await self._session.connect(request, first, is_told=is_told)
+        far_side = self.far_side(decision)
+        if far_side is not None:
+            opened = await far_side.connect(request, first, is_told=is_told)
         else:
             opened = await self._past(decision, request, first)
         return replace(opened, via=decision.via)
@@ -68,22 +76,35 @@ class Router:
     async def resolve(self, request: Request) -> str:
         """An address of the host, looked up where connections to it are made. Raises SocksError."""
         decision = self.decide(request)
-        if decision.via == SESSION:
-            return await self._session.resolve(request)
+        far_side = self.far_side(decision)
+        if far_side is not None:
+            return await far_side.resolve(request)
         return await self.direct(decision).resolve(request)
 
     async def bind(self, request: Request) -> Binding:
-        """Opens a port at the server, whose peers cannot reach this machine. Raises SocksError."""
+        """Opens a port at a server: peers outside cannot reach this machine. Raises SocksError."""
         decision = self.decide(request)
         if decision.via == BLOCK:
             raise blocked(decision)
-        return await self._session.bind(request)
+        return await (self.far_side(decision) or self._session).bind(request)
 
     async def associate(self, request: Request, receive: Receive) -> Association:
         """Opens UDP ports. Where nothing is routed, that is one port at the server. Raises SocksError."""
         if not self.routes.all and not self._is_out():
             return await self._session.associate(request, receive)
-        return RoutedAssociation(self._session, self, request, receive)
+        return RoutedAssociation(self, request, receive)
+
+    def far_side(self, decision: Decision) -> FarSide | None:
+        """The server that serves a request, None where it passes all servers by. Raises Failure."""
+        if decision.via == SESSION:
+            return self._session
+        if not decision.via.startswith(SERVER):
+            return None
+        name = decision.via.removeprefix(SERVER)
+        found = self._ways.find_server(name)
+        if found is None:
+            raise Failure(Reply.NETWORK_UNREACHABLE, Hop.LOCAL, f"there is no [[exit]] {name}")
+        return found
 
     def direct(self, decision: Decision) -> Direct:
         """What reaches hosts past the session. Raises Failure where they are blocked, or the link is not there."""
@@ -92,7 +113,7 @@ class Router:
         if not decision.via.startswith(LINK):
             return self._any_way
         name = decision.via.removeprefix(LINK)
-        local = self._find_link(name)
+        local = self._ways.find_link(name)
         if local is None:
             raise no_link(name)
         return Direct(OverLink(name, local), self._resolver, self._guard)
