@@ -74,6 +74,24 @@ def test_a_mistake_in_a_file_names_its_line_and_leaves_what_was_read(tmp_path: P
     assert file.contains("ads.example", 1)
 
 
+def test_a_long_file_of_networks_is_searched_by_number(tmp_path: Path) -> None:
+    path = tmp_path / "list"
+    networks = [f"10.{number // 256}.{number % 256}.0/24" for number in range(5000)]
+    path.write_text("\n".join([*networks, "198.51.100.0/25:443", "2001:db8::/32", "192.0.2.7", "*.x.y"]))
+    file = PatternFile(path)
+    inside = [
+        ("10.19.135.9", 1),
+        ("198.51.100.127", 443),
+        ("2001:db8:1::", 1),
+        ("192.0.2.7", 9),
+        ("::ffff:10.0.0.1", 1),
+    ]
+    outside = [("10.19.136.9", 1), ("198.51.100.128", 443), ("198.51.100.1", 80), ("2001:db9::", 1), ("192.0.2.8", 9)]
+    assert [place for place in inside if not file.contains(*place)] == []
+    assert [place for place in outside if file.contains(*place)] == []
+    assert len(list(file.patterns)) == 5004
+
+
 def test_a_long_file_is_searched_by_name(tmp_path: Path) -> None:
     path = tmp_path / "list"
     path.write_text("\n".join(f"*.site{number}.example" for number in range(5000)))

@@ -15,6 +15,7 @@ from tandem.dialing.tcp_stream import TcpStream
 from tandem.exchange.tally import Tally
 from tandem.routing.router import Router, Ways
 from tandem.routing.routes import Routes
+from tandem.routing.ways_out import LinkPlace
 from tandem_socks import Association, Binding, Command, FarReset, Opened, Receive, Reply, Request, SocksError
 from tandem_socks.tcp.connection import reset_socket
 from tandem_transport.driver import LocalAddress
@@ -61,6 +62,20 @@ class Session:
         self.is_closed.set()
 
 
+class Meter:
+    """The cap of a link: counts, and shuts the link at `limit` bytes."""
+
+    def __init__(self) -> None:
+        self.carried, self.limit = 0, 1 << 40
+
+    def on_carried(self, size: int) -> bool:
+        self.carried += size
+        return self.carried >= self.limit
+
+    def problem(self) -> str:
+        return "cap reached" if self.carried >= self.limit else ""
+
+
 class Bench:
     """A router, and what stands around it."""
 
@@ -68,7 +83,8 @@ class Bench:
         self.session, self.is_out, self.tally = Session(), False, Tally()
         guard = AddressGuard([ipaddress.ip_network(allow)] if allow else [])
         made = Routes([RouteConfig(match=match, via=via) for match, via in pairs])
-        links = {"wifi": lambda: [LocalAddress("127.0.0.2", None)]}
+        self.gate = Meter()
+        links = {"wifi": LinkPlace("wifi", lambda: [LocalAddress("127.0.0.2", None)], self.gate)}
         self.other = Session()
         ways = Ways({"berlin": self.other}.get, links.get)
         self.router = Router(self.session, made, ways, guard, tally=self.tally, is_out=lambda: self.is_out)
@@ -205,11 +221,76 @@ async def test_an_outage_sends_new_connections_past_the_server_but_not_what_is_b
 class UdpEcho(asyncio.DatagramProtocol):
     """Answers each datagram with the address that it came from."""
 
+    heard = 0
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.DatagramTransport", transport)
 
     def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
+        self.heard += 1
         self._transport.sendto(addr[0].encode() + b" " + data, addr)
+
+
+async def test_an_outage_shows_nobody_this_address_whose_way_was_decided() -> None:
+    """What is blocked in every spelling, what is no name, and what a UDP association has used before."""
+    bench = Bench(("*", "block"))
+    bench.is_out = True
+    for host in ("2001:db8::1%1", "a\\032b.example", "web.forward"):
+        with pytest.raises(SocksError, match="the session was asked"):
+            await bench.connect(host, 443)
+    bench = Bench(("x.example", "block"))
+    request = Request(Command.UDP_ASSOCIATE, "0.0.0.0", 0, peer=LOCAL)
+    association = await bench.router.associate(request, lambda host, port, data: None)
+    target, echo_udp = await asyncio.get_running_loop().create_datagram_endpoint(UdpEcho, (LOCAL, 0))
+    host, port = target.get_extra_info("sockname")
+    association.send(host, port, b"hello")
+    bench.is_out = True
+    association.send(host, port, b"again")
+    await asyncio.sleep(0.1)
+    assert [data for _, _, data in bench.session.sent] == [b"hello", b"again"]
+    assert echo_udp.heard == 0
+    association.close()
+    target.close()
+
+
+async def test_what_goes_over_a_link_counts_for_its_cap_and_ends_with_it() -> None:
+    bench = Bench(("*", "link:wifi"))
+    async with echo() as port:
+        opened = await bench.connect(LOCAL, port, first=b"x" * 1000)
+        assert await everything(opened) == b"127.0.0.2\n" + b"x" * 1000
+        assert bench.gate.carried == 2 * 1000 + len("127.0.0.2\n")
+        opened = await bench.connect(LOCAL, port)
+        bench.gate.limit = bench.gate.carried + 1500
+        await opened.stream.write(b"x" * 1000)
+        with pytest.raises(FarReset, match="cap reached"):
+            await opened.stream.write(b"x" * 1000)
+        opened.stream.reset()
+        with pytest.raises(SocksError, match="link wifi: cap reached"):
+            await bench.connect(LOCAL, port)
+
+
+async def test_a_link_tries_the_addresses_that_it_has_a_family_for() -> None:
+    bench = Bench(("*", "link:wifi"))
+    with socket.socket() as taken:
+        taken.bind((LOCAL, 0))
+        way = bench.router.direct(bench.router.decide(Request(Command.CONNECT, "a.example", 1, peer=LOCAL)))
+        with pytest.raises(SocksError, match="ECONNREFUSED"):
+            await way._way.dial(["::1", LOCAL], taken.getsockname()[1])  # pyright: ignore[reportPrivateUsage]
+    with pytest.raises(SocksError, match="ENETUNREACH"):
+        await way._way.dial(["::1"], 1)  # pyright: ignore[reportPrivateUsage]
+
+
+async def test_an_answer_is_known_however_its_sender_was_spelled() -> None:
+    bench = Bench(("*", "direct"))
+    heard: asyncio.Queue[bytes] = asyncio.Queue()
+    request = Request(Command.UDP_ASSOCIATE, "0.0.0.0", 0, peer=LOCAL)
+    association = await bench.router.associate(request, lambda host, port, data: heard.put_nowait(data))
+    target, _ = await asyncio.get_running_loop().create_datagram_endpoint(UdpEcho, (LOCAL, 0))
+    for host in ("::ffff:127.0.0.1", "::FFFF:7f00:1", "127.0.0.1"):
+        association.send(host, target.get_extra_info("sockname")[1], b"hello")
+        assert await asyncio.wait_for(heard.get(), 60) == b"127.0.0.1 hello"
+    association.close()
+    target.close()
 
 
 async def test_each_datagram_takes_the_way_of_its_destination() -> None:

@@ -4,6 +4,7 @@ import html
 import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import time
@@ -16,6 +17,9 @@ import pytest
 from loopback import Pair, Target
 from loopback.download import Fetch
 from loopback.processes import run_tandem
+from loopback.target import BLOCK
+from tandem.config.passwords import hash_password
+from tandem_transport.driver import can_steer
 
 LINKS = ("--link", "a=127.0.0.2", "--link", "b=127.0.0.3")
 CHROMIUM = shutil.which("chromium-headless-shell") or shutil.which("chromium")
@@ -94,6 +98,35 @@ def test_a_route_leads_through_a_further_server(pair: Pair, target: Target, tmp_
         berlin.close()
 
 
+@pytest.mark.skipif(not can_steer(), reason="this system cannot lead packets to several processes")
+def test_an_upgrade_of_a_further_server_ends_no_connection_through_it(
+    pair: Pair, target: Target, tmp_path: Path
+) -> None:
+    (tmp_path / "berlin").mkdir()
+    berlin = Pair(tmp_path / "berlin")
+    try:
+        invite = tmp_path / "berlin.invite"
+        invite.write_text(berlin.invite())
+        invite.chmod(0o600)
+        more = f'[[exit]]\nname = "berlin"\ninvite = "@{invite}"'
+        pair.start_server()
+        berlin.start_server("--workers", "2")
+        pair.start_client(pair.invite(), *LINKS, *write_config(pair, ("*", "server:berlin"), more=more))
+        held = Fetch(pair, target.url("held/4"))
+        pair.wait(lambda: target.connections == 1, "the download")
+        assert berlin.server is not None
+        berlin.server.send_signal(signal.SIGUSR2)
+        pair.wait(lambda: "upgraded: other workers serve" in berlin.log("server"), "the upgrade")
+        pair.wait(lambda: berlin.log("server").count("session started") == 2, "a session with the new workers")
+        assert pair.curl(target.url("bytes/1000")).stdout == target.content(1000)
+        target.may_end.set()
+        held.join(120)
+        assert (held.code, held.data) == (0, bytes(4 * BLOCK))
+        pair.wait(lambda: berlin.log("server").count("has retired") == 2, "the end of the workers before")
+    finally:
+        berlin.close()
+
+
 def test_new_connections_go_past_a_server_that_does_not_answer(pair: Pair, target: Target) -> None:
     options = write_config(pair, more='outage = "direct"\noutage_after = 5')
     invite = pair.invite()
@@ -164,6 +197,8 @@ def test_the_automatic_configuration_does_in_a_browser_what_the_routes_say(pair:
         "http://web.near.test:8080/": False,
         "http://web.near.test/": True,
         "http://near.test/": False,
+        "http://a.near.test./": True,
+        "http://web.forward/": False,
         "http://192.0.2.9/": True,
         "https://192.0.2.9/": False,
         "http://u:p@192.0.3.9/": False,
@@ -195,7 +230,8 @@ def test_the_automatic_configuration_does_in_a_browser_what_the_routes_say(pair:
 
 def test_a_command_says_which_route_is_taken_and_why(tmp_path: Path) -> None:
     file = tmp_path / "tandem.toml"
-    file.write_text('outage = "direct"\n[[route]]\nmatch = "private"\nvia = "direct"\nuser = "anna"\n')
+    user = f'[[socks.user]]\nname = "anna"\npassword = "{hash_password("secret")}"'
+    file.write_text(f'outage = "direct"\n[[route]]\nmatch = "private"\nvia = "direct"\nuser = "anna"\n{user}\n')
 
     def route(*arguments: str) -> str:
         done = run_tandem("route", *arguments, "--config", str(file))
@@ -205,6 +241,7 @@ def test_a_command_says_which_route_is_taken_and_why(tmp_path: Path) -> None:
     assert route("nas:445", "--user", "anna") == "direct\troute 1, private for anna\n"
     assert route("nas:445").splitlines()[0] == "session\tno route matches"
     assert "has not answered for 30 s" in route("nas:445")
+    assert route("web.forward:80", "--user", "anna").startswith("session\t")
     assert json.loads(route("10.0.0.1:1", "--user", "anna", "--json"))["route"] == 1
     done = run_tandem("route", "nas", "--config", str(file))
     assert done.returncode == 2
@@ -220,6 +257,7 @@ def test_a_command_says_which_route_is_taken_and_why(tmp_path: Path) -> None:
         ('[[link]]\nname = "a"\nbind = "eth0"\n[[route]]\nmatch = "x"\nvia = "link:b"', "there is no such link"),
         ('[[route]]\nmatch = "x"\nvia = "server:berlin"', "there is no such [[exit]]"),
         ('[[exit]]\nname = "a"\n[[route]]\nmatch = "x"\nvia = "server:a"', "invite"),
+        ('[[route]]\nmatch = "x"\nvia = "block"\nuser = "anna"', "[[socks.user]] has no such name; it has: none"),
         ('outage = "maybe"', "hold"),
         ("outage_after = 1", "greater than or equal to 5"),
     ],

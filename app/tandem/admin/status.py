@@ -147,12 +147,12 @@ class ClientStatus(BaseModel):
     """Requests that could not be served, by reason."""
     socks: str = ""
     """The address and port of the SOCKS port; the event log is named after the port."""
-    exits: list[ExitStatus] = []
-    """The sessions with further servers, to which routes lead (`via = "server:NAME"`)."""
     failovers: int = 0
     """How often the client has changed to another server."""
     udp_drops: int | None = None
     """Datagrams that the kernel dropped because this process did not read them in time."""
+    exits: list[ExitStatus] = []
+    """The sessions with further servers, to which routes lead (`via = "server:NAME"`)."""
 
     @property
     def is_healthy(self) -> bool:

@@ -16,8 +16,8 @@ from tandem.base.tasks import TaskSet
 from tandem.client.client_links import ClientLinks
 from tandem.client.connections import ConnectionTable
 from tandem.client.drill import Drill
-from tandem.client.exits import Exits
-from tandem.client.failover import ANSWER_TIMEOUT, Failover
+from tandem.client.exits import Exits, OnEvent
+from tandem.client.failover import ANSWER_TIMEOUT, Failover, retire
 from tandem.client.forwards import ForwardPorts, port_error
 from tandem.client.journal import Journal
 from tandem.client.link_names import NameTeller
@@ -41,10 +41,6 @@ from tandem_transport.events import GoAwayReceived
 
 log = logging.getLogger("tandem.client")
 
-_RETIRED_SILENCE = 60.0
-"""Seconds of silence after which a session that was left for another one is given up: its process may be gone, and
-nobody answers for it."""
-
 _DRAIN = 5.0
 """Seconds that open connections have when the client is told to stop."""
 
@@ -65,7 +61,7 @@ class Client:
         self._journal = Journal(records.events, lambda: self.links.all)
         self._names = NameTeller(self.opener, self.links)
         self._connections = table = ConnectionTable()
-        self._exits = Exits(read_exits(config), self._make_other, config.socks.fast_open)
+        self._exits = Exits(read_exits(config), self._make_exit, config.socks.fast_open)
         self._router = router = self._make_router()
         options = _frontend_options(config.socks, router)
         self._socks = SocksFrontend(router, options, on_opened=table.open, on_closed=table.close)
@@ -189,7 +185,7 @@ class Client:
         return Router(
             Remote(self.opener),
             Routes(config.route),
-            Ways(self._exits.far_side, self.links.local_addresses),
+            Ways(self._exits.far_side, self.links.place),
             AddressGuard(networks, OwnNetworks()),
             tally=self.opener.tally,
             is_out=lambda: goes_past and self._silence() > config.outage_after,
@@ -197,20 +193,27 @@ class Client:
 
     # --- servers ---
 
-    def _make_driver(self, invite: Invite, links: list[Link], mode: Mode) -> ClientDriver:
+    def _make_driver(
+        self, invite: Invite, links: list[Link], mode: Mode, on_event: OnEvent | None = None
+    ) -> ClientDriver:
         identity = local_identity(
             invite.client_private,
             invite.server_public,
             parameters=self._parameters,
             instance_id=self._records.instance_id,
         )
-        driver = ClientDriver(identity, links, mode=mode, on_event=lambda event: self._on_event(driver, event))
+        tell = on_event or self._on_event
+        driver = ClientDriver(identity, links, mode=mode, on_event=lambda event: tell(driver, event))
         driver.endpoint.set_preferences(self.links.preferences())
         return driver
 
     def _make_other(self, invite: Invite) -> ClientDriver:
         """A driver that tries another server while the present one stays in use."""
         return self._make_driver(invite, self.links.others(invite), self.driver.endpoint.mode)
+
+    def _make_exit(self, invite: Invite, on_event: OnEvent) -> ClientDriver:
+        """The same for a server that is used beside the client's own."""
+        return self._make_driver(invite, self.links.others(invite), self.driver.endpoint.mode, on_event)
 
     def _on_event(self, driver: ClientDriver, event: ClientEvent) -> None:
         if self.driver is driver:
@@ -242,7 +245,7 @@ class Client:
         log.info("new connections use another session: %s", self._failover.present.endpoints[0])
         old = self._change_to(driver)
         old.begin_no_other()
-        self._tasks.begin(self._retire(old))
+        self._tasks.begin(retire(old))
 
     def _change_to(self, driver: ClientDriver) -> ClientDriver:
         """Uses another driver, which has a session; returns the old one."""
@@ -255,17 +258,6 @@ class Client:
         if driver.session is not None and driver.session.connection.goes_away:  # told before it was adopted
             self._tasks.begin(self._failover.move(driver, self._move))
         return old
-
-    async def _retire(self, old: ClientDriver) -> None:
-        """Closes a driver when the connections of its session have ended."""
-        try:
-            while (session := old.session) is not None and session.streams_open:
-                if time.monotonic() - session.connection.last_received_at > _RETIRED_SILENCE:
-                    log.warning("the session before is silent for %.0f s: its connections are reset", _RETIRED_SILENCE)
-                    return
-                await old.next_beat()
-        finally:
-            await old.close()
 
     # --- links ---
 

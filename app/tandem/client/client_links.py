@@ -10,8 +10,9 @@ from tandem.client.links import follows_interfaces, make_link, planned_links, pr
 from tandem.client.usage import LinkCap, UsageBook
 from tandem.config.config import LinkConfig
 from tandem.config.invites import Invite
+from tandem.routing.ways_out import LinkPlace
 from tandem_transport import MAX_PATHS, PathPreference
-from tandem_transport.driver import ClientDriver, Link, Names, Resolve
+from tandem_transport.driver import ClientDriver, Link, Names
 
 log = logging.getLogger("tandem.client")
 
@@ -49,14 +50,16 @@ class ClientLinks:
         self._configured = configured
         self._usage = usage
         self._names = Names()
+        self._server = invite.server_public
         self._links = [self._make(i, config, invite) for i, config in enumerate(planned_links(configured))]
 
     def __iter__(self) -> Iterator[ClientLink]:
         return iter(self._links)
 
-    def local_addresses(self, name: str) -> Resolve | None:
-        """What finds the present local addresses of the link with a name; None where there is no such link."""
-        return next((each.link.local for each in self._links if each.config.name == name), None)
+    def place(self, name: str) -> LinkPlace | None:
+        """Where the link with a name is, for what goes past the session; None where there is no such link."""
+        named = (each for each in self._links if each.config.name == name)
+        return next((LinkPlace(name, each.link.local, each.cap) for each in named), None)
 
     def __len__(self) -> int:
         return len(self._links)
@@ -102,9 +105,7 @@ class ClientLinks:
 
     def others(self, invite: Invite) -> list[Link]:
         """Links to another server, over the same interfaces and under the same caps. Raises UsageError."""
-        return [
-            make_link(path_id, each.config, invite, self._names, each.cap) for path_id, each in enumerate(self._links)
-        ]
+        return [self._link_to(invite, path_id, each) for path_id, each in enumerate(self._links)]
 
     def adopt(self, driver: ClientDriver, invite: Invite) -> None:
         """Uses another driver, with links to its own server; links that were found in the meantime are added to it."""
@@ -117,9 +118,9 @@ class ClientLinks:
         """Gives a driver the links that were found since it was made, and those that have taken another's place."""
         for path_id, each in enumerate(self._links):
             if path_id >= len(driver.links):
-                driver.add_link(make_link(path_id, each.config, invite, self._names, each.cap))
+                driver.add_link(self._link_to(invite, path_id, each))
             elif driver.links[path_id].name != each.config.name:
-                driver.replace_link(path_id, make_link(path_id, each.config, invite, self._names, each.cap))
+                driver.replace_link(path_id, self._link_to(invite, path_id, each))
 
     # --- interfaces that come and go ---
 
@@ -147,6 +148,12 @@ class ClientLinks:
             self._replace(dead[0], found, driver, invite)
 
     # --- inside ---
+
+    def _link_to(self, invite: Invite, path_id: int, each: ClientLink) -> Link:
+        """A link to a server. The endpoint that is configured for the link is one of the client's own server."""
+        is_own = invite.server_public == self._server
+        config = each.config if is_own else each.config.model_copy(update={"endpoint": None})
+        return make_link(path_id, config, invite, self._names, each.cap)
 
     def _make(self, path_id: int, config: LinkConfig, invite: Invite) -> ClientLink:
         cap = LinkCap(config, self._usage)

@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import logging
 import random
+import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from itertools import count
 
@@ -16,6 +17,10 @@ from tandem.config.invites import Invite
 from tandem_transport.driver import ClientDriver
 
 log = logging.getLogger("tandem.client")
+
+RETIRED_SILENCE = 60.0
+"""Seconds of silence after which a session that was left for another one is given up: its process may be gone, and
+nobody answers for it."""
 
 ANSWER_TIMEOUT = 10.0
 """Seconds without an answer after which the next server is tried."""
@@ -156,3 +161,15 @@ def _load(driver: ClientDriver) -> int:
     """How full a driver's server was when the session began, in percent; 0 where it has not said so."""
     session = driver.session
     return (session.connection.peer_load or 0) if session is not None else 0
+
+
+async def retire(old: ClientDriver) -> None:
+    """Closes a driver that was left for another one when the connections of its session have ended."""
+    try:
+        while (session := old.session) is not None and session.streams_open:
+            if time.monotonic() - session.connection.last_received_at > RETIRED_SILENCE:
+                log.warning("the session before is silent for %.0f s: its connections are reset", RETIRED_SILENCE)
+                return
+            await old.next_beat()
+    finally:
+        await old.close()

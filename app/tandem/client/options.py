@@ -48,16 +48,17 @@ def read_invites(source: str | None, config: Config) -> list[Invite]:
     return found
 
 
-def read_exits(config: Config) -> dict[str, Invite]:
-    """The invites of further servers, by name. Raises UsageError."""
-    found: dict[str, Invite] = {}
+def read_exits(config: Config) -> dict[str, list[Invite]]:
+    """The invites of further servers by name: one, or those of a fleet. Raises UsageError."""
+    found: dict[str, list[Invite]] = {}
     for item in config.exit:
         text = item.invite.get_secret_value()
         words = (_read_invite(text) if text.startswith("@") else text).split()
         invites = [word for word in words if word.startswith(SCHEME)]
         if len(invites) != 1:
             raise UsageError(f"exit {item.name}: {len(invites)} invites", "one is needed: an invite, or @FILE with it")
-        found[item.name] = random.choice(decode_invites(invites[0]))
+        found[item.name] = decode_invites(invites[0])
+        random.shuffle(found[item.name])
     return found
 
 

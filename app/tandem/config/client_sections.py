@@ -1,9 +1,11 @@
 """The sections of the configuration that say where a client's connections go."""
 
+from fnmatch import fnmatchcase
 from typing import Annotated
 
 from pydantic import AfterValidator, Field, SecretStr
 
+from tandem.base.errors import UsageError
 from tandem.config.destinations import parse_destinations
 from tandem.config.values import Section
 
@@ -21,6 +23,8 @@ def _destination(text: str) -> str:
         parse_destinations(text)
     except OSError as error:
         raise ValueError(f"{text}: {error.strerror}; @FILE names a file with a pattern in each line") from error
+    except UsageError as error:  # it is no text
+        raise ValueError(f"{text}: {error}; @FILE names a file with a pattern in each line") from error
     return text
 
 
@@ -29,6 +33,11 @@ def _via(text: str) -> str:
     if text not in ("session", "direct", "block") and not names_one:
         raise ValueError(f"{text!r}: accepted is {_ACCEPTED_VIA}")
     return text
+
+
+def matches_user(pattern: str, user: str) -> bool:
+    """Whether a user of the SOCKS port is meant; in the pattern only `*` is special: it stands for any text."""
+    return fnmatchcase(user, pattern.replace("[", "[[]").replace("?", "[?]"))
 
 
 class ExitConfig(Section):

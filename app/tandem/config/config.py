@@ -30,7 +30,7 @@ from tandem.base.addresses import is_loopback, parse_host_port
 from tandem.base.errors import UsageError
 from tandem.base.private_files import is_open_to_others, read_text
 from tandem.base.units import RATES, SIZES, parse_size
-from tandem.config.client_sections import LINK, SERVER, ExitConfig, RouteConfig
+from tandem.config.client_sections import LINK, SERVER, ExitConfig, RouteConfig, matches_user
 from tandem.config.errors import describe, with_mistakes
 from tandem.config.old_names import is_old_variable, present_link, variables_of_old, with_present_names
 from tandem.config.passwords import is_hash
@@ -215,7 +215,7 @@ class Config(BaseSettings):
     @classmethod
     def _distinct(cls, given: Any, validate: ModelWrapValidatorHandler["Config"]) -> "Config":
         """Reports what is there twice together with all other mistakes."""
-        twice = [*_repeated(given), *_open_ports(given), *_unknown_ways(given)]
+        twice = [*_repeated(given), *_open_ports(given), *_unknown_ways(given), *_unknown_users(given)]
         try:
             made = validate(given)
         except ValidationError as error:
@@ -267,6 +267,16 @@ def _unknown_ways(given: Mapping[str, Any]) -> Iterator[str]:
             is_known = via.removeprefix(beginning) in names or (beginning == LINK and not are_known)
             if via.startswith(beginning) and not is_known:
                 yield f"route: via {via}: there is no such {what}; there are: {', '.join(sorted(names)) or 'none'}"
+
+
+def _unknown_users(given: Mapping[str, Any]) -> Iterator[str]:
+    """Messages about routes for users that the SOCKS port does not have: such a route would never match."""
+    users = [user for socks in _tables([given.get("socks")]) for user in _tables(socks.get("user"))]
+    names = [str(user.get("name")) for user in users]
+    for table in _tables(given.get("route")):
+        user = str(table.get("user", "*"))
+        if user != "*" and not any(matches_user(user, name) for name in names):
+            yield f"route: user {user}: [[socks.user]] has no such name; it has: {', '.join(sorted(names)) or 'none'}"
 
 
 def _open_ports(given: Mapping[str, Any]) -> Iterator[str]:

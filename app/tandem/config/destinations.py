@@ -112,8 +112,8 @@ class PatternFile:
         mark = (status.st_mtime_ns, status.st_size, status.st_ino)
         if mark == self._mark:
             return False
+        self._mark = mark  # also of a file with a mistake: it is not read again and again
         self._index = _Index(self._read())
-        self._mark = mark
         return True
 
     def _read(self) -> list[Pattern]:
@@ -155,29 +155,49 @@ def _matches(pattern: Pattern, host: str, port: int) -> bool:
 
 
 class _Index:
-    """Patterns by their host, so that a list of a hundred thousand names costs no more than a few look-ups."""
+    """Patterns by what they are about, so that a list of a hundred thousand costs no more than a few look-ups."""
 
     def __init__(self, patterns: Iterable[Pattern]) -> None:
         self._by_name: dict[str, list[Pattern]] = {}
         """Those of one name (`example.org`), and those of all names below one (`.example.org`)."""
+        self._by_network: dict[tuple[int, int], dict[int, list[Pattern]]] = {}
+        """Those of networks: by version and host bits, then by the network's number without these bits."""
         self._others: list[Pattern] = []
         for pattern in patterns:
             name = pattern.host.removeprefix("*") if pattern.host.startswith("*.") else pattern.host
-            if name and "*" not in name:
+            if pattern.network is not None:
+                bits = pattern.network.max_prefixlen - pattern.network.prefixlen
+                numbers = self._by_network.setdefault((pattern.network.version, bits), {})
+                numbers.setdefault(int(pattern.network.network_address) >> bits, []).append(pattern)
+            elif "*" not in name:
                 self._by_name.setdefault(name, []).append(pattern)
             else:
                 self._others.append(pattern)
 
     def all(self) -> Iterator[Pattern]:
-        for patterns in self._by_name.values():
-            yield from patterns
+        for named in self._by_name.values():
+            yield from named
+        for numbers in self._by_network.values():
+            for numbered in numbers.values():
+                yield from numbered
         yield from self._others
 
     def contains(self, host: str, port: int) -> bool:
-        named = (pattern for name in _names(host) for pattern in self._by_name.get(name, ()))
-        return any(port in pattern.ports for pattern in named) or any(
-            _matches(pattern, host, port) for pattern in self._others
+        found = self._of_address(host) if literal_address(host) else self._of_name(host)
+        return any(port in pattern.ports for pattern in found) or any(
+            pattern.matches_name(host, port) for pattern in self._others
         )
+
+    def _of_name(self, host: str) -> Iterator[Pattern]:
+        for name in _names(host):
+            yield from self._by_name.get(name, ())
+
+    def _of_address(self, host: str) -> Iterator[Pattern]:
+        yield from self._by_name.get(host, ())
+        for form in address_forms(host):
+            for (version, bits), numbers in self._by_network.items():
+                if version == form.version:
+                    yield from numbers.get(int(form) >> bits, ())
 
 
 def _names(host: str) -> Iterator[str]:

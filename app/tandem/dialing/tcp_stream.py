@@ -12,14 +12,16 @@ _ROOM = 64 << 10
 class TcpStream:
     """A `ByteStream` of tandem_socks. The connection is closed when both directions have ended."""
 
-    def __init__(self, tcp: TcpConnection) -> None:
-        self._tcp = tcp
+    def __init__(self, tcp: TcpConnection, carried: Callable[[int], None]) -> None:
+        """`carried` counts the bytes in both directions, and raises OSError where no more may pass."""
+        self._tcp, self._carried = tcp, carried
         self._is_read_over = self._is_finished = self._is_reset = False
         self._closing: asyncio.Task[None] | None = None
 
     async def read(self) -> bytes:
         try:
             data = await self._tcp.read()
+            self._carried(len(data))
         except OSError as error:
             raise self._reset_by(error) from error
         if not data:
@@ -29,6 +31,7 @@ class TcpStream:
 
     async def write(self, data: bytes) -> None:
         try:
+            self._carried(len(data))
             await self._tcp.write(data)
         except OSError as error:
             raise self._reset_by(error) from error
@@ -37,9 +40,13 @@ class TcpStream:
         return _ROOM
 
     def finish(self) -> None:
-        self._tcp.write_eof()
         self._is_finished = True
-        self._close_if_over()
+        try:
+            self._tcp.write_eof()
+        except OSError:  # the target has reset, and nobody has read that yet
+            self.reset()
+        else:
+            self._close_if_over()
 
     def reset(self) -> None:
         self._is_reset = True

@@ -5,6 +5,7 @@ A datagram to a host opens the sockets for that host's answers; datagrams from o
 """
 
 import asyncio
+import errno
 import logging
 import socket
 import time
@@ -31,6 +32,10 @@ PEER_LIFETIME = 60.0
 
 MAX_WAITING = 256 << 10
 """Limit of bytes that wait for the kernel, and of bytes that wait for lookups; datagrams beyond it are dropped."""
+
+
+_GONE = (errno.ENODEV, errno.EADDRNOTAVAIL, errno.ENETUNREACH, errno.EINVAL)
+"""Errors of a socket that was bound to an address or an interface that is not there any more."""
 
 
 @dataclass(slots=True)
@@ -60,9 +65,18 @@ Deliver = Callable[[str, int, bytes], bool]
 class UdpOutlet:
     """IPv4 and IPv6 sockets, opened when needed."""
 
-    def __init__(self, resolve: Resolve, bind: Bind, deliver: Deliver, *, owner: str) -> None:
-        """`owner` is named in the log."""
+    def __init__(
+        self,
+        resolve: Resolve,
+        bind: Bind,
+        deliver: Deliver,
+        *,
+        carried: Callable[[int], None] | None = None,
+        owner: str,
+    ) -> None:
+        """`carried` counts bytes, and raises OSError where no more may pass. `owner` is named in the log."""
         self._resolve, self._bind, self._deliver = resolve, bind, deliver
+        self._carried = carried
         self._owner = owner
         self._sockets: dict[int, asyncio.DatagramTransport] = {}
         self._peers: BoundedTable[tuple[str, int], tuple[float, str | None]] = BoundedTable(MAX_PEERS)
@@ -135,6 +149,9 @@ class UdpOutlet:
             self.counters.dropped += 1
             return
         try:
+            if not self._may_pass(len(data)):
+                self.counters.dropped += 1
+                return
             place = address_infos(address, port, socket.SOCK_DGRAM)[0][4]
             transport.sendto(data, place)
         except OSError:
@@ -153,7 +170,9 @@ class UdpOutlet:
         try:
             sock.setblocking(False)
             self._bind(sock)
-            transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(lambda: _Receiver(self), sock=sock)
+            transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(
+                lambda: _Receiver(self, family), sock=sock
+            )
         except BaseException:
             sock.close()
             raise
@@ -166,22 +185,35 @@ class UdpOutlet:
         """Takes a datagram that has arrived, and passes it on if its sender may answer."""
         if host not in self._hosts:
             self.counters.strangers += 1
-        elif self._deliver(host, port, data):
+        elif self._may_pass(len(data)) and self._deliver(host, port, data):
             self.counters.received += 1
         else:
             self.counters.dropped += 1
 
-    def on_error(self) -> None:
-        """Counts a datagram that the system could not send, or that a peer rejected (ICMP port unreachable)."""
+    def _may_pass(self, size: int) -> bool:
+        if self._carried is not None:
+            try:
+                self._carried(size)
+            except OSError:
+                return False
+        return True
+
+    def on_error(self, error: Exception, family: int) -> None:
+        """Counts a datagram that the system could not send, or that a peer rejected (ICMP port unreachable).
+
+        A socket whose address or interface is gone is closed; the next datagram opens another one.
+        """
         self.counters.dropped += 1
+        if isinstance(error, OSError) and error.errno in _GONE and family in self._sockets:
+            self._sockets.pop(family).abort()
 
 
 class _Receiver(asyncio.DatagramProtocol):
-    def __init__(self, outlet: UdpOutlet) -> None:
-        self._outlet = outlet
+    def __init__(self, outlet: UdpOutlet, family: int) -> None:
+        self._outlet, self._family = outlet, family
 
     def datagram_received(self, data: bytes, addr: tuple[str, int] | tuple[str, int, int, int]) -> None:
         self._outlet.receive(data, addr[0], addr[1])
 
     def error_received(self, exc: Exception) -> None:
-        self._outlet.on_error()
+        self._outlet.on_error(exc, self._family)

@@ -6,11 +6,12 @@ from collections import deque
 from collections.abc import Callable
 from typing import Protocol
 
-from tandem.dialing.udp_outlet import UdpOutlet
+from tandem.dialing.udp_outlet import MAX_PEERS, UdpOutlet
 from tandem.exchange.failures import Failure
 from tandem.routing.direct import Direct
 from tandem.routing.routes import Decision
 from tandem_socks import Association, FarSide, Receive, Request, SocksError
+from tandem_transport import BoundedTable
 
 log = logging.getLogger("tandem.client")
 
@@ -40,12 +41,12 @@ class RoutedAssociation:
         self._request, self._receive = request, receive
         self._ports: dict[str, _FarPort | UdpOutlet] = {}
         """The ports, by way."""
+        self._decisions: BoundedTable[tuple[str, int], Decision] = BoundedTable(MAX_PEERS)
         self._closed = asyncio.Event()
 
     def send(self, host: str, port: int, data: bytes) -> None:
         """Sends a datagram the way that the routes say; drops one that is blocked."""
-        request = self._request
-        decision = self._decider.decide(Request(request.command, host, port, request.user, request.peer))
+        decision = self._decision(host, port)
         found = self._ports.get(decision.via)
         if found is None:
             try:
@@ -63,6 +64,15 @@ class RoutedAssociation:
         """Closes all ports."""
         for port in self._ports.values():
             port.close()
+
+    def _decision(self, host: str, port: int) -> Decision:
+        """The way to a destination: the same for as long as this association lives, whatever happens to the server."""
+        known = self._decisions.get((host, port))
+        if known is None:
+            request = self._request
+            known = self._decider.decide(Request(request.command, host, port, request.user, request.peer))
+            self._decisions.put((host, port), known)
+        return known
 
     def _open(self, decision: Decision) -> "_FarPort | UdpOutlet":
         far_side = self._decider.far_side(decision)

@@ -4,7 +4,8 @@ import asyncio
 from collections.abc import Awaitable
 from typing import TypeVar
 
-from tandem.base.addresses import is_loopback
+from tandem.base.addresses import address_forms, is_loopback
+from tandem.config.patterns import canonical_name
 from tandem.dialing.address_guard import AddressGuard
 from tandem.dialing.dialer import DIAL_TIMEOUT, Dialed
 from tandem.dialing.resolver import Resolver
@@ -30,7 +31,7 @@ class Direct:
     async def connect(self, request: Request, first: bytes) -> Opened:
         """Connects, and sends the first bytes. Raises Failure."""
         dialed = await _in_time(request, self._dial(request))
-        stream = TcpStream(dialed.tcp)
+        stream = TcpStream(dialed.tcp, self._way.carried)
         if first:
             try:
                 await stream.write(first)
@@ -44,7 +45,12 @@ class Direct:
 
     async def addresses(self, request: Request) -> tuple[str, ...]:
         """The addresses that this client may reach, at least one. Raises Failure."""
-        found = await self._resolver.resolve_target(request.host, request.user or request.peer)
+        try:
+            host = canonical_name(request.host)
+        except ValueError as error:
+            raise Failure(Reply.HOST_UNREACHABLE, Hop.LOCAL, str(error)) from error
+        resolved = await self._resolver.resolve_target(host, request.user or request.peer)
+        found = tuple(dict.fromkeys(map(_as_the_system_spells, resolved)))
         if not is_loopback(request.peer):
             found = tuple(address for address in found if self._guard.is_allowed(address))
         if found:
@@ -62,10 +68,15 @@ class Direct:
             receive(host, port, data)
             return True
 
-        return UdpOutlet(resolve, self._way.bind, deliver, owner=request.peer)
+        return UdpOutlet(resolve, self._way.bind, deliver, carried=self._way.carried, owner=request.peer)
 
     async def _dial(self, request: Request) -> Dialed:
         return await self._way.dial(await self.addresses(request), request.port)
+
+
+def _as_the_system_spells(address: str) -> str:
+    """A literal address as a socket tells it, so that an answer from there is known as one."""
+    return address if "%" in address else str(address_forms(address)[0])
 
 
 async def _in_time(request: Request, work: Awaitable[T]) -> T:

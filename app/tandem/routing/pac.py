@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 
 from tandem.config.destinations import One, PatternFile, Private
 from tandem.config.patterns import ALL_PORTS, Pattern
+from tandem.exchange.request import SUFFIX
 from tandem.routing.routes import DIRECT, Route
 
 MAX_PATTERNS = 2000
@@ -17,7 +18,9 @@ _HERE, _THERE = "here", "there"
 
 _PLAIN = 'isPlainHostName(host) || shExpMatch(host, "*.local") || shExpMatch(host, "*.localhost")'
 _V4 = r"/^\d+\.\d+\.\d+\.\d+$/.test(host)"
-_V6 = 'host.indexOf(":") >= 0'
+_FIRST = f'if (host.indexOf(":") >= 0 || shExpMatch(host, "*{SUFFIX}")) return there;'
+"""IPv6 addresses, about which JavaScript has no condition in all browsers, and forwards."""
+
 _PRIVATE_V4 = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16", "127.0.0.0/8")
 
 
@@ -26,26 +29,23 @@ def pac_rules(routes: Iterable[Route]) -> str:
 
     Names of this network are reached directly where no route says otherwise.
     """
-    lines: list[str] = []
+    lines = [_FIRST]
     for route in routes:
         way = _HERE if route.via == DIRECT and route.user == "*" else _THERE
         conditions = _conditions(route)
         if conditions is None:
             lines.append(f"return {_THERE};")
             return "\n".join(lines)
-        lines += [f"if ({condition}) return {_THERE if condition == _V6 else way};" for condition in conditions]
+        lines += [f"if ({condition}) return {way};" for condition in conditions if condition]
     lines.append(f"if ({_PLAIN}) return {_HERE};")
     return "\n".join(lines)
 
 
 def _conditions(route: Route) -> list[str] | None:
-    """Conditions of which one is true for what the route is about, or for more that must go to the port; None for any.
-
-    A condition about IPv6 addresses is true for all of them: JavaScript has no other in all browsers.
-    """
+    """Conditions of which one is true for what the route is about; None where there are too many."""
     match route.match:
         case Private():
-            return [_PLAIN, 'shExpMatch(host, "*.home.arpa")', *map(_network_v4, _PRIVATE_V4), _V6]
+            return [_PLAIN, 'shExpMatch(host, "*.home.arpa")', *map(_network_v4, _PRIVATE_V4)]
         case One(pattern):
             return [_condition(pattern)]
         case PatternFile() as file:
@@ -56,8 +56,9 @@ def _conditions(route: Route) -> list[str] | None:
 
 
 def _condition(pattern: Pattern) -> str:
+    """The condition of one pattern; empty where it is about IPv6 addresses."""
     if pattern.network is not None and pattern.network.version == 6:
-        return _V6
+        return ""
     ports = "" if pattern.ports == ALL_PORTS else f" && port >= {pattern.ports[0]} && port <= {pattern.ports[-1]}"
     if pattern.network is not None:
         return _network_v4(str(pattern.network)) + ports

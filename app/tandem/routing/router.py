@@ -8,14 +8,12 @@ from tandem.config.client_sections import LINK, SERVER
 from tandem.dialing.address_guard import AddressGuard
 from tandem.dialing.resolver import Resolver
 from tandem.exchange.failures import Failure, Hop
-from tandem.exchange.request import SUFFIX
 from tandem.exchange.tally import Tally
 from tandem.routing.association import RoutedAssociation
 from tandem.routing.direct import Direct
 from tandem.routing.routes import BLOCK, DIRECT, SESSION, Decision, Routes
-from tandem.routing.ways_out import AnyWay, OverLink, no_link
+from tandem.routing.ways_out import AnyWay, LinkPlace, OverLink, no_link
 from tandem_socks import Association, Binding, FarSide, Opened, Receive, Reply, Request
-from tandem_transport.driver import LocalAddress
 
 log = logging.getLogger("tandem.client")
 
@@ -26,8 +24,7 @@ class Ways:
 
     find_server: Callable[[str], FarSide | None]
     """The far side that a further server reaches."""
-    find_link: Callable[[str], Callable[[], list[LocalAddress]] | None]
-    """What finds the local addresses of a link."""
+    find_link: Callable[[str], LinkPlace | None]
 
 
 class Router:
@@ -55,11 +52,9 @@ class Router:
         self._any_way = Direct(AnyWay(), self._resolver, guard)
 
     def decide(self, request: Request) -> Decision:
-        """The way that a request takes now. A forward is reached through the session alone."""
-        if request.host.lower().rstrip(".").endswith(SUFFIX):
-            return Decision(SESSION)
+        """The way that a request takes now."""
         decision = self.routes.decide(request.host, request.port, request.user)
-        if decision.via == SESSION and self._is_out():
+        if decision.via == SESSION and not decision.is_fixed and self._is_out():
             return Decision(DIRECT, decision.route)
         return decision
 
@@ -113,10 +108,10 @@ class Router:
         if not decision.via.startswith(LINK):
             return self._any_way
         name = decision.via.removeprefix(LINK)
-        local = self._ways.find_link(name)
-        if local is None:
+        link = self._ways.find_link(name)
+        if link is None:
             raise no_link(name)
-        return Direct(OverLink(name, local), self._resolver, self._guard)
+        return Direct(OverLink(link), self._resolver, self._guard)
 
     async def _past(self, decision: Decision, request: Request, first: bytes) -> Opened:
         try:

@@ -4,13 +4,13 @@ import asyncio
 import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 
 from tandem.base.errors import UsageError
 from tandem.base.threads import Threads
-from tandem.config.client_sections import RouteConfig
+from tandem.config.client_sections import RouteConfig, matches_user
 from tandem.config.destinations import Destinations, PatternFile, parse_destinations
 from tandem.config.patterns import canonical_name
+from tandem.exchange.request import SUFFIX
 
 log = logging.getLogger("tandem.client")
 
@@ -33,7 +33,7 @@ class Route:
 
     def concerns(self, host: str, port: int, user: str) -> bool:
         """Whether the route is about this request."""
-        return fnmatchcase(user, self.user) and self.match.contains(host, port)
+        return matches_user(self.user, user) and self.match.contains(host, port)
 
     def __str__(self) -> str:
         return f"route {self.number}, {self.match.text}" + (f" for {self.user}" if self.user != "*" else "")
@@ -45,9 +45,12 @@ class Decision:
 
     via: str
     route: Route | None = None
+    is_fixed: bool = False
+    """It is the same while the server does not answer."""
 
 
 _DEFAULT = Decision(SESSION)
+_FIXED = Decision(SESSION, is_fixed=True)
 
 
 class Routes:
@@ -62,11 +65,13 @@ class Routes:
         """The last problem of each file, which is logged once."""
 
     def decide(self, host: str, port: int, user: str = "") -> Decision:
-        """The way to a host. What is no host name goes to the session, whose server says so."""
+        """The way to a host. A forward is the server's, and so is what is no host name: the server says so."""
         try:
             canonical = canonical_name(host)
         except ValueError:
-            return _DEFAULT
+            return _FIXED
+        if canonical.endswith(SUFFIX):
+            return _FIXED
         for route in self.all:
             if route.concerns(canonical, port, user):
                 return self._decisions[route.number]
@@ -81,21 +86,21 @@ class Routes:
                 await self._follow(file)
 
     async def _follow(self, file: PatternFile) -> None:
-        problem = ""
         try:
             if await self._thread.run(file.read_if_changed):
                 log.info("routes: %s was read again", file.text)
-        except (OSError, ValueError) as error:
+                self._complaints.pop(file.text, None)
+        except Exception as error:  # any: one file must not end the following of the others
             problem = f"{error.strerror if isinstance(error, OSError) else error}"
-        if problem and problem != self._complaints.get(file.text):
-            log.error("routes: %s: %s; its patterns stay as they were", file.text, problem)
-        self._complaints[file.text] = problem
+            if problem != self._complaints.get(file.text):
+                log.error("routes: %s: %s; its patterns stay as they were", file.text, problem)
+            self._complaints[file.text] = problem
 
 
 def _route(number: int, item: RouteConfig) -> Route:
     try:
         return Route(number, parse_destinations(item.match), item.via, item.user)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, UsageError) as error:
         why = error.strerror if isinstance(error, OSError) else error
         raise UsageError(
             f"route {number}: {item.match}: {why}", "@FILE names a file with a pattern in each line"

@@ -1,6 +1,7 @@
 """The parent of a server's workers: opens the sockets, starts workers, replaces those that die, and speaks for all."""
 
 import asyncio
+import contextlib
 import logging
 import socket
 import sys
@@ -12,8 +13,9 @@ from tandem.admin.endpoint import AdminEndpoint
 from tandem.admin.status import ServerStatus
 from tandem.base.addresses import expand_wildcards, format_host_port, parse_host_port
 from tandem.base.directories import default_directory
-from tandem.base.errors import TandemError
+from tandem.base.errors import TandemError, os_error_text
 from tandem.base.tasks import TaskSet
+from tandem.base.threads import Threads
 from tandem.config.config import SERVER_ADMIN_PORT, Config
 from tandem.registry.opening import is_local, open_source
 from tandem.registry.source import ClientSource
@@ -34,6 +36,7 @@ _PING_TIMEOUT = 60.0
 """Seconds after which a worker that does not answer is ended and replaced."""
 
 _STATUS_TIMEOUT = 5.0
+_CLOSE_TIMEOUT = 3.0
 
 _RESTART_DELAY = (0.0, 30.0)
 """Seconds until a worker that died is replaced: the first time, and at most where it dies again and again."""
@@ -62,6 +65,7 @@ class Parent:
         self._admin: AdminEndpoint
         self._fleet: FleetMember
         self._tasks = TaskSet()
+        self._thread = Threads(1)
         self._is_stopping = False
         self._started_at = time.monotonic()
         self.replaced = 0
@@ -69,8 +73,8 @@ class Parent:
 
     async def start(self) -> None:
         """Opens the sockets and starts the workers. Raises TandemError where an address or the state cannot be used."""
-        self._source = await asyncio.to_thread(open_source, self._config.registry, self._state.path)
-        count = await asyncio.to_thread(self._source.count)
+        self._source = await self._thread.run(lambda: open_source(self._config.registry, self._state.path))
+        count = await self._thread.run(self._source.count)
         self._state.server_key(registered=(count or 0) if is_local(self._config.registry) else 0)
         try:
             self._open_sockets()
@@ -106,7 +110,7 @@ class Parent:
         try:
             for slot in following.slots:  # one after the other: all at once would take the cores from those who serve
                 await self._start_worker(slot, following)
-        except (TandemError, OSError) as error:
+        except Exception as error:  # any: the old ones go on, and the next upgrade may work
             log.error("nothing was upgraded: %s", error)
             await self._give_up(following)
             return
@@ -141,7 +145,9 @@ class Parent:
             await self._admin.close()
         for sock in (*(sock for group in self._groups.values() for sock in group), *sum(self._doors, ())):
             sock.close()
-        await asyncio.to_thread(self._source.close)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_CLOSE_TIMEOUT):
+                await self._thread.run(self._source.close)
 
     async def status(self) -> ServerStatus:
         """The status of all workers together."""
@@ -168,16 +174,25 @@ class Parent:
 
     def _open_group(self, address: tuple[str, int]) -> None:
         group = open_group(*address, 2 * self._workers)
+        try:
+            self._steer(group)
+        except OSError:
+            for sock in group:
+                sock.close()
+            raise
         self._groups[address] = group
-        self._steer(group)
         empty(group)
         log.info("listening on udp %s", format_host_port(*address))
         for slot, child in self._children.items():
             child.give(address, group[slot])
 
     def _steer_all(self) -> None:
-        for group in self._groups.values():
-            self._steer(group)
+        """Never raises: packets that go astray are answered with a reset, or dropped."""
+        try:
+            for group in self._groups.values():
+                self._steer(group)
+        except OSError as error:
+            log.error("packets cannot be led to other workers now: %s", os_error_text(error))
 
     def _steer(self, group: list[socket.socket]) -> None:
         """Leads initiations to the present generation, and packets away from slots whose workers have gone for good."""

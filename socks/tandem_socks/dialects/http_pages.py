@@ -37,7 +37,7 @@ PASSWORD = "This proxy needs a name and a password.\n"
 
 _PAC = """function FindProxyForURL(url, host) {{
   var here = "DIRECT", there = "SOCKS5 {place}; SOCKS {place}; PROXY {place}";
-  host = host.toLowerCase().replace(/^\\[|\\]$/g, "");
+  host = host.toLowerCase().replace(/^\\[|\\]$|\\.$/g, "");
   var authority = /^([a-z]+):\\/\\/(?:[^\\/@]*@)?(?:\\[[^\\]]*\\]|[^\\/:?#]*)(?::(\\d+))?/i.exec(url) || ["", "http"];
   var usual = {{https: 443, wss: 443, ftp: 21}};
   var port = authority[2] ? Number(authority[2]) : usual[authority[1].toLowerCase()] || 80;

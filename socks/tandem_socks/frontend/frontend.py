@@ -196,7 +196,10 @@ class SocksFrontend:
         advertised = self._options.advertise
         host, port = tcp.local_address
         names = frozenset({advertised.lower()} if advertised else ())
-        return Terms(self._options.authenticate is not None, advertised or host, port, self._options.pac_rules, names)
+        # The PAC file needs no password: what it says of routes is for those who need none, and for this machine.
+        is_told = self._options.authenticate is None or is_loopback(tcp.peer_address[0])
+        rules = self._options.pac_rules if is_told else str
+        return Terms(self._options.authenticate is not None, advertised or host, port, rules, names)
 
     async def _read_request(self, negotiation: ServerConnection, tcp: TcpConnection) -> Request | None:
         """Reads the client's request; None where there is none, after the error answer is sent."""
@@ -354,6 +357,11 @@ class SocksFrontend:
             for task in ends:
                 task.cancel()
             await asyncio.gather(*ends, return_exceptions=True)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether an address is of this machine's loopback interface."""
+    return ipaddress.ip_address(host.partition("%")[0]).is_loopback
 
 
 def admits(host: str, networks: Collection[IPNetwork]) -> bool:

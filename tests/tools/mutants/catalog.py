@@ -13,6 +13,7 @@ LEAST_KILLED = 0.85
 _TRANSPORT = "transport/tandem_transport"
 _TESTS = "tests/transport"
 _SERVER = "app/tandem/server"
+_DIALING = "app/tandem/dialing"
 
 
 @dataclass(frozen=True)
@@ -104,7 +105,10 @@ ROOMS = (
     ),
     Room(
         "rules",
-        tuple(f"{_SERVER}/{name}.py" for name in ("access", "rules", "address_guard", "own_networks")),
+        (
+            *(f"{_SERVER}/{name}.py" for name in ("access", "rules")),
+            *(f"{_DIALING}/{name}.py" for name in ("address_guard", "own_networks")),
+        ),
         ("tests/app/test_access.py", "tests/app/test_access_rules.py"),
     ),
 )
