@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from conformance.catalog import Case
 from loopback.ports import free_port
 from loopback.sockets import abort
 from tandem.client.client import Client
@@ -32,6 +33,9 @@ LIMIT = 250.0
 PASSWORD = ("anna", "secret")
 GREETING = b"\x05\x01\x00"
 
+HOSTS = {"local.test": ("127.0.0.1",), "denied.example": ("127.0.0.1",), "both.test": ("::1", "127.0.0.1")}
+"""The names that targets have."""
+
 Handler = Callable[["Peer"], Awaitable[None]]
 
 
@@ -42,11 +46,22 @@ class Setup:
     name: str
     loss: float = 0.0
     fast_open: str = "known"
+    via: str = "session"
+    """The way of everything that has a way of its own."""
 
     @property
     def is_long(self) -> bool:
         """Whether `make test` leaves it to `make test-long`."""
-        return self.loss > 0 or self.fast_open == "off"
+        return self.loss > 0 or self.fast_open == "off" or self.is_past_session
+
+    @property
+    def is_past_session(self) -> bool:
+        """Whether connections do not go through the server."""
+        return self.via != "session"
+
+    def has(self, case: Case) -> bool:
+        """Whether a case can be played here."""
+        return not (case.is_servers and self.is_past_session)
 
     def __str__(self) -> str:
         return self.name
@@ -57,6 +72,7 @@ SETUPS = (
     Setup("clean links, fast_open off", fast_open="off"),
     Setup("10 % loss on both links", loss=0.10),
     Setup("10 % loss, fast_open off", loss=0.10, fast_open="off"),
+    Setup("past the session", via="direct"),
 )
 
 
@@ -133,6 +149,8 @@ class Bench:
         self.client = Client(config, [invite], TransportParameters(), ClientRecords())
 
     async def start(self) -> None:
+        router: Any = self.client._router  # pyright: ignore[reportPrivateUsage]
+        router._resolver.configure(HOSTS, cache_seconds=0)  # names of this machine, past the session
         await self.server.start()
         self.server.driver.send = self._send_down
         await self.client.start()
@@ -300,6 +318,8 @@ def _client_config(setup: Setup) -> Config:
         "socks": {"listen": f"127.0.0.1:{free_port()}", "fast_open": setup.fast_open},
         "admin": {"listen": f"127.0.0.1:{free_port()}"},
     }
+    if setup.is_past_session:
+        options["route"] = [{"match": "denied.example", "via": "block"}, {"match": "*", "via": setup.via}]
     return Config(**options)
 
 
@@ -309,9 +329,13 @@ def _server_config(places: list[str], directory: Path) -> Config:
         {"action": "allow", "match": "127.0.0.0/8"},
         {"action": "allow", "match": "::1/128"},
     ]
-    hosts = {"local.test": ["127.0.0.1"], "denied.example": ["127.0.0.1"], "both.test": ["::1", "127.0.0.1"]}
     options: dict[str, Any] = {
-        "server": {"listen": places, "state": directory, "hosts": hosts, "max_new_streams": 1000},
+        "server": {
+            "listen": places,
+            "state": directory,
+            "hosts": {name: list(found) for name, found in HOSTS.items()},
+            "max_new_streams": 1000,
+        },
         "rule": rules,
         "admin": {"listen": f"127.0.0.1:{free_port()}"},
     }

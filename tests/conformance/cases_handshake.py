@@ -117,7 +117,7 @@ async def unknown_host(bench: Bench) -> None:
     assert await bench.refusal(GREETING + request("nowhere.invalid", 80)) == failed(4)
 
 
-@case(REQUESTS, "denied by a rule, or private: 2")
+@case(REQUESTS, "denied by a rule, or private: 2", is_servers=True)
 async def denied(bench: Bench) -> None:
     for host in ("denied.example", "10.1.2.3", "169.254.169.254", "::ffff:10.1.2.3", "fd00::1"):
         assert await bench.refusal(GREETING + request(host, 80)) == failed(2), host
@@ -141,7 +141,7 @@ async def unknown_command(bench: Bench) -> None:
     assert await bench.refusal(GREETING + request("127.0.0.1", 80, command=9)) == failed(7)
 
 
-@case(REQUESTS, "RESOLVE (torsocks): the address of a name that may be reached")
+@case(REQUESTS, "RESOLVE (torsocks): the address of a name that may be reached", is_servers=True)
 async def resolve(bench: Bench) -> None:
     peer = await bench.dial(GREETING + request("local.test", 0, command=0xF0))
     await peer.read(2)

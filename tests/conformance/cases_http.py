@@ -21,7 +21,7 @@ async def http_connect(bench: Bench) -> None:
     assert await peer.read_all() == b""
 
 
-@case(HTTP, "CONNECT to a refused port: 502, to a denied host: 403")
+@case(HTTP, "CONNECT to a refused port: 502, to a denied host: 403", is_servers=True)
 async def http_connect_fails(bench: Bench) -> None:
     for target, status in ((f"127.0.0.1:{_REFUSED_PORT}", 502), ("10.1.2.3:80", 403), ("nowhere.invalid:80", 502)):
         assert _status(await bench.refusal(_head(f"CONNECT {target} HTTP/1.1"))) == status

@@ -20,6 +20,9 @@ class Case:
     is_long: bool = False
     """It moves so much that `make test` leaves it to `make test-long`."""
 
+    is_servers: bool = False
+    """It is about what a server allows: past the session there is none."""
+
     def __str__(self) -> str:
         return f"{self.group}: {self.name}"
 
@@ -27,11 +30,11 @@ class Case:
 CASES: list[Case] = []
 
 
-def case(group: str, name: str, *, is_long: bool = False) -> Callable[[Play], Play]:
+def case(group: str, name: str, *, is_long: bool = False, is_servers: bool = False) -> Callable[[Play], Play]:
     """Adds a function to the list; it raises AssertionError where the case fails."""
 
     def add(play: Play) -> Play:
-        CASES.append(Case(group, name, play, is_long))
+        CASES.append(Case(group, name, play, is_long, is_servers))
         return play
 
     return add
