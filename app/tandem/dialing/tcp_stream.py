@@ -65,8 +65,7 @@ class TcpStream:
     def reset(self) -> None:
         self._is_reset = True
         self._tcp.reset()
-        if self._lingering is not None:
-            self._lingering.cancel()
+        self._end_lingering()
 
     def watch_reset(self, callback: Callable[[], None]) -> None:
         def on_lost() -> None:
@@ -85,6 +84,7 @@ class TcpStream:
 
     def _reset_by(self, error: OSError) -> FarReset:
         self._is_reset = True
+        self._end_lingering()
         return FarReset(error.strerror or str(error))
 
     async def _linger(self) -> None:
@@ -99,8 +99,11 @@ class TcpStream:
                 self._tcp.reset()
                 return
 
+    def _end_lingering(self) -> None:
+        if self._lingering is not None:
+            self._lingering.cancel()
+
     def _close_if_over(self) -> None:
         if self._is_read_over and self._is_finished and self._closing is None:
-            if self._lingering is not None:
-                self._lingering.cancel()
+            self._end_lingering()
             self._closing = asyncio.get_running_loop().create_task(self._tcp.close())
