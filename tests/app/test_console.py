@@ -90,6 +90,23 @@ def test_a_sparkline_is_as_high_as_its_highest() -> None:
     assert sparkline([]) == ""
 
 
+def test_connections_say_which_way_they_take_where_there_are_several() -> None:
+    def draw() -> list[str]:
+        window = Console(width=100, file=io.StringIO())
+        window.print(render(status, pictures.history()))
+        assert isinstance(window.file, io.StringIO)
+        return window.file.getvalue().splitlines()
+
+    status = pictures.status()
+    assert not any(line.rstrip().endswith(" via") for line in draw())
+    status.streams[1].via = "link:wifi"
+    drawn = draw()
+    assert any(line.rstrip().endswith(" via") for line in drawn)
+    assert any("www.example" in line and line.rstrip().endswith(" session") for line in drawn)
+    assert any("git.a-very" in line and line.rstrip().endswith(" link:wifi") for line in drawn)
+    assert any("and 10 more" in line for line in drawn), "eleven of the session, and one beside it"
+
+
 def test_rates_of_connections_are_those_since_the_last_look() -> None:
     history, status = History(), pictures.status()
     history.note(status, now=0)

@@ -90,7 +90,7 @@ def fitted(status: ClientStatus, history: History, view: View, console: Console)
         return fitted(status, history, replace(view, head=""), console)
     if spare < 0:
         shown = min(len(status.streams), MAX_STREAMS)
-        fitting = shown + spare - (shown == status.session.streams_open)  # room for the line "and N more"
+        fitting = shown + spare - (shown == _open(status))  # room for the line "and N more"
         return render(status, history, replace(view, lines=(), max_streams=max(0, fitting)))
     return render(status, history, replace(view, lines=_newest(view.lines, spare - 1, console)))
 
@@ -209,6 +209,11 @@ def _detail(link: LinkStatus) -> Text:
     return Text("\n".join(facts), no_wrap=True, overflow="ellipsis")
 
 
+def _open(status: ClientStatus) -> int:
+    """The number of open connections, those past the session included."""
+    return status.session.streams_open + sum(stream.via != "session" for stream in status.streams)
+
+
 def _streams(status: ClientStatus, history: History, view: View) -> Table:
     table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False)
     table.add_column("connection to", min_width=24, max_width=38, overflow="ellipsis", no_wrap=True)
@@ -231,7 +236,7 @@ def _streams(status: ClientStatus, history: History, view: View) -> Table:
         amounts = (format_size(stream.bytes_up), format_size(stream.bytes_down))
         way = (stream.via,) if is_routed else ()
         table.add_row(stream.target, duration(stream.age_s), *amounts, rate(speed(stream)), *way)
-    more = status.session.streams_open - sum(stream.via == "session" for stream in shown)
+    more = _open(status) - len(shown)
     if more > 0:
         table.add_row(f"and {more} more")
     return table
