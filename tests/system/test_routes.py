@@ -98,6 +98,20 @@ def test_a_route_leads_through_a_further_server(pair: Pair, target: Target, tmp_
         berlin.close()
 
 
+def test_two_sessions_need_two_invites(pair: Pair, tmp_path: Path) -> None:
+    invite = tmp_path / "own.invite"
+    invite.write_text(pair.invite())
+    invite.chmod(0o600)
+    config = write_config(pair, more=f'[[exit]]\nname = "berlin"\ninvite = "@{invite}"')
+    done = run_tandem("client", f"@{invite}", *config, "--no-console", environment=pair.environment)
+    assert done.returncode == 2
+    assert "another session uses this invite" in done.stderr
+    invite.write_text("nothing\n")
+    done = run_tandem("client", pair.invite("phone"), *config, "--no-console", environment=pair.environment)
+    assert done.returncode == 2
+    assert "exit berlin: 0 invites" in done.stderr
+
+
 @pytest.mark.skipif(not can_steer(), reason="this system cannot lead packets to several processes")
 def test_an_upgrade_of_a_further_server_ends_no_connection_through_it(
     pair: Pair, target: Target, tmp_path: Path

@@ -44,15 +44,15 @@ def check(config_file: Path | None) -> None:
     \b
     tandem config check --config tandem.toml
     """
-    from tandem.client.options import read_invites
+    from tandem.client.options import read_exits, read_invites
     from tandem.config import config, old_names
     from tandem.config.reference import as_toml
 
     loaded = config.load(config_file)
     for text in old_names.take_notes():
         click.echo(f"warning: {text}", err=True)
-    if loaded.invite is not None:
-        read_invites(None, loaded)
+    own = read_invites(None, loaded) if loaded.invite is not None else []
+    read_exits(loaded, own)
     click.echo(f"# {config.file_in_use() or 'no file: defaults and environment'}: in order")
     click.echo(as_toml(loaded))
 

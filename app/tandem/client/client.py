@@ -61,7 +61,7 @@ class Client:
         self._journal = Journal(records.events, lambda: self.links.all)
         self._names = NameTeller(self.opener, self.links)
         self._connections = table = ConnectionTable()
-        self._exits = Exits(read_exits(config), self._make_exit, config.socks.fast_open)
+        self._exits = Exits(read_exits(config, invites), self._make_exit, config.socks.fast_open)
         self._router = router = self._make_router()
         options = _frontend_options(config.socks, router)
         self._socks = SocksFrontend(router, options, on_opened=table.open, on_closed=table.close)

@@ -2,6 +2,7 @@
 
 import random
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -48,9 +49,13 @@ def read_invites(source: str | None, config: Config) -> list[Invite]:
     return found
 
 
-def read_exits(config: Config) -> dict[str, list[Invite]]:
-    """The invites of further servers by name: one, or those of a fleet. Raises UsageError."""
+def read_exits(config: Config, own: Sequence[Invite]) -> dict[str, list[Invite]]:
+    """The invites of further servers by name: one, or those of a fleet. Raises UsageError.
+
+    `own`: those of the client's own session. Two sessions with one invite would replace each other.
+    """
     found: dict[str, list[Invite]] = {}
+    used = {(invite.server_public, invite.client_private) for invite in own}
     for item in config.exit:
         text = item.invite.get_secret_value()
         words = (_read_invite(text) if text.startswith("@") else text).split()
@@ -59,6 +64,11 @@ def read_exits(config: Config) -> dict[str, list[Invite]]:
             raise UsageError(f"exit {item.name}: {len(invites)} invites", "one is needed: an invite, or @FILE with it")
         found[item.name] = decode_invites(invites[0])
         random.shuffle(found[item.name])
+        keys = {(invite.server_public, invite.client_private) for invite in found[item.name]}
+        if keys & used:
+            hint = "each session needs one of its own: `tandem invite NAME` on that server"
+            raise UsageError(f"exit {item.name}: another session uses this invite", hint)
+        used |= keys
     return found
 
 
