@@ -9,6 +9,7 @@ import socket
 import subprocess
 import time
 import urllib.parse
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -23,6 +24,23 @@ from tandem_transport.driver import can_steer
 
 LINKS = ("--link", "a=127.0.0.2", "--link", "b=127.0.0.3")
 CHROMIUM = shutil.which("chromium-headless-shell") or shutil.which("chromium")
+
+
+@pytest.fixture
+def berlin(tmp_path: Path) -> Iterator[Pair]:
+    """A further server; its invite is in `berlin.invite`."""
+    (tmp_path / "berlin").mkdir()
+    made = Pair(tmp_path / "berlin")
+    invite = tmp_path / "berlin.invite"
+    invite.write_text(made.invite())
+    invite.chmod(0o600)
+    yield made
+    made.close()
+
+
+def exit_table(directory: Path) -> str:
+    """The configuration of the further server whose invite is in this directory."""
+    return f'[[exit]]\nname = "berlin"\ninvite = "@{directory / "berlin.invite"}"'
 
 
 def write_config(pair: Pair, *routes: tuple[str, str], more: str = "") -> tuple[str, str]:
@@ -72,37 +90,29 @@ def test_connections_take_the_way_that_the_routes_say(pair: Pair, target: Target
         each.close()
 
 
-def test_a_route_leads_through_a_further_server(pair: Pair, target: Target, tmp_path: Path) -> None:
-    (tmp_path / "berlin").mkdir()
-    berlin = Pair(tmp_path / "berlin")
-    try:
-        invite = tmp_path / "berlin.invite"
-        invite.write_text(berlin.invite())
-        invite.chmod(0o600)
-        there = Target()
-        more = f'[[exit]]\nname = "berlin"\ninvite = "@{invite}"'
-        options = write_config(pair, (f"*:{there.port}", "server:berlin"), more=more)
-        pair.start_server()
-        berlin.start_server()
-        pair.start_client(pair.invite(), *LINKS, *options)
-        assert pair.curl(there.url("bytes/100000")).stdout == there.content(100_000)
-        assert pair.curl(target.url("bytes/1000")).stdout == target.content(1000)
-        assert [(item["name"], item["state"]) for item in pair.client_status()["exits"]] == [("berlin", "up")]
-        pair.wait(lambda: f"127.0.0.1:{there.port}: " in berlin.log("server"), "what went through berlin")
-        assert str(there.port) not in pair.log("server")
-        assert str(target.port) not in berlin.log("server")
-        berlin.close()
-        assert pair.curl(target.url("bytes/1000")).stdout == target.content(1000), "the other one is not needed for it"
-        there.close()
-    finally:
-        berlin.close()
+def test_a_route_leads_through_a_further_server(pair: Pair, berlin: Pair, target: Target, tmp_path: Path) -> None:
+    there = Target()
+    more = exit_table(tmp_path)
+    options = write_config(pair, (f"*:{there.port}", "server:berlin"), more=more)
+    pair.start_server()
+    berlin.start_server()
+    pair.start_client(pair.invite(), *LINKS, *options)
+    assert pair.curl(there.url("bytes/100000")).stdout == there.content(100_000)
+    assert pair.curl(target.url("bytes/1000")).stdout == target.content(1000)
+    assert [(item["name"], item["state"]) for item in pair.client_status()["exits"]] == [("berlin", "up")]
+    pair.wait(lambda: f"127.0.0.1:{there.port}: " in berlin.log("server"), "what went through berlin")
+    assert str(there.port) not in pair.log("server")
+    assert str(target.port) not in berlin.log("server")
+    berlin.close()
+    assert pair.curl(target.url("bytes/1000")).stdout == target.content(1000), "the other one is not needed for it"
+    there.close()
 
 
 def test_two_sessions_need_two_invites(pair: Pair, tmp_path: Path) -> None:
-    invite = tmp_path / "own.invite"
+    invite = tmp_path / "berlin.invite"
     invite.write_text(pair.invite())
     invite.chmod(0o600)
-    config = write_config(pair, more=f'[[exit]]\nname = "berlin"\ninvite = "@{invite}"')
+    config = write_config(pair, more=exit_table(tmp_path))
     done = run_tandem("client", f"@{invite}", *config, "--no-console", environment=pair.environment)
     assert done.returncode == 2
     assert "another session uses this invite" in done.stderr
@@ -114,31 +124,23 @@ def test_two_sessions_need_two_invites(pair: Pair, tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not can_steer(), reason="this system cannot lead packets to several processes")
 def test_an_upgrade_of_a_further_server_ends_no_connection_through_it(
-    pair: Pair, target: Target, tmp_path: Path
+    pair: Pair, berlin: Pair, target: Target, tmp_path: Path
 ) -> None:
-    (tmp_path / "berlin").mkdir()
-    berlin = Pair(tmp_path / "berlin")
-    try:
-        invite = tmp_path / "berlin.invite"
-        invite.write_text(berlin.invite())
-        invite.chmod(0o600)
-        more = f'[[exit]]\nname = "berlin"\ninvite = "@{invite}"'
-        pair.start_server()
-        berlin.start_server("--workers", "2")
-        pair.start_client(pair.invite(), *LINKS, *write_config(pair, ("*", "server:berlin"), more=more))
-        held = Fetch(pair, target.url("held/4"))
-        pair.wait(lambda: target.connections == 1, "the download")
-        assert berlin.server is not None
-        berlin.server.send_signal(signal.SIGUSR2)
-        pair.wait(lambda: "upgraded: other workers serve" in berlin.log("server"), "the upgrade")
-        pair.wait(lambda: berlin.log("server").count("session started") == 2, "a session with the new workers")
-        assert pair.curl(target.url("bytes/1000")).stdout == target.content(1000)
-        target.may_end.set()
-        held.join(120)
-        assert (held.code, held.data) == (0, bytes(4 * BLOCK))
-        pair.wait(lambda: berlin.log("server").count("has retired") == 2, "the end of the workers before")
-    finally:
-        berlin.close()
+    more = exit_table(tmp_path)
+    pair.start_server()
+    berlin.start_server("--workers", "2")
+    pair.start_client(pair.invite(), *LINKS, *write_config(pair, ("*", "server:berlin"), more=more))
+    held = Fetch(pair, target.url("held/4"))
+    pair.wait(lambda: target.connections == 1, "the download")
+    assert berlin.server is not None
+    berlin.server.send_signal(signal.SIGUSR2)
+    pair.wait(lambda: "upgraded: other workers serve" in berlin.log("server"), "the upgrade")
+    pair.wait(lambda: berlin.log("server").count("session started") == 2, "a session with the new workers")
+    assert pair.curl(target.url("bytes/1000")).stdout == target.content(1000)
+    target.may_end.set()
+    held.join(120)
+    assert (held.code, held.data) == (0, bytes(4 * BLOCK))
+    pair.wait(lambda: berlin.log("server").count("has retired") == 2, "the end of the workers before")
 
 
 def test_new_connections_go_past_a_server_that_does_not_answer(pair: Pair, target: Target) -> None:

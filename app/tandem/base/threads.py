@@ -8,7 +8,6 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-
 THREAD_NAME = "blocking call"
 
 

@@ -61,7 +61,7 @@ class Client:
         self._journal = Journal(records.events, lambda: self.links.all)
         self._names = NameTeller(self.opener, self.links)
         self._connections = table = ConnectionTable()
-        self._exits = Exits(read_exits(config, invites), self._make_exit, config.socks.fast_open)
+        self._exits = Exits(read_exits(config, invites), self._make_other, config.socks.fast_open)
         self._router = router = self._make_router()
         options = _frontend_options(config.socks, router)
         self._socks = SocksFrontend(router, options, on_opened=table.open, on_closed=table.close)
@@ -207,12 +207,8 @@ class Client:
         driver.endpoint.set_preferences(self.links.preferences())
         return driver
 
-    def _make_other(self, invite: Invite) -> ClientDriver:
-        """A driver that tries another server while the present one stays in use."""
-        return self._make_driver(invite, self.links.others(invite), self.driver.endpoint.mode)
-
-    def _make_exit(self, invite: Invite, on_event: OnEvent) -> ClientDriver:
-        """The same for a server that is used beside the client's own."""
+    def _make_other(self, invite: Invite, on_event: OnEvent | None = None) -> ClientDriver:
+        """A driver for another server, which is tried, or used, while the present one stays in use."""
         return self._make_driver(invite, self.links.others(invite), self.driver.endpoint.mode, on_event)
 
     def _on_event(self, driver: ClientDriver, event: ClientEvent) -> None:

@@ -9,6 +9,9 @@ from tandem.base.errors import UsageError
 from tandem.config.destinations import parse_destinations
 from tandem.config.values import Section
 
+SESSION, DIRECT, BLOCK = "session", "direct", "block"
+"""The ways that have one word."""
+
 LINK = "link:"
 """The beginning of a way that names a link."""
 
@@ -30,7 +33,7 @@ def _destination(text: str) -> str:
 
 def _via(text: str) -> str:
     names_one = text.startswith((LINK, SERVER)) and text not in (LINK, SERVER)
-    if text not in ("session", "direct", "block") and not names_one:
+    if text not in (SESSION, DIRECT, BLOCK) and not names_one:
         raise ValueError(f"{text!r}: accepted is {_ACCEPTED_VIA}")
     return text
 

@@ -64,7 +64,9 @@ class One:
         return self.pattern.text
 
     def contains(self, host: str, port: int) -> bool:
-        return _matches(self.pattern, host, port)
+        if self.pattern.network is None:
+            return self.pattern.matches_name(host, port)
+        return bool(literal_address(host)) and self.pattern.matches_address(host, port)
 
 
 class Private:
@@ -146,12 +148,6 @@ def parse_destination(text: str) -> Pattern:
     except ValueError as error:
         raise ValueError(f"{text!r}: {ACCEPTED} is accepted") from error
     return replace(pattern, host=pattern.forward, forward="", ports=ALL_PORTS) if pattern.forward else pattern
-
-
-def _matches(pattern: Pattern, host: str, port: int) -> bool:
-    if pattern.network is None:
-        return pattern.matches_name(host, port)
-    return bool(literal_address(host)) and pattern.matches_address(host, port)
 
 
 class _Index:

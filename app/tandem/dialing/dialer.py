@@ -2,14 +2,16 @@
 
 import asyncio
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import TypeVar, cast
 
 import aiohappyeyeballs
 
 from tandem.exchange.failures import Failure, Hop, dial_failure
 from tandem_socks import Reply, TcpConnection
+
+T = TypeVar("T")
 
 DIAL_TIMEOUT = 10.0
 """Seconds that resolving and connecting may take together."""
@@ -29,6 +31,16 @@ class Dialed:
     tcp: TcpConnection
     bound_host: str
     bound_port: int
+
+
+async def within_dial_timeout(target: object, dialing: Awaitable[T]) -> T:
+    """The result of resolving and connecting. Raises Failure, which names the target, where it takes too long."""
+    try:
+        async with asyncio.timeout(DIAL_TIMEOUT):
+            return await dialing
+    except TimeoutError as error:
+        text = f"no answer from {target} within {DIAL_TIMEOUT:.0f} s"
+        raise Failure(Reply.HOST_UNREACHABLE, Hop.DIAL, text, "ETIMEDOUT") from error
 
 
 class Dialer:

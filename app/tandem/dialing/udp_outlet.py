@@ -33,7 +33,6 @@ PEER_LIFETIME = 60.0
 MAX_WAITING = 256 << 10
 """Limit of bytes that wait for the kernel, and of bytes that wait for lookups; datagrams beyond it are dropped."""
 
-
 _GONE = (errno.ENODEV, errno.EADDRNOTAVAIL, errno.ENETUNREACH, errno.EINVAL)
 """Errors of a socket that was bound to an address or an interface that is not there any more."""
 
@@ -62,6 +61,10 @@ Deliver = Callable[[str, int, bytes], bool]
 """Takes a datagram and the literal address and port it comes from; tells whether it could be passed on."""
 
 
+def _uncounted(size: int) -> None:
+    """Lets everything pass."""
+
+
 class UdpOutlet:
     """IPv4 and IPv6 sockets, opened when needed."""
 
@@ -71,7 +74,7 @@ class UdpOutlet:
         bind: Bind,
         deliver: Deliver,
         *,
-        carried: Callable[[int], None] | None = None,
+        carried: Callable[[int], None] = _uncounted,
         owner: str,
     ) -> None:
         """`carried` counts bytes, and raises OSError where no more may pass. `owner` is named in the log."""
@@ -149,9 +152,7 @@ class UdpOutlet:
             self.counters.dropped += 1
             return
         try:
-            if not self._may_pass(len(data)):
-                self.counters.dropped += 1
-                return
+            self._carried(len(data))
             place = address_infos(address, port, socket.SOCK_DGRAM)[0][4]
             transport.sendto(data, place)
         except OSError:
@@ -191,11 +192,10 @@ class UdpOutlet:
             self.counters.dropped += 1
 
     def _may_pass(self, size: int) -> bool:
-        if self._carried is not None:
-            try:
-                self._carried(size)
-            except OSError:
-                return False
+        try:
+            self._carried(size)
+        except OSError:
+            return False
         return True
 
     def on_error(self, error: Exception, family: int) -> None:

@@ -1,13 +1,12 @@
 """The far side of what passes the session by: names are resolved here, and connections begin at this machine."""
 
-import asyncio
 from collections.abc import Awaitable
 from typing import TypeVar
 
 from tandem.base.addresses import address_forms, is_loopback
 from tandem.config.patterns import canonical_name
 from tandem.dialing.address_guard import AddressGuard
-from tandem.dialing.dialer import DIAL_TIMEOUT, Dialed
+from tandem.dialing.dialer import Dialed, within_dial_timeout
 from tandem.dialing.resolver import Resolver
 from tandem.dialing.tcp_stream import TcpStream
 from tandem.dialing.udp_outlet import UdpOutlet
@@ -82,10 +81,6 @@ def _as_the_system_spells(address: str) -> str:
 async def _in_time(request: Request, work: Awaitable[T]) -> T:
     """The result. Raises Failure, which names this machine as the place, also where it takes too long."""
     try:
-        async with asyncio.timeout(DIAL_TIMEOUT):
-            return await work
-    except TimeoutError as error:
-        text = f"no answer from {request} within {DIAL_TIMEOUT:.0f} s"
-        raise Failure(Reply.HOST_UNREACHABLE, Hop.LOCAL, text, "ETIMEDOUT") from error
+        return await within_dial_timeout(request, work)
     except Failure as failure:
         raise Failure(failure.reply or Reply.GENERAL_FAILURE, Hop.LOCAL, failure.detail, failure.error) from failure

@@ -6,10 +6,11 @@ What JavaScript cannot say, or a browser cannot know, such as the user, is left 
 import ipaddress
 from collections.abc import Iterable, Iterator
 
+from tandem.config.client_sections import DIRECT
 from tandem.config.destinations import One, PatternFile, Private
 from tandem.config.patterns import ALL_PORTS, Pattern
 from tandem.exchange.request import SUFFIX
-from tandem.routing.routes import DIRECT, Route
+from tandem.routing.routes import Route
 
 MAX_PATTERNS = 2000
 """Patterns of a file that a browser is told of. A longer file, and what comes after it, is left to the SOCKS port."""

@@ -1,21 +1,18 @@
 """The far side of the SOCKS port: sends each request the way that the routes say."""
 
-import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from tandem.config.client_sections import LINK, SERVER
+from tandem.config.client_sections import BLOCK, DIRECT, LINK, SERVER, SESSION
 from tandem.dialing.address_guard import AddressGuard
 from tandem.dialing.resolver import Resolver
 from tandem.exchange.failures import Failure, Hop
 from tandem.exchange.tally import Tally
 from tandem.routing.association import RoutedAssociation
 from tandem.routing.direct import Direct
-from tandem.routing.routes import BLOCK, DIRECT, SESSION, Decision, Routes
+from tandem.routing.routes import Decision, Routes
 from tandem.routing.ways_out import AnyWay, LinkPlace, OverLink, no_link
 from tandem_socks import Association, Binding, FarSide, Opened, Receive, Reply, Request
-
-log = logging.getLogger("tandem.client")
 
 
 @dataclass(frozen=True, slots=True)

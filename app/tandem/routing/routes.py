@@ -7,15 +7,12 @@ from dataclasses import dataclass
 
 from tandem.base.errors import UsageError
 from tandem.base.threads import Threads
-from tandem.config.client_sections import RouteConfig, matches_user
+from tandem.config.client_sections import SESSION, RouteConfig, matches_user
 from tandem.config.destinations import Destinations, PatternFile, parse_destinations
 from tandem.config.patterns import canonical_name
 from tandem.exchange.request import SUFFIX
 
 log = logging.getLogger("tandem.client")
-
-SESSION, DIRECT, BLOCK = "session", "direct", "block"
-"""Ways that have one word; `link:NAME` is another one."""
 
 _FOLLOW_INTERVAL = 2.0
 """Seconds between two looks at the files of patterns."""

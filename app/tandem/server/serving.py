@@ -5,11 +5,11 @@ import contextlib
 import json
 import logging
 import time
-from collections.abc import Awaitable, Coroutine
+from collections.abc import Coroutine
 from typing import Any, TypeVar, cast
 
 from tandem import __version__
-from tandem.dialing.dialer import DIAL_TIMEOUT, Dialed, Dialer
+from tandem.dialing.dialer import Dialed, Dialer, within_dial_timeout
 from tandem.exchange.failures import Failure, Hop, rule_failure
 from tandem.exchange.link_names import LinkNames
 from tandem.exchange.request import Answer, Kind, Request, RequestError, failed, read_request
@@ -102,7 +102,7 @@ class StreamService:
                         await self._names.take(session, stream)
                         await _end_with(stream, Answer(Reply.SUCCEEDED))
                     case Kind.RESOLVE:
-                        route = await self._within_timeout(request, self._access.route(client, request))
+                        route = await within_dial_timeout(request, self._access.route(client, request))
                         await _end_with(stream, Answer(Reply.SUCCEEDED, route.addresses[0]))
                     case Kind.WHO_AM_I:
                         await _end_with(stream, _who(session))
@@ -119,7 +119,7 @@ class StreamService:
     # --- kinds ---
 
     async def _serve_connect(self, session: ClientSession, stream: Stream, request: Request) -> None:
-        dialed = await self._within_timeout(request, self._dial(session.client_name, request))
+        dialed = await within_dial_timeout(request, self._dial(session.client_name, request))
         await self._carry(session, stream, request, dialed)
 
     async def _serve_bind(self, session: ClientSession, stream: Stream, request: Request) -> None:
@@ -178,14 +178,6 @@ class StreamService:
     async def _dial(self, client: str, request: Request) -> Dialed:
         route = await self._access.route(client, request)
         return await self._dialer.dial(route.addresses, route.port)
-
-    async def _within_timeout(self, request: Request, dialing: Awaitable[T]) -> T:
-        try:
-            async with asyncio.timeout(DIAL_TIMEOUT):
-                return await dialing
-        except TimeoutError as error:
-            text = f"no answer from {request} within {DIAL_TIMEOUT:.0f} s"
-            raise Failure(Reply.HOST_UNREACHABLE, Hop.DIAL, text, "ETIMEDOUT") from error
 
     async def _expected(self, client: str, request: Request) -> tuple[str, Admits]:
         """An address that must reach the port that a client binds, and the check of its peers. Raises Failure."""

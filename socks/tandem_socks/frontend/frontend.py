@@ -197,7 +197,7 @@ class SocksFrontend:
         host, port = tcp.local_address
         names = frozenset({advertised.lower()} if advertised else ())
         # The PAC file needs no password: what it says of routes is for those who need none, and for this machine.
-        is_told = self._options.authenticate is None or is_loopback(tcp.peer_address[0])
+        is_told = self._options.authenticate is None or _is_loopback(tcp.peer_address[0])
         rules = self._options.pac_rules if is_told else str
         return Terms(self._options.authenticate is not None, advertised or host, port, rules, names)
 
@@ -359,7 +359,7 @@ class SocksFrontend:
             await asyncio.gather(*ends, return_exceptions=True)
 
 
-def is_loopback(host: str) -> bool:
+def _is_loopback(host: str) -> bool:
     """Whether an address is of this machine's loopback interface."""
     return ipaddress.ip_address(host.partition("%")[0]).is_loopback
 
