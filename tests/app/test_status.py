@@ -35,7 +35,7 @@ def test_the_status_keeps_its_names() -> None:
     status = client_status().model_dump()
     assert list(status) == [
         "version", "role", "uptime_s", "mode", "session", "links", "streams", "failures", "socks", "failovers",
-        "udp_drops", "exits",
+        "udp_drops", "exits", "published",
     ]  # fmt: skip
     assert list(status["session"]) == [
         "state", "server", "streams_open", "streams_total", "bytes_up", "bytes_down", "copy_bytes", "rescued",

@@ -88,7 +88,7 @@ class StreamStatus(BaseModel):
 
     target: str
     via: str = "session"
-    """The way that it takes: `session`, `direct`, `link:NAME`, or `server:NAME`."""
+    """The way that it takes: `session`, `direct`, `link:NAME`, `server:NAME`, or `published` from the server."""
     age_s: float
     bytes_up: int
     bytes_down: int
@@ -125,6 +125,28 @@ class ExitStatus(BaseModel):
     """Why the server refuses this client, where it does."""
 
 
+class PublishedStatus(BaseModel):
+    """A port of the server that a client publishes."""
+
+    name: str
+    target: str
+    state: Literal["waiting", "published", "refused"]
+    at: str
+    """Where it is reached at the server, "" while it is not."""
+    reason: str
+    """Why the server refuses it, where it does."""
+
+
+class PublicationStatus(BaseModel):
+    """A port of a server that leads to a client's side."""
+
+    name: str
+    listen: str
+    client: str
+    """The client that offers it now, "" where none does."""
+    connections: int
+
+
 class ServerSessionStatus(SessionStatus):
     """A session on the server."""
 
@@ -153,6 +175,8 @@ class ClientStatus(BaseModel):
     """Datagrams that the kernel dropped because this process did not read them in time."""
     exits: list[ExitStatus] = []
     """The sessions with further servers, to which routes lead (`via = "server:NAME"`)."""
+    published: list[PublishedStatus] = []
+    """The ports of the server that this client publishes."""
 
     @property
     def is_healthy(self) -> bool:
@@ -204,6 +228,8 @@ class ServerStatus(BaseModel):
     workers_replaced: int = 0
     """Workers that have died, and were replaced."""
     pid: int = 0
+    published: list[PublicationStatus] = []
+    """The ports that lead to clients' sides."""
     registry_problem: str = ""
     """Why the registrations in use are not, or not all, those of the state directory."""
 

@@ -97,6 +97,7 @@ def server(
 @click.option("--link", multiple=True, metavar="NAME=BIND[@HOST:PORT]", help="Such as wifi=wlan0 or dsl=192.168.1.5.")
 @click.option("--socks", metavar="HOST:PORT", help="SOCKS port; default 127.0.0.1:1080.")
 @click.option("--listen", multiple=True, metavar="[HOST:]PORT=FORWARD", help="Local port of a forward of the server.")
+@click.option("--publish", multiple=True, metavar="NAME=HOST:PORT", help="What a [[publish]] of the server leads to.")
 @click.option("--mode", metavar="duplicate|adaptive", help="How the links are used.")
 @click.option("--no-console", is_flag=True, help="Logs only.")
 @options.ADMIN
@@ -109,6 +110,7 @@ def client_command(
     link: tuple[str, ...],
     socks: str | None,
     listen: tuple[str, ...],
+    publish: tuple[str, ...],
     mode: str | None,
     no_console: bool,
     admin: str | None,
@@ -125,6 +127,7 @@ def client_command(
     \b
     tandem client @invite --link wifi=wlan0 --link mobile=usb0
     tandem client @invite --listen 8128=web
+    tandem client @invite --publish camera=192.168.1.7:443
     """
     from tandem.base import logs
     from tandem.base.addresses import parse_host_port
@@ -141,7 +144,7 @@ def client_command(
     from tandem.process import running
     from tandem_transport import TransportParameters
 
-    loaded = load(config_file, link=link, socks=socks, listen=listen, mode=mode, admin=admin)
+    loaded = load(config_file, link=link, socks=socks, listen=listen, publish=publish, mode=mode, admin=admin)
     logs.set_up(log_level, log_format, log_file, targets=loaded.log_targets)
     old_names.log_notes()
     own = read_invites(invite_source, loaded)

@@ -23,6 +23,7 @@ from tandem.client.journal import Journal
 from tandem.client.link_names import NameTeller
 from tandem.client.opener import Opener
 from tandem.client.options import read_exits
+from tandem.client.publisher import Publisher
 from tandem.client.records import ClientRecords
 from tandem.client.remote import Remote
 from tandem.client.speedtest import Speedtest
@@ -36,7 +37,7 @@ from tandem.routing.router import Router, Ways
 from tandem.routing.routes import Routes
 from tandem_socks import FrontendOptions, SocksFrontend
 from tandem_transport import ClientEvent, Connected, Mode, TransportParameters
-from tandem_transport.driver import ClientDriver, Link, local_identity
+from tandem_transport.driver import ClientDriver, Link, Stream, local_identity
 from tandem_transport.events import GoAwayReceived
 
 log = logging.getLogger("tandem.client")
@@ -61,6 +62,7 @@ class Client:
         self._journal = Journal(records.events, lambda: self.links.all)
         self._names = NameTeller(self.opener, self.links)
         self._connections = table = ConnectionTable()
+        self._publisher = Publisher(config.publish, self.opener, table)
         self._exits = Exits(read_exits(config, invites), self._make_other, config.socks.fast_open)
         self._router = router = self._make_router()
         options = _frontend_options(config.socks, router)
@@ -69,8 +71,7 @@ class Client:
         self._speedtest = Speedtest(self.opener, self.links)
         actions: Actions = {"mode": self._set_mode, "drill": self._drill, "speedtest": self._measure}
         self._admin = AdminEndpoint.configured(config.admin, CLIENT_ADMIN_PORT, self.status, actions)
-        self._tasks = TaskSet()
-        self._started_at = time.monotonic()
+        self._tasks, self._started_at = TaskSet(), time.monotonic()
         self._is_started = self._is_balanced = False
         records.events.client = invites[0].name
 
@@ -103,6 +104,7 @@ class Client:
         self.links.end_drills()
         await self._forwards.close()
         await self._names.close()
+        await self._publisher.close()
         await self._tasks.cancel()
         await self._socks.close()
         await self._admin.close()
@@ -116,7 +118,9 @@ class Client:
         status = client_status(self.driver, self._started_at)
         status.session.age_s, status.session.outage_s = self._journal.session_age, self._journal.outage
         status.session.reason = self._journal.problem
-        status.session.streams_total = max(0, status.session.streams_total - self._names.told)
+        status.session.streams_total = max(0, status.session.streams_total - self._names.told - self._publisher.told)
+        status.session.streams_open = max(0, status.session.streams_open - self._publisher.open_offers)
+        status.published = self._publisher.status()
         status.socks = self._config.socks.listen
         status.streams = self._connections.busiest()
         status.failures, status.failovers = self.opener.tally.counts, self._failover.count
@@ -202,8 +206,12 @@ class Client:
             parameters=self._parameters,
             instance_id=self._records.instance_id,
         )
-        tell = on_event or self._on_event
-        driver = ClientDriver(identity, links, mode=mode, on_event=lambda event: tell(driver, event))
+
+        def tell(event: ClientEvent) -> None:
+            (on_event or self._on_event)(driver, event)
+
+        accept = self._take_arrival if on_event is None else None
+        driver = ClientDriver(identity, links, mode=mode, on_event=tell, accept=accept)
         driver.endpoint.set_preferences(self.links.preferences())
         return driver
 
@@ -211,11 +219,16 @@ class Client:
         """A driver for another server, which is tried, or used, while the present one stays in use."""
         return self._make_driver(invite, self.links.others(invite), self.driver.endpoint.mode, on_event)
 
+    def _take_arrival(self, stream: Stream) -> None:
+        """The server has opened a stream, because somebody has reached a published port."""
+        self._publisher.accept(stream)
+
     def _on_event(self, driver: ClientDriver, event: ClientEvent) -> None:
         if self.driver is driver:
             self._journal.note(event)
             if isinstance(event, Connected):
                 self._names.on_session()
+                self._publisher.on_session()
                 if not self._is_balanced:
                     self._is_balanced = True
                     self._tasks.begin(self._failover.balance(driver, self._move))
@@ -251,6 +264,7 @@ class Client:
         self.opener.use(driver)
         self._journal.note_session()
         self._names.on_session()
+        self._publisher.on_session()
         if driver.session is not None and driver.session.connection.goes_away:  # told before it was adopted
             self._tasks.begin(self._failover.move(driver, self._move))
         return old

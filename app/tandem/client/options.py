@@ -15,6 +15,8 @@ from tandem.config import config
 from tandem.config.config import Config
 from tandem.config.invites import SCHEME, Invite, decode_invites
 
+_PUBLISH = "--publish NAME=HOST:PORT"
+
 
 def load(
     config_file: Path | None,
@@ -22,6 +24,7 @@ def load(
     link: tuple[str, ...] = (),
     socks: str | None = None,
     listen: tuple[str, ...] = (),
+    publish: tuple[str, ...] = (),
     mode: str | None = None,
     admin: str | None = None,
 ) -> Config:
@@ -29,6 +32,7 @@ def load(
     options: dict[str, Any] = {"link": [_parse_link(item) for item in link]} if link else {}
     options |= {"socks": {"listen": socks}} if socks else {}
     options |= {"listen": [_parse_listen(item) for item in listen]} if listen else {}
+    options |= {"publish": [split(item, _PUBLISH, ("name", "target")) for item in publish]} if publish else {}
     options |= {"mode": mode} if mode else {}
     options |= {"admin": {"listen": admin}} if admin else {}
     return config.load(config_file, options)

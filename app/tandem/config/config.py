@@ -34,6 +34,7 @@ from tandem.config.client_sections import LINK, SERVER, ExitConfig, RouteConfig,
 from tandem.config.errors import describe, with_mistakes
 from tandem.config.old_names import is_old_variable, present_link, variables_of_old, with_present_names
 from tandem.config.passwords import is_hash
+from tandem.config.publish_section import PublishConfig, published_twice
 from tandem.config.server_sections import ForwardConfig, QuotaConfig, RegistryConfig, RuleConfig, ServerConfig
 from tandem.config.values import (
     MIN_TOKEN,
@@ -210,12 +211,14 @@ class Config(BaseSettings):
     quota: list[QuotaConfig] = []
     rule: list[RuleConfig] = []
     forward: list[ForwardConfig] = []
+    publish: list[PublishConfig] = []
 
     @model_validator(mode="wrap")
     @classmethod
     def _distinct(cls, given: Any, validate: ModelWrapValidatorHandler["Config"]) -> "Config":
         """Reports what is there twice together with all other mistakes."""
         twice = [*_repeated(given), *_open_ports(given), *_unknown_ways(given), *_unknown_users(given)]
+        twice += published_twice(_tables(given.get("publish")))
         try:
             made = validate(given)
         except ValidationError as error:

@@ -36,6 +36,9 @@ class Kind(IntEnum):
     """An address of the host that the client may reach; the port has no meaning."""
     LINKS = 8
     """The client's names for its links, in the order of their paths, in a line of JSON that follows."""
+    PUBLISH = 9
+    """Connections from a port of the server, by the name of the `[[publish]]`; they come as long as the stream is
+    open, on streams that the server opens (`arrival.py`)."""
 
 
 SUFFIX = ".forward"
@@ -47,6 +50,7 @@ class RequestError(Exception):
 
 
 _WITHOUT_HOST = {Kind.UDP: "udp", Kind.WHO_AM_I: "who am I", Kind.LINKS: "names of links"}
+_BY_NAME = {Kind.SPEEDTEST: "speedtest", Kind.PUBLISH: "publish"}
 _PREFIX = {Kind.DIAL: "", Kind.FORWARD: "forward ", Kind.BIND: "bind for ", Kind.RESOLVE: "the address of "}
 
 
@@ -60,8 +64,8 @@ class Request:
     port: int
 
     def __str__(self) -> str:
-        if self.kind is Kind.SPEEDTEST:
-            return f"speedtest {self.host}"
+        if self.kind in _BY_NAME:
+            return f"{_BY_NAME[self.kind]} {self.host}"
         if self.kind in _WITHOUT_HOST:
             return _WITHOUT_HOST[self.kind]
         return _PREFIX[self.kind] + format_host_port(self.host, self.port)
@@ -73,7 +77,7 @@ class Request:
 
     def encode(self) -> bytes:
         """The request as bytes on the wire. Raises ValueError for a host of over 255 bytes."""
-        return bytes([self.kind]) + _text(self.host) + self.port.to_bytes(2, "big")
+        return bytes([self.kind]) + encode_text(self.host) + self.port.to_bytes(2, "big")
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +95,8 @@ class Answer:
 
     def encode(self) -> bytes:
         """The answer as bytes on the wire."""
-        bound = _text(self.bound_host) + self.bound_port.to_bytes(2, "big")
-        return bytes([self.reply, self.hop]) + bound + _text(_cut(self.error)) + _text(_cut(self.detail))
+        bound = encode_text(self.bound_host) + self.bound_port.to_bytes(2, "big")
+        return bytes([self.reply, self.hop]) + bound + encode_text(_cut(self.error)) + encode_text(_cut(self.detail))
 
     def failure(self) -> Failure:
         """The failure that an answer reports, where the server could not serve the request."""
@@ -109,7 +113,7 @@ async def read_request(stream: Stream) -> Request:
     """Reads a request from its stream. Raises RequestError, and what `Stream.read` raises."""
     try:
         kind = (await stream.read_exactly(1))[0]
-        host = await _read_text(stream)
+        host = await read_text(stream)
         port = int.from_bytes(await stream.read_exactly(2), "big")
         if not host.isprintable():
             raise RequestError(f"host {host!r}")  # a line end in it would forge a line of the log
@@ -122,25 +126,27 @@ async def read_answer(stream: Stream) -> Answer:
     """Reads an answer from its stream. Raises RequestError, and what `Stream.read` raises."""
     try:
         code, hop = await stream.read_exactly(2)
-        host = await _read_text(stream)
+        host = await read_text(stream)
         port = int.from_bytes(await stream.read_exactly(2), "big")
-        error, detail = await _read_text(stream), await _read_text(stream)
+        error, detail = await read_text(stream), await read_text(stream)
         return Answer(Reply(code), printable(host), port, Hop(hop), printable(error), printable(detail))
     except (EOFError, ValueError) as error:
         raise RequestError(str(error)) from error
 
 
-async def _read_text(stream: Stream) -> str:
+async def read_text(stream: Stream) -> str:
+    """Reads a text. Raises ValueError where it is not UTF-8, and what `Stream.read_exactly` raises."""
     size = (await stream.read_exactly(1))[0]
     return (await stream.read_exactly(size)).decode()
 
 
-def _cut(text: str) -> str:
-    return text.encode()[:_TEXT_SIZE].decode(errors="ignore")
-
-
-def _text(text: str) -> bytes:
+def encode_text(text: str) -> bytes:
+    """A text as bytes on the wire. Raises ValueError where it has over 255 bytes."""
     data = text.encode()
     if len(data) > _TEXT_SIZE:
         raise ValueError(f"{len(data)} bytes where 255 are allowed")
     return bytes([len(data)]) + data
+
+
+def _cut(text: str) -> str:
+    return text.encode()[:_TEXT_SIZE].decode(errors="ignore")

@@ -17,11 +17,16 @@ from tandem_socks import Reply
 BURST_SECONDS = 5.0
 """Burst size in seconds: a client that was idle may open at once as many streams as its rate allows in this time."""
 
-MAX_IN_USE = {Kind.UDP: 64, Kind.BIND: 64, Kind.SPEEDTEST: 2}
+MAX_IN_USE = {Kind.UDP: 64, Kind.BIND: 64, Kind.SPEEDTEST: 2, Kind.PUBLISH: 64}
 """How many of each kind one client may have at the same time. A UDP port may buffer half a megabyte of datagrams, a
 BIND port occupies one of the machine's ports, and a speedtest takes all the bandwidth."""
 
-_NAMES = {Kind.UDP: "UDP ports", Kind.BIND: "ports that wait for a connection", Kind.SPEEDTEST: "speedtests"}
+_NAMES = {
+    Kind.UDP: "UDP ports",
+    Kind.BIND: "ports that wait for a connection",
+    Kind.SPEEDTEST: "speedtests",
+    Kind.PUBLISH: "published ports",
+}
 
 MAX_WAIT = 10.0
 """Seconds that a new stream may wait because of the rate limit; one that would wait longer is refused."""

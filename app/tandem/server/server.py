@@ -26,6 +26,7 @@ from tandem.server.fleet_member import FleetMember
 from tandem.server.listening import cannot_listen, follow_addresses
 from tandem.server.machine import server_terms
 from tandem.server.membership import Membership
+from tandem.server.publications import Publications
 from tandem.server.quotas import ClientLimits
 from tandem.server.rates import ClientRates
 from tandem.server.rules import Rules
@@ -63,13 +64,11 @@ class Server:
         self._limits = ClientLimits(section.max_streams, section.max_new_streams, self._membership.terms)
         self._rates = ClientRates(lambda name: self._membership.terms(name).rate)
         self._tally, self._names = Tally(), LinkNames()
+        self._publications = Publications(self._limits, self._rates, self._open_stream, shares_ports=bool(placement))
         self._streams = self._stream_service(config)
-        self._is_draining = False
-        self._serving = TaskSet()
-        """One task for each stream."""
+        self._serving, self._is_draining = TaskSet(), False
         self._fleet = FleetMember(self._membership.source, section.name, section.public, self._load)
-        self._background = TaskSet()
-        self._started_at = time.monotonic()
+        self._background, self._started_at = TaskSet(), time.monotonic()
         self.driver: ServerDriver
         self._admin: AdminEndpoint | None = None
 
@@ -94,6 +93,7 @@ class Server:
             await self._bind()
             await self._start_admin()
             self._background.begin(follow_addresses(self._listen, self.driver.sockets.listen))
+        await self._publications.start(self._config.publish)
         await self._membership.start(self.driver)
         if self._placement is None:
             self._background.begin(self._fleet.run(self._state.server_public_key(registered=registered or 0)))
@@ -103,6 +103,7 @@ class Server:
     def reload(self, config: Config) -> None:
         """Applies new rules, names and limits; open streams stay open."""
         self._streams = self._stream_service(config)
+        self._background.begin(self._publications.change(config.publish))
         self._in_force = config
         for name, before, after in _fixed(self._config, config):
             if before != after:
@@ -111,13 +112,15 @@ class Server:
 
     async def drain(self) -> None:
         """Refuses new streams, and waits for the open ones, at most for the configured time (`drain`)."""
+        timeout = self._in_force.server.drain
         self._is_draining = True
+        carried = asyncio.ensure_future(self._publications.drain(timeout))
         self.driver.go_away()
         await self._fleet.drain()
         if self._serving:
-            timeout = self._in_force.server.drain
             log.info("draining: %d connections are open, %.0f s at most", len(self._serving), timeout)
             await self._serving.wait(timeout)
+        await carried
 
     async def _load(self) -> tuple[int, int]:
         return len(self.driver.sessions), self.driver.endpoint.limits.sessions
@@ -135,6 +138,7 @@ class Server:
     async def close(self) -> None:
         """Ends all sessions and tells the clients."""
         await self._background.cancel()
+        await self._publications.close()
         await self._serving.cancel()
         if self._admin is not None:
             await self._admin.close()
@@ -147,6 +151,7 @@ class Server:
         status = server_status(self.driver, self._started_at, known.count or 0, self._names)
         status.failures = self._tally.counts
         status.registry_problem = known.problem
+        status.published = self._publications.status()
         return status
 
     async def follow(self, name: str) -> dict[str, object]:
@@ -177,6 +182,9 @@ class Server:
 
     # --- streams ---
 
+    def _open_stream(self, session: ClientSession) -> Stream:
+        return self.driver.open_stream(session)
+
     def _accept(self, session: ClientSession, stream: Stream) -> None:
         if self._is_draining:
             self._serving.begin(self._streams.refuse(stream, "the server shuts down"))
@@ -197,6 +205,7 @@ class Server:
             Dialer(sources),
             self._limits,
             self._rates,
+            self._publications,
             tally=self._tally,
             names=self._names,
             sources=sources,

@@ -17,6 +17,7 @@ from tandem.exchange.speedtest import DIRECTIONS
 from tandem.exchange.tally import Tally
 from tandem.server.access import Access
 from tandem.server.bound_port import Admits, BoundPort
+from tandem.server.publications import Publications
 from tandem.server.quotas import ClientLimits
 from tandem.server.rates import ClientRates, RatedStream
 from tandem.server.speedtest import serve as serve_speedtest
@@ -44,6 +45,7 @@ class StreamService:
         dialer: Dialer,
         limits: ClientLimits,
         rates: ClientRates,
+        publications: Publications,
         *,
         tally: Tally,
         names: LinkNames,
@@ -60,6 +62,7 @@ class StreamService:
         self._dialer = dialer
         self._limits = limits
         self._rates = rates
+        self._publications = publications
         self._sources = sources
         self._bind = bind
 
@@ -96,6 +99,8 @@ class StreamService:
                         await self._serve_bind(session, stream, request)
                     case Kind.UDP:
                         await self._serve_udp(session, stream)
+                    case Kind.PUBLISH:
+                        await self._serve_publish(session, stream, request.host)
                     case Kind.SPEEDTEST:
                         await self._serve_speedtest(client, stream, request.host)
                     case Kind.LINKS:
@@ -146,6 +151,14 @@ class StreamService:
             finally:
                 port.close()
                 log.info("%s: udp: %s", session.client_name, port.counters)
+
+    async def _serve_publish(self, session: ClientSession, stream: Stream, name: str) -> None:
+        with self._limits.hold(session.client_name, Kind.PUBLISH):
+            async with self._publications.offered(session, stream, name) as (host, port):
+                await stream.write(Answer(Reply.SUCCEEDED, host, port).encode())
+                while await stream.read():  # until the client withdraws it
+                    pass
+            stream.finish()
 
     async def _serve_speedtest(self, client: str, stream: Stream, direction: str) -> None:
         if direction not in DIRECTIONS:

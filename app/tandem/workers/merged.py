@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from tandem.admin.status import ServerStatus, WorkerStatus
+from tandem.admin.status import PublicationStatus, ServerStatus, WorkerStatus
 
 
 def merged_status(found: Sequence[ServerStatus]) -> ServerStatus:
@@ -20,9 +20,20 @@ def merged_status(found: Sequence[ServerStatus]) -> ServerStatus:
         max_resets=sum(item.max_resets for item in found),
         max_memory_bytes=sum(item.max_memory_bytes for item in found),
         udp_drops=_sum(item.udp_drops for item in found),
+        published=_publications(found),
         registry_problem=next((item.registry_problem for item in found if item.registry_problem), ""),
         workers=[WorkerStatus(pid=item.pid, sessions=len(item.sessions), uptime_s=item.uptime_s) for item in found],
     )
+
+
+def _publications(found: Sequence[ServerStatus]) -> list[PublicationStatus]:
+    """Each publication as the worker shows it whose client offers it."""
+    merged: dict[tuple[str, str], PublicationStatus] = {}
+    for item in (publication for status in found for publication in status.published):
+        known = merged.setdefault((item.name, item.listen), item.model_copy(update={"connections": 0}))
+        known.client = item.client or known.client
+        known.connections += item.connections
+    return list(merged.values())
 
 
 def _sums(counts: Iterable[dict[str, int]]) -> dict[str, int]:

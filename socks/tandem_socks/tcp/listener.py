@@ -32,10 +32,15 @@ class Listener:
         *,
         admits: Callable[[str], bool] | None = None,
         limit: int = MAX_CONNECTIONS,
+        reuse_port: bool = False,
     ) -> None:
-        """`admits` tells from an address whether that client may connect; other connections are reset."""
+        """`admits` tells from an address whether that client may connect; other connections are reset.
+
+        `reuse_port`: other processes may listen on the same port.
+        """
         self._on_connection = on_connection
         self._admits = admits
+        self._reuse_port = reuse_port
         self._free = asyncio.Semaphore(limit)
         self._sockets: list[socket.socket] = []
         self._tasks: list[asyncio.Task[None]] = []
@@ -51,7 +56,7 @@ class Listener:
         loop = asyncio.get_running_loop()
         found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         for family, address in dict.fromkeys((item[0], item[4]) for item in found):
-            self._sockets.append(_open(family, address))
+            self._sockets.append(_open(family, address, reuse_port=self._reuse_port))
         self._tasks = [loop.create_task(self._accept(sock)) for sock in self._sockets]
 
     async def close(self) -> None:
@@ -102,12 +107,14 @@ class Listener:
             log.error("%s: new connections wait; `ulimit -n` tells the limit", error.strerror)
 
 
-def _open(family: int, address: tuple[str | int, ...] | tuple[int, bytes]) -> socket.socket:
+def _open(family: int, address: tuple[str | int, ...] | tuple[int, bytes], *, reuse_port: bool) -> socket.socket:
     sock = socket.socket(family, socket.SOCK_STREAM)
     try:
         sock.setblocking(False)
         if os.name == "posix":  # elsewhere it would let two processes share the port
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if reuse_port:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         if family == socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         sock.bind(address)

@@ -9,6 +9,7 @@ from tandem_transport.driver.link import Link
 from tandem_transport.driver.link_keeper import LinkKeeper
 from tandem_transport.driver.session import SessionStreams
 from tandem_transport.driver.sockets import all_unread
+from tandem_transport.driver.stream import Stream
 from tandem_transport.driver.turns import TurnTaker, batches
 from tandem_transport.endpoint.client import (
     ClientEndpoint,
@@ -54,13 +55,17 @@ class ClientDriver(TurnTaker):
         *,
         mode: Mode = Mode.DUPLICATE,
         on_event: Callable[[ClientEvent], None] | None = None,
+        accept: Callable[[Stream], None] | None = None,
     ) -> None:
-        """`on_event` is called with every event, after the driver has handled it."""
+        """`on_event` is called with every event, after the driver has handled it.
+
+        `accept` takes the streams that the server opens; without it they are reset.
+        """
         super().__init__()
         self.endpoint = ClientEndpoint(identity, mode=mode, now=self.now())
         self.links = links
         self._keeper = LinkKeeper(self.endpoint, links, self)
-        self._on_event = on_event
+        self._on_event, self._accept = on_event, accept
         self._session: SessionStreams | None = None
         self._connected = asyncio.Event()
         self.started_at = self.now()
@@ -167,7 +172,7 @@ class ClientDriver(TurnTaker):
         match event:
             case Connected(connection):
                 self.refused = None
-                self._session = SessionStreams(connection, self.wake)
+                self._session = SessionStreams(connection, self.wake, self._accept)
                 for path_id, link in enumerate(self.links):
                     if link.error:
                         connection.set_link_error(path_id, link.error, now=self.now())

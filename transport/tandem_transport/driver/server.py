@@ -14,6 +14,7 @@ from tandem_transport.endpoint.admission import Lookup
 from tandem_transport.endpoint.limits import DEFAULT_TERMS, ServerTerms
 from tandem_transport.endpoint.server import ServerEndpoint, SessionEvent, SessionStarted
 from tandem_transport.endpoint.sessions import ClientSession
+from tandem_transport.errors import ErrorCode, SessionClosed
 from tandem_transport.events import ConnectionTerminated, Event
 from tandem_transport.parameters import GO_AWAY_VERSION
 
@@ -85,6 +86,16 @@ class ServerDriver(TurnTaker):
         """For each path of a session that is down, the time when it went down, by `time.monotonic`."""
         driven = self._sessions.get(session)
         return driven.down_since if driven is not None else {}
+
+    def open_stream(self, session: ClientSession) -> Stream:
+        """Opens a stream to a client.
+
+        Raises SessionClosed where its session has ended, and LocalProtocolError where the client allows no more.
+        """
+        driven = self._sessions.get(session)
+        if driven is None:
+            raise SessionClosed(ErrorCode.NO_ERROR, "the session has ended", is_remote=False)
+        return driven.open_stream()
 
     def remove_client(self, public: bytes) -> None:
         """Ends the sessions of a client that is no longer registered."""

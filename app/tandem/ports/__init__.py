@@ -1,0 +1,4 @@
+"""Ports of this machine at which strangers arrive: UDP with the address that was reached.
+
+What arrives is handed on; where it goes is decided elsewhere.
+"""
