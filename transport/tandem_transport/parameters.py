@@ -51,6 +51,9 @@ BASE_DATAGRAM_SIZE = 1200
 DATAGRAM_SIZES = (1472, 1452, 1432, 1392, 1352, 1312, 1252)
 """UDP payloads that a path is probed for: Ethernet with IPv4, with IPv6, with a tunnel or two in between, LTE."""
 
+MAX_FRAME_SIZE = 2048
+"""Maximum bytes of a datagram that a byte stream carries; HTTP begins with letters, which would be a larger length."""
+
 SMALL_DATAGRAM_SIZES = (1052, 972, 872, 772, 660, 548)
 """UDP payloads that a path is probed for where it carries less than BASE_DATAGRAM_SIZE.
 

@@ -16,8 +16,9 @@ from tandem.base.units import format_time
 from tandem.config.old_names import present_use
 from tandem.exchange.link_names import LinkNames
 from tandem_transport import ConnectionStats, HandshakeRefused, PathStats, PathStatus, PathUse, Refusal
-from tandem_transport.driver import ClientDriver, Link, ServerDriver, Source, format_address
+from tandem_transport.driver import ClientDriver, Link, ServerDriver, format_address, source_of_address
 from tandem_transport.parameters import MAX_SESSIONS
+from tandem_transport.path.carrier import Carrier
 
 LinkUse = Literal["available", "metered", "backup", "off"]
 
@@ -75,6 +76,8 @@ class LinkStatus(BaseModel):
     month_cap_bytes: int | None = None
     loss_peer: float | None = None
     """Share of this end's packets that are lost, 0 to 1, as the other end counts it."""
+    transport: Literal["udp", "tls"] = "udp"
+    """How packets are carried now: as datagrams, or in TLS where the network drops these."""
 
     @model_validator(mode="before")
     @classmethod
@@ -368,7 +371,7 @@ def _session(stats: ConnectionStats | None, *, is_up: bool, server: str | None) 
 
 def _client_link(path_id: int, link: Link, path: PathStats | None, waiting: str) -> LinkStatus:
     local = format_address(link.sock.local) if link.sock is not None else None
-    remote = format_address(link.remote) if link.remote is not None and not link.error else None
+    remote = format_address(link.place) if link.place is not None and not link.error else None
     if path is None:
         state, reason = ("down", link.error) if link.error else ("probing", full_reason(link, "probing", waiting))
         return LinkStatus.model_validate(
@@ -378,15 +381,18 @@ def _client_link(path_id: int, link: Link, path: PathStats | None, waiting: str)
         )
     found = _link(path, link.name, local, remote, is_client=True)
     found.reason = full_reason(link, found.state, found.reason)
+    found.transport = "tls" if link.detour.is_in_use else "udp"
     return found
 
 
 def _server_link(path: PathStats, names: Sequence[str]) -> LinkStatus:
-    source = path.address if isinstance(path.address, Source) else None
+    source = source_of_address(path.address)
     local = format_address(source.local) if source else None
     remote = format_address(source.remote) if source else None
     name = names[path.path_id] if path.path_id < len(names) else f"path {path.path_id}"
-    return _link(path, name, local, remote, is_client=False)
+    found = _link(path, name, local, remote, is_client=False)
+    found.transport = "tls" if isinstance(path.address, Carrier) else "udp"
+    return found
 
 
 def _link(path: PathStats, name: str, local: str | None, remote: str | None, *, is_client: bool) -> LinkStatus:

@@ -34,6 +34,16 @@ def parse_host_port(text: str, *, what: str, default_host: str | None = None) ->
     return host, int(port_text)
 
 
+TLS_SCHEME = "tls://"
+"""The beginning of an endpoint that is reached by TLS."""
+
+
+def parse_endpoint(text: str, *, what: str) -> tuple[str, int, bool]:
+    """Parses `HOST:PORT` or `tls://HOST:PORT`: the host, the port, and whether it is TLS. Raises UsageError."""
+    host, port = parse_host_port(text.removeprefix(TLS_SCHEME), what=what)
+    return host, port, text.startswith(TLS_SCHEME)
+
+
 def format_host_port(host: str, port: int) -> str:
     """Writes a host and a port as `parse_host_port` reads them."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

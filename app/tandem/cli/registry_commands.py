@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 @click.argument("name")
 @options.CONFIG
 @options.STATE
-@click.option("--endpoint", multiple=True, metavar="HOST:PORT", help="Where clients reach this server.")
+@click.option("--endpoint", multiple=True, metavar="[tls://]HOST:PORT", help="Where clients reach this server.")
 @click.option("--replace", is_flag=True, help="Give a registered client a new key; its old invite ends.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), metavar="FILE", help="Write it to a file, mode 0600.")
 @click.option("--qr", is_flag=True, help="Print a QR code too.")
@@ -178,13 +178,13 @@ def _register(loaded: "Config", directory: "StateDirectory", name: str, private:
 
 
 def _endpoints(endpoints: list[str]) -> Sequence[str]:
-    from tandem.base.addresses import parse_host_port
+    from tandem.base.addresses import parse_endpoint
 
     if not endpoints:
         hint = "--endpoint HOST:8120 --endpoint HOST:8121, or `public` in the [server] section of the configuration"
         raise UsageError("no endpoint: the client would not know where this server is", hint)
     for item in endpoints:
-        parse_host_port(item, what="--endpoint")
+        parse_endpoint(item, what="--endpoint")
     return endpoints
 
 
@@ -255,9 +255,9 @@ def _warn_of_unknown_host(endpoint: str) -> None:
     """Warns of a name that does not resolve here. The invite stays valid: it may resolve elsewhere, or later."""
     import socket
 
-    from tandem.base.addresses import parse_host_port
+    from tandem.base.addresses import parse_endpoint
 
-    host, port = parse_host_port(endpoint, what="--endpoint")
+    host, port, _ = parse_endpoint(endpoint, what="--endpoint")
     try:
         socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)
     except (OSError, UnicodeError) as error:

@@ -6,14 +6,14 @@ import socket
 from collections.abc import Container, Sequence
 from itertools import chain, count
 
-from tandem.base.addresses import interface_addresses, interface_of, parse_host_port
+from tandem.base.addresses import interface_addresses, interface_of, parse_endpoint
 from tandem.base.errors import UsageError
 from tandem.base.units import parse_rate
 from tandem.client.interfaces import matching
 from tandem.config.config import LinkConfig
 from tandem.config.invites import Invite
 from tandem_transport import PathPreference, PathUse
-from tandem_transport.driver import Gate, Link, LocalAddress, Names, Resolve
+from tandem_transport.driver import Endpoint, Gate, Link, LocalAddress, Names, Resolve, Transport
 
 
 def is_pattern(bind: str) -> bool:
@@ -69,16 +69,39 @@ def make_link(
 
     `names`: where the server's names are looked up; the links of a client share it. `gate`: what may shut the link.
     """
-    endpoints = [parse_host_port(endpoint, what="invite: endpoint") for endpoint in invite.endpoints]
+    endpoints = [parse_endpoint(endpoint, what="invite: endpoint") for endpoint in invite.endpoints]
+    fitting = [endpoint for endpoint in endpoints if _same_family(link.bind, endpoint[0])]
     if link.endpoint is not None:
-        own = [parse_host_port(link.endpoint, what=f"link {link.name}: endpoint")]
-    else:
-        fitting = [endpoint for endpoint in endpoints if _same_family(link.bind, endpoint[0])]
-        start = index % len(fitting) if fitting else 0
-        own = fitting[start:] + fitting[:start]
-    if not own:
+        own = parse_endpoint(link.endpoint, what=f"link {link.name}: endpoint")
+        fitting = [own] if own[2] else [own, *(other for other in fitting if other[2])]
+    by_udp = _from_index(index, [(host, port) for host, port, is_tls in fitting if not is_tls])
+    by_tls = _from_index(index, [(host, port) for host, port, is_tls in fitting if is_tls])
+    return Link(
+        link.name,
+        resolver(link.bind),
+        by_udp,
+        transport=_transport(link, by_udp, by_tls),
+        tls_endpoints=by_tls,
+        names=names or Names(),
+        gate=gate,
+    )
+
+
+def _from_index(index: int, endpoints: list[Endpoint]) -> list[Endpoint]:
+    """The endpoints in their order, but from another one on for each link."""
+    start = index % len(endpoints) if endpoints else 0
+    return endpoints[start:] + endpoints[:start]
+
+
+def _transport(link: LinkConfig, by_udp: list[Endpoint], by_tls: list[Endpoint]) -> Transport:
+    """How a link can carry packets. Raises UsageError where it has no endpoint of the kind that it is to use."""
+    wish = Transport(link.transport)
+    if wish is Transport.TLS and not by_tls:
+        hint = "the server needs `listen_tls`, and its invite an endpoint such as tls://HOST:443"
+        raise UsageError(f'link {link.name}: transport = "tls", but no tls:// endpoint is known', hint)
+    if not by_udp and (wish is Transport.UDP or not by_tls):
         raise UsageError(f"link {link.name}: no endpoint of the invite fits {link.bind}", "--link NAME=BIND@HOST:PORT")
-    return Link(link.name, resolver(link.bind), own, names=names or Names(), gate=gate)
+    return wish if by_udp else Transport.TLS
 
 
 def preference_of(link: LinkConfig, path_id: int) -> PathPreference:

@@ -38,6 +38,7 @@ from tandem.config.publish_section import PublishConfig, published_twice
 from tandem.config.server_sections import ForwardConfig, QuotaConfig, RegistryConfig, RuleConfig, ServerConfig
 from tandem.config.values import (
     MIN_TOKEN,
+    EndpointText,
     HostPort,
     Network,
     Port,
@@ -60,8 +61,13 @@ class LinkConfig(Section):
         min_length=1,
         description="a local address, or the name of an interface; * in it for any text, * alone for all that lead out",
     )
-    endpoint: HostPort | None = Field(
-        default=None, description="the server's address for this link; default: the invite's"
+    endpoint: EndpointText | None = Field(
+        default=None,
+        description="the server's address for this link, HOST:PORT or tls://HOST:PORT; default: the invite's",
+    )
+    transport: Literal["auto", "udp", "tls"] = Field(
+        default="auto",
+        description="auto: UDP, and TLS to a tls:// endpoint while UDP is not answered; or only one of them",
     )
     use: Literal["available", "metered", "backup"] = Field(
         default="available",

@@ -15,7 +15,7 @@ from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2s
 
-from tandem.base.addresses import parse_host_port
+from tandem.base.addresses import parse_endpoint
 from tandem.base.errors import UsageError
 
 PREFIX = "tandem://1/"
@@ -103,7 +103,7 @@ class _Reader:
     def endpoints(self) -> tuple[str, ...]:
         found = tuple(self.text() for _ in range(self.take(1)[0]))
         for endpoint in found:
-            parse_host_port(endpoint, what="invite: endpoint")
+            parse_endpoint(endpoint, what="invite: endpoint")
         return found
 
 

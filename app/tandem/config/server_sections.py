@@ -5,7 +5,18 @@ from typing import Annotated, Literal
 from pydantic import Field, SecretStr, model_validator
 
 from tandem.config.patterns import ACCEPTED, looks_like_a_host
-from tandem.config.values import Address, Directory, HostPort, Match, Network, Section, Size, Target, Token
+from tandem.config.values import (
+    Address,
+    Directory,
+    EndpointText,
+    HostPort,
+    Match,
+    Network,
+    Section,
+    Size,
+    Target,
+    Token,
+)
 
 
 class ServerConfig(Section):
@@ -13,7 +24,12 @@ class ServerConfig(Section):
 
     listen: list[HostPort] = Field(default=["0.0.0.0:8120", "0.0.0.0:8121", "[::]:8120", "[::]:8121"], min_length=1)
     state: Directory | None = Field(default=None, description="directory with the server's key and its clients")
-    public: list[HostPort] = Field(
+    listen_tls: list[HostPort] = Field(
+        default=[],
+        description="TCP addresses for clients whose networks drop UDP, such as 0.0.0.0:443; strangers see a web "
+        "server without a site",
+    )
+    public: list[EndpointText] = Field(
         default=[], description="addresses that invites name as endpoints; with a shared registry, of all servers in it"
     )
     name: str = Field(

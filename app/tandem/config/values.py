@@ -8,7 +8,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
 
-from tandem.base.addresses import parse_host_port
+from tandem.base.addresses import TLS_SCHEME, parse_host_port
 from tandem.base.errors import UsageError
 from tandem.base.units import parse_rate, parse_size
 from tandem.config.patterns import parse_pattern
@@ -25,6 +25,11 @@ def _host_port(text: str) -> str:
         parse_host_port(text, what="address")
     except UsageError as error:
         raise ValueError(f"{error}; {error.hint}") from error
+    return text
+
+
+def _endpoint(text: str) -> str:
+    _host_port(text.removeprefix(TLS_SCHEME))
     return text
 
 
@@ -71,6 +76,7 @@ def _parsed_by(parse: Callable[[str], object]) -> BeforeValidator:
 Size = Annotated[str, _parsed_by(parse_size)]
 Rate = Annotated[str, _parsed_by(parse_rate)]
 HostPort = Annotated[str, AfterValidator(_host_port)]
+EndpointText = Annotated[str, AfterValidator(_endpoint)]
 Network = Annotated[str, AfterValidator(_network)]
 Address = Annotated[str, AfterValidator(_address)]
 Match = Annotated[str, _parsed_by(parse_pattern)]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import cast
 
 from tandem.admin.status import refusal_text
-from tandem.base.addresses import format_host_port, parse_host_port
+from tandem.base.addresses import TLS_SCHEME, format_host_port, parse_endpoint, parse_host_port
 from tandem.base.errors import os_error_text
 from tandem.client.links import make_link
 from tandem.config.config import LinkConfig
@@ -21,7 +21,7 @@ from tandem.doctor.routes import Route
 from tandem.doctor.running import Heard
 from tandem.doctor.session import Visit
 from tandem_transport import HandshakeRefused
-from tandem_transport.driver import LocalAddress, UdpAddress
+from tandem_transport.driver import LocalAddress, UdpAddress, time_tls
 
 _LOOKUP_TIMEOUT = 10.0
 """Seconds that the lookup of one name may take."""
@@ -63,6 +63,7 @@ class Examination:
         self._mappings: list[Mapping] = []
         self._has_server = False
         """Whether a finding about the server's version and clock exists."""
+        self._answers_by_tls = False
         self.findings: list[Finding] = []
 
     @property
@@ -98,7 +99,11 @@ class Examination:
         """
         if not self._find_addresses():
             return
-        endpoints = [self._link.endpoint] if self._link.endpoint else list(self._invite.endpoints)
+        everything = [self._link.endpoint] if self._link.endpoint else list(self._invite.endpoints)
+        endpoints = [endpoint for endpoint in everything if not endpoint.startswith(TLS_SCHEME)]
+        for endpoint in everything:
+            if endpoint.startswith(TLS_SCHEME):
+                await self._ask_by_tls(endpoint)
         await asyncio.gather(*(self._ask_endpoint(endpoint) for endpoint in endpoints))
         for endpoint in endpoints:
             self._note_addresses(endpoint, self._asked.get(endpoint, []))
@@ -122,6 +127,10 @@ class Examination:
             if await self._is_filtered(one):
                 self._note("server", "problem", rp_filter_text(one.local.device or "", one.remote), RP_FILTER_ADVICE)
                 return
+        if self._answers_by_tls:
+            text = "this network drops UDP; the client uses TLS"
+            self._note("server", "warning", text, 'nothing to do, unless the link has transport = "udp"')
+            return
         await self._note_portal(silent)
         self._note("server", "problem", "no endpoint answers over this link", silence_advice(is_server_up=is_server_up))
 
@@ -153,6 +162,18 @@ class Examination:
         if any(asked.refused is not None for asked in pairs):
             await asyncio.sleep(_AGAIN_AFTER)
             await asyncio.gather(*(self._ask(asked) for asked in pairs if asked.refused is not None))
+
+    async def _ask_by_tls(self, endpoint: str) -> None:
+        """Connects to an endpoint that is reached by TLS."""
+        host, port, _ = parse_endpoint(endpoint, what="endpoint")
+        took, problem = await time_tls(self._locals, (host, port))
+        if problem:
+            self._note(
+                endpoint, "warning", f"no TLS: {problem}", "It is needed only where UDP is blocked (`listen_tls`)."
+            )
+        else:
+            self._answers_by_tls = True
+            self._note(endpoint, "ok", f"TLS connects in {took * 1000:.0f} ms")
 
     async def _look_up(self, endpoint: str) -> list[UdpAddress]:
         """All addresses of an endpoint, in the order that the system gives."""

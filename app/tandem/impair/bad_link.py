@@ -20,8 +20,8 @@ class _Way:
     def send_on(self, link: Link, data: bytes, remote: UdpAddress) -> None:
         if self.send is not None:
             self.send(data, remote)
-        elif link.sock is not None and link.remote == remote:  # otherwise the link has changed by now
-            link.sock.send(data, remote)
+        else:
+            link.deliver(data, remote)
 
     def arrive_at(self, data: bytes, take: Callable[[bytes], None]) -> None:
         if self.arrive is not None:

@@ -22,6 +22,12 @@ def cannot_listen(host: str, port: int, error: OSError) -> TandemError:
     return TandemError(f"udp {format_host_port(host, port)}: {os_error_text(error)}", hint)
 
 
+def cannot_listen_tls(host: str, port: int, error: OSError) -> TandemError:
+    """The error of an address for TLS that cannot be listened on."""
+    hint = "a port below 1024 needs CAP_NET_BIND_SERVICE; a web server on it can pass TCP on to another port"
+    return TandemError(f"tls {format_host_port(host, port)}: {os_error_text(error)}", hint)
+
+
 async def follow_addresses(listen: list[HostPort], apply: Callable[[list[HostPort]], Awaitable[None]]) -> None:
     """Applies the addresses that the configured ones stand for, again and again, until it is cancelled."""
     while True:

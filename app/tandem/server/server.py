@@ -22,8 +22,9 @@ from tandem.exchange.tally import Tally
 from tandem.registry.opening import is_local, open_source
 from tandem.server.access import Access
 from tandem.server.administration import ClientAdministration
+from tandem.server.certificate import server_context
 from tandem.server.fleet_member import FleetMember
-from tandem.server.listening import cannot_listen, follow_addresses
+from tandem.server.listening import cannot_listen, cannot_listen_tls, follow_addresses
 from tandem.server.machine import server_terms
 from tandem.server.membership import Membership
 from tandem.server.publications import Publications
@@ -91,6 +92,7 @@ class Server:
         )
         if self._placement is None:
             await self._bind()
+            self._listen_tls()
             await self._start_admin()
             self._background.begin(follow_addresses(self._listen, self.driver.sockets.listen))
         await self._publications.start(self._config.publish)
@@ -171,6 +173,17 @@ class Server:
                 await self.driver.close()
                 raise cannot_listen(host, port, error) from error
 
+    def _listen_tls(self) -> None:
+        """Listens for clients whose networks drop UDP. Raises TandemError."""
+        for text in self._config.server.listen_tls:
+            host, port = parse_host_port(text, what="listen_tls")
+            try:
+                self.driver.tls.listen(
+                    [(host, port)], server_context(self._state.path), reuse_port=bool(self._placement)
+                )
+            except OSError as error:
+                raise cannot_listen_tls(host, port, error) from error
+
     async def _start_admin(self) -> None:
         actions = ClientAdministration(self._membership.source, self.follow).actions
         self._admin = AdminEndpoint.configured(self._config.admin, SERVER_ADMIN_PORT, self.status, actions)
@@ -235,6 +248,7 @@ def _fixed(before: Config, after: Config) -> list[tuple[str, object, object]]:
     """The settings that need a restart: key, value before, and value after."""
     return [
         ("server.listen", before.server.listen, after.server.listen),
+        ("server.listen_tls", before.server.listen_tls, after.server.listen_tls),
         ("server.state", before.server.state, after.server.state),
         ("registry", before.registry, after.registry),
         *(

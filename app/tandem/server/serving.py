@@ -6,7 +6,7 @@ import json
 import logging
 import time
 from collections.abc import Coroutine
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 from tandem import __version__
 from tandem.dialing.dialer import Dialed, Dialer, within_dial_timeout
@@ -24,7 +24,7 @@ from tandem.server.speedtest import serve as serve_speedtest
 from tandem.server.udp_port import UdpPort
 from tandem_socks import Relay, Reply, first_of_two
 from tandem_transport import ClientSession, TransportError
-from tandem_transport.driver import Source, Stream
+from tandem_transport.driver import Stream, source_of_address
 
 log = logging.getLogger("tandem.server")
 
@@ -222,12 +222,12 @@ async def _end_with(stream: Stream, answer: Answer) -> None:
 def _who(session: ClientSession) -> Answer:
     """The answer to WHO_AM_I: the client's address as seen here, and the server's version and clock."""
     paths = session.connection.stats(now=time.monotonic()).paths
-    heard = [path for path in paths if isinstance(path.address, Source) and path.bytes_received]
+    heard = [source for path in paths if path.bytes_received and (source := source_of_address(path.address))]
     detail = json.dumps({"version": __version__, "time": round(time.time(), 1)})
     if not heard:
         return Answer(Reply.SUCCEEDED, detail=detail)
-    source = cast("Source", heard[0].address)
-    return Answer(Reply.SUCCEEDED, source.remote[0], source.remote[1], detail=detail)
+    host, port = heard[0].remote[:2]
+    return Answer(Reply.SUCCEEDED, host, port, detail=detail)
 
 
 async def _unless_it_ends(stream: Stream, coming: Coroutine[Any, Any, Dialed]) -> Dialed:

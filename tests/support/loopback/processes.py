@@ -113,8 +113,8 @@ class Pair:
         ]
         return subprocess.run(command, capture_output=True, timeout=280, check=False)
 
-    def wait(self, condition: Callable[[], bool], what: str) -> None:
-        deadline = time.monotonic() + _READY_TIMEOUT
+    def wait(self, condition: Callable[[], bool], what: str, limit: float = _READY_TIMEOUT) -> None:
+        deadline = time.monotonic() + limit
         while not condition():
             assert time.monotonic() < deadline, f"no {what}\n{self.log('server')}\n{self.log('client')}"
             time.sleep(0.1)

@@ -5,17 +5,21 @@ application reads and writes.
 """
 
 from tandem_transport.driver.client import ClientDriver, local_identity
+from tandem_transport.driver.detour import time_tls
+from tandem_transport.driver.fallback import Transport
 from tandem_transport.driver.link import Gate, Link, LocalAddress, Resolve
 from tandem_transport.driver.names import Names
 from tandem_transport.driver.server import ServerDriver
-from tandem_transport.driver.server_sockets import Source
+from tandem_transport.driver.server_sockets import Source, source_of_address
 from tandem_transport.driver.session import SessionStreams
 from tandem_transport.driver.sockets import UdpAddress, family_of, format_address
 from tandem_transport.driver.steering import can_steer, empty, open_group, steer
 from tandem_transport.driver.stream import Stream
+from tandem_transport.driver.targets import Endpoint
 
 __all__ = [
     "ClientDriver",
+    "Endpoint",
     "Gate",
     "Link",
     "LocalAddress",
@@ -25,6 +29,7 @@ __all__ = [
     "SessionStreams",
     "Source",
     "Stream",
+    "Transport",
     "UdpAddress",
     "can_steer",
     "empty",
@@ -32,5 +37,7 @@ __all__ = [
     "format_address",
     "local_identity",
     "open_group",
+    "source_of_address",
     "steer",
+    "time_tls",
 ]

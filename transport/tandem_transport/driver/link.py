@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Protocol
 
+from tandem_transport.driver.detour import Detour
+from tandem_transport.driver.fallback import Transport
 from tandem_transport.driver.names import Names
 from tandem_transport.driver.search import Homing, Search, Step
 from tandem_transport.driver.send_errors import SendErrors
@@ -89,6 +91,9 @@ class Link:
     """Gets each datagram that arrives, and passes it on after a delay of its own; None for no such step."""
     port: int = 0
     """The local port, 0 for any; only a link with any port can change its port."""
+    transport: Transport = Transport.AUTO
+    tls_endpoints: Sequence[Endpoint] = ()
+    """Where the server listens for TLS, which carries the link's packets where its network drops UDP."""
     names: Names = field(default_factory=Names, repr=False)
     """Looks up the server's names; the links of a process share it."""
     sock: UdpSocket | None = field(default=None, repr=False)
@@ -106,6 +111,9 @@ class Link:
     initiation: bytes = field(default=b"", repr=False)
     """The last datagram that was sent to get a session."""
     targets: Targets = field(init=False, repr=False)
+    detour: Detour = field(init=False, repr=False)
+    found: Sequence[LocalAddress] = ()
+    """The link's local addresses, as of the last check."""
     search: Search = field(default_factory=Search, repr=False)
     homing: Homing = field(default_factory=Homing, repr=False)
     _errors: SendErrors = field(default_factory=SendErrors, repr=False)
@@ -118,20 +126,41 @@ class Link:
 
     def __post_init__(self) -> None:
         self.targets = Targets(self.endpoints)
+        self.detour = Detour(self.name, self.tls_endpoints, self.transport, self.names)
 
     # --- traffic ---
 
     def transmit(self, batch: Sequence[bytes]) -> bool:
         """Sends datagrams to the server, or drops them where the link cannot be used; tells whether it sent them."""
-        if self.sock is None or self.remote is None or self.error:
+        remote = self.place
+        if remote is None or self.error or (self.sock is None and not self.detour.is_in_use):
             return False
         self._count(sum(map(len, batch)) + _HEADERS * len(batch))
-        if self.send is None:
-            self.sock.send_batch(batch, self.remote)
-        else:
+        if self.send is not None:
             for data in batch:
-                self.send(data, self.remote)
+                self.send(data, remote)
+        elif self.detour.is_in_use:
+            return self.detour.send(batch)
+        elif self.sock is not None:
+            self.sock.send_batch(batch, remote)
         return True
+
+    def deliver(self, data: bytes, remote: UdpAddress) -> None:
+        """Sends one datagram to an address that the link uses now; drops it where that has changed."""
+        if self.detour.is_in_use and remote == self.detour.remote:
+            self.detour.send([data])
+        elif self.sock is not None and remote == self.remote:
+            self.sock.send(data, remote)
+
+    def ask_by_udp(self, data: bytes) -> None:
+        """Asks the server by UDP, while TLS is in use: an answer shows that UDP works again."""
+        if self.remote is not None and data:
+            (self.send or self.deliver)(data, self.remote)
+
+    @property
+    def place(self) -> UdpAddress | None:
+        """The server's address that the link sends to."""
+        return self.detour.remote if self.detour.is_in_use else self.remote
 
     def on_received(self, size: int) -> None:
         """`size` bytes have arrived, in one datagram, or in several that the kernel has merged."""
@@ -144,7 +173,7 @@ class Link:
 
     def is_asking(self, source: UdpAddress) -> bool:
         """Whether `source` is the address of the server that the link uses at the moment."""
-        return self.remote is not None and _is_same_place(source, self.remote)
+        return self.place is not None and _is_same_place(source, self.place)
 
     @property
     def is_elsewhere(self) -> bool:
@@ -154,8 +183,8 @@ class Link:
     def on_answer(self, *, now: float) -> None:
         """The server has answered at the address that the link uses."""
         self._measured_on = self._bound
-        if self.remote is not None and (self.search.steps or self.homing.is_under_way):
-            log.info("link %s: the server answers at %s", self.name, format_address(self.remote))
+        if self.place is not None and (self.search.steps or self.homing.is_under_way):
+            log.info("link %s: the server answers at %s", self.name, format_address(self.place))
         if self.homing.is_under_way:
             self.targets.go_home()
         self.homing.on_answer(is_home=self.targets.is_home, now=now)
@@ -204,16 +233,17 @@ class Link:
             OSError: The link cannot be used now; the socket is closed if its address is gone.
         """
         self._check_gate()
-        found = self.local()
+        found = self.found = self.local()
         if self._bound is not None and self._bound not in found:
             self.close()
         bound, remote_before = self._bound, self.remote
-        remote = await self._next_remote(found, step)
-        local = self._choose(found, family(remote))
+        remote = None if self.detour.is_only_way else await self._next_remote(found, step)
+        local = (self._bound or found[0]) if remote is None else self._choose(found, family(remote))
         escapes = step.escapes and not self.port and await self._escape(local, receive)
         if not escapes and local != bound:
             await self._open(local, receive)
-        self._use(remote, step)
+        if remote is not None:
+            self._use(remote, step)
         if bound is None:
             self._measured_on = local
             return Change.NETWORK
@@ -241,6 +271,7 @@ class Link:
     def close(self) -> None:
         """Closes the socket; `follow` opens another."""
         self._close_socket()
+        self.detour.close()
         self._bound = None
         if self.homing.is_under_way:
             self.homing.stop()
@@ -252,6 +283,8 @@ class Link:
         self.gate, self._is_gate_due = other.gate, False
         self.endpoints, self.targets = other.endpoints, other.targets
         self.search, self.homing, self._errors = other.search, other.homing, other._errors
+        self.detour.close()
+        self.detour, self.transport, self.tls_endpoints = other.detour, other.transport, other.tls_endpoints
         self.remote = self.gone_since = self._measured_on = None
         self.close()
 

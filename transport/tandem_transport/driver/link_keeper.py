@@ -11,6 +11,8 @@ from tandem_transport.driver.sockets import UdpAddress
 from tandem_transport.driver.turns import TurnTaker
 from tandem_transport.endpoint.client import ClientEndpoint
 from tandem_transport.events import PathStatus
+from tandem_transport.path.carrier import Carrier
+from tandem_transport.wire.packets import PacketType, split_datagram
 
 log = logging.getLogger("tandem.client")
 
@@ -37,6 +39,8 @@ class LinkKeeper:
         """When the next beat is due, by the event loop's clock."""
         self._is_resting = False
         self._tasks: list[asyncio.Task[None]] = []
+        self._carriers: dict[int, Carrier | None] = {}
+        """What the session knows of the links that send through TLS, by path id."""
         for _ in links:
             endpoint.add_path(now=turns.now())
 
@@ -105,9 +109,15 @@ class LinkKeeper:
             else:
                 link.arrive(data, lambda late: self._take(path_id, link, late, source))
 
+        def receive_by_udp(data: bytes, source: UdpAddress) -> None:
+            if link.detour.is_in_use and self._is_answer_by_udp(link, data):
+                self._return_to_udp(path_id, link)
+            receive(data, source)
+
         while True:
             awake = self._awake
-            await self._look_after(path_id, link, receive)
+            await self._look_after(path_id, link, receive_by_udp)
+            self._follow_detour(path_id, link, receive)
             await self.next_beat(awake)
 
     def _may_rest(self) -> bool:
@@ -153,8 +163,53 @@ class LinkKeeper:
         elif self._may_try_home(path_id, link) and await link.try_home(now=self._turns.now()):
             self._on_moved(path_id, link, Change.ROUTE)
 
+    # --- TLS, where UDP is blocked ---
+
+    def _follow_detour(self, path_id: int, link: Link, receive: Receive) -> None:
+        """Connects by TLS where UDP is not answered, asks by UDP now and then, and gives a dead connection up."""
+        detour, now = link.detour, self._turns.now()
+        silence = max(link.search.silence(now=now), self._unacknowledged(path_id, now=now))
+        if detour.is_lost or detour.is_dead(silence):
+            log.info("link %s: the TLS connection has ended", link.name)
+            detour.fallback.on_lost(now=now)
+            detour.close()
+        elif detour.is_in_use and detour.fallback.is_question_due(now=now):
+            link.ask_by_udp(next((each.initiation for each in (link, *self._links) if each.initiation), b""))
+        if not link.error and link.found and detour.fallback.should_connect(silence=silence, now=now):
+            detour.begin(link.found, receive, lambda: self._on_detour(path_id, link))
+        self._note_carrier(path_id, link)
+
+    def _on_detour(self, path_id: int, link: Link) -> None:
+        """The TLS connection is there, or has ended, or takes data again."""
+        self._turns.wake()
+        if link.detour.is_lost:
+            self.look_now()
+        else:
+            self._note_carrier(path_id, link)
+
+    def _note_carrier(self, path_id: int, link: Link) -> None:
+        """Tells the session what carries the path, where that has changed."""
+        carrier = link.detour.carrier
+        if self._carriers.get(path_id) is not carrier:
+            self._carriers[path_id] = carrier
+            self._turns.wake()
+            self._endpoint.set_carrier(path_id, carrier)
+            self._on_moved(path_id, link, Change.NETWORK)
+
+    def _is_answer_by_udp(self, link: Link, data: bytes) -> bool:
+        """Whether a datagram answers the question that was asked by UDP: nobody else answers an initiation."""
+        packets = split_datagram(data)
+        is_handshake = bool(packets) and packets[0].packet_type is not PacketType.TRANSPORT
+        return is_handshake and link.detour.fallback.is_answer(now=self._turns.now())
+
+    def _return_to_udp(self, path_id: int, link: Link) -> None:
+        log.info("link %s: UDP is answered again", link.name)
+        link.detour.fallback.on_returned(now=self._turns.now())
+        link.detour.leave()
+        self._note_carrier(path_id, link)
+
     def _next_step(self, path_id: int, link: Link, *, now: float) -> Step:
-        if link.homing.is_under_way or link.error:
+        if link.homing.is_under_way or link.error or link.detour.is_in_use:
             return Step.STAY
         return link.search.next_step(unacknowledged=self._unacknowledged(path_id, now=now), now=now)
 

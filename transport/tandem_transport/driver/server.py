@@ -9,6 +9,7 @@ from collections.abc import Callable, Hashable, Mapping
 from tandem_transport.driver.server_sockets import ServerSockets, Source
 from tandem_transport.driver.session import SessionStreams
 from tandem_transport.driver.stream import Stream
+from tandem_transport.driver.tls_server import TlsServer
 from tandem_transport.driver.turns import TurnTaker, batches
 from tandem_transport.endpoint.admission import Lookup
 from tandem_transport.endpoint.limits import DEFAULT_TERMS, ServerTerms
@@ -17,6 +18,7 @@ from tandem_transport.endpoint.sessions import ClientSession
 from tandem_transport.errors import ErrorCode, SessionClosed
 from tandem_transport.events import ConnectionTerminated, Event
 from tandem_transport.parameters import GO_AWAY_VERSION
+from tandem_transport.path.carrier import Carrier
 
 log = logging.getLogger("tandem.server")
 
@@ -26,6 +28,8 @@ _CLOSE_TIME = 0.2
 
 def _host_of(source: Hashable) -> Hashable:
     """The host of a source: for IPv6 its /64, because one host can send from all of it."""
+    if isinstance(source, Carrier):
+        source = source.place
     if not isinstance(source, Source):
         return source
     host = source.remote[0]
@@ -73,6 +77,7 @@ class ServerDriver(TurnTaker):
         self._accept = accept
         self._on_event, self._on_started, self._on_stray = on_event, on_started, on_stray
         self.sockets = ServerSockets(self._receive)
+        self.tls = TlsServer(self._receive, self._on_room)
         self._sessions: dict[ClientSession, SessionStreams] = {}
         self.send: Callable[[Source, bytes], bool] | None = None
         """Sends a datagram instead of a socket, None for the sockets; `tandem demo` simulates bad links with it."""
@@ -131,10 +136,16 @@ class ServerDriver(TurnTaker):
         await asyncio.sleep(_CLOSE_TIME if self._sessions else 0)
         self.stop_turns()
         await self.sockets.close()
+        await self.tls.close()
 
     # --- datagrams ---
 
-    def _receive(self, source: Source, data: bytes) -> None:
+    def _on_room(self, connection_id: bytes) -> None:
+        """A TLS connection takes data of this session again."""
+        self.wake()
+        self.endpoint.touch_by_id(connection_id)
+
+    def _receive(self, source: Source | Carrier, data: bytes) -> None:
         self.wake()
         self.endpoint.receive_datagram(data, source=source, now=self.now())
         while (stray := self.endpoint.next_stray()) is not None:
@@ -158,7 +169,9 @@ class ServerDriver(TurnTaker):
         any_sent = False
         for first, batch in batches(self.endpoint.datagrams_to_send(now=now)):
             any_sent = True
-            if isinstance(first.address, Source):
+            if isinstance(first.address, Carrier):
+                self.tls.send(first.address, batch)
+            elif isinstance(first.address, Source):
                 self._send(first.address, batch)
         return any_sent
 

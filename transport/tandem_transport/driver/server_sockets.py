@@ -7,10 +7,11 @@ is used: the owner gives the list of addresses, and gives it again when they cha
 import asyncio
 import logging
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import NamedTuple
 
 from tandem_transport.driver.sockets import UdpAddress, UdpSocket, all_unread, format_address
+from tandem_transport.path.carrier import Carrier
 
 log = logging.getLogger("tandem.server")
 
@@ -23,6 +24,12 @@ class Source(NamedTuple):
 
     def __str__(self) -> str:
         return format_address(self.remote)
+
+
+def source_of_address(address: Hashable) -> Source | None:
+    """Where the packets of a path come from, by datagrams or through a byte stream; None where it is not known."""
+    place = address.place if isinstance(address, Carrier) else address
+    return place if isinstance(place, Source) else None
 
 
 class ServerSockets:

@@ -27,6 +27,7 @@ from tandem_transport.parameters import (
     MAX_PATHS,
     SILENCE_TIMEOUT,
 )
+from tandem_transport.path.carrier import Carrier
 from tandem_transport.session.connection import Connection
 from tandem_transport.session.options import SessionOptions
 from tandem_transport.wire.frames import Mode, PathPreference
@@ -74,6 +75,8 @@ class ClientEndpoint:
         self._mode = mode
         self._preferences: tuple[PathPreference, ...] = ()
         self._path_ids: list[int] = []
+        self._carriers: dict[int, Carrier] = {}
+        """The byte streams that carry paths, by path id."""
         self._connection: Connection | None = None
         self._connected_at = now
         self._short_sessions = 0
@@ -145,6 +148,15 @@ class ClientEndpoint:
             self._connection.on_rebound(path_id, is_same_network=is_same_network, now=now)
         if not is_same_network:
             self.retry(now=now)
+
+    def set_carrier(self, path_id: int, carrier: Carrier | None) -> None:
+        """A link sends through a byte stream from now on, or as datagrams again (None)."""
+        if carrier is None:
+            self._carriers.pop(path_id, None)
+        else:
+            self._carriers[path_id] = carrier
+        if self._connection is not None:
+            self._connection.set_carrier(path_id, carrier)
 
     def on_wake(self, *, now: float) -> None:
         """The machine has slept, or this process stood still."""
@@ -254,6 +266,7 @@ class ClientEndpoint:
         connection = Connection(established, self._options, now=now)
         for path_id in self._path_ids:
             connection.add_path(path_id, now=now)
+            connection.set_carrier(path_id, self._carriers.get(path_id))
         connection.set_policy(self._mode, self._preferences)
         self._connection, self._connected_at = connection, now
         self._search.stop()

@@ -124,6 +124,12 @@ class ServerEndpoint:
         if session.connection_id in self._sessions:
             self._touched[session.connection_id] = session
 
+    def touch_by_id(self, connection_id: bytes) -> None:
+        """A carrier of the session with this connection id takes data again."""
+        session = self._sessions.get(connection_id)
+        if session is not None:
+            self._touched[connection_id] = session
+
     def on_client_found(self, public: bytes, *, now: float) -> None:
         """A key for which `lookup` has returned PENDING has been looked up: it has another answer now."""
         self._outgoing.extend(self._reception.on_client_found(public, now=now))

@@ -6,6 +6,7 @@ from collections.abc import Hashable
 from tandem_transport.congestion.delivery_rate import DeliveryRateEstimator, DeliverySample
 from tandem_transport.congestion.pacing import Pacer
 from tandem_transport.parameters import DOWN_AFTER, MAX_DATAGRAM_QUEUE, MAX_OWN_FRAMES
+from tandem_transport.path.carrier import Carrier
 from tandem_transport.path.counters import PathCounters
 from tandem_transport.path.hearing import Hearing
 from tandem_transport.path.network import PathNetwork
@@ -43,6 +44,8 @@ class Path:
         self.bit = 1 << path_id
         self.max_ack_delay = terms.max_ack_delay
         self.addresses = terms.make_addresses()
+        self.carrier: Carrier | None = None
+        """The byte stream that carries the path's packets, None for datagrams."""
         self._make_congestion = terms.make_congestion
         self.network = PathNetwork(terms.make_congestion())
         self.recovery = Recovery(self.network.rtt)
@@ -75,9 +78,18 @@ class Path:
         was_blocked = self.is_blocked
         if self.addresses.on_response(data):
             self.forget_network()
+        self._follow_carrier()
         if was_blocked and not self.is_blocked:
             self._on_answer(now=now)
             self.probing.request()
+
+    def _follow_carrier(self) -> None:
+        """The peer's address has perhaps changed; an address may be a carrier, and each is a network of its own."""
+        address = self.addresses.current
+        carrier = address if isinstance(address, Carrier) else None
+        if carrier is not self.carrier and not self.addresses.is_fixed:
+            self.carrier = carrier
+            self.forget_network()
 
     def rebind(self, *, now: float) -> None:
         """This end's socket has another address: old measurements say nothing about where packets go now."""
@@ -132,8 +144,10 @@ class Path:
     def _follow_source(self, source: Hashable, size: int, *, is_newest: bool, now: float) -> None:
         address = self.addresses.current
         self.addresses.on_received(source, size, is_newest=is_newest, now=now)
-        if self.addresses.current != address and self.received.largest >= 0:
-            self.probing.request()  # what is on its way to the old address may never arrive
+        if self.addresses.current != address:
+            self._follow_carrier()
+            if self.received.largest >= 0:
+                self.probing.request()  # what is on its way to the old address may never arrive
 
     # --- sending ---
 
@@ -149,7 +163,8 @@ class Path:
         if self.pacer.next_send_at > now:
             return False
         size, recovery = self.network.datagram_size, self.recovery
-        if recovery.bytes_in_flight + size > self.network.congestion.congestion_window or recovery.is_full:
+        window = self.network.congestion.congestion_window
+        if recovery.bytes_in_flight + size > window or recovery.is_full or self._is_carrier_full:
             self._was_window_limited = True
             return False
         return not self.addresses.is_doubted or self.addresses.may_send(size)
@@ -165,7 +180,12 @@ class Path:
         """Only an acknowledgement can make this path send again."""
         size = self.network.datagram_size
         window_is_full = self.recovery.bytes_in_flight + size > self.network.congestion.congestion_window
-        return window_is_full or self.recovery.is_full or not self.addresses.may_send(size)
+        is_full = window_is_full or self.recovery.is_full or self._is_carrier_full
+        return is_full or not self.addresses.may_send(size)
+
+    @property
+    def _is_carrier_full(self) -> bool:
+        return self.carrier is not None and self.carrier.is_full
 
     def on_packet_sent(self, packet: SentPacket | None, size: int, address: Hashable, *, now: float) -> None:
         """A packet has left; `packet` is None where it is not ack-eliciting, and then it is not paced."""

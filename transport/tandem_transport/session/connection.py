@@ -8,6 +8,7 @@ from tandem_transport.crypto.handshake import Established
 from tandem_transport.errors import DecodeError, ErrorCode, LocalProtocolError, PeerError
 from tandem_transport.events import ConnectionTerminated, Event
 from tandem_transport.parameters import CLOSING_PTOS, GO_AWAY_VERSION, LATE_TURN, MAX_PATHS, MAX_REASON_SIZE
+from tandem_transport.path.carrier import Carrier
 from tandem_transport.path.policy import Policy
 from tandem_transport.path.table import PathTable
 from tandem_transport.sending.control import ControlQueue
@@ -39,7 +40,7 @@ class Connection:
     """One end of an established session.
 
     - input: `receive_datagram` or `receive_packets`, `handle_timeout`, and what the driver learns of its links and
-      machine: `add_path`, `on_rebound`, `set_link_error`, `set_quantum`, `on_wake`, `on_forgotten`;
+      machine: `add_path`, `on_rebound`, `set_carrier`, `set_link_error`, `set_quantum`, `on_wake`, `on_forgotten`;
     - commands of the application: `open_stream`, `send_stream_data`, `consume`, `reset_stream`, `send_datagram_frame`,
       `set_policy`, `set_mode`, `update_keys`, `go_away`, `close`;
     - output: after any input or command, `next_event` and `datagrams_to_send` until neither has anything left, because
@@ -133,6 +134,10 @@ class Connection:
         if not is_same_network:
             path.rebind(now=now)
             self._outbox.move_away_from(path)
+
+    def set_carrier(self, path_id: int, carrier: Carrier | None) -> None:
+        """The client's link sends through a byte stream from now on, or as datagrams again (None)."""
+        self._paths.by_id[path_id].carrier = carrier
 
     def on_wake(self, *, now: float) -> None:
         """The machine has slept, or this process stood still: probes all paths."""
