@@ -45,7 +45,7 @@ def test_the_status_keeps_its_names() -> None:
         "name", "path_id", "local", "remote", "state", "reason", "rtt_ms", "loss_up", "loss_down",
         "rate_up_bps", "rate_down_bps", "bytes_up", "bytes_down", "won",
         "queue_ms", "datagram_size", "spurious", "use", "day_bytes", "month_bytes", "drill",
-        "limited_by", "day_cap_bytes", "month_cap_bytes", "loss_peer",
+        "limited_by", "day_cap_bytes", "month_cap_bytes", "loss_peer", "transport",
     ]  # fmt: skip
     assert list(status["links"][0]["rtt_ms"]) == ["latest", "smoothed", "min", "p95"]
 

@@ -167,7 +167,8 @@ def _sparks(link: LinkStatus, history: History) -> Text | None:
     """A link's rates of the last minute, its use and its problem; None where there is nothing to show."""
     name = link.name if len(link.name) <= _NAME else link.name[: _NAME - 1] + "…"
     use = link.use if link.use in ("metered", "backup") else ""
-    cause = ", ".join(filter(None, (use, f"drill: {link.drill}" if link.drill else link.reason)))
+    by_tls = "tls" if link.transport == "tls" else ""
+    cause = ", ".join(filter(None, (use, by_tls, f"drill: {link.drill}" if link.drill else link.reason)))
     sparks = history.sparkline(link.name, _SPARKS)
     if not sparks and not cause:
         return None
@@ -197,7 +198,7 @@ def _detail(link: LinkStatus) -> Text:
     up = f"{percent(link.loss_up)} ({percent(link.loss_peer)} by the server's count)"
     facts = [
         f"{link.name} in full: {link.state}" + (f", {link.reason}" if link.reason else ""),
-        f"  from {link.local or '-'} to {link.remote or '-'}, path {link.path_id}",
+        f"  from {link.local or '-'} to {link.remote or '-'} by {link.transport}, path {link.path_id}",
         f"  packets of up to {link.datagram_size or '-'} bytes",
         f"  round trip {ms(rtt.latest)} ms now, {ms(rtt.smoothed)} smoothed, {ms(rtt.min)} min, {ms(rtt.p95)} p95",
         f"  loss {up} up, {percent(link.loss_down)} down; {link.spurious} wrongly taken for lost",

@@ -21,7 +21,7 @@ def server_context(directory: Path) -> ssl.SSLContext:
     path = directory / "tls.pem"
     try:
         if not path.exists():
-            create_private(path, _certificate())
+            create_private(path, certificate())
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(path)
     except OSError as error:  # ssl.SSLError is one
@@ -31,7 +31,7 @@ def server_context(directory: Path) -> ssl.SSLContext:
     return context
 
 
-def _certificate() -> bytes:
+def certificate() -> bytes:
     """A new key and its certificate, as PEM."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, _NAME)])

@@ -178,9 +178,7 @@ class Server:
         for text in self._config.server.listen_tls:
             host, port = parse_host_port(text, what="listen_tls")
             try:
-                self.driver.tls.listen(
-                    [(host, port)], server_context(self._state.path), reuse_port=bool(self._placement)
-                )
+                self.driver.tls.listen([(host, port)], server_context(self._state.path))
             except OSError as error:
                 raise cannot_listen_tls(host, port, error) from error
 

@@ -152,11 +152,6 @@ class Link:
         elif self.sock is not None and remote == self.remote:
             self.sock.send(data, remote)
 
-    def ask_by_udp(self, data: bytes) -> None:
-        """Asks the server by UDP, while TLS is in use: an answer shows that UDP works again."""
-        if self.remote is not None and data:
-            (self.send or self.deliver)(data, self.remote)
-
     @property
     def place(self) -> UdpAddress | None:
         """The server's address that the link sends to."""

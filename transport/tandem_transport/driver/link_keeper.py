@@ -174,10 +174,16 @@ class LinkKeeper:
             detour.fallback.on_lost(now=now)
             detour.close()
         elif detour.is_in_use and detour.fallback.is_question_due(now=now):
-            link.ask_by_udp(next((each.initiation for each in (link, *self._links) if each.initiation), b""))
+            self._ask_by_udp(link)
         if not link.error and link.found and detour.fallback.should_connect(silence=silence, now=now):
             detour.begin(link.found, receive, lambda: self._on_detour(path_id, link))
         self._note_carrier(path_id, link)
+
+    def _ask_by_udp(self, link: Link) -> None:
+        """Asks the server by UDP, with the initiation of any link: it answers each, and no state depends on it."""
+        initiation = next((each.initiation for each in (link, *self._links) if each.initiation), b"")
+        if link.remote is not None and initiation:
+            (link.send or link.deliver)(initiation, link.remote)
 
     def _on_detour(self, path_id: int, link: Link) -> None:
         """The TLS connection is there, or has ended, or takes data again."""

@@ -8,18 +8,33 @@ import asyncio
 import contextlib
 import socket
 import ssl
+import struct
+import time
 from collections.abc import Callable
 
 from tandem_transport.driver.framing import framed
 
-UNSENT = 16 << 10
+UNSENT = 4 << 10
 """Bytes that the kernel takes before it has sent what it has (TCP_NOTSENT_LOWAT)."""
+
+MAX_WAITING = 512 << 10
+"""Bytes that wait for the kernel from which on datagrams are dropped; a path stops long before."""
 
 _READ = 256 << 10
 _PLAIN = 64 << 10
 _NOTSENT_LOWAT = getattr(socket, "TCP_NOTSENT_LOWAT", 25)
 _CONGESTION = getattr(socket, "TCP_CONGESTION", 13)
 _USER_TIMEOUT = getattr(socket, "TCP_USER_TIMEOUT", 18)
+_LOSS_INTERVAL = 0.3
+"""Seconds between two looks at what was sent again."""
+
+_MIN_RESENT = 2
+_BAD_LOOKS = 3
+"""So many looks in a row with losses: one burst of them says nothing, for a full queue loses one, too."""
+
+_LOSSY = 0.003
+"""Share of segments that are sent again from which on a connection counts as lossy."""
+
 _SILENCE = 15_000
 """Milliseconds for which sent bytes may stay unacknowledged before the connection is given up."""
 
@@ -60,11 +75,17 @@ class TlsPipe:
         self.on_room: Callable[[bool], None] | None = None
         """Called with whether bytes wait, each time when that changes."""
         set_options(sock)
+        self._loss = LossWatch(sock)
 
     @property
     def is_closed(self) -> bool:
         """Whether nothing can be sent any more."""
         return self._is_closed
+
+    @property
+    def waiting(self) -> int:
+        """Bytes that the kernel has not taken."""
+        return len(self._waiting)
 
     async def handshake(self) -> None:
         """Agrees on keys. Raises OSError (an ssl.SSLError is one)."""
@@ -99,10 +120,13 @@ class TlsPipe:
             self.close()
             return
         self._flush()
+        if not self._is_closed:
+            self._loss.look(time.monotonic())
 
     def send(self, batch: list[bytes]) -> None:
-        """Sends datagrams, each with its length before it."""
-        self.write(framed(batch))
+        """Sends datagrams, each with its length before it; drops them where too much waits already."""
+        if len(self._waiting) < MAX_WAITING:
+            self.write(framed(batch))
 
     def close(self) -> None:
         """Closes the connection; what waits is lost."""
@@ -169,11 +193,49 @@ class TlsPipe:
             self.on_room(is_full)
 
 
-def set_options(sock: socket.socket) -> None:
-    """Options for a connection that carries packets: nothing waits for company, little waits in the kernel.
+class LossWatch:
+    """Chooses the congestion control of a connection, where the kernel has several and lets us.
 
-    BBR, where the kernel has it and lets us, is not slowed down by random loss, and leaves the queue short.
+    The path's own controller keeps the queue short. Below it CUBIC gets in nobody's way, as long as nothing is lost;
+    where packets are lost by chance it becomes slow, and BBR does not. But BBR stops for 200 ms every ten seconds.
     """
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+        self._looked_at = 0.0
+        self._segments = self._resent = self._bad_looks = 0
+        self._is_decided = not (_set_congestion(sock, b"cubic") or _set_congestion(sock, b"reno"))
+
+    def look(self, now: float) -> None:
+        """Counts what was sent again; to be called while data is sent."""
+        if self._is_decided or now - self._looked_at < _LOSS_INTERVAL:
+            return
+        self._looked_at = now
+        info = self._sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 140)
+        if len(info) < 140:
+            self._is_decided = True
+            return
+        resent, segments = struct.unpack_from("=I", info, 100)[0], struct.unpack_from("=I", info, 136)[0]
+        lost, sent = resent - self._resent, segments - self._segments
+        self._resent, self._segments = resent, segments
+        is_bad = lost >= _MIN_RESENT and lost > _LOSSY * sent
+        self._bad_looks = self._bad_looks + 1 if is_bad else 0
+        if self._bad_looks >= _BAD_LOOKS:
+            self._is_decided = True
+            _set_congestion(self._sock, b"bbr")
+
+
+def _set_congestion(sock: socket.socket, name: bytes) -> bool:
+    if not hasattr(socket, "TCP_INFO"):
+        return False
+    with contextlib.suppress(OSError):
+        sock.setsockopt(socket.IPPROTO_TCP, _CONGESTION, name)
+        return True
+    return False
+
+
+def set_options(sock: socket.socket) -> None:
+    """Options for a connection that carries packets: nothing waits for company, little waits in the kernel."""
     for option, value in (
         (socket.TCP_NODELAY, 1),
         (_NOTSENT_LOWAT, UNSENT),
@@ -183,4 +245,3 @@ def set_options(sock: socket.socket) -> None:
             sock.setsockopt(socket.IPPROTO_TCP, option, value)
     with contextlib.suppress(OSError):
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        sock.setsockopt(socket.IPPROTO_TCP, _CONGESTION, b"bbr")

@@ -58,12 +58,12 @@ class TlsServer:
         """Where it listens."""
         return list(self._listening)
 
-    def listen(self, addresses: Sequence[Address], context: ssl.SSLContext, *, reuse_port: bool = False) -> None:
+    def listen(self, addresses: Sequence[Address], context: ssl.SSLContext) -> None:
         """Listens on more addresses. Raises OSError."""
         self._context = context
         for address in addresses:
             if address not in self._listening:
-                sock = _listening_socket(address, reuse_port=reuse_port)
+                sock = _listening_socket(address)
                 self._listening[address] = sock, asyncio.create_task(self._accept(sock))
                 log.info("listening on tls %s", format_address(address))
 
@@ -238,13 +238,11 @@ def http_answer(status: int, detail: str = "") -> bytes:
     return (head + body).encode()
 
 
-def _listening_socket(address: Address, *, reuse_port: bool) -> socket.socket:
+def _listening_socket(address: Address) -> socket.socket:
     sock = socket.socket(family_of(address[0]), socket.SOCK_STREAM)
     try:
         sock.setblocking(False)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if reuse_port:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         if sock.family == socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         sock.bind(address)

@@ -164,6 +164,8 @@ class Path:
             return False
         size, recovery = self.network.datagram_size, self.recovery
         window = self.network.congestion.congestion_window
+        if self._is_carrier_full:
+            self.pacer.next_send_at = now  # the time until it takes data again is not to be caught up
         if recovery.bytes_in_flight + size > window or recovery.is_full or self._is_carrier_full:
             self._was_window_limited = True
             return False
