@@ -11,7 +11,7 @@ import click
 
 from tandem import __version__
 from tandem.base.errors import TandemError, UsageError
-from tandem.cli import options, registry_commands, setup_commands, watch_commands
+from tandem.cli import lan_commands, options, registry_commands, setup_commands, watch_commands
 
 LogFormat = Literal["text", "json"]
 
@@ -206,7 +206,12 @@ def demo(log_level: str, socks: str | None) -> None:
     running.run(running.serve(service, lambda: console.show(service.status, service.client.set_mode, text)))
 
 
-for _command in (*registry_commands.COMMANDS, *watch_commands.COMMANDS, *setup_commands.COMMANDS):
+for _command in (
+    *registry_commands.COMMANDS,
+    *watch_commands.COMMANDS,
+    *setup_commands.COMMANDS,
+    *lan_commands.COMMANDS,
+):
     cli.add_command(_command)
 
 

@@ -35,6 +35,7 @@ from tandem.dialing.own_networks import OwnNetworks
 from tandem.routing.pac import pac_rules
 from tandem.routing.router import Router, Ways
 from tandem.routing.routes import Routes
+from tandem.transparent.gateway import Gateway
 from tandem_socks import FrontendOptions, SocksFrontend
 from tandem_transport import ClientEvent, Connected, Mode, TransportParameters
 from tandem_transport.driver import ClientDriver, Link, Stream, local_identity
@@ -67,10 +68,10 @@ class Client:
         self._router = router = self._make_router()
         options = _frontend_options(config.socks, router)
         self._socks = SocksFrontend(router, options, on_opened=table.open, on_closed=table.close)
+        self._gateway = Gateway(config.transparent, router, on_opened=table.open, on_closed=table.close)
         self._forwards = ForwardPorts(self.opener, table, idle_timeout=config.socks.idle_timeout)
         self._speedtest = Speedtest(self.opener, self.links)
-        actions: Actions = {"mode": self._set_mode, "drill": self._drill, "speedtest": self._measure}
-        self._admin = AdminEndpoint.configured(config.admin, CLIENT_ADMIN_PORT, self.status, actions)
+        self._admin = AdminEndpoint.configured(config.admin, CLIENT_ADMIN_PORT, self.status, self._actions)
         self._tasks, self._started_at = TaskSet(), time.monotonic()
         self._is_started = self._is_balanced = False
         records.events.client = invites[0].name
@@ -107,6 +108,7 @@ class Client:
         await self._publisher.close()
         await self._tasks.cancel()
         await self._socks.close()
+        await self._gateway.close()
         await self._admin.close()
         await asyncio.gather(self.driver.close(), self._exits.close())
         if self._is_started:  # a client that found its port taken must not change the files of the other one
@@ -143,6 +145,10 @@ class Client:
 
     # --- what the command line asks for ---
 
+    @property
+    def _actions(self) -> Actions:
+        return {"mode": self._set_mode, "drill": self._drill, "speedtest": self._measure}
+
     def set_mode(self, mode: str) -> None:
         """Sets the mode from now on: `duplicate` or `adaptive`."""
         log.info("mode %s", mode)
@@ -178,6 +184,7 @@ class Client:
         except OSError as error:
             raise port_error("SOCKS port", host, port, error, "--socks HOST:PORT") from error
         log.info("SOCKS port at %s", format_host_port(host, port))
+        await self._gateway.listen()
         for item in self._config.listen:
             networks = item.allow_from or self._config.socks.allow_from
             await self._forwards.listen(item.host, item.port, item.forward, networks)

@@ -36,6 +36,7 @@ from tandem.config.old_names import is_old_variable, present_link, variables_of_
 from tandem.config.passwords import is_hash
 from tandem.config.publish_section import PublishConfig, published_twice
 from tandem.config.server_sections import ForwardConfig, QuotaConfig, RegistryConfig, RuleConfig, ServerConfig
+from tandem.config.transparent_section import TransparentConfig
 from tandem.config.values import (
     MIN_TOKEN,
     EndpointText,
@@ -211,6 +212,7 @@ class Config(BaseSettings):
     link: list[LinkConfig] = []
     listen: list[ListenConfig] = []
     socks: SocksConfig = SocksConfig()
+    transparent: TransparentConfig = TransparentConfig()
     admin: AdminConfig = AdminConfig()
     server: ServerConfig = ServerConfig()
     registry: RegistryConfig = RegistryConfig()

@@ -196,9 +196,10 @@ def _row(link: LinkStatus) -> list[RenderableType]:
 def _detail(link: LinkStatus) -> Text:
     rtt = link.rtt_ms
     up = f"{percent(link.loss_up)} ({percent(link.loss_peer)} by the server's count)"
+    by_tls = " by TLS" if link.transport == "tls" else ""
     facts = [
         f"{link.name} in full: {link.state}" + (f", {link.reason}" if link.reason else ""),
-        f"  from {link.local or '-'} to {link.remote or '-'}{' by TLS' if link.transport == 'tls' else ''}, path {link.path_id}",
+        f"  from {link.local or '-'} to {link.remote or '-'}{by_tls}, path {link.path_id}",
         f"  packets of up to {link.datagram_size or '-'} bytes",
         f"  round trip {ms(rtt.latest)} ms now, {ms(rtt.smoothed)} smoothed, {ms(rtt.min)} min, {ms(rtt.p95)} p95",
         f"  loss {up} up, {percent(link.loss_down)} down; {link.spurious} wrongly taken for lost",

@@ -126,6 +126,11 @@ class TcpConnection(asyncio.BufferedProtocol):
         """Host and port of the other end."""
         return _host_port(self._transport.get_extra_info("peername"))
 
+    @property
+    def socket(self) -> socket.socket:
+        """The socket, for questions about it."""
+        return cast("socket.socket", self._transport.get_extra_info("socket"))
+
     def look(self) -> None:
         """Asks the kernel (Linux) whether the peer has reset: the event loop notices that only while it reads."""
         if self._reading is not None or self._is_lost or self._is_over or not hasattr(socket, "TCP_INFO"):

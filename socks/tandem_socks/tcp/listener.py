@@ -33,14 +33,15 @@ class Listener:
         admits: Callable[[str], bool] | None = None,
         limit: int = MAX_CONNECTIONS,
         reuse_port: bool = False,
+        prepare: Callable[[socket.socket], None] | None = None,
     ) -> None:
         """`admits` tells from an address whether that client may connect; other connections are reset.
 
-        `reuse_port`: other processes may listen on the same port.
+        `reuse_port`: other processes may listen on the same port. `prepare` gets each socket before it is bound.
         """
         self._on_connection = on_connection
         self._admits = admits
-        self._reuse_port = reuse_port
+        self._reuse_port, self._prepare = reuse_port, prepare
         self._free = asyncio.Semaphore(limit)
         self._sockets: list[socket.socket] = []
         self._tasks: list[asyncio.Task[None]] = []
@@ -56,7 +57,7 @@ class Listener:
         loop = asyncio.get_running_loop()
         found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         for family, address in dict.fromkeys((item[0], item[4]) for item in found):
-            self._sockets.append(_open(family, address, reuse_port=self._reuse_port))
+            self._sockets.append(_open(family, address, self._prepare, reuse_port=self._reuse_port))
         self._tasks = [loop.create_task(self._accept(sock)) for sock in self._sockets]
 
     async def close(self) -> None:
@@ -107,7 +108,13 @@ class Listener:
             log.error("%s: new connections wait; `ulimit -n` tells the limit", error.strerror)
 
 
-def _open(family: int, address: tuple[str | int, ...] | tuple[int, bytes], *, reuse_port: bool) -> socket.socket:
+def _open(
+    family: int,
+    address: tuple[str | int, ...] | tuple[int, bytes],
+    prepare: Callable[[socket.socket], None] | None,
+    *,
+    reuse_port: bool,
+) -> socket.socket:
     sock = socket.socket(family, socket.SOCK_STREAM)
     try:
         sock.setblocking(False)
@@ -117,6 +124,8 @@ def _open(family: int, address: tuple[str | int, ...] | tuple[int, bytes], *, re
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         if family == socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        if prepare is not None:
+            prepare(sock)
         sock.bind(address)
         sock.listen(_BACKLOG)
     except BaseException:

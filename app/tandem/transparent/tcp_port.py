@@ -1,0 +1,82 @@
+"""Caught TCP connections: each is made where it was meant to lead, by the far side, and relayed."""
+
+import asyncio
+import logging
+import socket
+from collections.abc import Callable, Sequence
+
+from tandem.base.tasks import TaskSet
+from tandem.transparent.destination import HostPort, destination_of_connection, make_transparent
+from tandem_socks import Command, FarSide, Listener, Relay, RelayResult, Request, SocksError, TcpConnection
+
+log = logging.getLogger("tandem.client")
+
+Name = Callable[[str], str | None]
+"""The host that an address stands for: itself, or a name; None for a fake address that stands for nothing."""
+
+OnChange = Callable[[object, RelayResult, str], None]
+
+
+class TransparentTcp:
+    """The TCP ports, and the connections that they have accepted."""
+
+    def __init__(
+        self, far_side: FarSide, name: Name, admits: Callable[[str], bool], *, on_opened: OnChange, on_closed: OnChange
+    ) -> None:
+        """`admits` tells from its address whether a device is served."""
+        self._far_side, self._name, self._admits = far_side, name, admits
+        self._on_opened, self._on_closed = on_opened, on_closed
+        self._listeners: list[Listener] = []
+        self._tasks = TaskSet()
+        self.is_transparent = True
+        """Whether the system lets it take what is meant for others (`tproxy`); `redirect` needs no right."""
+
+    async def listen(self, places: Sequence[HostPort]) -> None:
+        """Listens on all places. Raises OSError."""
+        for host, port in places:
+            listener = Listener(self._accept, admits=self._admits, prepare=self._prepare)
+            self._listeners.append(listener)
+            await listener.listen(host, port)
+
+    async def close(self) -> None:
+        """Stops listening, and ends the connections."""
+        for listener in self._listeners:
+            await listener.close()
+        await self._tasks.cancel()
+
+    # --- inside ---
+
+    def _prepare(self, sock: socket.socket) -> None:
+        try:
+            make_transparent(sock)
+        except OSError:
+            self.is_transparent = False
+
+    def _accept(self, tcp: TcpConnection) -> None:
+        listener = next((item for item in self._listeners if item.port == tcp.local_address[1]), self._listeners[0])
+        task = self._tasks.begin(self._serve(tcp))
+        task.add_done_callback(lambda _: listener.release())
+
+    async def _serve(self, tcp: TcpConnection) -> None:
+        found = destination_of_connection(tcp.socket)
+        host = self._name(found[0]) if found is not None else None
+        if found is None or host is None:
+            log.info("a connection from %s was meant for nobody else; it is reset", tcp.peer_address[0])
+            tcp.reset()
+            return
+        request = Request(Command.CONNECT, host, found[1], peer=tcp.peer_address[0])
+        try:
+            opened = await self._far_side.connect(request, b"", is_told=True)
+        except SocksError as error:
+            log.info("%s: %s", request, error)
+            tcp.reset()
+            return
+        except asyncio.CancelledError:
+            tcp.reset()
+            raise
+        relay = Relay(tcp, opened.stream)
+        self._on_opened(request, relay.result, opened.via)
+        try:
+            await relay.run()
+        finally:
+            self._on_closed(request, relay.result, opened.via)

@@ -1,0 +1,190 @@
+"""Caught datagrams: each device's port has a far port of its own, and answers come from where it has sent to.
+
+It needs `tproxy`, for only a transparent socket can answer from an address of somebody else.
+"""
+
+import asyncio
+import contextlib
+import logging
+import socket
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+
+from tandem.base.tasks import TaskSet
+from tandem.transparent.destination import (
+    HostPort,
+    destination_of_datagram,
+    make_transparent,
+    tell_destination,
+)
+from tandem.transparent.tcp_port import Name
+from tandem_socks import Association, Command, FarSide, Request, SocksError
+from tandem_transport import BoundedTable
+from tandem_transport.driver import family_of
+
+log = logging.getLogger("tandem.client")
+
+MAX_FLOWS = 2048
+"""Ports of devices at the same time; a further one takes the place of the one that was silent for longest."""
+
+MAX_EARLY = 32
+"""Datagrams of a port that wait until its far port is open."""
+
+MAX_PLACES = 256
+"""Places that one port of a device has sent to, and that are remembered."""
+
+MAX_ANSWERING = 512
+"""Sockets that answer in others' names; a further one takes the place of the one that was not used for longest."""
+
+FLOW_LIFETIME = 120.0
+"""Seconds of silence after which a port is forgotten (RFC 4787 section 4.3)."""
+
+_LOOK_INTERVAL = 5.0
+_BATCH = 64
+_SIZE = 65_535
+
+
+class _Flow:
+    """One port of a device."""
+
+    def __init__(self, device: HostPort) -> None:
+        self.device = device
+        self.used_at = time.monotonic()
+        self.association: Association | None = None
+        self.early: list[tuple[str, int, bytes]] = []
+        self.end: Callable[[], object]
+        self.real: BoundedTable[HostPort, None] = BoundedTable(MAX_PLACES)
+        """Real addresses and ports that the device has sent to."""
+        self.by_port: BoundedTable[int, HostPort] = BoundedTable(MAX_PLACES)
+        """The fake address that was used last with a port: the server's answer has the real one."""
+
+
+class TransparentUdp:
+    """The UDP ports."""
+
+    def __init__(self, far_side: FarSide, name: Name, admits: Callable[[str], bool]) -> None:
+        """`admits` tells from its address whether a device is served."""
+        self._far_side, self._name, self._admits = far_side, name, admits
+        self._sockets: list[socket.socket] = []
+        self._flows: dict[HostPort, _Flow] = {}
+        self._tasks = TaskSet()
+        self._answering: OrderedDict[HostPort, socket.socket] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._flows)
+
+    def listen(self, places: Sequence[HostPort]) -> None:
+        """Listens on literal addresses. Raises OSError where it may not take what is meant for others."""
+        for host, port in places:
+            sock = _transparent_socket((host, port))
+            self._sockets.append(sock)
+            tell_destination(sock)
+            asyncio.get_running_loop().add_reader(sock, self._read, sock)
+        self._tasks.begin(self._forget_silent())
+
+    async def close(self) -> None:
+        """Closes all sockets and flows."""
+        for sock in self._sockets:
+            asyncio.get_running_loop().remove_reader(sock)
+            sock.close()
+        await self._tasks.cancel()
+        for sock in self._answering.values():
+            sock.close()
+
+    # --- from the devices ---
+
+    def _read(self, sock: socket.socket) -> None:
+        for _ in range(_BATCH):
+            try:
+                data, control, _, source = sock.recvmsg(_SIZE, 128)
+            except OSError:
+                return
+            meant = destination_of_datagram(control)
+            if meant is not None and self._admits(source[0]):
+                self._take((source[0], source[1]), meant, data)
+
+    def _take(self, device: HostPort, meant: HostPort, data: bytes) -> None:
+        host = self._name(meant[0])
+        if host is None:
+            return
+        flow = self._flows.get(device) or self._begin(device)
+        flow.used_at = time.monotonic()
+        if host != meant[0]:
+            flow.by_port.put(meant[1], meant)
+        else:
+            flow.real.put(meant, None)
+        if flow.association is not None:
+            flow.association.send(host, meant[1], data)
+        elif len(flow.early) < MAX_EARLY:
+            flow.early.append((host, meant[1], data))
+
+    def _begin(self, device: HostPort) -> _Flow:
+        if len(self._flows) >= MAX_FLOWS:
+            min(self._flows.values(), key=lambda flow: flow.used_at).end()
+        flow = self._flows[device] = _Flow(device)
+        flow.end = self._tasks.begin(self._carry(flow)).cancel
+        return flow
+
+    async def _carry(self, flow: _Flow) -> None:
+        def receive(host: str, port: int, data: bytes) -> None:
+            self._answer(flow, host, port, data)
+
+        association: Association | None = None
+        try:
+            request = Request(Command.UDP_ASSOCIATE, "0.0.0.0", 0, peer=flow.device[0])
+            association = flow.association = await self._far_side.associate(request, receive)
+            for host, port, data in flow.early:
+                association.send(host, port, data)
+            flow.early.clear()
+            await association.wait_closed()
+        except SocksError as error:
+            log.debug("udp of %s: %s", flow.device[0], error)
+        finally:
+            self._flows.pop(flow.device, None)
+            if association is not None:
+                association.close()
+
+    async def _forget_silent(self) -> None:
+        while True:
+            await asyncio.sleep(_LOOK_INTERVAL)
+            limit = time.monotonic() - FLOW_LIFETIME
+            for flow in list(self._flows.values()):
+                if flow.used_at < limit:
+                    flow.end()
+
+    # --- to the devices ---
+
+    def _answer(self, flow: _Flow, host: str, port: int, data: bytes) -> None:
+        """Passes an answer on, from the address that the device has sent to."""
+        flow.used_at = time.monotonic()
+        place = (host, port) if (host, port) in flow.real else flow.by_port.get(port) or (host, port)
+        if family_of(place[0]) != family_of(flow.device[0]):
+            return
+        with contextlib.suppress(OSError):
+            self._answering_socket(place).sendto(data, flow.device)
+
+    def _answering_socket(self, place: HostPort) -> socket.socket:
+        """A socket with the address of somebody else. Raises OSError."""
+        sock = self._answering.get(place)
+        if sock is None:
+            if len(self._answering) >= MAX_ANSWERING:
+                self._answering.popitem(last=False)[1].close()
+            sock = self._answering[place] = _transparent_socket(place)
+        self._answering.move_to_end(place)
+        return sock
+
+
+def _transparent_socket(place: HostPort) -> socket.socket:
+    sock = socket.socket(family_of(place[0]), socket.SOCK_DGRAM)
+    try:
+        sock.setblocking(False)
+        make_transparent(sock)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if sock.family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        sock.bind(place)
+    except OSError:
+        sock.close()
+        raise
+    return sock
