@@ -9,6 +9,12 @@ import postgres
 from tandem.registry.registry import Registry
 
 
+@pytest.fixture(autouse=True)
+def no_file_is_in_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The configuration file that a test reads must not be that of the next one."""
+    monkeypatch.setattr("tandem.config.config._file_in_use", None)
+
+
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[postgres.Cluster]:
     if postgres.missing():
