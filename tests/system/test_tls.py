@@ -1,6 +1,7 @@
 """Links whose networks drop UDP: packets go through TLS, and come back to UDP."""
 
 import hashlib
+import signal
 import socket
 import ssl
 import subprocess
@@ -12,6 +13,7 @@ import pytest
 
 from loopback import Download, Gate, Pair, Target, free_port, link_options
 from loopback.download import Fetch
+from tandem_transport.driver import can_steer
 
 LINKS = ("--link", "a=127.0.0.2", "--link", "b=127.0.0.3")
 
@@ -153,3 +155,25 @@ def test_the_wish_for_tls_needs_an_endpoint(pair: Pair, tmp_path: Path) -> None:
     config.write_text('[[link]]\nname = "a"\nbind = "127.0.0.2"\ntransport = "tls"\n')
     pair.start_client(pair.invite(), "--config", str(config), wait=False)
     pair.wait(lambda: "no tls:// endpoint is known" in pair.log("client"), "the message")
+
+
+@pytest.mark.skipif(not can_steer(), reason="several workers need Linux")
+def test_connections_that_come_to_another_worker_than_their_clients(
+    pair: Pair, target: Target, tls_port: int, tmp_path: Path
+) -> None:
+    pair.start_server("--config", str(pair.directory / "server.toml"), "--workers", "2")
+    pair.endpoints = [f"tls://127.0.0.1:{tls_port}"]
+    many = [item for number in range(2, 8) for item in ("--link", f"l{number}=127.0.0.{number}")]
+    pair.start_client(pair.invite(), *many)
+    pair.wait(lambda: all(link["state"] == "usable" for link in pair.client_status()["links"]), "all links")
+    done = pair.curl(target.url("bytes/3000000"))
+    assert hashlib.sha256(done.stdout).hexdigest() == Target.sha256(3_000_000)
+    slow = Fetch(pair, target.url("held/1000"))
+    pair.wait(lambda: target.connections == 2, "the connection")
+    assert pair.server is not None
+    pair.server.send_signal(signal.SIGUSR2)
+    pair.wait(lambda: "retiring" in pair.log("server"), "the upgrade")
+    pair.wait(lambda: pair.curl(target.url("bytes/1000")).stdout == target.content(1000), "a new connection", 150)
+    target.may_end.set()
+    slow.join(60)
+    assert slow.code == 0

@@ -5,6 +5,7 @@ import hashlib
 import socket
 import ssl
 import subprocess
+import time
 from pathlib import Path
 from random import Random
 
@@ -20,6 +21,7 @@ from tandem_transport.driver.fallback import (
     Transport,
 )
 from tandem_transport.driver.framing import FrameReader, framed
+from tandem_transport.driver.link import Link, LocalAddress
 from tandem_transport.driver.tls import MAX_WAITING, TlsPipe, client_context
 from tandem_transport.parameters import MAX_FRAME_SIZE
 from tandem_transport.path.carrier import Carrier
@@ -200,4 +202,32 @@ async def test_what_waits_in_a_pipe_has_a_bound(context: ssl.SSLContext) -> None
     assert client.waiting < MAX_WAITING + 2000
     client.close()
     assert await server.read() is not None
+    server.close()
+
+
+# --- a link ---
+
+
+async def test_a_link_whose_address_goes_away_while_it_uses_tls_connects_again(context: ssl.SSLContext) -> None:
+    client, server = await pair_of_pipes(context)
+    link = Link("a", lambda: [LocalAddress("127.0.0.1", None)], [], tls_endpoints=[("127.0.0.1", 9)])
+    link.detour.use(client, ("127.0.0.1", 9), lambda data, source: None, lambda: None)
+    assert link.detour.is_in_use
+    assert not link.detour.fallback.should_connect(silence=99.0, now=time.monotonic() + 60)
+    link.close()
+    assert not link.detour.is_in_use
+    assert link.detour.fallback.should_connect(silence=99.0, now=time.monotonic() + 60)
+    server.close()
+    assert client.is_closed
+    await asyncio.sleep(0)  # the task that reads ends
+    await asyncio.sleep(0)
+
+
+async def test_a_pipe_that_is_closed_while_somebody_reads_ends_the_reading(context: ssl.SSLContext) -> None:
+    client, server = await pair_of_pipes(context)
+    reading = asyncio.create_task(client.read())
+    await asyncio.sleep(0)
+    client.close()
+    with pytest.raises(OSError, match=r".*"):
+        await reading
     server.close()

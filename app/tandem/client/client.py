@@ -217,7 +217,8 @@ class Client:
         def tell(event: ClientEvent) -> None:
             (on_event or self._on_event)(driver, event)
 
-        accept = self._take_arrival if on_event is None else None
+        is_publishing = on_event is None and any(section.target for section in self._config.publish)
+        accept = self._take_arrival if is_publishing else None
         driver = ClientDriver(identity, links, mode=mode, on_event=tell, accept=accept)
         driver.endpoint.set_preferences(self.links.preferences())
         return driver

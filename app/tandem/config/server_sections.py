@@ -69,12 +69,6 @@ class ServerConfig(Section):
     max_new_streams: float = Field(default=200, gt=0, description="connections that each client may open a second")
 
     @model_validator(mode="after")
-    def _tls_in_one_process(self) -> "ServerConfig":
-        if self.listen_tls and self.workers != 1:
-            raise ValueError("listen_tls: a TLS connection leads to one process; it needs workers = 1")
-        return self
-
-    @model_validator(mode="after")
     def _one_source_a_family(self) -> "ServerConfig":
         families = [":" in source for source in self.source]
         if len(set(families)) < len(families):

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, model_validator
 
 from tandem.config.values import HostPort, Network, Section
 
@@ -26,7 +26,7 @@ class TransparentConfig(Section):
         description="names: asked through the session; or answered with fake addresses, so that names reach the server "
         "and the routes; or left alone",
     )
-    dns_listen: Places = Field(default=["0.0.0.0:1053"], description="where queries of the devices arrive")
+    dns_listen: Places = Field(default=["0.0.0.0:1053", "[::]:1053"], description="where queries of the devices arrive")
     dns_server: HostPort = Field(default="9.9.9.9:53", description="the name server that is asked through the session")
     fake: list[Network] = Field(
         default=["198.18.0.0/15", "fd74:616e:6465:6d::/64"], description="networks of the fake addresses"
@@ -43,3 +43,10 @@ class TransparentConfig(Section):
         ],
         description="the devices that it serves, beside this machine",
     )
+
+    @model_validator(mode="after")
+    def _one_port(self) -> "TransparentConfig":
+        for key, places in (("listen", self.listen), ("dns_listen", self.dns_listen)):
+            if len({place.rpartition(":")[2] for place in places}) > 1:
+                raise ValueError(f"{key}: one port for all addresses; the firewall's rules name one")
+        return self

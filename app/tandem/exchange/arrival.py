@@ -1,4 +1,4 @@
-"""What stands at the head of a stream that a server opens: who has reached a published port (PROTOCOL.md section 7.5).
+"""What stands at the head of a stream that a server opens: who has reached a published port (PROTOCOL.md section 7.2).
 
 arrival: protocol (1 byte, an IP protocol number), flags (1), name of the [[publish]] (text),
          peer's host (text), its port (2), host that it has reached (text), port (2)

@@ -54,6 +54,7 @@ class Publication:
         self._listener: Listener | None = None
         self._udp: UdpListener | None = None
         self._turn = asyncio.Lock()
+        self._is_closed = False
         self._connections = TaskSet()
         self._flows = PublishedFlows(self._open_flow, limits, rates)
 
@@ -97,6 +98,7 @@ class Publication:
 
     async def close(self) -> None:
         """Stops listening, ends the client's offer, and resets what it carries."""
+        self._is_closed = True
         await self.drain(0)
         await self._flows.close()
         await self._connections.cancel()
@@ -107,6 +109,8 @@ class Publication:
             raise rule_failure(f"{self.config.name} is offered by another client, or another computer of this one")
         try:
             await self.open()
+            if self._is_closed or self._is_taken(session):  # meanwhile
+                raise rule_failure(f"{self.config.name} is offered by another client now, or no longer listed")
         except OSError as error:
             log.warning("publish %s: cannot listen on %s: %s", self.config.name, self.config.listen, error)
             raise rule_failure(f"{self.config.name}: the server cannot listen: {error.strerror}") from error
@@ -127,7 +131,7 @@ class Publication:
             return
         self._take_offer(None, None)
         log.info("publish %s: nobody offers it now", self.config.name)
-        if not self.config.hold:
+        if not self.config.hold or self._shares_port:
             await self._close_port()
 
     # --- listening ---

@@ -3,17 +3,21 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 
 from tandem.admin.status import PublicationStatus
 from tandem.base.errors import TandemError, os_error_text
 from tandem.config.publish_section import PublishConfig
 from tandem.exchange.failures import rule_failure
+from tandem.registry.registration import Terms
 from tandem.server.publication import OpenStream, Publication
 from tandem.server.quotas import ClientLimits
 from tandem.server.rates import ClientRates
 from tandem_transport import ClientSession
 from tandem_transport.driver import Stream
+
+SHARE = 0.5
+"""Of the streams that a client may have at the same time, how many more may arrive at its published ports."""
 
 log = logging.getLogger("tandem.server")
 
@@ -22,10 +26,12 @@ class Publications:
     """All publications of a server process."""
 
     def __init__(
-        self, limits: ClientLimits, rates: ClientRates, open_stream: OpenStream, *, shares_ports: bool
+        self, terms: Callable[[str], Terms], rates: ClientRates, open_stream: OpenStream, *, shares_ports: bool
     ) -> None:
-        """`shares_ports`: other processes of this server listen on the same ports, each for its own clients."""
-        self._limits, self._rates, self._open_stream = limits, rates, open_stream
+        """`terms`: those of a client. `shares_ports`: other processes of this server listen on the same ports."""
+        self.limits = ClientLimits(1, 1, terms, share=SHARE)
+        """What arrives counts by itself: strangers must not use up what the client may open."""
+        self._rates, self._open_stream = rates, open_stream
         self._shares_ports = shares_ports
         self._all: list[Publication] = []
 
@@ -33,6 +39,9 @@ class Publications:
         """Finds out whether it can listen on all ports. Raises TandemError."""
         self._all = [self._made(section) for section in sections if section.listen]
         for publication in self._all:
+            if self._shares_ports and "*" in (publication.config.client or ""):
+                text = f"publish {publication.config.name}: client {publication.config.client} may be several clients"
+                raise TandemError(text, "with several workers, name one client: they do not know of each other")
             try:
                 await publication.check()
             except OSError as error:
@@ -92,7 +101,7 @@ class Publications:
         return sum(item.is_of(session) for item in self._all)
 
     def _made(self, section: PublishConfig) -> Publication:
-        return Publication(section, self._limits, self._rates, self._open_stream, shares_port=self._shares_ports)
+        return Publication(section, self.limits, self._rates, self._open_stream, shares_port=self._shares_ports)
 
     def _find(self, client: str, name: str) -> Publication:
         for publication in self._all:

@@ -26,6 +26,9 @@ MAX_OPENING = 64
 MAX_EARLY = 16
 """Datagrams of a peer that wait until its stream is open."""
 
+MAX_EARLY_BYTES = 32 << 10
+"""Bytes of them."""
+
 FLOW_LIFETIME = 120.0
 """Seconds of silence after which a peer is forgotten (RFC 4787 section 4.3)."""
 
@@ -68,7 +71,7 @@ class _Flow:
         """Sends a datagram of the peer to the client."""
         self.heard_at = time.monotonic()
         if self._stream is None:
-            if len(self._early) < MAX_EARLY:
+            if len(self._early) < MAX_EARLY and sum(map(len, self._early)) + len(data) <= MAX_EARLY_BYTES:
                 self._early.append(data)
         elif self._to_client.admits(len(data)):
             for piece in self._cutter.cut(data, self._stream.datagram_room):
@@ -91,6 +94,7 @@ class PublishedFlows:
         self._flows: dict[Caller, _Flow] = {}
         self._tasks = TaskSet()
         """One for each flow, and one that forgets those that are silent."""
+        self._looking: asyncio.Task[None] | None = None
         self._opening = 0
         """Flows whose stream is not open yet."""
 
@@ -113,10 +117,12 @@ class PublishedFlows:
     # --- inside ---
 
     def _begin(self, caller: Caller) -> _Flow:
-        if not self._flows:
-            self._tasks.begin(self._forget_silent())
+        if self._looking is None or self._looking.done():
+            self._looking = self._tasks.begin(self._forget_silent())
         if len(self._flows) >= MAX_FLOWS:
-            min(self._flows.values(), key=lambda flow: flow.heard_at).end()
+            oldest = min(self._flows.values(), key=lambda flow: flow.heard_at)
+            del self._flows[oldest.caller]
+            oldest.end()
         flow = self._flows[caller] = _Flow(caller)
         self._opening += 1
         flow.end = self._tasks.begin(self._carry(flow)).cancel
@@ -136,7 +142,8 @@ class PublishedFlows:
         except (Failure, TransportError, RequestError) as error:
             log.info("publish: a udp peer: %s", error)
         finally:
-            self._flows.pop(flow.caller, None)
+            if self._flows.get(flow.caller) is flow:
+                del self._flows[flow.caller]
             if stream is not None:
                 stream.on_datagram_frame = None
                 stream.reset()

@@ -17,7 +17,7 @@ from tandem_socks import Reply
 BURST_SECONDS = 5.0
 """Burst size in seconds: a client that was idle may open at once as many streams as its rate allows in this time."""
 
-MAX_IN_USE = {Kind.UDP: 64, Kind.BIND: 64, Kind.SPEEDTEST: 2, Kind.PUBLISH: 64}
+MAX_IN_USE = {Kind.UDP: 256, Kind.BIND: 64, Kind.SPEEDTEST: 2, Kind.PUBLISH: 64}
 """How many of each kind one client may have at the same time. A UDP port may buffer half a megabyte of datagrams, a
 BIND port occupies one of the machine's ports, and a speedtest takes all the bandwidth."""
 
@@ -44,13 +44,19 @@ class ClientLimits:
     """Counts the streams of each client, and enforces its limits."""
 
     def __init__(
-        self, max_streams: int, max_new_streams: float, terms: Callable[[str], Terms] = lambda name: Terms()
+        self,
+        max_streams: int,
+        max_new_streams: float,
+        terms: Callable[[str], Terms] = lambda name: Terms(),
+        *,
+        share: float = 1.0,
     ) -> None:
         """Each client may have `max_streams` at the same time, and open `max_new_streams` per second.
 
-        `terms`: the registered terms of a client, which come before all other limits.
+        `terms`: the registered terms of a client, which come before all other limits. `share`: how much of
+        `max_streams` counts here.
         """
-        self._terms = terms
+        self._terms, self._share = terms, share
         self.configure(max_streams, max_new_streams)
         self._usage: dict[str, _Usage] = {}
         """Usage by client name. Only registered clients get here, so its size is bounded."""
@@ -64,7 +70,7 @@ class ClientLimits:
         """The `max_streams` and `max_new_streams` of a client."""
         own = next((item for item in self._exceptions if fnmatchcase(client, item.name)), None)
         max_streams = self._terms(client).max_streams or (own and own.max_streams) or self._max_streams
-        return max_streams, (own and own.max_new_streams) or self._max_new_streams
+        return max(1, int(max_streams * self._share)), (own and own.max_new_streams) or self._max_new_streams
 
     @contextlib.contextmanager
     def stream(self, client: str) -> Generator[None]:

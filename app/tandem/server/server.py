@@ -34,7 +34,7 @@ from tandem.server.rules import Rules
 from tandem.server.serving import StreamService
 from tandem.server.state import StateDirectory
 from tandem_transport import ClientSession, Placement, error_name
-from tandem_transport.driver import ServerDriver, Source, Stream
+from tandem_transport.driver import Carrier, ServerDriver, Source, Stream
 from tandem_transport.events import ConnectionTerminated, Event, PathStatusChanged
 
 log = logging.getLogger("tandem.server")
@@ -50,22 +50,23 @@ class Server:
         config: Config,
         *,
         placement: Placement | None = None,
-        on_stray: Callable[[int, Source, bytes], None] | None = None,
+        on_stray: Callable[[int, Source | Carrier, bytes], None] | None = None,
+        on_far_send: Callable[[Carrier, list[bytes]], None] | None = None,
     ) -> None:
         """With a `placement`, this is one of several workers: its parent gives it sockets, and has the admin endpoint.
 
-        `on_stray` takes initiations that belong to the worker with a slot.
+        `on_stray` takes what belongs to the worker with a slot, `on_far_send` what leaves through another's connection.
         """
         section = config.server
-        self._placement, self._on_stray = placement, on_stray
+        self._placement, self._on_stray, self._on_far_send = placement, on_stray, on_far_send
         self._config = self._in_force = config
         self._state = StateDirectory(section.state or default_directory())
         self._membership = Membership(open_source(config.registry, self._state.path))
-        self._resolver = Resolver()
-        self._limits = ClientLimits(section.max_streams, section.max_new_streams, self._membership.terms)
-        self._rates = ClientRates(lambda name: self._membership.terms(name).rate)
+        terms, shares = self._membership.terms, placement is not None
+        self._resolver, self._limits = Resolver(), ClientLimits(1, 1, terms)
+        self._rates = ClientRates(lambda name: terms(name).rate)
         self._tally, self._names = Tally(), LinkNames()
-        self._publications = Publications(self._limits, self._rates, self._open_stream, shares_ports=bool(placement))
+        self._publications = Publications(terms, self._rates, self._open_stream, shares_ports=shares)
         self._streams = self._stream_service(config)
         self._serving, self._is_draining = TaskSet(), False
         self._fleet = FleetMember(self._membership.source, section.name, section.public, self._load)
@@ -88,13 +89,14 @@ class Server:
             on_event=self._on_event,
             on_started=self._on_started,
             on_stray=self._on_stray,
+            on_far_send=self._on_far_send,
             terms=server_terms(self._config.server, self._placement or Placement()),
         )
         if self._placement is None:
             await self._bind()
-            self._listen_tls()
             await self._start_admin()
             self._background.begin(follow_addresses(self._listen, self.driver.sockets.listen))
+        self._listen_tls()
         await self._publications.start(self._config.publish)
         await self._membership.start(self.driver)
         if self._placement is None:
@@ -131,6 +133,7 @@ class Server:
         """Leaves new sessions to other processes; returns when all have gone there, or after `upgrade_drain`."""
         began = time.monotonic()
         log.info("retiring: %d sessions go elsewhere as their connections end", len(self.driver.sessions))
+        self.driver.tls.retire()
         self.driver.go_away()
         while self.driver.sessions and time.monotonic() - began < self._in_force.server.upgrade_drain:
             self.driver.close_idle("another process serves now")
@@ -178,7 +181,8 @@ class Server:
         for text in self._config.server.listen_tls:
             host, port = parse_host_port(text, what="listen_tls")
             try:
-                self.driver.tls.listen([(host, port)], server_context(self._state.path))
+                context = server_context(self._state.path)
+                self.driver.tls.listen([(host, port)], context, reuse_port=self._placement is not None)
             except OSError as error:
                 raise cannot_listen_tls(host, port, error) from error
 
@@ -207,7 +211,8 @@ class Server:
         self._resolver.configure(
             {name: tuple(hosts) for name, hosts in section.hosts.items()}, cache_seconds=section.dns_cache
         )
-        self._limits.configure(section.max_streams, section.max_new_streams, config.quota)
+        for limits in (self._limits, self._publications.limits):
+            limits.configure(section.max_streams, section.max_new_streams, config.quota)
         guard = AddressGuard((ipaddress.ip_network(network) for network in section.allow), OwnNetworks())
         access = Access(Rules(config.rule, config.forward), self._resolver, guard, may_dial=section.dial)
         sources = tuple(section.source)

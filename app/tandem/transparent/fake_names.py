@@ -1,6 +1,7 @@
 """Addresses that stand for names: a device gets one for a name, and connects to it; the name goes to the server."""
 
 import ipaddress
+import secrets
 from collections import OrderedDict
 from collections.abc import Sequence
 
@@ -16,6 +17,8 @@ class _Pool:
     def __init__(self, network: Network) -> None:
         self.network = network
         self._size = min(network.num_addresses - 2, MAX_NAMES)
+        self._first = secrets.randbelow(max(1, network.num_addresses - 1 - self._size))
+        """Random, so that an address which a device has kept since an earlier start stands for nothing."""
         self._names: OrderedDict[str, int] = OrderedDict()
         """Names and the number of their address, the one that was not used for longest first."""
         self._by_number: dict[int, str] = {}
@@ -27,11 +30,11 @@ class _Pool:
             number = self._free_number()
             self._names[name], self._by_number[number] = number, name
         self._names.move_to_end(name)
-        return str(self.network[number + 1])
+        return str(self.network[self._first + number + 1])
 
     def name(self, address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> str | None:
         """The name that an address stands for."""
-        name = self._by_number.get(int(address) - int(self.network[0]) - 1)
+        name = self._by_number.get(int(address) - int(self.network[0]) - 1 - self._first)
         if name is not None:
             self._names.move_to_end(name)
         return name

@@ -4,9 +4,10 @@ The messages are read and written by dnspython.
 """
 
 import asyncio
-import itertools
 import logging
+import secrets
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 
 import dns.exception
 import dns.message
@@ -14,6 +15,7 @@ import dns.rdataclass
 import dns.rdatatype
 import dns.rrset
 
+from tandem.base.addresses import literal_address
 from tandem.base.tasks import TaskSet
 from tandem.ports.udp_listener import Caller, UdpListener, answer
 from tandem.transparent.destination import HostPort
@@ -41,6 +43,14 @@ Read = Callable[[int], Awaitable[bytes]]
 """Reads at most a given number of bytes; b"" at the end. Raises OSError."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    caller: Caller
+    number: bytes
+    """The id that the device has chosen."""
+    question: bytes
+
+
 class NamesPort:
     """The ports, UDP and TCP, to which the queries of all devices come."""
 
@@ -55,17 +65,14 @@ class NamesPort:
         self._association: Association | None = None
         self._opening: asyncio.Task[None] | None = None
         self._early: list[bytes] = []
-        self._numbers = itertools.count()
-        self._waiting: BoundedTable[int, tuple[Caller, bytes]] = BoundedTable(MAX_WAITING)
-        """Who has asked, and the id of the query, by the id under which it was sent on."""
+        self._waiting: BoundedTable[int, _Waiting] = BoundedTable(MAX_WAITING)
+        """Queries that were sent on, by the id under which they were."""
 
     async def listen(self, places: Sequence[HostPort]) -> None:
         """Listens on all places. Raises OSError."""
         for host, port in places:
             await self._udp.listen(host, port)
-            listener = Listener(self._on_connection, admits=self._admits)
-            self._listeners.append(listener)
-            await listener.listen(host, port)
+            await self._listen_for_connections(host, port)
 
     async def close(self) -> None:
         """Closes the ports."""
@@ -82,9 +89,9 @@ class NamesPort:
         made = self.made_up(data)
         if made is not None:
             answer(caller, made)
-        elif len(data) >= 12:
-            number = next(self._numbers) & 0xFFFF
-            self._waiting.put(number, (caller, data[:2]))
+        elif (question := _question(data)) is not None:
+            number = secrets.randbelow(1 << 16)  # nobody who forges answers may guess it
+            self._waiting.put(number, _Waiting(caller, data[:2], question))
             self._send(number.to_bytes(2, "big") + data[2:])
 
     def _send(self, query: bytes) -> None:
@@ -112,17 +119,22 @@ class NamesPort:
             self._association = self._opening = None
 
     def _on_answer(self, host: str, port: int, data: bytes) -> None:
-        waiting = self._waiting.pop(int.from_bytes(data[:2], "big")) if len(data) >= 12 else None
-        if waiting is not None:
-            caller, number = waiting
-            answer(caller, number + data[2:])
+        is_asked = port == self._server[1] and (host == self._server[0] or not literal_address(self._server[0]))
+        number = int.from_bytes(data[:2], "big")
+        waiting = self._waiting.get(number) if is_asked else None
+        if waiting is not None and _question(data) == waiting.question:
+            self._waiting.pop(number)
+            answer(waiting.caller, waiting.number + data[2:])
 
     # --- TCP ---
 
-    def _on_connection(self, tcp: TcpConnection) -> None:
-        port = tcp.local_address[1]
-        listener = next((item for item in self._listeners if item.port == port), self._listeners[0])
-        self._tasks.begin(self._serve(tcp)).add_done_callback(lambda _: listener.release())
+    async def _listen_for_connections(self, host: str, port: int) -> None:
+        def accept(tcp: TcpConnection) -> None:
+            self._tasks.begin(self._serve(tcp)).add_done_callback(lambda _: listener.release())
+
+        listener = Listener(accept, admits=self._admits)
+        self._listeners.append(listener)
+        await listener.listen(host, port)
 
     async def _serve(self, tcp: TcpConnection) -> None:
         try:
@@ -161,19 +173,28 @@ class NamesPort:
             return None
         try:
             query = dns.message.from_wire(data)
-            question = query.question[0]
+            question, made = query.question[0], dns.message.make_response(query, recursion_available=True)
         except (dns.exception.DNSException, IndexError, ValueError):
             return None
         name = question.name.to_text(omit_final_dot=True)
         is_known = question.rdtype in _TYPES or question.rdtype in _HINTS
         if question.rdclass != dns.rdataclass.IN or not is_known or _is_local(name):
             return None
-        made = dns.message.make_response(query, recursion_available=True)
         version = _TYPES.get(question.rdtype)
         address = self._fake.address(name, version) if version is not None else None
         if address is not None:
             made.answer.append(dns.rrset.from_text(question.name, FAKE_TTL, question.rdclass, question.rdtype, address))
         return made.to_wire()
+
+
+def _question(message: bytes) -> bytes | None:
+    """The question of a message in lower case, None where it has none that is whole."""
+    end = 12
+    while end < len(message) and 0 < message[end] < 64:
+        end += 1 + message[end]
+    if end >= len(message) or message[end] or end + 5 > len(message) or message[4:6] != b"\0\1":
+        return None
+    return message[12 : end + 5].lower()
 
 
 def _is_local(name: str) -> bool:

@@ -34,9 +34,7 @@ class TransparentTcp:
     async def listen(self, places: Sequence[HostPort]) -> None:
         """Listens on all places. Raises OSError."""
         for host, port in places:
-            listener = Listener(self._accept, admits=self._admits, prepare=self._prepare)
-            self._listeners.append(listener)
-            await listener.listen(host, port)
+            await self._listen(host, port)
 
     async def close(self) -> None:
         """Stops listening, and ends the connections."""
@@ -46,16 +44,19 @@ class TransparentTcp:
 
     # --- inside ---
 
+    async def _listen(self, host: str, port: int) -> None:
+        def accept(tcp: TcpConnection) -> None:
+            self._tasks.begin(self._serve(tcp)).add_done_callback(lambda _: listener.release())
+
+        listener = Listener(accept, admits=self._admits, prepare=self._prepare)
+        self._listeners.append(listener)
+        await listener.listen(host, port)
+
     def _prepare(self, sock: socket.socket) -> None:
         try:
             make_transparent(sock)
         except OSError:
             self.is_transparent = False
-
-    def _accept(self, tcp: TcpConnection) -> None:
-        listener = next((item for item in self._listeners if item.port == tcp.local_address[1]), self._listeners[0])
-        task = self._tasks.begin(self._serve(tcp))
-        task.add_done_callback(lambda _: listener.release())
 
     async def _serve(self, tcp: TcpConnection) -> None:
         found = destination_of_connection(tcp.socket)

@@ -25,11 +25,15 @@ from tandem_transport.driver import family_of
 
 log = logging.getLogger("tandem.client")
 
-MAX_FLOWS = 2048
-"""Ports of devices at the same time; a further one takes the place of the one that was silent for longest."""
+MAX_FLOWS = 240
+"""Ports of devices at the same time; a further one takes the place of the one that was silent for longest. A server
+gives each client 256 UDP ports."""
 
 MAX_EARLY = 32
 """Datagrams of a port that wait until its far port is open."""
+
+MAX_EARLY_BYTES = 4 << 20
+"""Bytes of all datagrams that wait so."""
 
 MAX_PLACES = 256
 """Places that one port of a device has sent to, and that are remembered."""
@@ -54,8 +58,8 @@ class _Flow:
         self.association: Association | None = None
         self.early: list[tuple[str, int, bytes]] = []
         self.end: Callable[[], object]
-        self.real: BoundedTable[HostPort, None] = BoundedTable(MAX_PLACES)
-        """Real addresses and ports that the device has sent to."""
+        self.real: BoundedTable[str, None] = BoundedTable(MAX_PLACES)
+        """Real addresses that the device has sent to."""
         self.by_port: BoundedTable[int, HostPort] = BoundedTable(MAX_PLACES)
         """The fake address that was used last with a port: the server's answer has the real one."""
 
@@ -68,6 +72,8 @@ class TransparentUdp:
         self._far_side, self._name, self._admits = far_side, name, admits
         self._sockets: list[socket.socket] = []
         self._flows: dict[HostPort, _Flow] = {}
+        self._early_bytes = 0
+        """Bytes of all datagrams that wait."""
         self._tasks = TaskSet()
         self._answering: OrderedDict[HostPort, socket.socket] = OrderedDict()
 
@@ -113,15 +119,18 @@ class TransparentUdp:
         if host != meant[0]:
             flow.by_port.put(meant[1], meant)
         else:
-            flow.real.put(meant, None)
+            flow.real.put(meant[0], None)
         if flow.association is not None:
             flow.association.send(host, meant[1], data)
-        elif len(flow.early) < MAX_EARLY:
+        elif len(flow.early) < MAX_EARLY and self._early_bytes + len(data) <= MAX_EARLY_BYTES:
             flow.early.append((host, meant[1], data))
+            self._early_bytes += len(data)
 
     def _begin(self, device: HostPort) -> _Flow:
         if len(self._flows) >= MAX_FLOWS:
-            min(self._flows.values(), key=lambda flow: flow.used_at).end()
+            oldest = min(self._flows.values(), key=lambda flow: flow.used_at)
+            del self._flows[oldest.device]
+            oldest.end()
         flow = self._flows[device] = _Flow(device)
         flow.end = self._tasks.begin(self._carry(flow)).cancel
         return flow
@@ -136,12 +145,15 @@ class TransparentUdp:
             association = flow.association = await self._far_side.associate(request, receive)
             for host, port, data in flow.early:
                 association.send(host, port, data)
+            self._early_bytes -= sum(len(data) for *_, data in flow.early)
             flow.early.clear()
             await association.wait_closed()
         except SocksError as error:
             log.debug("udp of %s: %s", flow.device[0], error)
         finally:
-            self._flows.pop(flow.device, None)
+            if self._flows.get(flow.device) is flow:
+                del self._flows[flow.device]
+            self._early_bytes -= sum(len(data) for *_, data in flow.early)
             if association is not None:
                 association.close()
 
@@ -158,9 +170,9 @@ class TransparentUdp:
     def _answer(self, flow: _Flow, host: str, port: int, data: bytes) -> None:
         """Passes an answer on, from the address that the device has sent to."""
         flow.used_at = time.monotonic()
-        place = (host, port) if (host, port) in flow.real else flow.by_port.get(port) or (host, port)
-        if family_of(place[0]) != family_of(flow.device[0]):
-            return
+        place = (host, port) if host in flow.real else flow.by_port.get(port)
+        if place is None or family_of(place[0]) != family_of(flow.device[0]):
+            return  # nobody else may speak to the device
         with contextlib.suppress(OSError):
             self._answering_socket(place).sendto(data, flow.device)
 

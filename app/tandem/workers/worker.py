@@ -16,11 +16,20 @@ from tandem.workers.channel import Body, Channel
 from tandem.workers.doors import Doors
 from tandem.workers.seat import Seat, inherited
 from tandem_transport import Placement
-from tandem_transport.driver import Source
+from tandem_transport.driver import Carrier, ServerDriver, Source
 
 log = logging.getLogger("tandem.workers")
 
 _MESSAGE = 4096
+
+
+class _Inside:
+    """What others leave at the door, for the driver."""
+
+    def __init__(self, driver: ServerDriver) -> None:
+        self.receive_stray: Callable[[Source, bytes], None] = driver.receive_stray
+        self.receive_far = driver.receive_far
+        self.send_by_number = driver.tls.send_by_number
 
 
 class Worker:
@@ -32,8 +41,10 @@ class Worker:
         self._reload = reload
         placement = Placement(seat.slot, seat.slots, seat.first, seat.workers)
         doors = {int(slot): inherited(number) for slot, number in seat.doors.items()}
-        self._doors = Doors(inherited(seat.door), doors, self._take_stray)
-        self._server = Server(config, placement=placement, on_stray=self._doors.hand_over)
+        self._doors = Doors(seat.slot, inherited(seat.door), doors, self._number_of)
+        self._server = Server(
+            config, placement=placement, on_stray=self._doors.hand_over, on_far_send=self._doors.send_far
+        )
         self._channel = Channel(inherited(seat.talk), self._answer, self._on_orphaned)
         self._sockets = inherited(seat.sockets)
         self._adopting: set[asyncio.Task[None]] = set()
@@ -43,7 +54,7 @@ class Worker:
         await self._server.start()
         self._sockets.setblocking(False)
         asyncio.get_running_loop().add_reader(self._sockets, self._take_socket)
-        self._doors.open()
+        self._doors.open(_Inside(self._server.driver))
         await self._channel.open()
         await self._channel.ask("ready", timeout=60)
 
@@ -87,8 +98,8 @@ class Worker:
         log.error("the parent process is gone: this worker ends; start the server anew")
         os.kill(os.getpid(), signal.SIGINT)  # without draining: it holds the ports
 
-    def _take_stray(self, source: Source, data: bytes) -> None:
-        self._server.driver.receive_stray(source, data)
+    def _number_of(self, carrier: Carrier) -> int:
+        return self._server.driver.tls.number(carrier)
 
     def _take_socket(self) -> None:
         """Takes a UDP socket from the parent, or learns that an address is no longer listened on."""

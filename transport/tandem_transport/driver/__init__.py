@@ -16,8 +16,10 @@ from tandem_transport.driver.sockets import UdpAddress, family_of, format_addres
 from tandem_transport.driver.steering import can_steer, empty, open_group, steer
 from tandem_transport.driver.stream import Stream
 from tandem_transport.driver.targets import Endpoint
+from tandem_transport.path.carrier import Carrier
 
 __all__ = [
+    "Carrier",
     "ClientDriver",
     "Endpoint",
     "Gate",

@@ -1,7 +1,6 @@
 """The way of a link through TLS, where its network drops UDP."""
 
 import asyncio
-import contextlib
 import logging
 import socket
 import ssl
@@ -93,6 +92,7 @@ class Detour:
                 task.cancel()
         if self._pipe is not None:
             self._pipe.close()
+            self.fallback.on_lost(now=self._clock())
         self._pipe = self._connecting = self._reading = self.carrier = self.remote = None
 
     # --- inside ---
@@ -104,17 +104,19 @@ class Detour:
         self._next += 1
         try:
             pipe, remote = await _connect_to(endpoint, found, self._names)
-        except OSError as error:
-            self.problem = f"tls://{format_address(endpoint)}: {error.strerror or error}"
+        except (OSError, ValueError) as error:  # ValueError: a host that is no name
+            self.problem = f"tls://{format_address(endpoint)}: {getattr(error, 'strerror', None) or error}"
             log.debug("link %s: %s", self._name, self.problem)
             self.fallback.on_failed(now=self._clock())
         else:
-            self._use(pipe, remote, receive, on_change)
+            self.use(pipe, remote, receive, on_change)
             on_change()
         finally:
-            self._connecting = None
+            if self._connecting is asyncio.current_task():
+                self._connecting = None
 
-    def _use(self, pipe: TlsPipe, remote: UdpAddress, receive: "Receive", on_change: Callable[[], None]) -> None:
+    def use(self, pipe: TlsPipe, remote: UdpAddress, receive: "Receive", on_change: Callable[[], None]) -> None:
+        """Sends through a connection from now on. `on_change`: as for `begin`."""
         log.info("link %s: sends through TLS, to %s", self._name, format_address(remote))
         carrier = Carrier(remote)
 
@@ -135,8 +137,8 @@ async def time_tls(found: Sequence["LocalAddress"], endpoint: Endpoint) -> tuple
     began = time.monotonic()
     try:
         pipe, _ = await _connect_to(endpoint, found, Names())
-    except OSError as error:
-        return 0.0, error.strerror or str(error)
+    except (OSError, ValueError) as error:
+        return 0.0, getattr(error, "strerror", None) or str(error)
     pipe.close()
     return time.monotonic() - began, ""
 
@@ -184,8 +186,13 @@ def _context() -> ssl.SSLContext:
 async def _read(pipe: TlsPipe, remote: UdpAddress, receive: "Receive") -> None:
     """Passes on what arrives, until the connection ends."""
     reader = FrameReader()
-    with contextlib.suppress(OSError):
+    try:
         while (data := await pipe.read()) and not reader.is_broken:
             for datagram in reader.datagrams(data):
                 receive(datagram, remote)
-    pipe.close()
+    except (OSError, ValueError) as error:
+        log.debug("tls %s: %s", format_address(remote), error)
+    except Exception:  # a bug of ours must cost one connection, not the link
+        log.exception("tls %s", format_address(remote))
+    finally:
+        pipe.close()

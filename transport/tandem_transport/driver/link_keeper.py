@@ -171,7 +171,6 @@ class LinkKeeper:
         silence = max(link.search.silence(now=now), self._unacknowledged(path_id, now=now))
         if detour.is_lost or detour.is_dead(silence):
             log.info("link %s: the TLS connection has ended", link.name)
-            detour.fallback.on_lost(now=now)
             detour.close()
         elif detour.is_in_use and detour.fallback.is_question_due(now=now):
             self._ask_by_udp(link)
@@ -182,8 +181,8 @@ class LinkKeeper:
     def _ask_by_udp(self, link: Link) -> None:
         """Asks the server by UDP, with the initiation of any link: it answers each, and no state depends on it."""
         initiation = next((each.initiation for each in (link, *self._links) if each.initiation), b"")
-        if link.remote is not None and initiation:
-            (link.send or link.deliver)(initiation, link.remote)
+        if link.sock is not None and link.remote is not None and initiation:
+            link.sock.send(initiation, link.remote)
 
     def _on_detour(self, path_id: int, link: Link) -> None:
         """The TLS connection is there, or has ended, or takes data again."""

@@ -3,22 +3,23 @@
 import asyncio
 import logging
 import os
-import socket
 from collections.abc import Callable, Hashable, Mapping
 
 from tandem_transport.driver.server_sockets import ServerSockets, Source
 from tandem_transport.driver.session import SessionStreams
 from tandem_transport.driver.stream import Stream
-from tandem_transport.driver.tls_server import TlsServer
+from tandem_transport.driver.tls_server import TlsServer, host_of
 from tandem_transport.driver.turns import TurnTaker, batches
 from tandem_transport.endpoint.admission import Lookup
 from tandem_transport.endpoint.limits import DEFAULT_TERMS, ServerTerms
+from tandem_transport.endpoint.placement import slot_of
 from tandem_transport.endpoint.server import ServerEndpoint, SessionEvent, SessionStarted
 from tandem_transport.endpoint.sessions import ClientSession
 from tandem_transport.errors import ErrorCode, SessionClosed
 from tandem_transport.events import ConnectionTerminated, Event
 from tandem_transport.parameters import GO_AWAY_VERSION
 from tandem_transport.path.carrier import Carrier
+from tandem_transport.wire.packets import PacketType, split_datagram
 
 log = logging.getLogger("tandem.server")
 
@@ -32,8 +33,7 @@ def _host_of(source: Hashable) -> Hashable:
         source = source.place
     if not isinstance(source, Source):
         return source
-    host = source.remote[0]
-    return socket.inet_pton(socket.AF_INET6, host.partition("%")[0])[:8] if ":" in host else host
+    return host_of(source.remote[0])
 
 
 def _networks_of(source: Hashable) -> tuple[Hashable, ...]:
@@ -65,19 +65,22 @@ class ServerDriver(TurnTaker):
         accept: Callable[[ClientSession, Stream], None],
         on_event: Callable[[ClientSession, Event], None] | None = None,
         on_started: Callable[[ClientSession], None] | None = None,
-        on_stray: Callable[[int, Source, bytes], None] | None = None,
+        on_stray: Callable[[int, Source | Carrier, bytes], None] | None = None,
+        on_far_send: Callable[[Carrier, list[bytes]], None] | None = None,
         terms: ServerTerms = DEFAULT_TERMS,
     ) -> None:
         """`accept` takes each stream that a client opens.
 
-        `on_stray` takes an initiation for the worker with a slot: see `Placement`.
+        `on_stray` takes an initiation for the worker with a slot (see `Placement`), and any datagram for it that came
+        through TLS. `on_far_send` sends datagrams through the TLS connection of another worker.
         """
         super().__init__()
         self.endpoint = _endpoint(static_private, lookup, terms, now=self.now())
         self._accept = accept
         self._on_event, self._on_started, self._on_stray = on_event, on_started, on_stray
+        self._on_far_send, self._placement = on_far_send, terms.placement
         self.sockets = ServerSockets(self._receive)
-        self.tls = TlsServer(self._receive, self._on_room)
+        self.tls = TlsServer(self._receive_by_tls, self._on_room)
         self._sessions: dict[ClientSession, SessionStreams] = {}
         self.send: Callable[[Source, bytes], bool] | None = None
         """Sends a datagram instead of a socket, None for the sockets; `tandem demo` simulates bad links with it."""
@@ -145,14 +148,32 @@ class ServerDriver(TurnTaker):
         self.wake()
         self.endpoint.touch_by_id(connection_id)
 
+    def _receive_by_tls(self, carrier: Carrier, data: bytes) -> None:
+        """The kernel steers datagrams to their workers, but TLS connections come to any."""
+        packets = split_datagram(data)
+        if self._on_stray is not None and packets and packets[0].packet_type is PacketType.TRANSPORT:
+            slot = slot_of(packets[0].connection_id, self._placement.slots)
+            if slot != self._placement.slot:
+                self._on_stray(slot, carrier, data)
+                return
+        self._receive(carrier, data)
+
+    def receive_far(self, carrier: Carrier, data: bytes) -> None:
+        """A datagram for this worker has come through a TLS connection of another one."""
+        packets = split_datagram(data)
+        if packets and packets[0].packet_type is PacketType.INITIATION:
+            self.receive_stray(carrier, data)
+        else:
+            self._receive(carrier, data)
+
     def _receive(self, source: Source | Carrier, data: bytes) -> None:
         self.wake()
         self.endpoint.receive_datagram(data, source=source, now=self.now())
         while (stray := self.endpoint.next_stray()) is not None:
-            if self._on_stray is not None and isinstance(stray.source, Source):
+            if self._on_stray is not None and isinstance(stray.source, Source | Carrier):
                 self._on_stray(stray.slot, stray.source, stray.data)
 
-    def receive_stray(self, source: Source, data: bytes) -> None:
+    def receive_stray(self, source: Source | Carrier, data: bytes) -> None:
         """Another worker hands over an initiation of one of our clients."""
         self.wake()
         self.endpoint.receive_stray(data, source=source, now=self.now())
@@ -170,10 +191,16 @@ class ServerDriver(TurnTaker):
         for first, batch in batches(self.endpoint.datagrams_to_send(now=now)):
             any_sent = True
             if isinstance(first.address, Carrier):
-                self.tls.send(first.address, batch)
+                self._send_by_tls(first.address, batch)
             elif isinstance(first.address, Source):
                 self._send(first.address, batch)
         return any_sent
+
+    def _send_by_tls(self, carrier: Carrier, batch: list[bytes]) -> None:
+        if self.tls.is_here(carrier) or self._on_far_send is None:
+            self.tls.send(carrier, batch)
+        else:
+            self._on_far_send(carrier, batch)
 
     def _send(self, source: Source, batch: list[bytes]) -> None:
         if self.send is not None:

@@ -71,7 +71,7 @@ class TlsPipe:
         self._waiting = bytearray()
         """Encrypted bytes that the kernel has not taken."""
         self._writing: asyncio.Task[None] | None = None
-        self._is_closed = False
+        self._is_closed = self._is_receiving = False
         self.on_room: Callable[[bool], None] | None = None
         """Called with whether bytes wait, each time when that changes."""
         set_options(sock)
@@ -135,7 +135,9 @@ class TlsPipe:
         self._is_closed = True
         if self._writing is not None:
             self._writing.cancel()
-        self._sock.close()
+        with contextlib.suppress(OSError):
+            self._sock.shutdown(socket.SHUT_RDWR)  # whoever waits for the socket comes back
+        self._close_socket()
 
     async def finish(self, timeout: float) -> None:
         """Says that nothing follows, waits until the kernel has everything, and closes."""
@@ -150,8 +152,21 @@ class TlsPipe:
 
     # --- inside ---
 
+    def _close_socket(self) -> None:
+        """Closes the socket, unless the event loop watches it: another one could get its descriptor meanwhile."""
+        if not self._is_receiving and self._writing is None:
+            self._sock.close()
+
     async def _receive(self) -> None:
-        data = await asyncio.get_running_loop().sock_recv(self._sock, _READ)
+        if self._is_closed:
+            raise ConnectionAbortedError("the connection is closed")
+        self._is_receiving = True
+        try:
+            data = await asyncio.get_running_loop().sock_recv(self._sock, _READ)
+        finally:
+            self._is_receiving = False
+            if self._is_closed:
+                self._close_socket()
         if not data:
             self._incoming.write_eof()
             raise ConnectionResetError("the other end has closed the connection")
@@ -183,10 +198,15 @@ class TlsPipe:
                 data, self._waiting = self._waiting, bytearray()
                 await loop.sock_sendall(self._sock, data)
         except OSError:
+            self._writing = None
             self.close()
         else:
             self._writing = None
             self._tell(is_full=False)
+        finally:
+            self._writing = None
+            if self._is_closed:
+                self._close_socket()
 
     def _tell(self, *, is_full: bool) -> None:
         if self.on_room is not None:

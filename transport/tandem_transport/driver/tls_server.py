@@ -4,10 +4,11 @@ import asyncio
 import contextlib
 import email.utils
 import logging
+import secrets
 import socket
 import ssl
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 
 from tandem_transport.driver.framing import FrameReader
 from tandem_transport.driver.server_sockets import Source
@@ -22,7 +23,10 @@ MAX_UNPROVEN = 256
 """Connections that have not shown yet that they are a client's."""
 
 MAX_UNPROVEN_OF_ONE = 16
-"""The same from one host."""
+"""The same from one host (an IPv6 host is its /64)."""
+
+MAX_OF_ONE = 1024
+"""All connections of one host."""
 
 PATIENCE = 10.0
 """Seconds in which a connection has to show that it is a client's."""
@@ -49,7 +53,10 @@ class TlsServer:
         self._handle, self._on_room = handle, on_room
         self._listening: dict[Address, tuple[socket.socket, asyncio.Task[None]]] = {}
         self._connections: dict[Carrier, _Connection] = {}
-        self._unproven: Counter[str] = Counter()
+        self._by_number: dict[int, Carrier] = {}
+        self._unproven: Counter[Hashable] = Counter()
+        self._open: Counter[Hashable] = Counter()
+        """All connections, by host."""
         self._tasks: set[asyncio.Task[None]] = set()
         self._context: ssl.SSLContext
 
@@ -58,12 +65,12 @@ class TlsServer:
         """Where it listens."""
         return list(self._listening)
 
-    def listen(self, addresses: Sequence[Address], context: ssl.SSLContext) -> None:
+    def listen(self, addresses: Sequence[Address], context: ssl.SSLContext, *, reuse_port: bool = False) -> None:
         """Listens on more addresses. Raises OSError."""
         self._context = context
         for address in addresses:
             if address not in self._listening:
-                sock = _listening_socket(address)
+                sock = _listening_socket(address, reuse_port=reuse_port)
                 self._listening[address] = sock, asyncio.create_task(self._accept(sock))
                 log.info("listening on tls %s", format_address(address))
 
@@ -72,6 +79,30 @@ class TlsServer:
         connection = self._connections.get(carrier)
         if connection is not None:
             connection.send(batch)
+
+    def is_here(self, carrier: Carrier) -> bool:
+        """Whether the connection is one of this process."""
+        return carrier in self._connections
+
+    def number(self, carrier: Carrier) -> int:
+        """The number by which other workers name a connection of this one, 0 for none."""
+        connection = self._connections.get(carrier)
+        return connection.number if connection is not None else 0
+
+    def send_by_number(self, number: int, data: bytes) -> None:
+        """Sends a datagram that another worker has made."""
+        carrier = self._by_number.get(number)
+        if carrier is not None:
+            self.send(carrier, [data])
+
+    def retire(self) -> None:
+        """Listens no more and ends all connections: their clients come back to other processes."""
+        for sock, task in self._listening.values():
+            task.cancel()
+            sock.close()
+        self._listening.clear()
+        for connection in self._connections.values():
+            connection.close()
 
     async def close(self) -> None:
         """Closes all sockets and connections."""
@@ -94,23 +125,24 @@ class TlsServer:
                 log.warning("tls: %s", error.strerror)
                 await asyncio.sleep(1)
                 continue
-            if self._is_full(address[0]):
+            host = host_of(address[0])
+            if self._is_full(host):
                 sock.close()
                 continue
             sock.setblocking(False)
-            task = asyncio.create_task(self._serve(sock, address))
+            self._unproven[host] += 1
+            self._open[host] += 1
+            task = asyncio.create_task(self._serve(sock, address, host))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
-    def _is_full(self, host: str) -> bool:
-        unproven = self._unproven
+    def _is_full(self, host: Hashable) -> bool:
+        unproven, opened = self._unproven, self._open
         is_full = unproven.total() >= MAX_UNPROVEN or unproven[host] >= MAX_UNPROVEN_OF_ONE
-        return is_full or len(self._connections) + unproven.total() >= MAX_CONNECTIONS
+        return is_full or opened.total() >= MAX_CONNECTIONS or opened[host] >= MAX_OF_ONE
 
-    async def _serve(self, sock: socket.socket, address: Address) -> None:
+    async def _serve(self, sock: socket.socket, address: Address, host: Hashable) -> None:
         """Serves a connection until it ends."""
-        local, host = sock.getsockname()[:2], address[0]
-        self._unproven[host] += 1
         pipe: TlsPipe | None = None
         connection: _Connection | None = None
         try:
@@ -118,24 +150,27 @@ class TlsServer:
                 pipe = await self._greet(sock)
             if pipe is None:
                 return
+            local = sock.getsockname()
             connection = _Connection(pipe, Source((local[0], local[1]), address), self._on_room)
             self._connections[connection.carrier] = connection
+            self._by_number[connection.number] = connection.carrier
             await connection.run(self._handle, lambda: self._on_proven(host))
         except (OSError, ValueError) as error:
             log.debug("tls %s: %s", format_address(address), error)
         finally:
             if connection is None or not connection.is_proven:
                 self._on_proven(host)
+            _count_down(self._open, host)
             if connection is not None:
                 self._connections.pop(connection.carrier, None)
+                self._by_number.pop(connection.number, None)
             if pipe is not None:
                 pipe.close()
-            sock.close()
+            else:
+                sock.close()
 
-    def _on_proven(self, host: str) -> None:
-        self._unproven[host] -= 1
-        if self._unproven[host] <= 0:
-            del self._unproven[host]
+    def _on_proven(self, host: Hashable) -> None:
+        _count_down(self._unproven, host)
 
     async def _greet(self, sock: socket.socket) -> TlsPipe | None:
         """The TLS connection of somebody who speaks TLS; who speaks HTTP is answered."""
@@ -157,6 +192,8 @@ class _Connection:
 
     def __init__(self, pipe: TlsPipe, source: Source, on_room: Callable[[bytes], None]) -> None:
         self.carrier = Carrier(source)
+        self.number = secrets.randbits(62) + 1
+        """Random, so that none of a process that has ended is taken for another one."""
         self._pipe = pipe
         self._reader = FrameReader()
         self._head = b""
@@ -180,6 +217,10 @@ class _Connection:
             self._on_proven()
         self._connection_id = batch[0][_ID]
         self._pipe.send(batch)
+
+    def close(self) -> None:
+        """Ends the connection."""
+        self._pipe.close()
 
     async def run(self, handle: Callable[[Carrier, bytes], None], on_proven: Callable[[], None]) -> None:
         """Passes on what arrives. Raises OSError where the connection breaks."""
@@ -220,6 +261,17 @@ class _Connection:
         await self._pipe.finish(PATIENCE)
 
 
+def host_of(address: str) -> Hashable:
+    """A host: for IPv6 its /64, because one host can connect from all of it."""
+    return socket.inet_pton(socket.AF_INET6, address.partition("%")[0])[:8] if ":" in address else address
+
+
+def _count_down(counts: Counter[Hashable], host: Hashable) -> None:
+    counts[host] -= 1
+    if counts[host] <= 0:
+        del counts[host]
+
+
 def _is_request(head: bytes) -> bool:
     words = head.partition(b"\n")[0].split()
     return len(words) == 3 and words[0].isalpha() and words[0].isupper() and words[2].startswith(b"HTTP/1.")
@@ -238,11 +290,13 @@ def http_answer(status: int, detail: str = "") -> bytes:
     return (head + body).encode()
 
 
-def _listening_socket(address: Address) -> socket.socket:
+def _listening_socket(address: Address, *, reuse_port: bool) -> socket.socket:
     sock = socket.socket(family_of(address[0]), socket.SOCK_STREAM)
     try:
         sock.setblocking(False)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if reuse_port:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         if sock.family == socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         sock.bind(address)
