@@ -10,11 +10,15 @@ from tandem.base.errors import UsageError
 from tandem.config.config import load
 from tandem.config.publish_section import PublishConfig
 from tandem.exchange.arrival import Arrival, Protocol
+from tandem.exchange.failures import session_failure
 from tandem.exchange.proxy_head import proxy_head
 from tandem.ports.udp_listener import Caller, UdpListener, answer
+from tandem.server import published_flows
 from tandem.server.publication import Publication
+from tandem.server.published_flows import PublishedFlows
 from tandem.server.quotas import ClientLimits
 from tandem.server.rates import ClientRates
+from tandem_transport.driver import Stream
 
 
 def arrival(peer: str, reached: str, protocol: Protocol = Protocol.TCP) -> Arrival:
@@ -112,3 +116,48 @@ async def test_a_udp_listener_answers_from_the_address_that_was_reached(host: st
     listener.close()
     assert (got[0][0].reached, got[0][1]) == (reached, b"hello")
     assert (data, peer[:2]) == (b"world", (reached, peer[1]))
+
+
+def caller(number: int, sock: socket.socket) -> Caller:
+    return Caller("192.0.2.1", number, "192.0.2.2", sock, ("192.0.2.1", number), 0)
+
+
+async def test_peers_that_are_pushed_out_are_gone_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(published_flows, "MAX_FLOWS", 10)
+    waiting = asyncio.Event()
+
+    async def open_flow(_: tuple[str, int], __: tuple[str, int]) -> tuple[str, Stream]:
+        await waiting.wait()
+        raise AssertionError
+
+    flows = PublishedFlows(open_flow, ClientLimits(1, 1), ClientRates(lambda name: None))
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.bind(("127.0.0.1", 0))
+        for number in range(1, 50):
+            flows.receive(caller(number, sock), b"x")
+            assert len(flows) <= 10
+        await flows.close()
+    assert len(flows) == 0
+
+
+async def test_refused_peers_leave_no_tasks() -> None:
+    async def open_flow(_: tuple[str, int], __: tuple[str, int]) -> tuple[str, Stream]:
+        raise session_failure("nobody")
+
+    flows = PublishedFlows(open_flow, ClientLimits(1, 1), ClientRates(lambda name: None))
+    before = len(asyncio.all_tasks())
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.bind(("127.0.0.1", 0))
+        for number in range(1, 50):
+            flows.receive(caller(number, sock), b"x")
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+        assert len(flows) == 0
+        assert len(asyncio.all_tasks()) <= before + 1
+        await flows.close()
+
+
+def test_what_arrives_has_a_share_of_its_own() -> None:
+    limits = ClientLimits(10, 100, share=0.5)
+    assert limits.of("laptop") == (5, 100)
+    assert ClientLimits(1, 1, share=0.5).of("laptop") == (1, 1)

@@ -1,5 +1,7 @@
 """Fake addresses, made-up answers, destinations, and the firewall's rules."""
 
+import asyncio
+import contextlib
 import ipaddress
 import shutil
 import socket
@@ -10,6 +12,7 @@ from pathlib import Path
 import dns.message
 import pytest
 
+from loopback import free_port
 from tandem.base.errors import UsageError
 from tandem.config.config import load
 from tandem.lan.ruleset import House, ip_commands, ruleset
@@ -17,6 +20,7 @@ from tandem.transparent import fake_names
 from tandem.transparent.destination import destination_of_datagram
 from tandem.transparent.fake_names import FakeNames
 from tandem.transparent.names_port import NamesPort
+from tandem.transparent.tcp_port import TransparentTcp
 from tandem_socks import Association, Binding, Opened, Receive, Reply, Request, SocksError
 
 NETWORKS = [ipaddress.ip_network("198.18.0.0/15"), ipaddress.ip_network("fd00::/64")]
@@ -159,3 +163,76 @@ def test_one_address_or_several_are_listened_on(tmp_path: Path) -> None:
     file.write_text('[transparent]\nlisten = ["0.0.0.0:1081", "[::]:1081"]\ndns = "none"\n')
     with pytest.raises(UsageError, match="'session', 'fake' or 'off'"):
         load(file)
+
+
+class Asked:
+    """A far port that remembers what it was asked."""
+
+    def __init__(self, receive: Receive, asked: asyncio.Event) -> None:
+        self.receive, self._asked = receive, asked
+        self.sent: list[tuple[str, int, bytes]] = []
+        self._closed = asyncio.Event()
+
+    def send(self, host: str, port: int, data: bytes) -> None:
+        self.sent.append((host, port, data))
+        self._asked.set()
+
+    async def wait_closed(self) -> None:
+        await self._closed.wait()
+
+    def close(self) -> None:
+        self._closed.set()
+
+
+class NameSession(Session):
+    """A far side with one far port."""
+
+    port: Asked
+
+    def __init__(self) -> None:
+        self.asked = asyncio.Event()
+
+    async def associate(self, request: Request, receive: Receive) -> Association:
+        self.port = Asked(receive, self.asked)
+        return self.port
+
+
+async def test_an_answer_counts_that_comes_from_the_name_server_with_the_question_that_was_asked() -> None:
+    session = NameSession()
+    made = NamesPort(session, ("192.0.2.53", 53), None, lambda host: True)
+    await made.listen([("127.0.0.1", free_port(socket.SOCK_DGRAM))])
+    loop = asyncio.get_running_loop()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.setblocking(False)
+        sock.bind(("127.0.0.1", 0))
+        query = dns.message.make_query("Example.org", "A").to_wire()
+        await loop.sock_sendto(sock, query, ("127.0.0.1", made.port))
+        await session.asked.wait()
+        host, port_, sent = session.port.sent[0]
+        assert (host, port_, sent[2:]) == ("192.0.2.53", 53, query[2:])
+        other = sent[:2] + dns.message.make_query("other.example", "A").to_wire()[2:]
+        session.port.receive("192.0.2.53", 54, sent)
+        session.port.receive("192.0.2.54", 53, sent)
+        session.port.receive("192.0.2.53", 53, other)
+        session.port.receive("192.0.2.53", 53, sent + b"right")
+        data, _ = await loop.sock_recvfrom(sock, 1000)
+        assert data == query + b"right"
+    await made.close()
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+async def test_each_listener_frees_its_own_places(host: str) -> None:
+    made = TransparentTcp(Session(), lambda found: found, lambda peer: True, on_opened=nothing, on_closed=nothing)
+    port_ = free_port()
+    await made.listen([("127.0.0.1", port_), ("::1", port_)])
+    for _ in range(5):
+        reader, writer = await asyncio.open_connection(host, port_)
+        with contextlib.suppress(ConnectionError):
+            await reader.read()
+        writer.close()
+    assert made.free_places == [4096, 4096]
+    await made.close()
+
+
+def nothing(*_: object) -> None:
+    """Does nothing."""

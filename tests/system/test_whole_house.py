@@ -190,5 +190,5 @@ def test_redirect_needs_no_right_and_lets_no_datagram_out(pair: Pair, house: Hou
 
 def test_the_port_is_no_open_proxy(pair: Pair, house: House, target: Target) -> None:
     start(pair, house)
-    assert house.curl("http://10.70.0.1:1081/", "--max-time", "20").returncode == 56
+    assert house.curl("http://10.70.0.1:1081/", "--max-time", "20").returncode in (7, 56)  # a reset, soon or at once
     assert "meant for nobody else" in pair.log("client")

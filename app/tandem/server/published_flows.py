@@ -58,6 +58,11 @@ class _Flow:
         self._to_client: Bucket
         self._cutter, self._joiner = Cutter(), Joiner()
 
+    @property
+    def is_open(self) -> bool:
+        """Whether the stream is open."""
+        return self._stream is not None
+
     def attach(self, stream: Stream, buckets: tuple[Bucket, Bucket]) -> None:
         """The stream is open: what has waited for it is sent. `buckets`: the client's rate, up and down."""
         self._stream = stream
@@ -95,8 +100,6 @@ class PublishedFlows:
         self._tasks = TaskSet()
         """One for each flow, and one that forgets those that are silent."""
         self._looking: asyncio.Task[None] | None = None
-        self._opening = 0
-        """Flows whose stream is not open yet."""
 
     def __len__(self) -> int:
         return len(self._flows)
@@ -105,7 +108,7 @@ class PublishedFlows:
         """Takes a datagram that has arrived at the port."""
         flow = self._flows.get(caller)
         if flow is None:
-            if self._opening >= MAX_OPENING:
+            if sum(not each.is_open for each in self._flows.values()) >= MAX_OPENING:
                 return
             flow = self._begin(caller)
         flow.send(data)
@@ -124,17 +127,19 @@ class PublishedFlows:
             del self._flows[oldest.caller]
             oldest.end()
         flow = self._flows[caller] = _Flow(caller)
-        self._opening += 1
-        flow.end = self._tasks.begin(self._carry(flow)).cancel
+        task = self._tasks.begin(self._carry(flow))
+        task.add_done_callback(lambda _: self._on_ended(flow))  # also of a task that was cancelled before it began
+        flow.end = task.cancel
         return flow
+
+    def _on_ended(self, flow: _Flow) -> None:
+        if self._flows.get(flow.caller) is flow:
+            del self._flows[flow.caller]
 
     async def _carry(self, flow: _Flow) -> None:
         stream: Stream | None = None
         try:
-            try:
-                client, stream = await self._open_flow((flow.caller.host, flow.caller.port), flow.reached)
-            finally:
-                self._opening -= 1
+            client, stream = await self._open_flow((flow.caller.host, flow.caller.port), flow.reached)
             with self._limits.stream(client):
                 flow.attach(stream, self._rates.of(client))
                 while await stream.read():  # until the client ends it
@@ -142,8 +147,6 @@ class PublishedFlows:
         except (Failure, TransportError, RequestError) as error:
             log.info("publish: a udp peer: %s", error)
         finally:
-            if self._flows.get(flow.caller) is flow:
-                del self._flows[flow.caller]
             if stream is not None:
                 stream.on_datagram_frame = None
                 stream.reset()

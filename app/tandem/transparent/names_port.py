@@ -74,6 +74,11 @@ class NamesPort:
             await self._udp.listen(host, port)
             await self._listen_for_connections(host, port)
 
+    @property
+    def port(self) -> int:
+        """The port number that it listens on."""
+        return self._udp.port
+
     async def close(self) -> None:
         """Closes the ports."""
         self._udp.close()

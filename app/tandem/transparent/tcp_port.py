@@ -36,6 +36,11 @@ class TransparentTcp:
         for host, port in places:
             await self._listen(host, port)
 
+    @property
+    def free_places(self) -> list[int]:
+        """How many more connections each port accepts now."""
+        return [listener.free_places for listener in self._listeners]
+
     async def close(self) -> None:
         """Stops listening, and ends the connections."""
         for listener in self._listeners:

@@ -132,8 +132,16 @@ class TransparentUdp:
             del self._flows[oldest.device]
             oldest.end()
         flow = self._flows[device] = _Flow(device)
-        flow.end = self._tasks.begin(self._carry(flow)).cancel
+        task = self._tasks.begin(self._carry(flow))
+        task.add_done_callback(lambda _: self._on_ended(flow))  # also of a task that was cancelled before it began
+        flow.end = task.cancel
         return flow
+
+    def _on_ended(self, flow: _Flow) -> None:
+        self._early_bytes -= sum(len(data) for *_, data in flow.early)
+        flow.early.clear()
+        if self._flows.get(flow.device) is flow:
+            del self._flows[flow.device]
 
     async def _carry(self, flow: _Flow) -> None:
         def receive(host: str, port: int, data: bytes) -> None:
@@ -151,9 +159,6 @@ class TransparentUdp:
         except SocksError as error:
             log.debug("udp of %s: %s", flow.device[0], error)
         finally:
-            if self._flows.get(flow.device) is flow:
-                del self._flows[flow.device]
-            self._early_bytes -= sum(len(data) for *_, data in flow.early)
             if association is not None:
                 association.close()
 

@@ -43,6 +43,7 @@ class Listener:
         self._admits = admits
         self._reuse_port, self._prepare = reuse_port, prepare
         self._free = asyncio.Semaphore(limit)
+        self._places = limit
         self._sockets: list[socket.socket] = []
         self._tasks: list[asyncio.Task[None]] = []
         self._complained_at = float("-inf")
@@ -71,12 +72,20 @@ class Listener:
 
     def release(self) -> None:
         """Frees the place of an accepted connection that is over."""
+        self._places += 1
         self._free.release()
+
+    @property
+    def free_places(self) -> int:
+        """How many more connections it accepts before others end."""
+        return self._places
 
     async def _accept(self, sock: socket.socket) -> None:
         while True:
             await self._free.acquire()
-            if not await self._accept_one(sock):
+            if await self._accept_one(sock):
+                self._places -= 1
+            else:
                 self._free.release()
 
     async def _accept_one(self, listening: socket.socket) -> bool:
