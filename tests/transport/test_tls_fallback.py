@@ -202,6 +202,7 @@ async def test_what_waits_in_a_pipe_has_a_bound(context: ssl.SSLContext) -> None
     assert client.waiting < MAX_WAITING + 2000
     client.close()
     assert await server.read() is not None
+    await asyncio.sleep(0)
     server.close()
 
 

@@ -190,23 +190,24 @@ class TlsPipe:
             self._waiting += data[sent:]
             self._tell(is_full=True)
             self._writing = asyncio.create_task(self._write_waiting())
+            self._writing.add_done_callback(self._on_written)
 
     async def _write_waiting(self) -> None:
         loop = asyncio.get_running_loop()
-        try:
+        with contextlib.suppress(OSError):
             while self._waiting:
                 data, self._waiting = self._waiting, bytearray()
                 await loop.sock_sendall(self._sock, data)
-        except OSError:
-            self._writing = None
-            self.close()
+            return
+        self.close()
+
+    def _on_written(self, _: "asyncio.Task[None]") -> None:
+        """Nothing waits any more, or the connection is over."""
+        self._writing = None
+        if self._is_closed:
+            self._close_socket()
         else:
-            self._writing = None
             self._tell(is_full=False)
-        finally:
-            self._writing = None
-            if self._is_closed:
-                self._close_socket()
 
     def _tell(self, *, is_full: bool) -> None:
         if self.on_room is not None:
