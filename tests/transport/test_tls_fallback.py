@@ -88,6 +88,18 @@ def test_udp_that_answers_questions_but_carries_nothing_is_asked_more_and_more_r
     assert gaps == [ASK_AFTER, 2 * ASK_AFTER, 4 * ASK_AFTER, 8 * ASK_AFTER]
 
 
+def test_a_connection_that_ends_is_made_anew_at_once_but_not_on_another_network() -> None:
+    fallback = Fallback(Transport.AUTO)
+    fallback.on_connected(now=0.0)
+    fallback.on_lost(now=100.0)
+    assert fallback.should_connect(silence=0.0, now=100.0)
+    fallback.on_failed(now=100.0)
+    assert not fallback.should_connect(silence=0.0, now=200.0), "UDP has its turn"
+    fallback.on_connected(now=300.0)
+    fallback.on_lost(is_same_network=False, now=400.0)
+    assert not fallback.should_connect(silence=0.0, now=400.0)
+
+
 def test_a_connection_that_ends_at_once_is_not_made_again_and_again() -> None:
     fallback = Fallback(Transport.TLS)
     fallback.on_connected(now=0.0)

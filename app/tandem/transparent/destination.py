@@ -2,11 +2,14 @@
 
 import socket
 import struct
+import time
 from typing import cast
 
 from tandem.base.addresses import interface_addresses
 
 HostPort = tuple[str, int]
+
+_LOOK_INTERVAL = 5.0
 
 _SO_ORIGINAL_DST = 80
 """From <linux/netfilter_ipv4.h>; IPv6 has the same number at its own level."""
@@ -42,12 +45,26 @@ def destination_of_datagram(control: list[tuple[int, int, bytes]]) -> HostPort |
     return None
 
 
-def destination_of_connection(sock: socket.socket) -> HostPort | None:
+class OwnAddresses:
+    """The addresses of this machine, as of the last few seconds: finding them takes longer than a connection should."""
+
+    def __init__(self) -> None:
+        self._known: frozenset[str] = frozenset()
+        self._looked_at = float("-inf")
+
+    def __contains__(self, host: str) -> bool:
+        now = time.monotonic()
+        if now - self._looked_at > _LOOK_INTERVAL:
+            self._looked_at = now
+            self._known = frozenset(host for hosts in interface_addresses().values() for host in hosts)
+        return host in self._known
+
+
+def destination_of_connection(sock: socket.socket, own: OwnAddresses) -> HostPort | None:
     """The host and port that a connection was meant for; None where it was meant for this machine itself."""
-    host, port = cast("HostPort", sock.getsockname()[:2])
-    found = _before_redirect(sock) or (host, port)
-    is_own = any(found[0] in hosts for hosts in interface_addresses().values())
-    return None if is_own and found == (host, port) else found
+    reached = cast("HostPort", sock.getsockname()[:2])
+    found = _before_redirect(sock) or reached
+    return None if found == reached and found[0] in own else found
 
 
 def _before_redirect(sock: socket.socket) -> HostPort | None:

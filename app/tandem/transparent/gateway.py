@@ -2,6 +2,7 @@
 
 import ipaddress
 import logging
+import sys
 from typing import TYPE_CHECKING
 
 from tandem.base.addresses import format_host_port, parse_host_port
@@ -36,6 +37,8 @@ class Gateway:
 
     async def listen(self) -> None:
         """Listens on all ports. Raises TandemError."""
+        if self._places and sys.platform != "linux":
+            raise TandemError("[transparent] needs Linux", "elsewhere a TUN program can use the SOCKS port")
         place: HostPort = ("", 0)
         try:
             for place in self._places:

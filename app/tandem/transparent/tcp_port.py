@@ -6,7 +6,7 @@ import socket
 from collections.abc import Callable, Sequence
 
 from tandem.base.tasks import TaskSet
-from tandem.transparent.destination import HostPort, destination_of_connection, make_transparent
+from tandem.transparent.destination import HostPort, OwnAddresses, destination_of_connection, make_transparent
 from tandem_socks import Command, FarSide, Listener, Relay, RelayResult, Request, SocksError, TcpConnection
 
 log = logging.getLogger("tandem.client")
@@ -27,7 +27,7 @@ class TransparentTcp:
         self._far_side, self._name, self._admits = far_side, name, admits
         self._on_opened, self._on_closed = on_opened, on_closed
         self._listeners: list[Listener] = []
-        self._tasks = TaskSet()
+        self._tasks, self._own = TaskSet(), OwnAddresses()
         self.is_transparent = True
         """Whether the system lets it take what is meant for others (`tproxy`); `redirect` needs no right."""
 
@@ -64,7 +64,7 @@ class TransparentTcp:
             self.is_transparent = False
 
     async def _serve(self, tcp: TcpConnection) -> None:
-        found = destination_of_connection(tcp.socket)
+        found = destination_of_connection(tcp.socket, self._own)
         host = self._name(found[0]) if found is not None else None
         if found is None or host is None:
             log.info("a connection from %s was meant for nobody else; it is reset", tcp.peer_address[0])

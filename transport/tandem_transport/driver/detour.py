@@ -85,14 +85,14 @@ class Detour:
             asyncio.get_running_loop().call_later(_LATE, self._pipe.close)
         self._pipe = self._reading = self.carrier = self.remote = None
 
-    def close(self) -> None:
-        """Ends the connection, and an attempt that is under way."""
+    def close(self, *, is_same_network: bool = False) -> None:
+        """Ends the connection, and an attempt that is under way; on the same network another one is wanted at once."""
         for task in (self._connecting, self._reading):
             if task is not None:
                 task.cancel()
         if self._pipe is not None:
             self._pipe.close()
-            self.fallback.on_lost(now=self._clock())
+            self.fallback.on_lost(is_same_network=is_same_network, now=self._clock())
         self._pipe = self._connecting = self._reading = self.carrier = self.remote = None
 
     # --- inside ---

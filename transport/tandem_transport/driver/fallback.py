@@ -41,6 +41,8 @@ class Fallback:
         self.wish = wish
         self._again_at = float("-inf")
         self._wait = CONNECT_AGAIN
+        self._resumes = False
+        """TLS was in use, and its connection has ended: UDP is hardly answered now."""
         self._used_since: float | None = None
         """Since when TLS is in use, None while it is not."""
         self._asked_at: float | None = None
@@ -56,10 +58,11 @@ class Fallback:
         """Whether a TLS connection is wanted that is not there. `silence`: seconds without an answer by UDP."""
         if self.wish is Transport.UDP or self.is_in_use or now < self._again_at:
             return False
-        return self.wish is Transport.TLS or silence >= SILENT_AFTER
+        return self.wish is Transport.TLS or self._resumes or silence >= SILENT_AFTER
 
     def on_failed(self, *, now: float) -> None:
         """TLS could not be connected."""
+        self._resumes = False
         self._again_at = now + self._wait
         self._wait = min(2 * self._wait, CONNECT_AGAIN_MAX)
 
@@ -67,17 +70,20 @@ class Fallback:
         """TLS is in use from now on."""
         if now - self._returned_at < ASK_AFTER:  # UDP answers questions, and carries nothing
             self._interval = min(2 * self._interval, ASK_AFTER_MAX)
-        self._used_since, self._asked_at = now, None
+        self._used_since, self._asked_at, self._resumes = now, None, False
         self._wait = CONNECT_AGAIN
 
-    def on_lost(self, *, now: float) -> None:
-        """The TLS connection has ended; it is made anew at once, but not again and again."""
+    def on_lost(self, *, is_same_network: bool = True, now: float) -> None:
+        """The TLS connection has ended; it is made anew at once, but not again and again.
+
+        On another network UDP is tried first, as at the start.
+        """
         was_short = self._used_since is not None and now - self._used_since < CONNECT_AGAIN
         self._used_since = None
         if was_short:
             self.on_failed(now=now)
         else:
-            self._again_at = now
+            self._again_at, self._resumes = now, is_same_network
 
     def is_question_due(self, *, now: float) -> bool:
         """Whether the server should be asked by UDP now; if so, it counts as asked."""

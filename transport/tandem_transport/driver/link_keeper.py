@@ -171,7 +171,7 @@ class LinkKeeper:
         silence = max(link.search.silence(now=now), self._unacknowledged(path_id, now=now))
         if detour.is_lost or detour.is_dead(silence):
             log.info("link %s: the TLS connection has ended", link.name)
-            detour.close()
+            detour.close(is_same_network=True)
         elif detour.is_in_use and detour.fallback.is_question_due(now=now):
             self._ask_by_udp(link)
         if not link.error and link.found and detour.fallback.should_connect(silence=silence, now=now):
