@@ -95,6 +95,14 @@ def test_a_link_that_is_to_use_tls_alone_needs_no_udp(pair: Pair, target: Target
     assert hashlib.sha256(done.stdout).hexdigest() == Target.sha256(3_000_000)
 
 
+def test_the_status_says_why_tls_does_not_connect(pair: Pair, tls_port: int) -> None:
+    pair.start_server()  # without listen_tls
+    pair.endpoints = [f"tls://127.0.0.1:{tls_port}"]
+    pair.start_client(pair.invite(), *LINKS, wait=False)
+    pair.wait(lambda: pair.status(pair.client_admin) is not None, "the status")
+    pair.wait(lambda: "Connection refused" in pair.client_status()["links"][0]["reason"], "the reason")
+
+
 def test_a_tls_connection_that_ends_is_made_anew(pair: Pair, target: Target, tls_port: int) -> None:
     start_server(pair)
     pair.endpoints = [f"tls://127.0.0.1:{tls_port}"]

@@ -281,10 +281,10 @@ HIDE_DOWN_AFTER = 180.0
 
 def full_reason(link: Link, state: str, reason: str) -> str:
     """Why a link is in its state. The system's error of its packets comes first, because a console may cut the rest."""
-    if state not in ("down", "probing") or link.error or not link.system_error:
+    if state not in ("down", "probing") or link.error:
         return reason
-    said = f"{link.system_error}, says the system"
-    return f"{said}; {reason}" if reason else said
+    said = f"{link.system_error}, says the system" if link.system_error else ""
+    return "; ".join(filter(None, (said, link.detour.problem, reason)))
 
 
 def client_status(driver: ClientDriver, started_at: float) -> ClientStatus:

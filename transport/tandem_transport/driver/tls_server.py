@@ -157,6 +157,8 @@ class TlsServer:
             await connection.run(self._handle, lambda: self._on_proven(host))
         except (OSError, ValueError) as error:
             log.debug("tls %s: %s", format_address(address), error)
+        except Exception:  # a bug of ours must cost one connection
+            log.exception("tls %s", format_address(address))
         finally:
             if connection is None or not connection.is_proven:
                 self._on_proven(host)
