@@ -4,8 +4,9 @@ import asyncio
 import contextlib
 import socket
 import struct
+import sys
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 BATCH = 64
 """Datagrams that are read before other things have their turn."""
@@ -27,7 +28,7 @@ class Caller(NamedTuple):
     reached: str
     """"" where the system does not tell."""
     sock: socket.socket
-    address: tuple[object, ...]
+    address: tuple[Any, ...]
     """The peer's address as the system writes it."""
     interface: int
     """Number of the interface for link-local addresses, 0 for others."""
@@ -67,7 +68,7 @@ class UdpListener:
     def _read(self, sock: socket.socket) -> None:
         for _ in range(BATCH):
             try:
-                data, control, _, address = sock.recvmsg(_SIZE, 128)
+                data, control, address = _receive(sock)
             except OSError:  # nothing more, or the error of a datagram that was sent
                 return
             if not self._admits(address[0]):
@@ -80,8 +81,12 @@ class UdpListener:
 
 def answer(caller: Caller, data: bytes) -> bool:
     """Sends a datagram to a caller, from the address that it has reached; tells whether the kernel has taken it."""
+    control = _control(caller)
     with contextlib.suppress(OSError):
-        caller.sock.sendmsg([data], _control(caller), 0, caller.address)
+        if control:
+            caller.sock.sendmsg([data], control, 0, caller.address)
+        else:
+            caller.sock.sendto(data, caller.address)
         return True
     return False
 
@@ -104,6 +109,15 @@ def _open(family: int, address: tuple[str | int, ...] | tuple[int, bytes], *, re
         sock.close()
         raise
     return sock
+
+
+def _receive(sock: socket.socket) -> tuple[bytes, list[tuple[int, int, bytes]], Any]:
+    """A datagram, its control messages, and where it comes from. Raises OSError."""
+    if sys.platform == "win32":  # it has no control messages
+        data, address = sock.recvfrom(_SIZE)
+        return data, [], address
+    data, control, _, address = sock.recvmsg(_SIZE, 128)
+    return data, control, address
 
 
 def _reached(control: list[tuple[int, int, bytes]]) -> tuple[str, int]:
