@@ -51,10 +51,14 @@ demo: $(VENV)/installed
 test: $(VENV)/installed-dev
 	$(BIN)/python -m pytest -q -n 3 --dist loadgroup
 
+# Tests of real processes that need neither the whole machine nor anything that there is only once.
+SIDE_BY_SIDE = $(patsubst %,tests/system/test_%.py,clients connect http_clients memberships publishing routes tls whole_house)
+
 test-long: $(COMPILED)/installed-dev
 	$(COMPILED)/bin/python -m pytest -q -n 2 -m "" $(ON_COMPILED) $(VIRTUAL)
 	$(COMPILED)/bin/python -m pytest -q -n 2 -m long $(ON_COMPILED) tests/conformance tests/app
-	$(COMPILED)/bin/python -m pytest -q -m "" $(ON_COMPILED) tests/system
+	$(COMPILED)/bin/python -m pytest -q -n 2 -m "" $(ON_COMPILED) $(SIDE_BY_SIDE)
+	$(COMPILED)/bin/python -m pytest -q -m "" $(ON_COMPILED) tests/system $(addprefix --ignore=,$(SIDE_BY_SIDE))
 
 check: $(VENV)/installed-dev
 	$(BIN)/ruff check
