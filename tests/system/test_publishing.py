@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from loopback import Gate, Pair, Target, free_port, link_options
+from loopback import Gate, Pair, Target, free_port, link_options, run_tandem
 from tandem_transport.driver import can_steer
 
 LINKS = ("--link", "a=127.0.0.2", "--link", "b=127.0.0.3")
@@ -266,9 +266,11 @@ def test_a_reloaded_server_ends_and_begins_publications(pair: Pair, target: Targ
 
 
 def test_a_port_that_is_taken_is_an_error_at_the_start(pair: Pair, port: int) -> None:
-    with socket.create_server(("127.0.0.1", port)), pytest.raises(AssertionError):
-        pair.start_server(*server_config(pair, listed(port)))
-    assert f"publish web: 127.0.0.1:{port}: " in pair.log("server")
+    options = ("--state", str(pair.state), "--listen", pair.endpoints[0], "--admin", f"127.0.0.1:{pair.server_admin}")
+    with socket.create_server(("127.0.0.1", port)):
+        done = run_tandem("server", *options, *server_config(pair, listed(port)), environment=pair.environment)
+    assert done.returncode == 1
+    assert f"publish web: 127.0.0.1:{port}: Address already in use" in done.stderr
 
 
 @pytest.mark.skipif(not can_steer(), reason="several workers need Linux")

@@ -114,7 +114,8 @@ def _asked(links: Sequence[Link]) -> str:
     for link in links:
         for endpoint, host in link.targets.asked:
             hosts.setdefault(endpoint, {})[host] = None
-    return ", ".join(_described(endpoint, list(found)) for endpoint, found in sorted(hosts.items()))
+    by_udp = [_described(endpoint, list(found)) for endpoint, found in sorted(hosts.items())]
+    return ", ".join([*by_udp, *sorted({link.detour.problem for link in links if link.detour.problem})]) or "the server"
 
 
 def _described(endpoint: tuple[str, int], hosts: Sequence[str]) -> str:

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 import socket
 import ssl
 import time
@@ -105,7 +106,7 @@ class Detour:
         try:
             pipe, remote = await _connect_to(endpoint, found, self._names)
         except (OSError, ValueError) as error:  # ValueError: a host that is no name
-            self.problem = f"tls://{format_address(endpoint)}: {getattr(error, 'strerror', None) or error}"
+            self.problem = f"tls://{format_address(endpoint)}: {_text(error)}"
             log.debug("link %s: %s", self._name, self.problem)
             self.fallback.on_failed(now=self._clock())
         else:
@@ -132,13 +133,20 @@ class Detour:
         self._reading.add_done_callback(lambda _: on_change())
 
 
+def _text(error: Exception) -> str:
+    """The system's text for an error, without the address that asyncio adds."""
+    if isinstance(error, OSError) and error.errno and not isinstance(error, ssl.SSLError):
+        return os.strerror(error.errno)
+    return str(error)
+
+
 async def time_tls(found: Sequence["LocalAddress"], endpoint: Endpoint) -> tuple[float, str]:
     """Connects by TLS from one of these addresses: the seconds that it took, and why it was not possible."""
     began = time.monotonic()
     try:
         pipe, _ = await _connect_to(endpoint, found, Names())
     except (OSError, ValueError) as error:
-        return 0.0, getattr(error, "strerror", None) or str(error)
+        return 0.0, _text(error)
     pipe.close()
     return time.monotonic() - began, ""
 
