@@ -15,7 +15,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
 from loopback import Hosts, Pair, Target, run_tandem
 from loopback.house import LAN, PLACE, House
 
-ROUNDS = 8
+ROUNDS = 14
 SIZE = 60_000_000
 _SOCKS = "10.70.0.1:1080"
 
