@@ -63,6 +63,7 @@ def test_a_link_uses_tls_while_udp_is_blocked_and_goes_back(
     target.may_end.set()
     slow.join(60)
     assert slow.code == 0
+    assert "TLS connection has ended" not in pair.log("client"), "it was left, not lost"
     done = pair.curl(target.url("bytes/3000000"))
     assert hashlib.sha256(done.stdout).hexdigest() == Target.sha256(3_000_000)
 

@@ -175,6 +175,7 @@ def context(tmp_path: Path) -> ssl.SSLContext:
 
 async def pair_of_pipes(context: ssl.SSLContext) -> tuple[TlsPipe, TlsPipe]:
     near, far = socket.socketpair()
+    near.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
     near.setblocking(False)
     far.setblocking(False)
     client = TlsPipe(near, client_context(), is_server=False, name="localhost")
@@ -244,3 +245,26 @@ async def test_a_pipe_that_is_closed_while_somebody_reads_ends_the_reading(conte
     with pytest.raises(OSError, match=r".*"):
         await reading
     server.close()
+
+
+async def test_what_is_written_while_the_last_of_the_waiting_bytes_leaves_keeps_its_place(
+    context: ssl.SSLContext,
+) -> None:
+    client, server = await pair_of_pipes(context)
+    random, reader, got = Random(7), FrameReader(), list[bytes]()
+    sent = [random.randbytes(random.randint(1, 1400)) for _ in range(3000)]
+
+    async def read_all() -> None:
+        while len(got) < len(sent):
+            got.extend(reader.datagrams(await server.read()))
+
+    reading = asyncio.create_task(read_all())
+    for number in range(0, len(sent), 6):
+        client.send(sent[number : number + 6])
+        for _ in range(random.randrange(12)):
+            await asyncio.sleep(0)
+    await reading
+    assert got == sent
+    client.close()
+    server.close()
+    await asyncio.sleep(0)

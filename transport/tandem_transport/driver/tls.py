@@ -74,7 +74,7 @@ class TlsPipe:
         self._is_closed = self._is_receiving = False
         self.on_room: Callable[[bool], None] | None = None
         """Called with whether bytes wait, each time when that changes."""
-        set_options(sock)
+        _set_options(sock)
         self._loss = LossWatch(sock)
 
     @property
@@ -189,8 +189,11 @@ class TlsPipe:
         if sent < len(data):
             self._waiting += data[sent:]
             self._tell(is_full=True)
-            self._writing = asyncio.create_task(self._write_waiting())
-            self._writing.add_done_callback(self._on_written)
+            self._begin_writing()
+
+    def _begin_writing(self) -> None:
+        self._writing = asyncio.create_task(self._write_waiting())
+        self._writing.add_done_callback(self._on_written)
 
     async def _write_waiting(self) -> None:
         loop = asyncio.get_running_loop()
@@ -206,6 +209,8 @@ class TlsPipe:
         self._writing = None
         if self._is_closed:
             self._close_socket()
+        elif self._waiting:  # it came when the task had ended, but this was not called yet
+            self._begin_writing()
         else:
             self._tell(is_full=False)
 
@@ -255,7 +260,7 @@ def _set_congestion(sock: socket.socket, name: bytes) -> bool:
     return False
 
 
-def set_options(sock: socket.socket) -> None:
+def _set_options(sock: socket.socket) -> None:
     """Options for a connection that carries packets: nothing waits for company, little waits in the kernel."""
     for option, value in (
         (socket.TCP_NODELAY, 1),

@@ -60,11 +60,6 @@ class TlsServer:
         self._tasks: set[asyncio.Task[None]] = set()
         self._context: ssl.SSLContext
 
-    @property
-    def addresses(self) -> list[Address]:
-        """Where it listens."""
-        return list(self._listening)
-
     def listen(self, addresses: Sequence[Address], context: ssl.SSLContext, *, reuse_port: bool = False) -> None:
         """Listens on more addresses. Raises OSError."""
         self._context = context
@@ -204,6 +199,7 @@ class _Connection:
         self.is_proven = False
         """Whether the session layer has answered: then it is a client's."""
         self._on_proven: Callable[[], None]
+        self._patience: asyncio.Timeout
 
         def tell(is_full: bool) -> None:
             self.carrier.is_full = is_full
@@ -217,6 +213,7 @@ class _Connection:
         if not self.is_proven:
             self.is_proven = True
             self._on_proven()
+            self._extend()
         self._connection_id = batch[0][_ID]
         self._pipe.send(batch)
 
@@ -228,12 +225,12 @@ class _Connection:
         """Passes on what arrives. Raises OSError where the connection breaks."""
         self._on_proven = on_proven
         try:
-            async with asyncio.timeout(PATIENCE) as patience:
+            async with asyncio.timeout(PATIENCE) as self._patience:
                 while data := await self._pipe.read():
                     if not self._take(data, handle):
                         break
                     if self.is_proven:
-                        patience.reschedule(asyncio.get_running_loop().time() + IDLE_TIMEOUT)
+                        self._extend()
                 else:
                     return
         except TimeoutError:
@@ -241,6 +238,11 @@ class _Connection:
                 return
         if not self.is_proven:
             await self._answer_stranger()
+
+    def _extend(self) -> None:
+        """A client may be silent for longer than a stranger."""
+        with contextlib.suppress(RuntimeError):  # the time is over already
+            self._patience.reschedule(asyncio.get_running_loop().time() + IDLE_TIMEOUT)
 
     def _take(self, data: bytes, handle: Callable[[Carrier, bytes], None]) -> bool:
         """Takes bytes; tells whether they are those of a client, as far as one can tell."""
