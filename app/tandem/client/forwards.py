@@ -1,9 +1,9 @@
 """Local ports that lead to what the server forwards (`--listen PORT=FORWARD`)."""
 
-import asyncio
 import ipaddress
 import logging
 from collections.abc import Sequence
+from functools import partial
 
 from tandem.base.addresses import format_host_port
 from tandem.base.errors import TandemError, os_error_text
@@ -11,6 +11,7 @@ from tandem.base.tasks import TaskSet
 from tandem.client.connections import ConnectionTable
 from tandem.client.opener import Opener
 from tandem.exchange.request import Kind, Request
+from tandem.ports.tcp_listener import serving_listener
 from tandem_socks import Listener, Relay, SocksError, TcpConnection, admits
 
 log = logging.getLogger("tandem.client")
@@ -30,15 +31,9 @@ class ForwardPorts:
     async def listen(self, host: str, port: int, forward: str, allow_from: Sequence[str]) -> None:
         """Listens on another port; `allow_from`: networks whose connections are accepted. Raises TandemError."""
         request = Request(Kind.FORWARD, forward, port)
-
-        def accept(tcp: TcpConnection) -> None:
-            self._serving.begin(self._serve(request, tcp)).add_done_callback(on_done)
-
-        def on_done(_: "asyncio.Task[None]") -> None:
-            listener.release()
-
         networks = [ipaddress.ip_network(network) for network in allow_from]
-        listener = Listener(accept, admits=lambda peer: admits(peer, networks))
+        serve, admitted = partial(self._serve, request), partial(admits, networks=networks)
+        listener = serving_listener(self._serving, serve, admits=admitted)
         self._listeners.append(listener)
         try:
             await listener.listen(host, port)

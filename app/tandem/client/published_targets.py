@@ -12,9 +12,9 @@ from tandem.dialing.resolver import Resolver
 from tandem.dialing.udp_outlet import UdpOutlet
 from tandem.exchange.arrival import Arrival, Protocol, read_arrival
 from tandem.exchange.failures import Failure, rule_failure
-from tandem.exchange.pieces import Cutter, Joiner
 from tandem.exchange.proxy_head import proxy_head
 from tandem.exchange.request import Answer, RequestError, failed
+from tandem.exchange.stream_datagrams import StreamDatagrams
 from tandem.routing.ways_out import AnyWay
 from tandem_socks import Relay, Reply
 from tandem_transport import TransportError
@@ -103,27 +103,20 @@ class PublishedTargets:
 
     async def _serve_udp(self, stream: Stream, arrival: Arrival, section: PublishConfig) -> None:
         host, port = _target(section)
-        cutter, joiner = Cutter(), Joiner()
         head = proxy_head(arrival) if _wants_head(arrival, section) else b""
 
         def deliver(_host: str, _port: int, data: bytes) -> bool:
-            for piece in cutter.cut(data, stream.datagram_room):
-                stream.send_datagram_frame(piece)
+            datagrams.send(data)
             return True
 
-        def on_piece(piece: bytes) -> None:
-            data = joiner.join(piece)
-            if data is not None:
-                outlet.send(host, port, head + data)
-
         outlet = UdpOutlet(self._resolve, self._way.bind, deliver, owner=arrival.without_target)
-        stream.on_datagram_frame = on_piece
+        datagrams = StreamDatagrams(stream, lambda data: outlet.send(host, port, head + data))
         try:
             await stream.write(Answer(Reply.SUCCEEDED).encode())
             while await stream.read():
                 pass
         finally:
-            stream.on_datagram_frame = None
+            datagrams.stop()
             outlet.close()
 
 

@@ -2,8 +2,9 @@
 
 from tandem.client.opener import Asked, Opener
 from tandem.exchange.failures import session_failure
-from tandem.exchange.pieces import Cutter, Joiner, decode_datagram, encode_datagram
+from tandem.exchange.pieces import decode_datagram, encode_datagram
 from tandem.exchange.request import SUFFIX, Kind, Request, RequestError, read_answer
+from tandem.exchange.stream_datagrams import StreamDatagrams
 from tandem_socks import Association, Binding, Opened, Receive, Reply
 from tandem_socks import Request as SocksRequest
 from tandem_transport import TransportError
@@ -69,12 +70,10 @@ class _RemoteAssociation:
     def __init__(self, asked: Asked, receive: Receive) -> None:
         self._stream = asked.stream
         self._receive = receive
-        self._cutter, self._joiner = Cutter(), Joiner()
-        self._stream.on_datagram_frame = self._on_piece
+        self._datagrams = StreamDatagrams(self._stream, self._on_datagram)
 
     def send(self, host: str, port: int, data: bytes) -> None:
-        for piece in self._cutter.cut(encode_datagram(host, port, data), self._stream.datagram_room):
-            self._stream.send_datagram_frame(piece)
+        self._datagrams.send(encode_datagram(host, port, data))
 
     async def wait_closed(self) -> None:
         try:
@@ -84,11 +83,10 @@ class _RemoteAssociation:
             pass  # the session is over, and the server's port with it
 
     def close(self) -> None:
-        self._stream.on_datagram_frame = None
+        self._datagrams.stop()
         self._stream.finish()
 
-    def _on_piece(self, piece: bytes) -> None:
-        datagram = self._joiner.join(piece)
-        decoded = decode_datagram(datagram) if datagram is not None else None
+    def _on_datagram(self, datagram: bytes) -> None:
+        decoded = decode_datagram(datagram)
         if decoded is not None:
             self._receive(*decoded)

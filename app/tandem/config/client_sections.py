@@ -1,6 +1,5 @@
 """The sections of the configuration that say where a client's connections go."""
 
-from fnmatch import fnmatchcase
 from typing import Annotated
 
 from pydantic import AfterValidator, Field, SecretStr
@@ -36,11 +35,6 @@ def _via(text: str) -> str:
     if text not in (SESSION, DIRECT, BLOCK) and not names_one:
         raise ValueError(f"{text!r}: accepted is {_ACCEPTED_VIA}")
     return text
-
-
-def matches_user(pattern: str, user: str) -> bool:
-    """Whether a user of the SOCKS port is meant; in the pattern only `*` is special: it stands for any text."""
-    return fnmatchcase(user, pattern.replace("[", "[[]").replace("?", "[?]"))
 
 
 class ExitConfig(Section):

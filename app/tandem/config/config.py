@@ -30,7 +30,7 @@ from tandem.base.addresses import is_loopback, parse_host_port
 from tandem.base.errors import UsageError
 from tandem.base.private_files import is_open_to_others, read_text
 from tandem.base.units import RATES, SIZES, parse_size
-from tandem.config.client_sections import LINK, SERVER, ExitConfig, RouteConfig, matches_user
+from tandem.config.client_sections import LINK, SERVER, ExitConfig, RouteConfig
 from tandem.config.errors import describe, with_mistakes
 from tandem.config.old_names import is_old_variable, present_link, variables_of_old, with_present_names
 from tandem.config.passwords import is_hash
@@ -47,6 +47,7 @@ from tandem.config.values import (
     Section,
     Size,
     Token,
+    matches_name,
 )
 
 ENV_PREFIX = "TANDEM_"
@@ -286,7 +287,7 @@ def _unknown_users(given: Mapping[str, Any]) -> Iterator[str]:
     names = [str(user.get("name")) for user in users]
     for table in _tables(given.get("route")):
         user = str(table.get("user", "*"))
-        if user != "*" and not any(matches_user(user, name) for name in names):
+        if user != "*" and not any(matches_name(user, name) for name in names):
             yield f"route: user {user}: [[socks.user]] has no such name; it has: {', '.join(sorted(names)) or 'none'}"
 
 

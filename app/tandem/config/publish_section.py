@@ -1,12 +1,11 @@
 """The tables of the configuration for published ports: a client's, with a target, and a server's, with an address."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from fnmatch import fnmatchcase
 from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from tandem.config.values import HostPort, Network, Section
+from tandem.config.values import HostPort, Network, Section, matches_name
 
 
 class PublishConfig(Section):
@@ -53,7 +52,7 @@ class PublishConfig(Section):
 
     def admits(self, client: str) -> bool:
         """Whether a client may offer it; in the pattern only `*` is special: it stands for any text."""
-        return self.client is not None and fnmatchcase(client, self.client.replace("[", "[[]").replace("?", "[?]"))
+        return self.client is not None and matches_name(self.client, client)
 
 
 def published_twice(tables: Sequence[Mapping[str, Any]]) -> Iterator[str]:

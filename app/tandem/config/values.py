@@ -3,6 +3,7 @@
 import contextlib
 import ipaddress
 from collections.abc import Callable
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated
 
@@ -71,6 +72,11 @@ def _parsed_by(parse: Callable[[str], object]) -> BeforeValidator:
         return given
 
     return BeforeValidator(check)
+
+
+def matches_name(pattern: str, name: str) -> bool:
+    """Whether a pattern means a name; only `*` is special in it: it stands for any text."""
+    return fnmatchcase(name, pattern.replace("[", "[[]").replace("?", "[?]"))
 
 
 Size = Annotated[str, _parsed_by(parse_size)]

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 from tandem.base.errors import UsageError
 from tandem.base.threads import Threads
-from tandem.config.client_sections import SESSION, RouteConfig, matches_user
+from tandem.config.client_sections import SESSION, RouteConfig
 from tandem.config.destinations import Destinations, PatternFile, parse_destinations
 from tandem.config.patterns import canonical_name
+from tandem.config.values import matches_name
 from tandem.exchange.request import SUFFIX
 
 log = logging.getLogger("tandem.client")
@@ -30,7 +31,7 @@ class Route:
 
     def concerns(self, host: str, port: int, user: str) -> bool:
         """Whether the route is about this request."""
-        return matches_user(self.user, user) and self.match.contains(host, port)
+        return matches_name(self.user, user) and self.match.contains(host, port)
 
     def __str__(self) -> str:
         return f"route {self.number}, {self.match.text}" + (f" for {self.user}" if self.user != "*" else "")

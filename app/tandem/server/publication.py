@@ -12,6 +12,7 @@ from tandem.config.publish_section import PublishConfig
 from tandem.exchange.arrival import Arrival, Protocol
 from tandem.exchange.failures import Failure, rule_failure, session_failure
 from tandem.exchange.request import RequestError, read_answer
+from tandem.ports.tcp_listener import serving_listener
 from tandem.ports.udp_listener import UdpListener
 from tandem.server.published_flows import PublishedFlows
 from tandem.server.quotas import ClientLimits
@@ -119,11 +120,7 @@ class Publication:
 
     def admits_peer(self, host: str) -> bool:
         """Whether a peer with this address may use it."""
-        return not self._networks or admits(host, self._networks)
-
-    def is_of(self, session: ClientSession) -> bool:
-        """Whether this session offers it."""
-        return self._session is session
+        return admits(host, self._networks)
 
     async def withdraw(self, stream: Stream) -> None:
         """The offer of a stream has ended; does nothing where another one has come."""
@@ -139,7 +136,9 @@ class Publication:
     async def _listen(self) -> None:
         host, port = self._place
         if "tcp" in self.config.protocols:
-            self._listener = Listener(self._accept, admits=self.admits_peer, reuse_port=self._shares_port)
+            self._listener = serving_listener(
+                self._connections, self._serve, admits=self.admits_peer, reuse_port=self._shares_port
+            )
             await self._listener.listen(host, port)
         if "udp" in self.config.protocols:
             self._udp = UdpListener(self._flows.receive, admits=self.admits_peer)
@@ -190,15 +189,6 @@ class Publication:
         return self._session
 
     # --- TCP ---
-
-    def _accept(self, tcp: TcpConnection) -> None:
-        listener = self._listener
-
-        def on_done(_: object) -> None:
-            if listener is not None:
-                listener.release()
-
-        self._connections.begin(self._serve(tcp)).add_done_callback(on_done)
 
     async def _serve(self, tcp: TcpConnection) -> None:
         arrival = self._arrival(Protocol.TCP, tcp.peer_address, tcp.local_address)

@@ -96,10 +96,6 @@ class Publications:
             for item in self._all
         ]
 
-    def offers(self, session: ClientSession) -> int:
-        """The number of publications that a session offers; their streams do not count as connections."""
-        return sum(item.is_of(session) for item in self._all)
-
     def _made(self, section: PublishConfig) -> Publication:
         return Publication(section, self.limits, self._rates, self._open_stream, shares_port=self._shares_ports)
 

@@ -5,8 +5,9 @@ import socket
 from tandem.base.addresses import source_of
 from tandem.dialing.dialer import address_infos
 from tandem.dialing.udp_outlet import UdpCounters, UdpOutlet
-from tandem.exchange.pieces import Cutter, Joiner, decode_datagram, encode_datagram
+from tandem.exchange.pieces import decode_datagram, encode_datagram
 from tandem.exchange.request import Kind, Request
+from tandem.exchange.stream_datagrams import StreamDatagrams
 from tandem.server.access import Access
 from tandem.server.rates import Bucket
 from tandem_transport.driver import Stream
@@ -26,11 +27,11 @@ class UdpPort:
         """`sources`: local addresses to send from, one per family. `buckets`: the client's rate, up and down."""
         self._up, self._down = buckets
         self._stream = stream
+        self._datagrams: StreamDatagrams
         self._access = access
         self._client = client
         self._sources = sources
         self._outlet = UdpOutlet(self._resolve, self._bind, self._deliver, owner=client)
-        self._cutter, self._joiner = Cutter(), Joiner()
 
     @property
     def counters(self) -> UdpCounters:
@@ -39,18 +40,17 @@ class UdpPort:
 
     def start(self) -> None:
         """Starts to forward the datagrams that the client sends."""
-        self._stream.on_datagram_frame = self._on_piece
+        self._datagrams = StreamDatagrams(self._stream, self._send)
 
     def close(self) -> None:
         """Stops forwarding, and closes the sockets."""
-        self._stream.on_datagram_frame = None
+        self._datagrams.stop()
         self._outlet.close()
 
     # --- inside ---
 
-    def _on_piece(self, piece: bytes) -> None:
-        datagram = self._joiner.join(piece)
-        decoded = decode_datagram(datagram) if datagram is not None else None
+    def _send(self, datagram: bytes) -> None:
+        decoded = decode_datagram(datagram)
         if decoded is None:
             return
         host, port, data = decoded
@@ -71,6 +71,5 @@ class UdpPort:
         """Forwards a datagram that arrived at the port to the client."""
         if not self._down.admits(len(data)):
             return False
-        for piece in self._cutter.cut(encode_datagram(host, port, data), self._stream.datagram_room):
-            self._stream.send_datagram_frame(piece)
+        self._datagrams.send(encode_datagram(host, port, data))
         return True

@@ -17,6 +17,7 @@ import dns.rrset
 
 from tandem.base.addresses import literal_address
 from tandem.base.tasks import TaskSet
+from tandem.ports.tcp_listener import serving_listener
 from tandem.ports.udp_listener import Caller, UdpListener, answer
 from tandem.transparent.destination import HostPort
 from tandem.transparent.fake_names import FakeNames
@@ -72,7 +73,9 @@ class NamesPort:
         """Listens on all places. Raises OSError."""
         for host, port in places:
             await self._udp.listen(host, port)
-            await self._listen_for_connections(host, port)
+            listener = serving_listener(self._tasks, self._serve, admits=self._admits)
+            self._listeners.append(listener)
+            await listener.listen(host, port)
 
     @property
     def port(self) -> int:
@@ -132,14 +135,6 @@ class NamesPort:
             answer(waiting.caller, waiting.number + data[2:])
 
     # --- TCP ---
-
-    async def _listen_for_connections(self, host: str, port: int) -> None:
-        def accept(tcp: TcpConnection) -> None:
-            self._tasks.begin(self._serve(tcp)).add_done_callback(lambda _: listener.release())
-
-        listener = Listener(accept, admits=self._admits)
-        self._listeners.append(listener)
-        await listener.listen(host, port)
 
     async def _serve(self, tcp: TcpConnection) -> None:
         try:

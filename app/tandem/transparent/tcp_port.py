@@ -1,11 +1,13 @@
 """Caught TCP connections: each is made where it was meant to lead, by the far side, and relayed."""
 
 import asyncio
+import contextlib
 import logging
 import socket
 from collections.abc import Callable, Sequence
 
 from tandem.base.tasks import TaskSet
+from tandem.ports.tcp_listener import serving_listener
 from tandem.transparent.destination import HostPort, OwnAddresses, destination_of_connection, make_transparent
 from tandem_socks import Command, FarSide, Listener, Relay, RelayResult, Request, SocksError, TcpConnection
 
@@ -28,13 +30,13 @@ class TransparentTcp:
         self._on_opened, self._on_closed = on_opened, on_closed
         self._listeners: list[Listener] = []
         self._tasks, self._own = TaskSet(), OwnAddresses()
-        self.is_transparent = True
-        """Whether the system lets it take what is meant for others (`tproxy`); `redirect` needs no right."""
 
     async def listen(self, places: Sequence[HostPort]) -> None:
         """Listens on all places. Raises OSError."""
         for host, port in places:
-            await self._listen(host, port)
+            listener = serving_listener(self._tasks, self._serve, admits=self._admits, prepare=_prepare)
+            self._listeners.append(listener)
+            await listener.listen(host, port)
 
     @property
     def free_places(self) -> list[int]:
@@ -48,20 +50,6 @@ class TransparentTcp:
         await self._tasks.cancel()
 
     # --- inside ---
-
-    async def _listen(self, host: str, port: int) -> None:
-        def accept(tcp: TcpConnection) -> None:
-            self._tasks.begin(self._serve(tcp)).add_done_callback(lambda _: listener.release())
-
-        listener = Listener(accept, admits=self._admits, prepare=self._prepare)
-        self._listeners.append(listener)
-        await listener.listen(host, port)
-
-    def _prepare(self, sock: socket.socket) -> None:
-        try:
-            make_transparent(sock)
-        except OSError:
-            self.is_transparent = False
 
     async def _serve(self, tcp: TcpConnection) -> None:
         found = destination_of_connection(tcp.socket, self._own)
@@ -86,3 +74,9 @@ class TransparentTcp:
             await relay.run()
         finally:
             self._on_closed(request, relay.result, opened.via)
+
+
+def _prepare(sock: socket.socket) -> None:
+    """Lets a socket take what is meant for others (`tproxy`), where the system allows it; `redirect` needs no right."""
+    with contextlib.suppress(OSError):
+        make_transparent(sock)

@@ -7,11 +7,10 @@ import asyncio
 import contextlib
 import logging
 import socket
-import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 
-from tandem.base.tasks import TaskSet
+from tandem.ports.flows import Flow, FlowTable
 from tandem.transparent.destination import (
     HostPort,
     destination_of_datagram,
@@ -41,23 +40,18 @@ MAX_PLACES = 256
 MAX_ANSWERING = 512
 """Sockets that answer in others' names; a further one takes the place of the one that was not used for longest."""
 
-FLOW_LIFETIME = 120.0
-"""Seconds of silence after which a port is forgotten (RFC 4787 section 4.3)."""
-
-_LOOK_INTERVAL = 5.0
 _BATCH = 64
 _SIZE = 65_535
 
 
-class _Flow:
+class _Flow(Flow):
     """One port of a device."""
 
     def __init__(self, device: HostPort) -> None:
+        super().__init__()
         self.device = device
-        self.used_at = time.monotonic()
         self.association: Association | None = None
         self.early: list[tuple[str, int, bytes]] = []
-        self.end: Callable[[], object]
         self.real: BoundedTable[str, None] = BoundedTable(MAX_PLACES)
         """Real addresses that the device has sent to."""
         self.by_port: BoundedTable[int, HostPort] = BoundedTable(MAX_PLACES)
@@ -71,14 +65,10 @@ class TransparentUdp:
         """`admits` tells from its address whether a device is served."""
         self._far_side, self._name, self._admits = far_side, name, admits
         self._sockets: list[socket.socket] = []
-        self._flows: dict[HostPort, _Flow] = {}
+        self._flows = FlowTable[HostPort, _Flow](MAX_FLOWS)
         self._early_bytes = 0
         """Bytes of all datagrams that wait."""
-        self._tasks = TaskSet()
         self._answering: OrderedDict[HostPort, socket.socket] = OrderedDict()
-
-    def __len__(self) -> int:
-        return len(self._flows)
 
     def listen(self, places: Sequence[HostPort]) -> None:
         """Listens on literal addresses. Raises OSError where it may not take what is meant for others."""
@@ -87,14 +77,13 @@ class TransparentUdp:
             self._sockets.append(sock)
             tell_destination(sock)
             asyncio.get_running_loop().add_reader(sock, self._read, sock)
-        self._tasks.begin(self._forget_silent())
 
     async def close(self) -> None:
         """Closes all sockets and flows."""
         for sock in self._sockets:
             asyncio.get_running_loop().remove_reader(sock)
             sock.close()
-        await self._tasks.cancel()
+        await self._flows.close()
         for sock in self._answering.values():
             sock.close()
 
@@ -115,7 +104,7 @@ class TransparentUdp:
         if host is None:
             return
         flow = self._flows.get(device) or self._begin(device)
-        flow.used_at = time.monotonic()
+        flow.touch()
         if host != meant[0]:
             flow.by_port.put(meant[1], meant)
         else:
@@ -127,21 +116,13 @@ class TransparentUdp:
             self._early_bytes += len(data)
 
     def _begin(self, device: HostPort) -> _Flow:
-        if len(self._flows) >= MAX_FLOWS:
-            oldest = min(self._flows.values(), key=lambda flow: flow.used_at)
-            del self._flows[oldest.device]
-            oldest.end()
-        flow = self._flows[device] = _Flow(device)
-        task = self._tasks.begin(self._carry(flow))
-        task.add_done_callback(lambda _: self._on_ended(flow))  # also of a task that was cancelled before it began
-        flow.end = task.cancel
-        return flow
+        flow = _Flow(device)
+        return self._flows.begin(device, flow, self._carry(flow), self._forget_early)
 
-    def _on_ended(self, flow: _Flow) -> None:
+    def _forget_early(self, flow: _Flow) -> None:
+        """What has waited for the far port has left, or never will."""
         self._early_bytes -= sum(len(data) for *_, data in flow.early)
         flow.early.clear()
-        if self._flows.get(flow.device) is flow:
-            del self._flows[flow.device]
 
     async def _carry(self, flow: _Flow) -> None:
         def receive(host: str, port: int, data: bytes) -> None:
@@ -153,8 +134,7 @@ class TransparentUdp:
             association = flow.association = await self._far_side.associate(request, receive)
             for host, port, data in flow.early:
                 association.send(host, port, data)
-            self._early_bytes -= sum(len(data) for *_, data in flow.early)
-            flow.early.clear()
+            self._forget_early(flow)
             await association.wait_closed()
         except SocksError as error:
             log.debug("udp of %s: %s", flow.device[0], error)
@@ -162,19 +142,11 @@ class TransparentUdp:
             if association is not None:
                 association.close()
 
-    async def _forget_silent(self) -> None:
-        while True:
-            await asyncio.sleep(_LOOK_INTERVAL)
-            limit = time.monotonic() - FLOW_LIFETIME
-            for flow in list(self._flows.values()):
-                if flow.used_at < limit:
-                    flow.end()
-
     # --- to the devices ---
 
     def _answer(self, flow: _Flow, host: str, port: int, data: bytes) -> None:
         """Passes an answer on, from the address that the device has sent to."""
-        flow.used_at = time.monotonic()
+        flow.touch()
         place = (host, port) if host in flow.real else flow.by_port.get(port)
         if place is None or family_of(place[0]) != family_of(flow.device[0]):
             return  # nobody else may speak to the device

@@ -1,11 +1,9 @@
 """A device that knows nothing of proxies, behind the client's host, which is its router."""
 
-import ctypes
 import json
 import shutil
 import socket
 import subprocess
-import threading
 from pathlib import Path
 
 from loopback.namespaces import Hosts, run_ip
@@ -15,7 +13,6 @@ PLACE, PLACE_V6 = "203.0.113.5", "2001:db8:5::5"
 """Addresses of the server's host that are not private: what the device wants to reach."""
 
 LAN = "lan0"
-_CLONE_NEWNET = 0x40000000
 
 _UDP = """
 import json, socket, sys, time
@@ -94,19 +91,12 @@ class House:
 
     def socket_at_server(self, host: str, port: int, kind: socket.SocketKind) -> socket.socket:
         """A socket of the server's host that is bound there; one of TCP listens."""
-        made: list[socket.socket] = []
 
-        def make() -> None:
-            with open(f"/run/netns/{self.net.server}") as file:
-                if ctypes.CDLL(None, use_errno=True).setns(file.fileno(), _CLONE_NEWNET):
-                    raise OSError(ctypes.get_errno(), "setns")
+        def make() -> socket.socket:
             sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, kind)
             sock.bind((host, port))
             if kind is socket.SOCK_STREAM:
                 sock.listen(64)
-            made.append(sock)
+            return sock
 
-        thread = threading.Thread(target=make)  # a namespace belongs to a thread
-        thread.start()
-        thread.join()
-        return made[0]
+        return self.net.hosts.socket(self.net.server, make)

@@ -5,6 +5,7 @@ import os
 import socket
 import subprocess
 import threading
+from collections.abc import Callable
 from itertools import count
 
 _CLONE_NEWNET = 0x40000000
@@ -59,15 +60,20 @@ class Hosts:
 
     def listen(self, name: str) -> socket.socket:
         """A TCP socket on a host's loopback."""
+        return self.socket(name, lambda: socket.create_server(("127.0.0.1", 0), backlog=64))
+
+    @staticmethod
+    def socket(name: str, make: Callable[[], socket.socket]) -> socket.socket:
+        """A socket that is made on a host."""
         made: list[socket.socket] = []
 
-        def make() -> None:
+        def work() -> None:
             with open(f"/run/netns/{name}") as file:
                 if ctypes.CDLL(None, use_errno=True).setns(file.fileno(), _CLONE_NEWNET):
                     raise OSError(ctypes.get_errno(), "setns")
-            made.append(socket.create_server(("127.0.0.1", 0), backlog=64))
+            made.append(make())
 
-        thread = threading.Thread(target=make)  # a namespace belongs to a thread
+        thread = threading.Thread(target=work)  # a namespace belongs to a thread
         thread.start()
         thread.join()
         return made[0]

@@ -150,7 +150,7 @@ class ServerDriver(TurnTaker):
 
     def _receive_by_tls(self, carrier: Carrier, data: bytes) -> None:
         """The kernel steers datagrams to their workers, but TLS connections come to any."""
-        packets = split_datagram(data)
+        packets = split_datagram(data) if self._on_stray is not None else []
         if self._on_stray is not None and packets and packets[0].packet_type is PacketType.TRANSPORT:
             slot = slot_of(packets[0].connection_id, self._placement.slots)
             if slot != self._placement.slot:
