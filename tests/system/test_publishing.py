@@ -216,7 +216,8 @@ def test_a_target_that_refuses_resets_the_connection(pair: Pair, port: int) -> N
     pair.start_server(*server_config(pair, listed(port)))
     pair.start_client(pair.invite(), *LINKS, "--publish", f"web=127.0.0.1:{free_port()}")
     pair.wait(lambda: published(pair) == ["published"], "the publication")
-    assert fetch(f"http://127.0.0.1:{port}/").returncode == 56
+    reset = fetch(f"http://127.0.0.1:{port}/").returncode
+    assert reset in (56, 7), "curl gives 7 where the reset comes before it has looked at its new connection"
     assert "ECONNREFUSED" in pair.log("server")
 
 
