@@ -9,12 +9,12 @@ import aiohttp
 import pytest
 
 from loopback import free_port
-from tandem.admin import endpoint as admin
 from tandem.admin.endpoint import AdminEndpoint
 from tandem.admin.status import ClientStatus
 from tandem.base.errors import TandemError
 from tandem.config.config import AdminConfig, Config
 from tandem.process import runtime
+from tandem.web import server
 
 TOKEN = "0123456789abcdef"
 
@@ -49,7 +49,7 @@ async def test_it_answers_its_owner_alone(monkeypatch: pytest.MonkeyPatch, tmp_p
         assert await get("/status", bearer | {"Origin": "http://evil.example"}) == 403
         assert await get("/status", bearer | {"Host": "evil.example"}) == 403
         assert await get("/healthz", {"Host": "192.0.2.1"}) == 403, "it listens on loopback alone"
-        assert await get("/healthz", {"Host": f"localhost:{port}"}) == 403
+        assert await get("/healthz", {"Host": f"localhost:{port}"}) == 200, "nobody can bind this name elsewhere"
         state[0] = "outage"
         async with session.get(f"{base}/healthz") as answer:
             assert answer.status == 503
@@ -102,7 +102,7 @@ async def test_on_other_addresses_a_name_is_refused_unless_it_is_configured(host
 
 
 async def test_heads_that_never_end_are_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(admin, "HEAD_TIMEOUT", 0.3)
+    monkeypatch.setattr(server, "REQUEST_TIMEOUT", 0.3)
     port = free_port()
     endpoint = AdminEndpoint("127.0.0.1", port, client_status, token=TOKEN)
     await endpoint.start()
@@ -166,19 +166,19 @@ def test_a_directory_that_somebody_else_has_made_is_not_used(in_tmp: Path, tmp_p
     (in_tmp / "admin-8119.token").write_text(TOKEN)
     assert runtime.find_token(8119) is None
     with pytest.raises(TandemError, match="not this user's alone"):
-        runtime.publish_token(8119)
+        runtime.publish_token(8119, TOKEN)
     in_tmp.rename(tmp_path / "elsewhere")
     os.chmod(tmp_path / "elsewhere", 0o700)
     in_tmp.symlink_to(tmp_path / "elsewhere")
     assert runtime.find_token(8119) is None
     with pytest.raises(TandemError, match="not this user's alone"):
-        runtime.publish_token(8119)
+        runtime.publish_token(8119, TOKEN)
 
 
 @pytest.mark.parametrize("content", ["", "short", TOKEN + "\n", "two\nlines of a secret file", "é" * 20])
 def test_what_is_no_token_is_not_sent(content: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
-    runtime.publish_token(8119)
+    runtime.publish_token(8119, TOKEN)
     path = tmp_path / "tandem" / "admin-8119.token"
     assert runtime.find_token(8119) == path.read_text()
     path.write_text(content)

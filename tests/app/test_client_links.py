@@ -11,7 +11,7 @@ import pytest
 
 from loopback import free_port
 from tandem.admin.metrics import render
-from tandem.admin.status import server_status
+from tandem.admin.snapshots import server_status
 from tandem.client.client import Client
 from tandem.client.client_links import MAX_DEAD_LINKS
 from tandem.client.events import EventLog, read

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tandem.admin.status import HIDE_DOWN_AFTER, full_reason, shown_paths
+from tandem.admin.snapshots import HIDE_DOWN_AFTER, full_reason, shown_paths
 from tandem.client.events import EventLog, read
 from tandem.client.journal import Journal
 from tandem_transport import HandshakeUnanswered, PathStats, PathStatus

@@ -35,11 +35,11 @@ def test_the_status_keeps_its_names() -> None:
     status = client_status().model_dump()
     assert list(status) == [
         "version", "role", "uptime_s", "mode", "session", "links", "streams", "failures", "socks", "failovers",
-        "udp_drops", "exits", "published",
+        "udp_drops", "exits", "published", "speedtest",
     ]  # fmt: skip
     assert list(status["session"]) == [
         "state", "server", "streams_open", "streams_total", "bytes_up", "bytes_down", "copy_bytes", "rescued",
-        "spurious", "age_s", "outage_s", "reason",
+        "spurious", "age_s", "outage_s", "reason", "bridged", "bridged_s",
     ]  # fmt: skip
     assert list(status["links"][0]) == [
         "name", "path_id", "local", "remote", "state", "reason", "rtt_ms", "loss_up", "loss_down",

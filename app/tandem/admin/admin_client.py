@@ -35,10 +35,22 @@ def ask(
 
     `token`: a configured token; without it, the token is used that the running Tandem has left for its command line.
     """
+    return ask_first(tried, path, body, timeout=timeout, token=token)[1]
+
+
+def ask_first(
+    tried: list[Place],
+    path: str,
+    body: dict[str, Any] | None = None,
+    *,
+    timeout: float = _TIMEOUT,
+    token: str | None = None,
+) -> tuple[Place, dict[str, Any]]:
+    """The first place that answers, and its answer, as of `ask`. Raises TandemError."""
     for place in tried:
         answer = _ask(place, path, body, timeout, token)
         if answer is not None:
-            return answer
+            return place, answer
     where = " or ".join(format_host_port(*place) for place in tried)
     raise TandemError(f"no Tandem answers at {where}", "is it running? --admin HOST:PORT names its admin endpoint")
 

@@ -1,36 +1,42 @@
-"""The admin endpoint: anybody who reaches it may use `/healthz` and `/metrics`; `/status` and all POSTs need the token.
+"""The admin endpoint. Everybody who reaches it may use `/healthz`, `/metrics` and, without destinations, the page.
 
-A web page can make a browser send requests here. So every request needs a literal address or a configured name as
-its Host, and no Origin. This refuses a name that the owner of a page has bound to this address (DNS rebinding).
+`/status` and whatever changes something are for those who have the token, or a browser that has logged in with it.
 """
 
 import asyncio
-import hmac
-import ipaddress
-import json
-from collections.abc import Awaitable, Callable, Collection
+import time
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from inspect import isawaitable
 
-from aiohttp import web
+from pydantic import BaseModel, ConfigDict
 
-from tandem.admin import metrics
-from tandem.admin.actions import Actions
-from tandem.admin.status import Status
-from tandem.base.addresses import format_host_port, is_loopback, parse_host_port
+from tandem.admin.actions import Actions, parse
+from tandem.admin.admission import Admission
+from tandem.admin.history import SAMPLE_INTERVAL, StatusHistory
+from tandem.admin.live import LiveStatus, Mark
+from tandem.admin.status import ClientStatus, Status
+from tandem.base.addresses import format_host_port, parse_host_port
 from tandem.base.errors import TandemError, os_error_text
+from tandem.base.tasks import TaskSet
 from tandem.config.config import AdminConfig
 from tandem.process import runtime
+from tandem.web.files import HEADERS, page_file
+from tandem.web.logins import Logins
+from tandem.web.messages import JSON, Answer, Request, json_answer, refusal
+from tandem.web.server import HttpServer
 
-_Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 AskStatus = Callable[[], Status | Awaitable[Status]]
 """Returns the present status, at once or after other processes were asked."""
 
-_LARGEST_BODY = 64 << 10
-_SHUTDOWN_TIMEOUT = 0.5
-"""Seconds that answers under way have when this process ends; it does not wait for a speedtest."""
+_EVENT_STREAM = "text/event-stream"
 
-HEAD_TIMEOUT = 10.0
-"""Seconds that the head of a request may take, and for which a connection may be idle between two requests."""
+
+class LoginRequest(BaseModel):
+    """The body of POST /login: the token, or a ticket of `tandem open`."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    secret: str
 
 
 class AdminEndpoint:
@@ -45,19 +51,23 @@ class AdminEndpoint:
         actions: Actions | None = None,
         token: str | None = None,
         names: Collection[str] = (),
+        marks: Callable[[], Sequence[Mark]] = list,
     ) -> None:
-        """Without a token, one is created, which the command line finds. `names`: host names that requests may use."""
+        """Without a token, one is created; the command line finds either. `names`: host names that requests may use.
+
+        `marks`: what has happened in the last hour, which the page draws into its charts.
+        """
         self._host, self._port = host, port
         self._status = status
         self._actions = dict(actions or {})
         self._token = token
-        self._names = frozenset(name.lower() for name in names)
+        self._logins = Logins(lambda: self._token or "", name=f"tandem-{port}")
+        self._admission = Admission(host, names, self._logins)
+        self._history = StatusHistory()
+        self._live = LiveStatus(self._present, self._history, marks)
         self._is_published = False
-        """Whether the token is in the runtime directory."""
-        self._runner: web.AppRunner | None = None
-        self._server: asyncio.Server | None = None
-        self._unheard: set[web.RequestHandler] = set()
-        """New connections that have not sent a whole head yet."""
+        """Whether the command line finds the token in the runtime directory."""
+        self._server, self._tasks = HttpServer(self._answer), TaskSet()
 
     @classmethod
     def configured(
@@ -66,123 +76,137 @@ class AdminEndpoint:
         default_port: int,
         status: AskStatus,
         actions: Actions | None = None,
+        marks: Callable[[], Sequence[Mark]] = list,
     ) -> "AdminEndpoint":
         """An endpoint as the configuration says; on loopback where it says nothing."""
         host, port = parse_host_port(section.listen or f"127.0.0.1:{default_port}", what="admin")
         token = section.token.get_secret_value() if section.token is not None else None
-        return cls(host, port, status, actions=actions, token=token, names=section.names)
+        return cls(host, port, status, actions=actions, token=token, names=section.names, marks=marks)
 
     async def start(self) -> None:
         """Starts to serve. Raises TandemError where it cannot listen on the address."""
-        app = web.Application(middlewares=[self._guard], client_max_size=_LARGEST_BODY)
-        app.router.add_get("/healthz", self._healthz)
-        app.router.add_get("/metrics", self._metrics)
-        app.router.add_get("/status", self._get_status)
-        app.router.add_post("/{action:.+}", self._post)
-        self._runner = web.AppRunner(
-            app,
-            access_log=None,
-            handle_signals=False,
-            handler_cancellation=True,
-            shutdown_timeout=_SHUTDOWN_TIMEOUT,
-            keepalive_timeout=HEAD_TIMEOUT,
-        )
-        await self._runner.setup()
         try:
-            self._server = await asyncio.get_running_loop().create_server(self._connection, self._host, self._port)
+            await self._server.listen(self._host, self._port)
         except OSError as error:
-            await self._runner.cleanup()
             place = format_host_port(self._host, self._port)
             hint = "another Tandem may be running: a second one needs another --admin, and a client another --socks too"
             raise TandemError(f"admin endpoint {place}: {os_error_text(error)}", hint) from error
-        if self._token is None:
-            self._token = runtime.publish_token(self._port)
-            self._is_published = True
+        self._publish_token()
+
+    def keep_history(self) -> None:
+        """Begins to keep the last hour of a client's links."""
+        self._tasks.begin(self._keep_history())
 
     async def close(self) -> None:
         """Stops serving, and deletes the token that was created."""
-        if self._server is not None:
-            self._server.close()
-        if self._runner is not None:
-            await self._runner.cleanup()
+        await self._tasks.cancel()
+        await self._server.close()
         if self._is_published:
             runtime.withdraw_token(self._port)
 
-    # --- connections ---
-
-    def _connection(self) -> asyncio.Protocol:
-        """Accepts a connection, which must send a head in time: connections are few, and cost nothing to open."""
-        assert self._runner is not None
-        assert self._runner.server is not None
-        protocol = self._runner.server()
-        self._unheard.add(protocol)
-        asyncio.get_running_loop().call_later(HEAD_TIMEOUT, self._end_if_silent, protocol)
-        return protocol
-
-    def _end_if_silent(self, protocol: web.RequestHandler) -> None:
-        if protocol in self._unheard:
-            self._unheard.discard(protocol)
-            protocol.force_close()
+    def _publish_token(self) -> None:
+        """Leaves the token for the command line. Raises TandemError where nobody would ever know it."""
+        token = self._token or runtime.new_token()
+        try:
+            runtime.publish_token(self._port, token)
+            self._is_published = True
+        except TandemError:
+            if self._token is None:
+                raise
+        self._token = token
 
     # --- requests ---
 
-    @web.middleware
-    async def _guard(self, request: web.Request, handler: _Handler) -> web.StreamResponse:
-        self._unheard.discard(request.protocol)
-        if not self._is_called(request.headers.get("Host", "")):
-            return _error(403, "call it by its address, or by one of the `names` in the [admin] section")
-        if "Origin" in request.headers:
-            return _error(403, "no web page may use this")
-        return await handler(request)
+    async def _answer(self, request: Request) -> Answer:
+        answer = self._admission.refuses(request) or await self._route(request)
+        return Answer(answer.status, answer.body, answer.content_type, {**HEADERS, **answer.headers}, answer.parts)
 
-    def _is_called(self, host: str) -> bool:
-        """Whether a request's Host is ours. A literal address is safe: unlike a name, nobody can bind it elsewhere."""
-        name = host.rsplit(":", 1)[0] if not host.endswith("]") else host
-        if name.lower() in self._names:
-            return True
-        literal = name[1:-1] if name.startswith("[") and name.endswith("]") else name
-        try:
-            address = ipaddress.ip_address(literal)
-        except ValueError:
-            return False
-        return address.is_loopback or not is_loopback(self._host)
+    async def _route(self, request: Request) -> Answer:
+        if request.method == "POST":
+            return await self._post(request)
+        if request.method not in ("GET", "HEAD"):
+            return refusal(405, "this takes GET and POST")
+        match request.path:
+            case "/healthz":
+                return await self._healthz()
+            case "/metrics":
+                return await self._metrics()
+            case "/status":
+                return await self._get_status(request)
+            case "/live":
+                return self._watch(request)
+            case path:
+                return page_file(path) or refusal(404, "there is nothing at this path")
 
-    async def _healthz(self, request: web.Request) -> web.Response:
+    async def _healthz(self) -> Answer:
         status = await self._present()
         text = {"healthy": status.is_healthy} | ({} if status.is_healthy else {"reason": status.problem})
         text |= {"warning": status.warning} if status.warning else {}
-        return web.json_response(text, status=200 if status.is_healthy else 503)
+        return json_answer(text, 200 if status.is_healthy else 503)
 
-    async def _metrics(self, request: web.Request) -> web.Response:
-        text = metrics.render(await self._present())
-        return web.Response(body=text, headers={"Content-Type": metrics.CONTENT_TYPE})
+    async def _metrics(self) -> Answer:
+        from tandem.admin import metrics  # only a monitor needs prometheus-client, and it costs megabytes
 
-    async def _get_status(self, request: web.Request) -> web.Response:
-        self._check_token(request)
-        return web.Response(text=(await self._present()).model_dump_json(), content_type="application/json")
+        return Answer(body=metrics.render(await self._present()), content_type=metrics.CONTENT_TYPE)
+
+    async def _get_status(self, request: Request) -> Answer:
+        if not self._admission.may_read(request):
+            return _unknown()
+        return Answer(body=(await self._present()).model_dump_json().encode(), content_type=JSON)
+
+    def _watch(self, request: Request) -> Answer:
+        if self._live.is_full:
+            return refusal(503, "too many pages are open")
+        if request.method == "HEAD":
+            return Answer(content_type=_EVENT_STREAM)
+        parts = self._live.parts(is_public=not self._admission.may_read(request))
+        return Answer(content_type=_EVENT_STREAM, parts=parts)
+
+    async def _post(self, request: Request) -> Answer:
+        if request.path == "/login":
+            return self._log_in(request)
+        if not self._admission.may_change(request):
+            return _unknown()
+        match request.path:
+            case "/logout":
+                return json_answer({}, headers={"Set-Cookie": self._logins.log_out()})
+            case "/ticket":
+                return json_answer({"ticket": self._logins.ticket(now=time.monotonic())})
+            case path:
+                return await self._act(path.removeprefix("/"), request.body)
+
+    def _log_in(self, request: Request) -> Answer:
+        try:
+            secret = parse(LoginRequest, request.body).secret
+        except TandemError as error:
+            return refusal(400, str(error), error.hint)
+        login = self._logins.log_in(secret, now=time.monotonic(), today=time.time())
+        if login is None:
+            return refusal(401, "this is not the token", "`tandem open` logs in; [admin] token is what you have set")
+        return json_answer({"key": login.key}, headers={"Set-Cookie": login.cookie})
+
+    async def _act(self, name: str, body: bytes) -> Answer:
+        action = self._actions.get(name)
+        if action is None:
+            return refusal(404, "there is no such action here")
+        try:
+            return json_answer(await action(body))
+        except TandemError as error:
+            return json_answer({"error": str(error), "hint": error.hint}, 400)
+
+    # --- the status ---
 
     async def _present(self) -> Status:
         found = self._status()
         return await found if isawaitable(found) else found
 
-    async def _post(self, request: web.Request) -> web.Response:
-        self._check_token(request)
-        action = self._actions.get(request.match_info["action"])
-        if action is None:
-            return _error(404, "there is no such action here")
-        try:
-            return web.json_response(await action(await request.read()))
-        except TandemError as error:
-            return web.json_response({"error": str(error), "hint": error.hint}, status=400)
-
-    def _check_token(self, request: web.Request) -> None:
-        """Raises HTTPUnauthorized where the token of a request is missing or wrong."""
-        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-        given, expected = token.encode(errors="surrogateescape"), (self._token or "").encode()
-        if scheme != "Bearer" or not expected or not hmac.compare_digest(given, expected):
-            text = json.dumps({"error": "the token is missing or wrong"})
-            raise web.HTTPUnauthorized(text=text, content_type="application/json")
+    async def _keep_history(self) -> None:
+        while True:
+            status = await self._present()
+            if isinstance(status, ClientStatus):
+                self._history.note(status, at=time.time())
+            await asyncio.sleep(SAMPLE_INTERVAL)
 
 
-def _error(status: int, text: str) -> web.Response:
-    return web.json_response({"error": text}, status=status)
+def _unknown() -> Answer:
+    return refusal(401, "the token is missing or wrong")

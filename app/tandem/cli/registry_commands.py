@@ -13,7 +13,7 @@ from tandem.cli.server_state import loaded_state, registry_of
 
 if TYPE_CHECKING:
     from tandem.config.config import Config
-    from tandem.registry.fleet import FleetServer
+    from tandem.server.inviting import MadeInvite
     from tandem.server.state import StateDirectory
 
 
@@ -45,31 +45,19 @@ def invite(
     \b
     tandem invite laptop --endpoint vpn.example.org:8120 --endpoint vpn.example.org:8121 -o laptop.invite
     """
-    import os
-
-    from tandem.config.invites import Invite, encode_fleet
-
     loaded, directory = loaded_state(config_file, state)
-    fleet = [] if endpoint else _fleet(loaded, directory)
-    endpoints: Sequence[str] = () if fleet else _endpoints(list(endpoint) or list(loaded.server.public))
     if output is not None:
         _check_writable(output)
-    private = os.urandom(32)
-    server_public = _register(loaded, directory, name, private, replace=replace)
-    if len(fleet) == 1:
-        text = Invite(fleet[0].public_key, private, fleet[0].endpoints, name).encode()
-    elif fleet:
-        text = encode_fleet([Invite(one.public_key, private, one.endpoints, name) for one in fleet])
-        click.echo(f"the invite names {len(fleet)} servers: {', '.join(one.name for one in fleet)}", err=True)
-    else:
-        text = Invite(server_public, private, tuple(endpoints), name).encode()
+    made = _invite(loaded, directory, name, endpoint, replace=replace)
+    if made.servers:
+        click.echo(f"the invite names {len(made.servers)} servers: {', '.join(made.servers)}", err=True)
     if output is None:
-        click.echo(text)
+        click.echo(made.text)
     else:
-        _write(output, text)
+        _write(output, made.text)
     if qr:
-        _show_qr(text)
-    for item in endpoints:
+        _show_qr(made.text)
+    for item in made.endpoints:
         _warn_of_unknown_host(item)
 
 
@@ -118,10 +106,10 @@ def servers(config_file: Path | None, state: Path | None, as_json: bool, forget:
             registry.fleet.forget(forget)
         found = registry.fleet.all()
     if as_json:
-        click.echo(json.dumps([_described(server) for server in found], indent=1))
+        click.echo(json.dumps([server.described() for server in found], indent=1))
         return
     for server in found:
-        line = _described(server)
+        line = server.described()
         endpoints = ", ".join(server.endpoints)
         click.echo(f"{server.name}\t{line['state']}\t{server.sessions} of {server.max_sessions}\t{endpoints}")
 
@@ -129,63 +117,35 @@ def servers(config_file: Path | None, state: Path | None, as_json: bool, forget:
 # --- inside ---
 
 
-def _described(server: "FleetServer") -> dict[str, object]:
-    state = "gone" if not server.is_alive else "draining" if server.is_draining else "up"
-    return {
-        "name": server.name,
-        "state": state,
-        "sessions": server.sessions,
-        "max_sessions": server.max_sessions,
-        "endpoints": list(server.endpoints),
-        "last_seen": server.seen_at,
-    }
-
-
-def _fleet(loaded: "Config", directory: "StateDirectory") -> "list[FleetServer]":
-    """The servers of the registry where there are several; else none."""
-    from tandem.config.invites import MAX_SERVERS
-    from tandem.registry.opening import is_hook, is_local
+def _invite(
+    loaded: "Config", directory: "StateDirectory", name: str, endpoints: Sequence[str], *, replace: bool
+) -> "MadeInvite":
+    """Registers a client and makes its invite; a service is told which key it must register."""
+    from tandem.registry.opening import is_hook
+    from tandem.server.inviting import make_invite
 
     if is_hook(loaded.registry):
-        return []
+        return _invite_of_service(loaded, directory, name, endpoints)
     with registry_of(loaded, directory, creates=True) as registry:
-        found = registry.fleet.all()
-    if len(found) > MAX_SERVERS:
-        text = f"{len(found)} servers are in the registry; an invite names at most {MAX_SERVERS}"
-        raise UsageError(text, "--endpoint names this server alone; `tandem servers --forget NAME` removes one")
-    return [] if is_local(loaded.registry) and len(found) < 2 else found
+        return make_invite(loaded, directory, registry, name, endpoints, replace=replace)
 
 
-def _register(loaded: "Config", directory: "StateDirectory", name: str, private: bytes, *, replace: bool) -> bytes:
-    """Registers the client, or says which key a service must register; returns the server's public key."""
+def _invite_of_service(
+    loaded: "Config", directory: "StateDirectory", name: str, endpoints: Sequence[str]
+) -> "MadeInvite":
     import base64
+    import os
 
-    from tandem.registry.opening import is_hook, is_local
     from tandem.registry.registration import check_name
+    from tandem.server.inviting import places
     from tandem_transport import public_key
 
-    public = public_key(private)
-    if is_hook(loaded.registry):
-        check_name(name)
-        key = base64.b64encode(public).decode()
-        click.echo(f"note: the service in [registry] must know {name} by its public key: {key}", err=True)
-        return directory.server_public_key(registered=0)
-    with registry_of(loaded, directory, creates=True) as registry:
-        registered = registry.count() if is_local(loaded.registry) else 0
-        server_public = directory.server_public_key(registered=registered)
-        registry.add(name, public, replace=replace)
-    return server_public
-
-
-def _endpoints(endpoints: list[str]) -> Sequence[str]:
-    from tandem.base.addresses import parse_endpoint
-
-    if not endpoints:
-        hint = "--endpoint HOST:8120 --endpoint HOST:8121, or `public` in the [server] section of the configuration"
-        raise UsageError("no endpoint: the client would not know where this server is", hint)
-    for item in endpoints:
-        parse_endpoint(item, what="--endpoint")
-    return endpoints
+    found = places(loaded, None, endpoints)
+    check_name(name)
+    private = os.urandom(32)
+    key = base64.b64encode(public_key(private)).decode()
+    click.echo(f"note: the service in [registry] must know {name} by its public key: {key}", err=True)
+    return found.encode(directory.server_public_key(registered=0), private, name)
 
 
 def _check_writable(file: Path) -> None:

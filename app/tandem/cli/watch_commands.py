@@ -33,6 +33,31 @@ def status(as_json: bool, watch: bool, admin: str | None) -> None:
     sys.exit(show_status(admin, as_json=as_json, watch=watch))
 
 
+@click.command("open")
+@options.ADMIN
+@click.option("--print", "is_printed", is_flag=True, help="Print the link, for a browser elsewhere; do not open it.")
+def open_page(admin: str | None, is_printed: bool) -> None:
+    """Open the page of a running client or server in the browser: links, charts, connections, buttons.
+
+    The link logs in one browser, once, within two minutes. The page of a router is for its whole network if
+    `listen` and `token` in the [admin] section say so; only those who log in see destinations and may change anything.
+
+    \b
+    tandem open
+    tandem open --admin 127.0.0.1:8118             a server's, where a client runs too
+    tandem open --print --admin 192.168.1.1:8119   on a router, for a browser in its network
+    """
+    import webbrowser
+
+    from tandem.admin import admin_client
+    from tandem.base.addresses import format_host_port
+
+    place, answer = admin_client.ask_first(admin_client.places(admin), "/ticket", {})
+    link = f"http://{format_host_port(*place)}/#{answer['ticket']}"
+    if is_printed or not webbrowser.open(link):
+        click.echo(link)
+
+
 @click.command()
 @click.argument("wanted", metavar="duplicate|adaptive", type=click.Choice(["duplicate", "adaptive"]))
 @options.ADMIN
@@ -163,4 +188,4 @@ def _progress(links: int) -> Generator[None]:
         yield
 
 
-COMMANDS = (status, mode, drill, events, speedtest)
+COMMANDS = (status, open_page, mode, drill, events, speedtest)

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from tandem import __version__
 from tandem.admin.actions import Actions, ModeRequest, parse
 from tandem.admin.endpoint import AdminEndpoint
-from tandem.admin.status import ClientStatus, client_status
+from tandem.admin.snapshots import client_status
+from tandem.admin.status import ClientStatus
 from tandem.base.addresses import format_host_port, parse_host_port
 from tandem.base.errors import TandemError
 from tandem.base.tasks import TaskSet
@@ -71,7 +72,7 @@ class Client:
         self._gateway = Gateway(config.transparent, router, on_opened=table.open, on_closed=table.close)
         self._forwards = ForwardPorts(self.opener, table, idle_timeout=config.socks.idle_timeout)
         self._speedtest = Speedtest(self.opener, self.links)
-        self._admin = AdminEndpoint.configured(config.admin, CLIENT_ADMIN_PORT, self.status, self._actions)
+        self._admin = self._make_admin()
         self._tasks, self._started_at = TaskSet(), time.monotonic()
         self._is_started = self._is_balanced = False
         records.events.client = invites[0].name
@@ -84,6 +85,7 @@ class Client:
             await self.close()
             raise
         self._is_started = True
+        self._admin.keep_history()
         self._records.events.add("started", cause=f"version {__version__}")
         self.driver.start()
         self._exits.start()
@@ -120,6 +122,8 @@ class Client:
         status = client_status(self.driver, self._started_at)
         status.session.age_s, status.session.outage_s = self._journal.session_age, self._journal.outage
         status.session.reason = self._journal.problem
+        status.session.bridged, status.session.bridged_s = self._journal.bridged
+        status.speedtest = self._speedtest.progress
         status.session.streams_total = max(0, status.session.streams_total - self._names.told - self._publisher.told)
         status.session.streams_open = max(0, status.session.streams_open - self._publisher.open_offers)
         status.published = self._publisher.status()
@@ -148,6 +152,10 @@ class Client:
     @property
     def _actions(self) -> Actions:
         return {"mode": self._set_mode, "drill": self._drill, "speedtest": self._measure}
+
+    def _make_admin(self) -> AdminEndpoint:
+        marks = self._records.events.recent
+        return AdminEndpoint.configured(self._config.admin, CLIENT_ADMIN_PORT, self.status, self._actions, marks)
 
     def set_mode(self, mode: str) -> None:
         """Sets the mode from now on: `duplicate` or `adaptive`."""

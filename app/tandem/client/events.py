@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import time
+from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
@@ -19,6 +20,12 @@ log = logging.getLogger("tandem.events")
 
 MAX_SIZE = 1 << 20
 """The maximum size of one file in bytes; a larger file is renamed to FILE.1, in place of the previous one."""
+
+RECENT = 3600.0
+"""Seconds for which events are also remembered in memory."""
+
+MAX_RECENT = 200
+"""The number of events that are remembered."""
 
 EventName = Literal["started", "stopped", "session", "link", "outage", "mode", "drill"]
 
@@ -51,12 +58,13 @@ class Event(BaseModel):
 
 
 class EventLog:
-    """Writes events. Where the disk is full or read-only, events are lost, and nothing else fails."""
+    """Writes events, and remembers those of the last hour. Where the disk is full or read-only, only that is left."""
 
     def __init__(self, path: Path | None) -> None:
         """`path`: the file of the events, None where they are not kept."""
         self._path = path
         self._has_failed = False
+        self._recent: deque[tuple[float, Event]] = deque(maxlen=MAX_RECENT)
         self.client: str | None = None
         """The name of the client whose events are written."""
 
@@ -70,11 +78,9 @@ class EventLog:
         duration_s: float | None = None,
     ) -> None:
         """Writes an event that happens now."""
-        at = utc(time.time())
-        if self._path is None:
-            return
+        now = time.time()
         made = Event(
-            at=at,
+            at=utc(now),
             event=event,
             client=self.client,
             link=clean(link) if link else None,
@@ -82,6 +88,9 @@ class EventLog:
             cause=clean(cause) if cause else None,
             duration_s=duration_s,
         )
+        self._recent.append((now, made))
+        if self._path is None:
+            return
         try:
             _append(self._path, made.model_dump_json(exclude_none=True) + "\n")
             self._has_failed = False
@@ -89,6 +98,11 @@ class EventLog:
             if not self._has_failed:
                 log.warning("%s: %s; events are not kept", self._path, error.strerror)
             self._has_failed = True
+
+    def recent(self) -> list[dict[str, object]]:
+        """The events of the last hour, MAX_RECENT at most, the oldest first."""
+        since = time.time() - RECENT
+        return [event.model_dump(exclude_none=True) for at, event in self._recent if at >= since]
 
 
 def previous(path: Path) -> Path:

@@ -3,7 +3,8 @@
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 
-from tandem.admin.status import ExitStatus, client_status, refusal_text
+from tandem.admin.snapshots import client_status, refusal_text
+from tandem.admin.status import ExitStatus
 from tandem.base.tasks import TaskSet
 from tandem.client.client_links import ClientLinks
 from tandem.client.failover import Failover, retire

@@ -4,8 +4,9 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 
-from tandem.admin.status import full_reason, refusal_text
+from tandem.admin.snapshots import full_reason, refusal_text
 from tandem.base.addresses import format_host_port
+from tandem.client.bridged import BridgedOutages
 from tandem.client.events import EventLog
 from tandem_transport import ClientEvent, Connected, HandshakeRefused, HandshakeUnanswered, error_name
 from tandem_transport.driver import Link
@@ -29,6 +30,12 @@ class Journal:
         self._refused: HandshakeRefused | None = None
         """The refusal that was logged last, because each link receives the same one."""
         self._problem = ""
+        self._bridged = BridgedOutages()
+
+    @property
+    def bridged(self) -> tuple[int, float]:
+        """How many outages of single links another link has bridged, and for how many seconds in all."""
+        return self._bridged.count, round(self._bridged.seconds(now=time.monotonic()), 1)
 
     @property
     def session_age(self) -> float | None:
@@ -67,6 +74,7 @@ class Journal:
                 cause = full_reason(link, status.value, reason)
                 log.info("link %s is %s%s", link.name, status, f" ({cause})" if cause else "")
                 self.events.add("link", link=link.name, state=status.value, cause=cause)
+                self._bridged.note(path_id, status.value, now=time.monotonic())
             case OutageChanged(is_out, duration):
                 self._note_outage(duration, is_out=is_out)
             case ConnectionTerminated(code, reason, is_remote):
@@ -80,6 +88,7 @@ class Journal:
         log.info("session with the server is up")
         self.events.add("session", state="up")
         self._session_since, self._outage_since = time.monotonic(), None
+        self._bridged.reset(now=time.monotonic())
 
     def _note_unanswered(self, silence: float) -> None:
         if not any(link.sock for link in self._links()):

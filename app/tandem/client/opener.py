@@ -11,7 +11,7 @@ import time
 from dataclasses import dataclass
 from typing import Literal
 
-from tandem.admin.status import refusal_text
+from tandem.admin.snapshots import refusal_text
 from tandem.exchange.eager_stream import EagerStream
 from tandem.exchange.failures import Failure, Hop, session_failure
 from tandem.exchange.request import Answer, Request, RequestError, read_answer

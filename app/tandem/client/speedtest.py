@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 
 from pydantic import BaseModel
 
+from tandem.admin.status import SpeedtestStatus
 from tandem.base.errors import TandemError
 from tandem.client.client_links import ClientLinks
 from tandem.client.opener import Opener
@@ -51,6 +52,8 @@ class Speedtest:
         self._opener = opener
         self._links = links
         self._is_under_way = False
+        self.progress: SpeedtestStatus | None = None
+        """The step that is under way, None while there is no test."""
 
     async def run(self, set_preferences: Callable[[tuple[PathPreference, ...]], None]) -> list[Speed]:
         """Tests each link alone, at most at its configured rate, then all together; then restores the preferences.
@@ -65,11 +68,11 @@ class Speedtest:
         try:
             found = await self._measure_each(set_preferences)
             set_preferences(self._links.preferences())
-            found.append(await _measure(self._opener, "all together"))
+            found.append(await self._measure(len(found), "all together"))
         except (Failure, TransportError, EOFError) as error:
             raise TandemError(f"speedtest: {error}", "it needs a session: see `tandem status`") from error
         finally:
-            self._is_under_way = False
+            self._is_under_way, self.progress = False, None
             set_preferences(self._links.preferences())
         return found
 
@@ -84,16 +87,18 @@ class Speedtest:
             set_preferences(tuple(other._replace(use=use) for other, use in zip(preferences, uses, strict=True)))
             await asyncio.sleep(_SWITCH_TIME)
             before = link.bytes_total
-            speed = await _measure(self._opener, link.name)
+            speed = await self._measure(len(found), link.name)
             found.append(_checked(speed, link.bytes_total - before))
         return found
 
-
-async def _measure(opener: Opener, name: str) -> Speed:
-    """Measures both directions over the links that may be used now. Raises Failure."""
-    down = await _with_stream(opener, "down", _count_down)
-    up = await _with_stream(opener, "up", _count_up)
-    return Speed(link=name, down_bps=down, up_bps=up, note="" if down and up else "nothing came through")
+    async def _measure(self, number: int, name: str) -> Speed:
+        """Measures both directions over the links that may be used now. Raises Failure."""
+        steps = 2 * (len(self._links.all) + 1)
+        self.progress = SpeedtestStatus(step=f"{name}, down", done=2 * number, steps=steps)
+        down = await _with_stream(self._opener, "down", _count_down)
+        self.progress = SpeedtestStatus(step=f"{name}, up", done=2 * number + 1, steps=steps)
+        up = await _with_stream(self._opener, "up", _count_up)
+        return Speed(link=name, down_bps=down, up_bps=up, note="" if down and up else "nothing came through")
 
 
 def _checked(speed: Speed, carried: int) -> Speed:

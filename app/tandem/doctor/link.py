@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import cast
 
-from tandem.admin.status import refusal_text
+from tandem.admin.snapshots import refusal_text
 from tandem.base.addresses import TLS_SCHEME, format_host_port, parse_endpoint, parse_host_port
 from tandem.base.errors import os_error_text
 from tandem.client.links import make_link

@@ -20,7 +20,7 @@ _OF_ROOT = Path("/run/tandem")
 _OF_SERVICES = (Path("/run/tandem/server"), Path("/run/tandem/client"))
 """The runtime directories of the units in deploy/systemd."""
 
-_TOKEN = re.compile(r"[A-Za-z0-9_-]{16,128}")
+_TOKEN = re.compile(r"[!-~]{16,256}")
 
 
 def directory() -> Path:
@@ -36,9 +36,13 @@ def directory() -> Path:
     return Path(tempfile.gettempdir()) / f"tandem-{os.geteuid()}"
 
 
-def publish_token(port: int) -> str:
-    """Creates an admin token and stores it for the command line. Raises TandemError where that is not possible."""
-    token = secrets.token_urlsafe(24)
+def new_token() -> str:
+    """A random admin token."""
+    return secrets.token_urlsafe(24)
+
+
+def publish_token(port: int, token: str) -> None:
+    """Stores an admin token for the command line. Raises TandemError where that is not possible."""
     path = _token_file(port)
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -51,7 +55,6 @@ def publish_token(port: int) -> str:
         write_private(path, token.encode())
     except OSError as error:
         raise TandemError(f"{path}: {error.strerror}", "XDG_RUNTIME_DIR names a directory of yours") from error
-    return token
 
 
 def withdraw_token(port: int) -> None:

@@ -30,6 +30,17 @@ class FleetServer:
     is_alive: bool = True
     """Whether it was heard of lately."""
 
+    def described(self) -> dict[str, object]:
+        """The server as JSON."""
+        return {
+            "name": self.name,
+            "state": "gone" if not self.is_alive else "draining" if self.is_draining else "up",
+            "sessions": self.sessions,
+            "max_sessions": self.max_sessions,
+            "endpoints": list(self.endpoints),
+            "last_seen": self.seen_at,
+        }
+
 
 class Fleet:
     """The servers in a registry. All methods block and raise TandemError."""

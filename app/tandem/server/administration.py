@@ -9,10 +9,14 @@ from pydantic import BaseModel, ConfigDict
 from tandem.admin.actions import Actions, Nothing, parse
 from tandem.base.errors import UsageError
 from tandem.base.threads import Threads
+from tandem.config.config import Config
 from tandem.registry.registration import Terms
 from tandem.registry.registry import Registry
 from tandem.registry.source import ClientSource
 from tandem.registry.terms_text import changed_terms, described
+from tandem.server.inviting import MadeInvite, make_invite
+from tandem.server.qr import qr_path
+from tandem.server.state import StateDirectory
 
 T = TypeVar("T")
 
@@ -41,11 +45,19 @@ class NewTerms(Named):
     note: str | None = None
 
 
+class NewClient(Named):
+    """The body of POST /clients/invite. Without endpoints, the invite leads where `tandem invite` would lead it."""
+
+    endpoints: list[str] = []
+    replace: bool = False
+
+
 class ClientAdministration:
     """The actions of the admin endpoint that concern clients."""
 
-    def __init__(self, source: ClientSource, follow: Follow) -> None:
+    def __init__(self, config: Config, state: StateDirectory, source: ClientSource, follow: Follow) -> None:
         """`follow`: makes this server, with all its workers, read what has changed in the registry."""
+        self._config, self._state = config, state
         self._source, self._read_changes = source, follow
         self._threads = Threads(_THREADS)
 
@@ -60,6 +72,9 @@ class ClientAdministration:
             "clients/disable": lambda body: self._disable(body, is_disabled=True),
             "clients/enable": lambda body: self._disable(body, is_disabled=False),
             "clients/follow": self._follow,
+            "clients/invite": self._invite,
+            "clients/revoke": self._revoke,
+            "servers": self._servers,
         }
 
     async def _list(self, body: bytes) -> dict[str, object]:
@@ -99,6 +114,29 @@ class ClientAdministration:
     async def _follow(self, body: bytes) -> dict[str, object]:
         """Follows the registry at once, so that an admin can confirm a change; tells how many sessions a client has."""
         return await self._read_changes(parse(Named, body).name)
+
+    async def _invite(self, body: bytes) -> dict[str, object]:
+        """Registers a client. The answer is the only place where its invite stands: the server keeps no private key."""
+        given = parse(NewClient, body)
+
+        def register(registry: Registry) -> MadeInvite:
+            return make_invite(self._config, self._state, registry, given.name, given.endpoints, replace=given.replace)
+
+        made = await self._run(register)
+        await self._read_changes(given.name)
+        code = qr_path(made.text)
+        return {"name": given.name, "invite": made.text, "qr": code._asdict() if code is not None else None}
+
+    async def _revoke(self, body: bytes) -> dict[str, object]:
+        name = parse(Named, body).name
+        await self._run(lambda registry: registry.remove(name))
+        return {"revoked": name} | await self._read_changes(name)
+
+    async def _servers(self, body: bytes) -> dict[str, object]:
+        """The servers that share the registry, and this server's own endpoints, which an invite would name."""
+        parse(Nothing, body)
+        found = await self._run(lambda registry: registry.fleet.all())
+        return {"servers": [server.described() for server in found], "public": list(self._config.server.public)}
 
     async def _run(self, change: Callable[[Registry], T]) -> T:
         """Calls a function with the registry, in a thread. Raises UsageError where the registry is a service."""

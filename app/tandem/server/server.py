@@ -7,7 +7,8 @@ import time
 from collections.abc import Callable
 
 from tandem.admin.endpoint import AdminEndpoint
-from tandem.admin.status import ServerStatus, server_status
+from tandem.admin.snapshots import server_status
+from tandem.admin.status import ServerStatus
 from tandem.base.addresses import expand_wildcards, parse_host_port
 from tandem.base.directories import default_directory
 from tandem.base.errors import TandemError
@@ -187,7 +188,8 @@ class Server:
                 raise cannot_listen_tls(host, port, error) from error
 
     async def _start_admin(self) -> None:
-        actions = ClientAdministration(self._membership.source, self.follow).actions
+        source = self._membership.source
+        actions = ClientAdministration(self._config, self._state, source, self.follow).actions
         self._admin = AdminEndpoint.configured(self._config.admin, SERVER_ADMIN_PORT, self.status, actions)
         try:
             await self._admin.start()

@@ -288,7 +288,7 @@ class Parent:
     # --- the admin endpoint ---
 
     async def _start_admin(self) -> None:
-        actions = ClientAdministration(self._source, self._follow_registry).actions
+        actions = ClientAdministration(self._config, self._state, self._source, self._follow_registry).actions
         admin = AdminEndpoint.configured(self._config.admin, SERVER_ADMIN_PORT, self.status, actions)
         await admin.start()
         self._admin = admin

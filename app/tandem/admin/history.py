@@ -1,0 +1,80 @@
+"""The last hour of a client's links, which the page draws as charts."""
+
+from collections import deque
+from collections.abc import Callable
+from typing import NamedTuple, TypedDict
+
+from tandem.admin.status import ClientStatus, LinkStatus
+
+SAMPLE_INTERVAL = 5.0
+"""Seconds between two samples."""
+
+SAMPLES = 720
+"""Number of samples that are kept: an hour."""
+
+_STATES = {"down": 0, "probing": 1, "degraded": 2, "usable": 3}
+
+
+class LinkSample(NamedTuple):
+    """What a link did at one moment."""
+
+    state: int
+    """From 0, down, to 3, usable."""
+    rtt_ms: float | None
+    loss_up: float | None
+    loss_down: float | None
+    up_bps: float
+    down_bps: float
+
+
+class ToldHistory(TypedDict):
+    """The history as the page gets it."""
+
+    interval_s: float
+    span_s: float
+    """Seconds of which samples are kept."""
+    at: list[float]
+    """The time of each sample, in seconds since 1970."""
+    links: dict[str, dict[str, list[float | None]]]
+    """For each link its samples, by the fields of LinkSample; null where it had none."""
+
+
+class StatusHistory:
+    """Samples of all links: SAMPLES at most, so two links take about half a megabyte."""
+
+    def __init__(self) -> None:
+        self._samples: deque[tuple[float, dict[str, LinkSample]]] = deque(maxlen=SAMPLES)
+
+    def note(self, status: ClientStatus, *, at: float) -> None:
+        """Keeps what a status says of the links; `at`: seconds since 1970."""
+        self._samples.append((round(at, 1), {link.name: _sample(link) for link in status.links}))
+
+    def told(self) -> ToldHistory:
+        """The history for the page."""
+        names = dict.fromkeys(name for _, links in self._samples for name in links)
+        return {
+            "interval_s": SAMPLE_INTERVAL,
+            "span_s": SAMPLE_INTERVAL * SAMPLES,
+            "at": [at for at, _ in self._samples],
+            "links": {name: self._columns(name) for name in names},
+        }
+
+    def _columns(self, name: str) -> dict[str, list[float | None]]:
+        samples = [links.get(name) for _, links in self._samples]
+
+        def column(of: Callable[[LinkSample], float | None]) -> list[float | None]:
+            return [None if sample is None else of(sample) for sample in samples]
+
+        return {
+            "state": column(lambda sample: sample.state),
+            "rtt_ms": column(lambda sample: sample.rtt_ms),
+            "loss_up": column(lambda sample: sample.loss_up),
+            "loss_down": column(lambda sample: sample.loss_down),
+            "up_bps": column(lambda sample: sample.up_bps),
+            "down_bps": column(lambda sample: sample.down_bps),
+        }
+
+
+def _sample(link: LinkStatus) -> LinkSample:
+    rates = (round(link.rate_up_bps), round(link.rate_down_bps))
+    return LinkSample(_STATES[link.state], link.rtt_ms.smoothed, link.loss_up, link.loss_down, *rates)

@@ -1,0 +1,4 @@
+"""HTTP for the admin endpoint and its page: a small server, the page's files, logins, the history that charts show.
+
+What is answered, and what the figures mean, is decided elsewhere.
+"""

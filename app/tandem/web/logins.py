@@ -1,0 +1,119 @@
+"""Logins of browsers: a token is shown once, a cookie says from then on who was let in.
+
+Nothing is kept for a login: its cookie has its end and a MAC under the token, and holds for as long as the token does.
+A cookie is sent to every port of a host, and another program may own one of them. So a cookie alone reads;
+to change anything, a request also needs the login's key, which the page keeps where only its own origin reads it.
+"""
+
+import hashlib
+import hmac
+import secrets
+from collections.abc import Callable
+from http.cookies import CookieError, SimpleCookie
+from typing import NamedTuple
+
+LOGIN_LIFETIME = 30 * 86400
+"""Seconds for which a browser stays logged in."""
+
+TICKET_LIFETIME = 120.0
+"""Seconds in which a ticket must be used."""
+
+MAX_TICKETS = 16
+"""Tickets that may be unused at a time; the oldest is forgotten for another."""
+
+MAX_FAILURES = 10
+"""Wrong tokens in _FAILURE_INTERVAL after which no token is accepted until it is over; tickets still are."""
+
+_FAILURE_INTERVAL = 60.0
+
+
+class Login(NamedTuple):
+    """What a browser gets when it logs in."""
+
+    cookie: str
+    """The whole Set-Cookie header."""
+    key: str
+    """What its requests must carry to change something."""
+
+
+class Logins:
+    """Who may read, and who may change: checks tokens, tickets, cookies and keys."""
+
+    def __init__(self, token: Callable[[], str], name: str) -> None:
+        """`token`: the token of the endpoint; "" admits nobody. `name`: the cookie's, which tells our ports apart."""
+        self._token, self._name = token, name
+        self._tickets: dict[str, float] = {}
+        """When each ticket ends, in seconds of the caller's clock, the oldest first."""
+        self._failures = 0
+        self._failures_end = 0.0
+
+    def is_token(self, given: str) -> bool:
+        """Whether this is the token."""
+        expected = self._token()
+        is_same = hmac.compare_digest(given.encode(errors="surrogateescape"), expected.encode())
+        return bool(expected) and is_same
+
+    def ticket(self, *, now: float) -> str:
+        """Makes a ticket: it logs in one browser, once, and soon. Unlike the token it may stand in a command line."""
+        while len(self._tickets) >= MAX_TICKETS:
+            del self._tickets[next(iter(self._tickets))]
+        ticket = secrets.token_urlsafe(18)
+        self._tickets[ticket] = now + TICKET_LIFETIME
+        return ticket
+
+    def log_in(self, secret: str, *, now: float, today: float) -> Login | None:
+        """Logs in a browser that has the token or a ticket; None where it has neither.
+
+        `now`: a clock that never goes back; `today`: seconds since 1970, which the end of the login is counted from.
+        """
+        if not (self._tickets.pop(secret, 0.0) > now or self._is_admitted(secret, now)):
+            return None
+        end = str(int(today) + LOGIN_LIFETIME)
+        attributes = f"Path=/; Max-Age={LOGIN_LIFETIME}; HttpOnly; SameSite=Strict"
+        return Login(f"{self._name}={end}.{self._mac('cookie', end)}; {attributes}", self._mac("key", end))
+
+    def log_out(self) -> str:
+        """The Set-Cookie header that makes a browser forget its login."""
+        return f"{self._name}=; Path=/; Max-Age=0; HttpOnly; SameSite=Strict"
+
+    def may_read(self, cookies: str, *, today: float) -> bool:
+        """Whether the Cookie header of a request is that of a login."""
+        return self._end(cookies, today) is not None
+
+    def may_change(self, cookies: str, key: str, *, today: float) -> bool:
+        """Whether a request is one of a page that has logged in: its cookie and its key belong together."""
+        end = self._end(cookies, today)
+        return end is not None and _is_same(key, self._mac("key", end))
+
+    def _is_admitted(self, secret: str, now: float) -> bool:
+        """Whether this is the token; after many wrong ones no token is looked at for a while."""
+        if now >= self._failures_end:
+            self._failures, self._failures_end = 0, now + _FAILURE_INTERVAL
+        if self._failures >= MAX_FAILURES:
+            return False
+        is_right = self.is_token(secret)
+        self._failures += not is_right
+        return is_right
+
+    def _end(self, cookies: str, today: float) -> str | None:
+        """The end of the login that a Cookie header has; None where it has none that holds."""
+        end, _, mac = _cookie(cookies, self._name).partition(".")
+        if not self._token() or not _is_same(mac, self._mac("cookie", end)):
+            return None
+        return end if today < int(end) else None
+
+    def _mac(self, what: str, end: str) -> str:
+        return hmac.new(self._token().encode(), f"{what} {end}".encode(errors="replace"), hashlib.sha256).hexdigest()
+
+
+def _is_same(given: str, expected: str) -> bool:
+    return hmac.compare_digest(given.encode(errors="surrogateescape"), expected.encode())
+
+
+def _cookie(header: str, name: str) -> str:
+    """The value of a cookie; "" where the header has none of this name, or cannot be read."""
+    try:
+        found = SimpleCookie(header).get(name)
+    except CookieError:
+        return ""
+    return found.value if found is not None else ""
