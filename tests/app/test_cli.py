@@ -439,3 +439,11 @@ def test_a_full_disk_gets_words(environment: dict[str, str]) -> None:
         )
     assert done.returncode == 1
     assert done.stderr == b"error: standard output: No space left on device\n"
+
+
+def test_a_client_loads_nothing_that_only_others_need() -> None:
+    """Each of these costs a start tens of milliseconds, and a router megabytes."""
+    others = ["aiohttp", "prometheus_client", "segno", "sqlalchemy", "dns", "rich", "http.server"]
+    code = f"import sys, tandem.client.client; print([name for name in {others} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -6,6 +6,7 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Collection, Sequence
+from importlib import import_module
 from inspect import isawaitable
 
 from pydantic import BaseModel, ConfigDict
@@ -145,7 +146,8 @@ class AdminEndpoint:
         return json_answer(text, 200 if status.is_healthy else 503)
 
     async def _metrics(self) -> Answer:
-        from tandem.admin import metrics  # only a monitor needs prometheus-client, and it costs megabytes
+        await asyncio.to_thread(import_module, "tandem.admin.metrics")  # once; the session's packets go on meanwhile
+        from tandem.admin import metrics  # only a monitor needs prometheus-client, which costs megabytes
 
         return Answer(body=metrics.render(await self._present()), content_type=metrics.CONTENT_TYPE)
 

@@ -1,17 +1,25 @@
 """The command line. Each command imports the modules it needs, because `tandem connect` must start fast."""
 
 import errno
+import gc
 import io
 import platform
 import sys
+from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
 from tandem import __version__
 from tandem.base.errors import TandemError, UsageError
 from tandem.cli import lan_commands, options, registry_commands, setup_commands, watch_commands
+
+if TYPE_CHECKING:
+    from tandem.client.client import Client
+
+_START_UP_OBJECTS = 100_000
+"""New objects before the garbage collector looks: modules that are loaded make many, none of them garbage."""
 
 LogFormat = Literal["text", "json"]
 
@@ -140,7 +148,6 @@ def client_command(
     from tandem.client.records import ClientRecords
     from tandem.client.usage import UsageBook
     from tandem.config import old_names
-    from tandem.console import console
     from tandem.process import running
     from tandem_transport import TransportParameters
 
@@ -156,7 +163,7 @@ def client_command(
         events=EventLog(events_file(socks_port)),
     )
     service = Client(loaded, own, parameters, records)
-    running.run(running.serve(service, None if no_console else lambda: console.show(service.status, service.set_mode)))
+    running.run(running.serve(service, None if no_console else _console(service)))
 
 
 @cli.command()
@@ -215,8 +222,16 @@ for _command in (
     cli.add_command(_command)
 
 
+def _console(service: "Client") -> Callable[[], Awaitable[None]]:
+    """The console of a client; what draws it is loaded only where there is one."""
+    from tandem.console import console
+
+    return lambda: console.show(service.status, service.set_mode)
+
+
 def main() -> None:
     """Entry point: maps errors to a message and an exit code."""
+    gc.set_threshold(_START_UP_OBJECTS)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal that cannot show arrows is no reason to exit
