@@ -16,8 +16,10 @@ from tandem.admin.status import (
     StreamStatus,
 )
 from tandem.console.history import SAMPLE_INTERVAL, History
-from tandem.console.screen import View, render
+from tandem.console.screen import render
 from tandem.console.status_command import render_server
+from tandem.console.view import View
+from tandem.console.words import explained
 
 HERE = Path(__file__).parents[1] / "app"
 
@@ -125,11 +127,14 @@ def history(state: str = "up") -> History:
 def draw(width: int) -> str:
     """All that the console can look like, without colour."""
     console = Console(width=width, file=io.StringIO(), force_terminal=False)
-    console.print(render(status(), history(), View(has_keys=True, lines=["link wifi is degraded (loss over 10%)"])))
+    view = View(has_keys=True, lines=["link wifi is degraded (loss over 10%)"])
+    console.print(render(status(), history(), view, width=width))
     console.rule("l: one link in full; s: by age")
-    console.print(render(status(), history(), View(detail="wifi", sort="age", has_keys=True)))
+    console.print(render(status(), history(), View(detail="wifi", sort="age", has_keys=True), width=width))
     console.rule("all links are down")
-    console.print(render(status("outage"), history("outage")))
+    console.print(render(status("outage"), history("outage"), width=width))
+    console.rule("?: the words")
+    console.print(explained())
     console.rule("no session")
     console.print(render(ClientStatus.model_validate(status().model_dump() | {"links": [], "streams": []} | _NOTHING)))
     console.rule("a server")

@@ -74,7 +74,8 @@ APP = Package(
         "console": {"base", "admin"},
         "doctor": {"base", "config", "exchange", "admin", "client"},
         "lan": {"base"},
-        "cli": BASICS | {"registry", "impair", "routing", "lan", "client", "server", "workers", "console", "doctor"},
+        "demo": BASICS | {"registry", "impair", "client", "server", "web"},
+        "cli": BASICS | {"registry", "routing", "lan", "client", "server", "workers", "console", "doctor", "demo"},
     },
     other_packages={"tandem_socks", "tandem_transport"},
 )

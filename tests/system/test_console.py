@@ -26,10 +26,10 @@ class Terminal:
         assert done.returncode == 0, done.stderr
         return done.stdout
 
-    def start(self, pair: Pair, *arguments: str) -> None:
+    def start(self, pair: Pair, *arguments: str, rows: int = 40) -> None:
         given = [item for name, value in pair.environment.items() for item in ("-e", f"{name}={value}")]
         command = [sys.executable, "-m", "tandem", *arguments]
-        self.tmux("new-session", "-d", "-x", "80", "-y", "40", *given, "-e", "PYTHONUTF8=1", *command)
+        self.tmux("new-session", "-d", "-x", "80", "-y", str(rows), *given, "-e", "PYTHONUTF8=1", *command)
         self.tmux("set-option", "-g", "remain-on-exit", "on")
 
     def press(self, key: str) -> None:
@@ -110,4 +110,22 @@ def test_watching_a_server_and_its_clients(pair: Pair, terminal: Terminal) -> No
     assert screen.count("Tandem server") == 1, "drawn in place, not again and again"
     assert "laptop" in screen
     terminal.press("C-c")
+    terminal.wait_ended()
+
+
+def test_the_demo_tells_in_a_small_window_what_to_try(pair: Pair, terminal: Terminal) -> None:
+    terminal.start(pair, "demo", "--socks", pair.proxy, rows=24)
+    terminal.wait("a download through Tandem")
+    screen = terminal.wait("tandem.example:")
+    for text in ("plain TCP over wifi alone", "plain TCP over mobile alone", "Press d:", f"socks5h://{pair.proxy}"):
+        assert text in screen
+    assert "d drill" in screen.rstrip().splitlines()[-1]
+    terminal.press("d")
+    terminal.wait("drill: down")
+    terminal.press("d")
+    deadline = time.monotonic() + 60
+    while "drill: down" in terminal.tmux("capture-pane", "-p"):
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    terminal.press("q")
     terminal.wait_ended()

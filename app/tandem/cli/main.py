@@ -3,6 +3,7 @@
 import errno
 import gc
 import io
+import os
 import platform
 import sys
 from collections.abc import Awaitable, Callable
@@ -196,21 +197,33 @@ def connect(host: str, port: int, proxy: str, user: str | None, password_file: P
 @options.LOG_LEVEL
 @click.option("--socks", metavar="HOST:PORT", help="SOCKS port; default 127.0.0.1:1080.")
 def demo(log_level: str, socks: str | None) -> None:
-    """Run a client, a server and two bad links in one process, with the console."""
+    """Run a client, a server and two bad links in one process, with the console.
+
+    A download goes on from the beginning; beside it stands what plain TCP makes of the same links at the same time.
+    """
     import shutil
 
     from tandem.base import logs
-    from tandem.cli.demo import Demo, head
     from tandem.config import config
     from tandem.console import console
+    from tandem.console.view import Key, View
+    from tandem.demo.demo import Demo, introduction
     from tandem.process import running
 
     loaded = config.load(None, {"socks": {"listen": socks}} if socks else {})
     logs.set_up(log_level, "text")
-    text = head(loaded, "tandem" if shutil.which("tandem") else sys.argv[0])
-    click.echo(text)
+    click.echo(introduction())
     service = Demo(loaded)
-    running.run(running.serve(service, lambda: console.show(service.status, service.client.set_mode, text)))
+    program = "tandem" if shutil.which("tandem") else min(sys.argv[0], os.path.relpath(sys.argv[0]), key=len)
+
+    async def show() -> None:
+        hints = service.hints(program)
+        if not sys.stdout.isatty():
+            click.echo("\n".join(hints))
+        view = View(notes=service.notes, hints=hints, more_keys={"d": Key("drill", service.drill)})
+        await console.show(service.status, service.client.set_mode, view)
+
+    running.run(running.serve(service, show))
 
 
 for _command in (

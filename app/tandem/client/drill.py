@@ -95,6 +95,11 @@ class RunningDrill:
     def __str__(self) -> str:
         return str(self._drill)
 
+    @property
+    def impairment(self) -> Impairment:
+        """What the drill adds to each direction of the link."""
+        return self._drill.impairment()
+
     def end(self) -> None:
         """Ends the drill, and restores the link as it was before."""
         self._timer.cancel()

@@ -14,7 +14,8 @@ from tandem.admin.status import ClientStatus
 from tandem.base.logs import message
 from tandem.console.history import History
 from tandem.console.keys import pressed
-from tandem.console.screen import View, fitted, line
+from tandem.console.screen import fitted, line
+from tandem.console.view import View
 
 FRAME_INTERVAL = 0.5
 """Seconds between two frames. A table takes 15 ms to render, and must not slow down the data path."""
@@ -43,8 +44,8 @@ class _LogTail(logging.Handler):
         self.lines.append(f"{clock} {message(record)}")
 
 
-async def show(status: Callable[[], ClientStatus], set_mode: Callable[[str], None], head: str = "") -> None:
-    """Shows the status: live on a terminal, below `head`, until `q` is pressed; elsewhere one log line a minute."""
+async def show(status: Callable[[], ClientStatus], set_mode: Callable[[str], None], view: View | None = None) -> None:
+    """Shows the status: live on a terminal until `q` is pressed; elsewhere one log line a minute."""
     if not sys.stdout.isatty() or Console().is_dumb_terminal:
         await _show_lines(status)
         return
@@ -55,7 +56,9 @@ async def show(status: Callable[[], ClientStatus], set_mode: Callable[[str], Non
         root.removeHandler(handler)
     root.addHandler(tail)
     try:
-        await live(status, set_mode, View(head=head, has_keys=sys.stdin.isatty()), lambda: list(tail.lines))
+        view = view or View()
+        view.has_keys = sys.stdin.isatty()
+        await live(status, set_mode, view, lambda: list(tail.lines))
     finally:
         root.removeHandler(tail)
         for handler in others:
@@ -76,7 +79,7 @@ async def live(
     view: View,
     lines: Callable[[], list[str]] = list,
 ) -> None:
-    """Draws the console until `q` is pressed. Keys `m`, `l` and `s` change mode, detail and order."""
+    """Draws the console until `q` is pressed. `m` changes the mode; the view handles the other keys."""
     history, console = History(), Console()
     with pressed() as keys, Live(console=console, auto_refresh=False, screen=True) as screen:
         while True:

@@ -1,21 +1,21 @@
 """The history of the last minutes that a console keeps, to draw it."""
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from tandem.admin.status import ClientStatus
 
 SAMPLE_INTERVAL = 2.0
 """Seconds between two samples of a sparkline."""
 
-SAMPLES = 60
-"""Number of samples that are kept for each link: two minutes."""
+SAMPLES = 240
+"""Number of samples that are kept for each link: eight minutes, which is the width of a very wide window."""
 
 _BARS = "▁▂▃▄▅▆▇█"
 
 
 class History:
-    """Rates of links over the last two minutes, and of connections since the last status."""
+    """Rates of links over the last minutes, and of connections since the last status."""
 
     def __init__(self) -> None:
         self._rates: dict[str, deque[float]] = {}
@@ -33,13 +33,24 @@ class History:
                 rates.append(link.rate_up_bps + link.rate_down_bps)
         self._note_streams(status, now)
 
-    def sparkline(self, link: str, width: int) -> str:
-        """Bars for the last `width` rates of a link, the newest last, scaled to the highest of them."""
-        return sparkline(list(self._rates.get(link, ()))[-width:])
+    def sparkline(self, link: str, width: int, highest: float) -> str:
+        """Bars for the last `width` rates of a link, the newest last; a full bar is the rate `highest`."""
+        return sparkline(self._last(link, width), highest)
+
+    def highest(self, links: Sequence[str], width: int) -> float:
+        """The highest of the last `width` rates of some links."""
+        return max((rate for link in links for rate in self._last(link, width)), default=0.0)
+
+    def length(self, links: Sequence[str], width: int) -> int:
+        """How many of the last `width` rates are known, for the link with most of them."""
+        return max((len(self._last(link, width)) for link in links), default=0)
 
     def stream_rate(self, target: str, began_at: float) -> float:
         """The rate of a connection in bits per second, both directions together."""
         return self._stream_rates.get((target, began_at), 0.0)
+
+    def _last(self, link: str, width: int) -> list[float]:
+        return list(self._rates.get(link, ()))[-width:]
 
     def _note_streams(self, status: ClientStatus, now: float) -> None:
         before, self._streams = self._streams, {}
@@ -58,10 +69,7 @@ def beginning(status: ClientStatus, age: float) -> float:
     return round(status.uptime_s - age, 0)
 
 
-def sparkline(values: Iterable[float]) -> str:
-    """One bar for each value."""
-    known = list(values)
-    highest = max(known, default=0.0)
-    if highest <= 0:
-        return _BARS[0] * len(known)
-    return "".join(_BARS[min(len(_BARS) - 1, int(value / highest * len(_BARS)))] for value in known)
+def sparkline(values: Iterable[float], highest: float) -> str:
+    """One bar for each value; a full bar is the value `highest`."""
+    scale = len(_BARS) / highest if highest > 0 else 0.0
+    return "".join(_BARS[min(len(_BARS) - 1, int(value * scale))] for value in values)

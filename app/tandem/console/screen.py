@@ -1,109 +1,65 @@
 """What the console shows: pure functions of a status, its history, and the user's choices.
 
-Readable at 80 columns, without colour, and on light and dark backgrounds: colours only repeat what words say.
+Readable without colour, and on light and dark backgrounds: colours only repeat what words say. A large window is used;
+in a small one the parts that matter least are left out first, and what is cut off has a sign.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
-from typing import Literal
+from collections.abc import Iterator, Sequence
 
-from rich import box
 from rich.console import Console, Group, RenderableType
-from rich.table import Table
+from rich.segment import SegmentLines
 from rich.text import Text
 
-from tandem.admin.status import ClientStatus, LinkStatus, StreamStatus
-from tandem.base.units import format_size
-from tandem.console.history import History, beginning
-from tandem_transport.parameters import OUTAGE_TIMEOUT
-
-SortBy = Literal["bytes", "rate", "age"]
-SORTS: tuple[SortBy, ...] = ("bytes", "rate", "age")
+from tandem.admin.status import ClientStatus
+from tandem.console.figures import ms, percent
+from tandem.console.history import History
+from tandem.console.links_part import detail_part, links_part, sparks_part
+from tandem.console.session_part import banner, session_part
+from tandem.console.streams_part import open_connections, streams_part
+from tandem.console.view import View
+from tandem.console.words import explained
 
 MAX_STREAMS = 8
-"""Number of connections that the console shows."""
+"""Number of connections that are shown where there is no window to fill."""
 
-_MIN_BELOW_HEAD = 4
-"""Number of log lines that must fit on the screen before the head is shown too."""
-
-_SPARKS = 30
-"""Number of samples in a sparkline: one minute."""
-
-_NAME = 12
-"""Width of a link's name in columns."""
-
-_STYLES = {"usable": "green", "degraded": "yellow", "down": "red", "probing": "cyan"}
-_SESSION_STYLES = {"up": "green", "outage": "red", "connecting": "yellow"}
+_LOG_ROWS = 6
+"""Rows that the log has at least before a window is filled with connections."""
 
 
-@dataclass(slots=True)
-class View:
-    """What the user has chosen with the keys, and what the console shows besides the status."""
-
-    head: str = ""
-    """Text above everything else."""
-    detail: str | None = None
-    """The link that is shown in full."""
-    sort: SortBy = "bytes"
-    has_keys: bool = False
-    lines: Sequence[str] = field(default_factory=list[str])
-    """The last lines of the log."""
-    max_streams: int = MAX_STREAMS
-    """Number of connections that fit on the screen."""
-
-    def press(self, key: str, status: ClientStatus) -> None:
-        """Handles a key: `l` goes through the links, `s` through the sort orders; other keys are ignored here."""
-        if key == "l":
-            names = [None, *(link.name for link in status.links)]
-            at = names.index(self.detail) if self.detail in names else 0
-            self.detail = names[(at + 1) % len(names)]
-        elif key == "s":
-            self.sort = SORTS[(SORTS.index(self.sort) + 1) % len(SORTS)]
-
-
-def render(status: ClientStatus, history: History | None = None, view: View | None = None) -> RenderableType:
-    """Renders the whole console, without fitting it to a window."""
+def render(
+    status: ClientStatus, history: History | None = None, view: View | None = None, *, width: int = 80
+) -> RenderableType:
+    """Renders everything, without fitting it to a window."""
     history, view = history or History(), view or View()
-    parts: list[RenderableType] = [Text(view.head)] if view.head else []
-    parts.append(_session(status))
-    banner = _banner(status)
-    if banner is not None:
-        parts.append(banner)
-    parts.append(_links(status, history))
-    chosen = next((link for link in status.links if link.name == view.detail), None)
-    if chosen is not None:
-        parts += [Text(), _detail(chosen)]
-    if status.streams and view.max_streams:
-        parts += [Text(), _streams(status, history, view)]
+    parts = [*_top(status, history, view, width)]
+    if status.streams:
+        parts += [Text(), streams_part(status, history, view.sort, count=MAX_STREAMS, width=width)]
     if view.lines:
-        parts += [Text(), Text("\n".join(view.lines), style="dim", overflow="fold")]
-    if view.has_keys:
-        parts.append(Text(f"\nq quit   m mode   l one link's detail   s sort (by {view.sort})", style="dim"))
-    return Group(*parts)
+        parts += [Text(), _log(view.lines)]
+    return Group(*parts, *_bottom(view))
 
 
 def fitted(status: ClientStatus, history: History, view: View, console: Console) -> RenderableType:
-    """Renders the whole console for a window: logs fill the rest; with no rest, connections are left out."""
-    drawn = render(status, history, replace(view, lines=()))
-    spare = console.height - len(console.render_lines(drawn, pad=False))
-    if view.head and spare < _MIN_BELOW_HEAD:
-        return fitted(status, history, replace(view, head=""), console)
+    """Renders the console for a window."""
+    width, height = console.size
+    last = _bottom(view)
+    if view.is_help:
+        return _help(status, width, last, console)
+    parts = [*_top(status, history, view, width)]
+    spare = height - _rows(Group(*parts, *last), console)
     if spare < 0:
-        shown = min(len(status.streams), MAX_STREAMS)
-        fitting = shown + spare - (shown == _open(status))  # room for the line "and N more"
-        return render(status, history, replace(view, lines=(), max_streams=max(0, fitting)))
-    return render(status, history, replace(view, lines=_newest(view.lines, spare - 1, console)))
-
-
-def _newest(lines: Sequence[str], rows: int, console: Console) -> Sequence[str]:
-    """As many of the last lines as fit into `rows`; a line may take several rows."""
-    first = len(lines)
-    while first > 0:
-        rows -= len(console.render_lines(Text(lines[first - 1], overflow="fold"), pad=False))
-        if rows < 0:
-            break
-        first -= 1
-    return lines[first:]
+        return _cropped(Group(*_least(status, history, view, width, console), *last), console)
+    count = _connections(status, view, spare)
+    if count:
+        table = streams_part(status, history, view.sort, count=count, width=width)
+        parts += [Text(), table]
+        spare -= _rows(table, console) + 1
+    hints = Group(Text(), Text("\n".join(view.hints), style="dim"))
+    if view.hints and spare >= _rows(hints, console):
+        last = [hints, *last]
+        spare -= _rows(hints, console)
+    lines = _newest(view.lines, spare - 1, console)
+    return Group(*parts, *([Text(), _log(lines)] if lines else []), *last)
 
 
 def line(status: ClientStatus) -> str:
@@ -120,159 +76,91 @@ def line(status: ClientStatus) -> str:
 # --- parts ---
 
 
-def _session(status: ClientStatus) -> Text:
-    session = status.session
-    age = f" for {duration(session.age_s)}" if session.age_s is not None else ""
-    carried = session.bytes_up + session.bytes_down
-    share = f" ({session.copy_bytes / carried:.0%})" if carried else ""
-    text = Text("Tandem  ", style="bold")
-    text.append(f"session {session.state}{age}", style=_SESSION_STYLES[session.state])
-    text.append(f"  mode {status.mode}  connections {session.streams_open} of {session.streams_total}\n", "not bold")
-    text.append(f"{format_size(session.bytes_up)} up, {format_size(session.bytes_down)} down", "not bold")
-    text.append(f"  copies {format_size(session.copy_bytes)}{share}  rescued {session.rescued}", "not bold")
-    return text
+def _top(status: ClientStatus, history: History, view: View, width: int) -> Iterator[RenderableType]:
+    """The session, the links, and what belongs to them."""
+    yield from _head(status, view)
+    yield links_part(status, width)
+    sparks = sparks_part(status, history, width)
+    if sparks is not None:
+        yield sparks
+    chosen = next((link for link in status.links if link.name == view.detail), None)
+    if chosen is not None:
+        yield from (Text(), detail_part(chosen))
 
 
-def _banner(status: ClientStatus) -> Text | None:
-    """The notice in an outage or without a session: how long it lasts, and what is tried; else None."""
-    session = status.session
-    tried = ", ".join(f"{link.name} ({link.remote or link.reason or 'no address'})" for link in status.links)
-    tried = tried or "no link, for no interface has a default route"
-    if session.state == "outage":
-        since = f" for {duration(session.outage_s)}" if session.outage_s is not None else ""
-        text = f"ALL LINKS ARE DOWN{since}. Connections are held for {OUTAGE_TIMEOUT / 60:.0f} min. Links: {tried}."
-        return Text(text, style="bold red")
-    if session.state == "connecting":
-        why = f" ({session.reason})" if session.reason else ""
-        return Text(f"NO SESSION{why}. Trying {tried}.", style="bold yellow")
-    return None
+def _head(status: ClientStatus, view: View) -> Iterator[RenderableType]:
+    yield session_part(status)
+    notice = banner(status)
+    if notice is not None:
+        yield notice
+    notes = view.notes()
+    if notes:
+        yield Text("\n".join(notes), no_wrap=True, overflow="ellipsis")
 
 
-def _links(status: ClientStatus, history: History) -> RenderableType:
-    """The table of links, two lines each, at most 80 columns wide; traffic does not change its width."""
-    table = Table(box=box.SIMPLE_HEAD, padding=0, pad_edge=False)
-    table.add_column("link", min_width=8, max_width=_NAME, overflow="ellipsis", no_wrap=True)
-    table.add_column("state", min_width=8, no_wrap=True)
-    for title, width in (("RTT ms", 6), ("min", 4), ("p95", 4), ("queue", 5), ("loss↑", 5), ("loss↓", 5)):
-        table.add_column(title, justify="right", min_width=width, no_wrap=True)
-    for title in ("↑ bit/s", "↓ bit/s"):
-        table.add_column(title, justify="right", min_width=7, no_wrap=True)
-    table.add_column("won", justify="right", min_width=4, no_wrap=True)
-    for link in status.links:
-        table.add_row(*_row(link))
-    return Group(table, *(text for link in status.links if (text := _sparks(link, history)) is not None))
+def _least(
+    status: ClientStatus, history: History, view: View, width: int, console: Console
+) -> Iterator[RenderableType]:
+    """What a small window has room for: the links, and their bars where these fit."""
+    yield from _head(status, view)
+    table = links_part(status, width)
+    yield table
+    sparks = sparks_part(status, history, width)
+    rows = _rows(Group(*_head(status, view), table, *_bottom(view), sparks or Text()), console)
+    if sparks is not None and rows <= console.height:
+        yield sparks
 
 
-def _sparks(link: LinkStatus, history: History) -> Text | None:
-    """A link's rates of the last minute, its use and its problem; None where there is nothing to show."""
-    name = link.name if len(link.name) <= _NAME else link.name[: _NAME - 1] + "…"
-    use = link.use if link.use in ("metered", "backup") else ""
-    by_tls = "tls" if link.transport == "tls" else ""
-    cause = ", ".join(filter(None, (use, by_tls, f"drill: {link.drill}" if link.drill else link.reason)))
-    sparks = history.sparkline(link.name, _SPARKS)
-    if not sparks and not cause:
-        return None
-    line = f" {name:{_NAME}} {sparks:{_SPARKS}}  {cause}" if sparks else f" {name:{_NAME}} {cause}"
-    return Text(line, no_wrap=True, overflow="ellipsis")
+def _help(status: ClientStatus, width: int, last: Sequence[RenderableType], console: Console) -> RenderableType:
+    """The words, below the table that has them where there is room for both."""
+    whole = Group(session_part(status), links_part(status, width), Text(), explained(), *last)
+    if _rows(whole, console) <= console.height:
+        return whole
+    return _cropped(Group(session_part(status), Text(), explained(), *last), console)
 
 
-def _row(link: LinkStatus) -> list[RenderableType]:
-    rtt = link.rtt_ms
-    return [
-        link.name,
-        Text(link.state, style=_STYLES[link.state]),
-        ms(rtt.latest),
-        ms(rtt.min),
-        ms(rtt.p95),
-        ms(link.queue_ms),
-        percent(link.loss_up),
-        percent(link.loss_down),
-        rate(link.rate_up_bps),
-        rate(link.rate_down_bps),
-        percent(link.won),
-    ]
+def _bottom(view: View) -> list[RenderableType]:
+    return [Text(f"\n{view.keys_told()}", style="dim", no_wrap=True, overflow="ellipsis")] if view.has_keys else []
 
 
-def _detail(link: LinkStatus) -> Text:
-    rtt = link.rtt_ms
-    up = f"{percent(link.loss_up)} ({percent(link.loss_peer)} by the server's count)"
-    by_tls = " by TLS" if link.transport == "tls" else ""
-    facts = [
-        f"{link.name} in full: {link.state}" + (f", {link.reason}" if link.reason else ""),
-        f"  from {link.local or '-'} to {link.remote or '-'}{by_tls}, path {link.path_id}",
-        f"  packets of up to {link.datagram_size or '-'} bytes",
-        f"  round trip {ms(rtt.latest)} ms now, {ms(rtt.smoothed)} smoothed, {ms(rtt.min)} min, {ms(rtt.p95)} p95",
-        f"  loss {up} up, {percent(link.loss_down)} down; {link.spurious} wrongly taken for lost",
-        f"  carried {format_size(link.bytes_up)} up, {format_size(link.bytes_down)} down in this session",
-    ]
-    if link.day_bytes is not None and link.month_bytes is not None:
-        used = f"{format_size(link.day_bytes)} today, {format_size(link.month_bytes)} this month"
-        facts.append(f"  {link.use}; {used}")
-    return Text("\n".join(facts), no_wrap=True, overflow="ellipsis")
+def _log(lines: Sequence[str]) -> Text:
+    return Text("\n".join(lines), style="dim", overflow="fold")
 
 
-def _open(status: ClientStatus) -> int:
-    """The number of open connections, those past the session included."""
-    return status.session.streams_open + sum(stream.via != "session" for stream in status.streams)
+# --- fitting ---
 
 
-def _streams(status: ClientStatus, history: History, view: View) -> Table:
-    table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False)
-    table.add_column("connection to", min_width=24, max_width=38, overflow="ellipsis", no_wrap=True)
-    for title, width in (("age", 8), ("up", 8), ("down", 8), ("bit/s", 8)):
-        table.add_column(title, justify="right", min_width=width, no_wrap=True)
-    is_routed = any(stream.via != "session" for stream in status.streams)
-    if is_routed:
-        table.add_column("via", no_wrap=True)
-
-    def speed(stream: StreamStatus) -> float:
-        return history.stream_rate(stream.target, beginning(status, stream.age_s))
-
-    def weight(stream: StreamStatus) -> float:
-        if view.sort == "bytes":
-            return stream.bytes_up + stream.bytes_down
-        return speed(stream) if view.sort == "rate" else stream.age_s
-
-    shown = sorted(status.streams, key=weight, reverse=True)[: view.max_streams]
-    for stream in shown:
-        amounts = (format_size(stream.bytes_up), format_size(stream.bytes_down))
-        way = (stream.via,) if is_routed else ()
-        table.add_row(stream.target, duration(stream.age_s), *amounts, rate(speed(stream)), *way)
-    more = _open(status) - len(shown)
-    if more > 0:
-        table.add_row(f"and {more} more")
-    return table
+def _connections(status: ClientStatus, view: View, spare: int) -> int:
+    """How many connections fit into the spare rows, if the log and the hints have theirs."""
+    log_rows = min(_LOG_ROWS, len(view.lines) + 1)
+    hint_rows = len(view.hints) + 1 if view.hints else 0
+    rows = spare - 2  # an empty one and the titles
+    generous = rows - log_rows - hint_rows
+    room = generous if generous >= 3 else min(rows, 3)
+    more = open_connections(status) > min(room, len(status.streams))
+    return max(0, min(room - more, len(status.streams)))
 
 
-# --- figures ---
+def _newest(lines: Sequence[str], rows: int, console: Console) -> Sequence[str]:
+    """As many of the last lines as fit into `rows`; a line may take several rows."""
+    first = len(lines)
+    while first > 0:
+        rows -= _rows(Text(lines[first - 1], overflow="fold"), console)
+        if rows < 0:
+            break
+        first -= 1
+    return lines[first:]
 
 
-def ms(value: float | None) -> str:
-    """A time in milliseconds, without the unit; - for no sample yet."""
-    return "-" if value is None else f"{value:.0f}"
+def _rows(part: RenderableType, console: Console) -> int:
+    return len(console.render_lines(part, pad=False))
 
 
-def percent(share: float | None) -> str:
-    """A share from 0 to 1 in percent; - for no sample yet."""
-    return "-" if share is None else f"{share:.0%}"
-
-
-def rate(bits: float) -> str:
-    """A rate in bits per second, with three digits and a prefix."""
-    for unit in ("", " k", " M"):
-        if bits < 1000:
-            return f"{bits:.3g}{unit}"
-        bits /= 1000
-    return f"{bits:.3g} G"
-
-
-def duration(seconds: float) -> str:
-    """A time span in its two largest units, such as 1 h 5 min."""
-    whole = int(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    if whole < 86400:
-        return f"{whole // 3600} h {whole % 3600 // 60} min"
-    return f"{whole // 86400} d {whole % 86400 // 3600} h"
+def _cropped(part: RenderableType, console: Console) -> RenderableType:
+    """A part that is cut off where the window ends, with a sign."""
+    rows = console.render_lines(part, pad=False)
+    hidden = len(rows) - console.height
+    if hidden <= 0:
+        return part
+    sign = console.render_lines(Text(f"… {hidden + 1} more rows: this window is too small", no_wrap=True), pad=False)
+    return SegmentLines([*rows[: console.height - 1], *sign], new_lines=True)

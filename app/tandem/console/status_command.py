@@ -13,7 +13,9 @@ from rich.table import Table
 from tandem.admin import admin_client
 from tandem.admin.status import ClientStatus, ServerStatus, Status
 from tandem.console import console
-from tandem.console.screen import View, ms, percent, render
+from tandem.console.figures import ms, percent
+from tandem.console.screen import render
+from tandem.console.view import View
 
 
 def show_status(admin: str | None, *, as_json: bool, watch: bool) -> int:
@@ -77,7 +79,7 @@ def _print(status: Status, *, as_json: bool, is_one_line: bool = False) -> None:
 
 
 def _rendered(status: Status) -> RenderableType:
-    return render(status) if isinstance(status, ClientStatus) else render_server(status)
+    return render(status, width=Console().width) if isinstance(status, ClientStatus) else render_server(status)
 
 
 def render_server(status: ServerStatus) -> RenderableType:

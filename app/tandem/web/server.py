@@ -44,15 +44,18 @@ class HttpServer:
         self._connections = TaskSet()
         self._server: asyncio.Server | None = None
 
-    async def listen(self, host: str, port: int) -> None:
-        """Begins to listen. Raises OSError."""
+    async def listen(self, host: str, port: int) -> int:
+        """Begins to listen, at a free port where `port` is 0; returns the port. Raises OSError."""
         self._server = await asyncio.start_server(self._accept, host, port)
+        bound: int = self._server.sockets[0].getsockname()[1]
+        return bound
 
     async def close(self) -> None:
         """Stops listening, and ends all connections, answers under way included."""
         if self._server is not None:
             self._server.close()
         await self._connections.cancel()
+        await asyncio.sleep(0)  # closed connections end in the next turn of the loop
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if len(self._connections) < MAX_CONNECTIONS:
