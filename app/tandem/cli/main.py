@@ -15,6 +15,7 @@ import click
 from tandem import __version__
 from tandem.base.errors import TandemError, UsageError
 from tandem.cli import lan_commands, options, registry_commands, setup_commands, watch_commands
+from tandem.cli.sections import SectionedGroup
 
 if TYPE_CHECKING:
     from tandem.client.client import Client
@@ -35,7 +36,7 @@ def _show_version(context: click.Context, _: click.Parameter, is_asked: bool) ->
     context.exit()
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(cls=SectionedGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.option(
     "--version",
     is_flag=True,
