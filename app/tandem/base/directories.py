@@ -11,7 +11,7 @@ def default_directory() -> Path:
     """The state directory where none is configured."""
     if directory := os.environ.get("STATE_DIRECTORY"):  # systemd sets it
         return Path(directory.split(":")[0])
-    if os.geteuid() == 0:
+    if sys.platform != "win32" and os.geteuid() == 0:
         return Path("/var/lib/tandem")
     base = os.environ.get("XDG_STATE_HOME") or home("XDG_STATE_HOME") / ".local" / "state"
     return Path(base) / "tandem"
@@ -22,5 +22,10 @@ def home(instead: str) -> Path:
     try:
         return Path.home()
     except RuntimeError as error:  # no HOME, and no entry in the system's list of users
-        uid = f"user {os.geteuid()}" if sys.platform != "win32" else "this user"
-        raise UsageError(f"{uid} has no home directory", f"set HOME, or {instead}") from error
+        raise UsageError(f"{_this_user()} has no home directory", f"set HOME, or {instead}") from error
+
+
+def _this_user() -> str:
+    if sys.platform == "win32":
+        return "this user"
+    return f"user {os.geteuid()}"
