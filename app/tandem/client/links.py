@@ -2,7 +2,6 @@
 
 import errno
 import ipaddress
-import socket
 from collections.abc import Container, Sequence
 from itertools import chain, count
 
@@ -13,7 +12,7 @@ from tandem.client.interfaces import matching
 from tandem.config.config import LinkConfig
 from tandem.config.invites import Invite
 from tandem_transport import PathPreference, PathUse
-from tandem_transport.driver import Endpoint, Gate, Link, LocalAddress, Names, Resolve, Transport
+from tandem_transport.driver import Endpoint, Gate, Link, LocalAddress, Names, Resolve, Transport, interface_index
 
 
 def is_pattern(bind: str) -> bool:
@@ -147,4 +146,4 @@ def _resolve_interface(name: str) -> list[LocalAddress]:
 def _on_device(host: str, device: str) -> LocalAddress:
     if ipaddress.ip_address(host).is_loopback:
         return LocalAddress(host, None)
-    return LocalAddress(host, device, socket.if_nametoindex(device))
+    return LocalAddress(host, device, interface_index(device))

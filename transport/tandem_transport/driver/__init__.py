@@ -12,7 +12,7 @@ from tandem_transport.driver.names import Names
 from tandem_transport.driver.server import ServerDriver
 from tandem_transport.driver.server_sockets import Source, source_of_address
 from tandem_transport.driver.session import SessionStreams
-from tandem_transport.driver.sockets import UdpAddress, family_of, format_address
+from tandem_transport.driver.sockets import UdpAddress, family_of, format_address, interface_index
 from tandem_transport.driver.steering import can_steer, empty, open_group, steer
 from tandem_transport.driver.stream import Stream
 from tandem_transport.driver.targets import Endpoint
@@ -37,6 +37,7 @@ __all__ = [
     "empty",
     "family_of",
     "format_address",
+    "interface_index",
     "local_identity",
     "open_group",
     "source_of_address",

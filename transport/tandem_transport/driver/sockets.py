@@ -10,6 +10,7 @@ asyncio-dgram receives (docs/decisions/0016).
 
 import asyncio
 import contextlib
+import ctypes
 import errno
 import logging
 import socket
@@ -100,6 +101,18 @@ def bind(sock: socket.socket, host: str, port: int, device: str | None) -> None:
     if device is not None:
         _bind_to_device(sock, device)
     sock.bind((host, port))
+
+
+def interface_index(device: str) -> int:
+    """The system's number for an interface. Raises OSError where there is none of that name."""
+    if sys.platform != "win32":
+        return socket.if_nametoindex(device)
+    # if_nametoindex wants a name there that nobody sees, such as ethernet_32770. People, and psutil, say Wi-Fi.
+    helper, luid, index = ctypes.WinDLL("iphlpapi"), ctypes.c_uint64(), ctypes.c_uint32()
+    failed = helper.ConvertInterfaceAliasToLuid(device, ctypes.byref(luid))
+    if failed or helper.ConvertInterfaceLuidToIndex(ctypes.byref(luid), ctypes.byref(index)):
+        raise OSError(errno.ENODEV, f"there is no interface {device} now")
+    return index.value
 
 
 def granted_buffers(udp: socket.socket) -> tuple[int, int]:
@@ -334,7 +347,7 @@ def _bind_to_device(udp: socket.socket, device: str) -> None:
             udp.setsockopt(socket.IPPROTO_IPV6, ipv6_bound_if, index)
     elif sys.platform == "win32":
         ip_unicast_if = 31
-        index = socket.if_nametoindex(device)
+        index = interface_index(device)
         if udp.family == socket.AF_INET:
             udp.setsockopt(socket.IPPROTO_IP, ip_unicast_if, index.to_bytes(4, "big"))
         else:
