@@ -65,5 +65,5 @@ def rule_failure(text: str) -> Failure:
 
 def dial_failure(error: OSError) -> Failure:
     """The failure of a connection attempt, from the system's error."""
-    name = errno.errorcode.get(error.errno or 0, "")
+    name = errno.errorcode.get(error.errno or 0, "").removeprefix("WSA")  # WSAETIMEDOUT is ETIMEDOUT, on Windows
     return Failure(reply_of(error), Hop.DIAL, os_error_text(error), name)

@@ -1,10 +1,12 @@
 """The way of a link through TLS, where its network drops UDP."""
 
 import asyncio
+import ctypes
 import logging
 import os
 import socket
 import ssl
+import sys
 import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
@@ -27,6 +29,9 @@ CONNECT_TIMEOUT = 8.0
 
 _LATE = 3.0
 """Seconds for which a connection that was left still delivers."""
+
+_WINSOCK = 10_000
+"""The first number of the errors of sockets on Windows, which `os.strerror` does not know there."""
 
 
 class Detour:
@@ -135,9 +140,11 @@ class Detour:
 
 def _text(error: Exception) -> str:
     """The system's text for an error, without the address that asyncio adds."""
-    if isinstance(error, OSError) and error.errno and not isinstance(error, ssl.SSLError):
-        return os.strerror(error.errno)
-    return str(error)
+    if not isinstance(error, OSError) or not error.errno or isinstance(error, ssl.SSLError):
+        return str(error)
+    if sys.platform == "win32" and error.errno >= _WINSOCK:
+        return ctypes.FormatError(error.errno)
+    return os.strerror(error.errno)
 
 
 async def time_tls(found: Sequence["LocalAddress"], endpoint: Endpoint) -> tuple[float, str]:
