@@ -115,7 +115,7 @@ def read(path: Path) -> Iterator[Event]:
     for file in (previous(path), path):
         if not file.exists():
             continue
-        for line in file.read_text(errors="replace").splitlines():
+        for line in file.read_text(encoding="utf-8", errors="replace").splitlines():
             try:
                 yield Event.model_validate(json.loads(line))
             except (ValueError, ValidationError):
@@ -126,7 +126,7 @@ def _append(path: Path, line: str) -> None:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     if path.exists() and path.stat().st_size > MAX_SIZE:
         path.replace(previous(path))
-    with open(path, "a", opener=_private) as file:
+    with open(path, "a", encoding="utf-8", opener=_private) as file:
         file.write(line)
 
 
