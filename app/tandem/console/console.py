@@ -13,7 +13,7 @@ from rich.live import Live
 from tandem.admin.status import ClientStatus
 from tandem.base.logs import message
 from tandem.console.history import History
-from tandem.console.keys import pressed
+from tandem.console.keys import can_be_pressed, pressed
 from tandem.console.screen import fitted, line
 from tandem.console.view import View
 
@@ -57,7 +57,7 @@ async def show(status: Callable[[], ClientStatus], set_mode: Callable[[str], Non
     root.addHandler(tail)
     try:
         view = view or View()
-        view.has_keys = sys.stdin.isatty()
+        view.has_keys = can_be_pressed()
         await live(status, set_mode, view, lambda: list(tail.lines))
     finally:
         root.removeHandler(tail)

@@ -7,11 +7,16 @@ import sys
 from collections.abc import Generator
 
 
+def can_be_pressed() -> bool:
+    """Whether keys are read here: standard input is a terminal, and this is not Windows."""
+    return sys.platform != "win32" and sys.stdin.isatty()
+
+
 @contextlib.contextmanager
 def pressed() -> Generator["asyncio.Queue[str]"]:
     """A queue of pressed keys; it stays empty where standard input is not a terminal, and on Windows."""
     keys: asyncio.Queue[str] = asyncio.Queue()
-    if sys.platform == "win32" or not sys.stdin.isatty():
+    if sys.platform == "win32" or not can_be_pressed():
         yield keys
         return
     import termios

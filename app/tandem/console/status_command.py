@@ -1,7 +1,6 @@
 """`tandem status`: shows the status of a running client or server."""
 
 import asyncio
-import sys
 import time
 from typing import Any
 
@@ -14,6 +13,7 @@ from tandem.admin import admin_client
 from tandem.admin.status import ClientStatus, ServerStatus, Status
 from tandem.console import console
 from tandem.console.figures import ms, percent
+from tandem.console.keys import can_be_pressed
 from tandem.console.screen import render
 from tandem.console.view import View
 
@@ -50,7 +50,7 @@ async def _watch_client(places: list[admin_client.Place]) -> None:
     def ask() -> ClientStatus:
         return ClientStatus.model_validate(admin_client.ask(places, "/status"))
 
-    await console.live(ask, lambda mode: _set_mode(places, mode), View(has_keys=sys.stdin.isatty()))
+    await console.live(ask, lambda mode: _set_mode(places, mode), View(has_keys=can_be_pressed()))
 
 
 def _watch_server(places: list[admin_client.Place]) -> None:
