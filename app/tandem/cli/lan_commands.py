@@ -59,8 +59,11 @@ def check(lan: tuple[str, ...], tcp_only: bool, config_file: Path | None) -> Non
     \b
     tandem lan check --lan br-lan
     """
+    from tandem.base.errors import TandemError
     from tandem.lan.check import missing
 
+    if sys.platform != "linux":
+        raise TandemError("`tandem lan check` needs Linux", "run it on the router")
     found = missing(_house(lan, config_file, takes_datagrams=not tcp_only))
     for item in found:
         click.echo(f"missing: {item.what}\n         {item.advice}")
