@@ -3,8 +3,8 @@
 import asyncio
 import errno
 import logging
-import os
 import socket
+import sys
 import time
 from collections.abc import Callable
 
@@ -12,8 +12,9 @@ from tandem_socks.tcp.connection import TcpConnection, reset_socket
 
 log = logging.getLogger("tandem.socks")
 
-MAX_CONNECTIONS = 4096
-"""Limit of open connections that one listener has accepted."""
+MAX_CONNECTIONS = 240 if sys.platform == "win32" else 4096
+"""Limit of open connections that one listener has accepted. On Windows, `select` fails beyond 512 sockets, and each
+connection may need a second one."""
 
 _BACKLOG = 1024
 _RETRY_AFTER = 0.5
@@ -127,7 +128,7 @@ def _open(
     sock = socket.socket(family, socket.SOCK_STREAM)
     try:
         sock.setblocking(False)
-        if os.name == "posix":  # elsewhere it would let two processes share the port
+        if sys.platform != "win32":  # there it would let two processes share the port
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if reuse_port:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
