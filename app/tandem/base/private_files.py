@@ -99,7 +99,7 @@ def _write(path: Path, data: bytes, put: Callable[[Path], object]) -> None:
     temporary = Path(name)
     try:
         with os.fdopen(handle, "wb") as file:
-            if owner is not None:
+            if owner is not None and sys.platform != "win32":
                 os.fchown(file.fileno(), *owner)
             file.write(data)
             file.flush()

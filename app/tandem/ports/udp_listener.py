@@ -8,6 +8,8 @@ import sys
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from tandem_transport.driver import share_port
+
 BATCH = 64
 """Datagrams that are read before other things have their turn."""
 
@@ -68,7 +70,7 @@ class UdpListener:
     def _read(self, sock: socket.socket) -> None:
         for _ in range(BATCH):
             try:
-                data, control, address = _receive(sock)
+                data, control, address = receive_datagram(sock)
             except OSError:  # nothing more, or the error of a datagram that was sent
                 return
             if not self._admits(address[0]):
@@ -83,7 +85,7 @@ def answer(caller: Caller, data: bytes) -> bool:
     """Sends a datagram to a caller, from the address that it has reached; tells whether the kernel has taken it."""
     control = _control(caller)
     with contextlib.suppress(OSError):
-        if control:
+        if control and sys.platform != "win32":
             caller.sock.sendmsg([data], control, 0, caller.address)
         else:
             caller.sock.sendto(data, caller.address)
@@ -96,13 +98,13 @@ def _open(family: int, address: tuple[str | int, ...] | tuple[int, bytes], *, re
     try:
         sock.setblocking(False)
         if reuse_port:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            share_port(sock)
         if family == socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        with contextlib.suppress(OSError, AttributeError):  # without it, the system chooses the address of answers
-            if family == socket.AF_INET6:
+        with contextlib.suppress(OSError):  # without it, the system chooses the address of answers
+            if family == socket.AF_INET6 and sys.platform != "win32":
                 sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
-            else:
+            elif family == socket.AF_INET:
                 sock.setsockopt(socket.IPPROTO_IP, _IP_PKTINFO, 1)
         sock.bind(address)
     except BaseException:
@@ -111,7 +113,7 @@ def _open(family: int, address: tuple[str | int, ...] | tuple[int, bytes], *, re
     return sock
 
 
-def _receive(sock: socket.socket) -> tuple[bytes, list[tuple[int, int, bytes]], Any]:
+def receive_datagram(sock: socket.socket) -> tuple[bytes, list[tuple[int, int, bytes]], Any]:
     """A datagram, its control messages, and where it comes from. Raises OSError."""
     if sys.platform == "win32":  # it has no control messages
         data, address = sock.recvfrom(_SIZE)

@@ -94,7 +94,9 @@ def _is_ours(place: Path) -> bool:
 
 def _is_owner(uid: int) -> bool:
     """Whether the files of an owner can be trusted. Root trusts all: it has created the directories of the services."""
-    return sys.platform == "win32" or os.geteuid() == 0 or uid in (os.geteuid(), 0)
+    if sys.platform == "win32":
+        return True
+    return os.geteuid() == 0 or uid in (os.geteuid(), 0)
 
 
 def _token_file(port: int) -> Path:

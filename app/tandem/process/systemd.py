@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import os
 import socket
+import sys
 import time
 
 _STATE_TIMEOUT = 1.0
@@ -13,7 +14,7 @@ _STATE_TIMEOUT = 1.0
 def notify(*assignments: str, timeout: float = _STATE_TIMEOUT) -> None:
     """Sends state, such as "READY=1". Does nothing without systemd; gives up after `timeout` s where nobody reads."""
     address = os.environ.get("NOTIFY_SOCKET", "")
-    if not address or not hasattr(socket, "AF_UNIX"):
+    if not address or sys.platform == "win32":
         return
     with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
         sock.settimeout(timeout)

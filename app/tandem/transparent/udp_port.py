@@ -11,6 +11,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 
 from tandem.ports.flows import Flow, FlowTable
+from tandem.ports.udp_listener import receive_datagram
 from tandem.transparent.destination import (
     HostPort,
     destination_of_datagram,
@@ -41,7 +42,6 @@ MAX_ANSWERING = 512
 """Sockets that answer in others' names; a further one takes the place of the one that was not used for longest."""
 
 _BATCH = 64
-_SIZE = 65_535
 
 
 class _Flow(Flow):
@@ -92,7 +92,7 @@ class TransparentUdp:
     def _read(self, sock: socket.socket) -> None:
         for _ in range(_BATCH):
             try:
-                data, control, _, source = sock.recvmsg(_SIZE, 128)
+                data, control, source = receive_datagram(sock)
             except OSError:
                 return
             meant = destination_of_datagram(control)

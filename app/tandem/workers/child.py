@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from tandem.base.errors import TandemError, os_error_text
 from tandem.workers.channel import Body, Channel
 from tandem.workers.seat import VARIABLE, Seat
+from tandem.workers.unix_sockets import connected_pair, pass_socket
 
 log = logging.getLogger("tandem.workers")
 
@@ -72,7 +73,7 @@ class Child:
     async def start(self) -> None:
         """Starts the process, and returns when it serves. Raises TandemError where it ends before that."""
         talk, its_talk = socket.socketpair()
-        self._sockets, its_sockets = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._sockets, its_sockets = connected_pair(socket.SOCK_SEQPACKET)
         outer = {str(slot): door[1].fileno() for slot, door in enumerate(self._doors) if slot != self.slot}
         inner = self._doors[self.slot][0].fileno()
         first, workers = self.generation.first, self.generation.workers
@@ -117,7 +118,7 @@ class Child:
         """Sends the worker the socket on which it listens on an address."""
         if self._sockets is not None:
             with contextlib.suppress(OSError):  # the worker has ended, which `ended` tells
-                socket.send_fds(self._sockets, [json.dumps(address).encode()], [sock.fileno()])
+                pass_socket(self._sockets, json.dumps(address).encode(), sock)
 
     def take_back(self, address: tuple[str, int]) -> None:
         """Tells the worker to listen no longer on an address."""

@@ -11,6 +11,7 @@ import socket
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
+from tandem.workers.unix_sockets import connected_pair
 from tandem_transport import BoundedTable
 from tandem_transport.driver import Carrier, Source, source_of_address
 
@@ -127,5 +128,4 @@ def _address(fields: list[str | int]) -> tuple[str, int] | tuple[str, int, int, 
 
 def make_door() -> tuple[socket.socket, socket.socket]:
     """The inner side, which one worker reads, and the outer side, at which all others write."""
-    inner, outer = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
-    return inner, outer
+    return connected_pair(socket.SOCK_DGRAM)

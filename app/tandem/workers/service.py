@@ -54,4 +54,6 @@ def _cannot_upgrade() -> None:
 def _count(workers: int | str) -> int:
     if workers != "auto":
         return int(workers)
-    return min(MAX_SLOTS // 2, len(os.sched_getaffinity(0))) if sys.platform == "linux" else 1
+    if sys.platform != "linux":
+        return 1
+    return min(MAX_SLOTS // 2, len(os.sched_getaffinity(0)))

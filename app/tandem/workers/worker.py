@@ -6,7 +6,6 @@ import json
 import logging
 import os
 import signal
-import socket
 from collections.abc import Callable
 
 from tandem.base.errors import TandemError
@@ -15,6 +14,7 @@ from tandem.server.server import Server
 from tandem.workers.channel import Body, Channel
 from tandem.workers.doors import Doors
 from tandem.workers.seat import Seat, inherited
+from tandem.workers.unix_sockets import take_socket
 from tandem_transport import Placement
 from tandem_transport.driver import Carrier, ServerDriver, Source
 
@@ -104,7 +104,7 @@ class Worker:
     def _take_socket(self) -> None:
         """Takes a UDP socket from the parent, or learns that an address is no longer listened on."""
         with contextlib.suppress(BlockingIOError):
-            message, descriptors, _, _ = socket.recv_fds(self._sockets, _MESSAGE, 1)
+            message, descriptors = take_socket(self._sockets, _MESSAGE)
             if not message:
                 asyncio.get_running_loop().remove_reader(self._sockets)
                 return

@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import socket
 import struct
+import sys
 import weakref
 from collections.abc import Callable
 from typing import cast
@@ -133,7 +134,7 @@ class TcpConnection(asyncio.BufferedProtocol):
 
     def look(self) -> None:
         """Asks the kernel (Linux) whether the peer has reset: the event loop notices that only while it reads."""
-        if self._reading is not None or self._is_lost or self._is_over or not hasattr(socket, "TCP_INFO"):
+        if sys.platform != "linux" or self._reading is not None or self._is_lost or self._is_over:
             return
         sock = cast("socket.socket", self._transport.get_extra_info("socket"))
         with contextlib.suppress(OSError, ValueError):  # it may be closed already

@@ -131,6 +131,8 @@ def _open(
         if sys.platform != "win32":  # there it would let two processes share the port
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if reuse_port:
+            if sys.platform == "win32":
+                raise OSError(errno.ENOPROTOOPT, "this system cannot share a port among processes")
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         if family == socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)

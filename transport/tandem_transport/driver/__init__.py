@@ -12,7 +12,7 @@ from tandem_transport.driver.names import Names
 from tandem_transport.driver.server import ServerDriver
 from tandem_transport.driver.server_sockets import Source, source_of_address
 from tandem_transport.driver.session import SessionStreams
-from tandem_transport.driver.sockets import UdpAddress, family_of, format_address, interface_index
+from tandem_transport.driver.sockets import UdpAddress, family_of, format_address, interface_index, share_port
 from tandem_transport.driver.steering import can_steer, empty, open_group, steer
 from tandem_transport.driver.stream import Stream
 from tandem_transport.driver.targets import Endpoint
@@ -40,6 +40,7 @@ __all__ = [
     "interface_index",
     "local_identity",
     "open_group",
+    "share_port",
     "source_of_address",
     "steer",
     "time_tls",

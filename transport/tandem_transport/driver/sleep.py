@@ -1,5 +1,6 @@
 """Notices that the machine has slept, or that this process stood still."""
 
+import sys
 import time
 
 _SLEPT = 3.0
@@ -25,6 +26,6 @@ class SleepWatch:
 
 
 def _clock() -> float:
-    if hasattr(time, "CLOCK_BOOTTIME"):  # Linux
+    if sys.platform == "linux":
         return time.clock_gettime(time.CLOCK_BOOTTIME)
     return time.time()

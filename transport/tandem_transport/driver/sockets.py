@@ -88,7 +88,7 @@ def bound_socket(host: str, port: int, device: str | None = None, *, reuses_port
         udp.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, BUFFER_SIZE)
         _forbid_fragments(udp)
         if reuses_port:
-            udp.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            share_port(udp)
         bind(udp, host, port, device)
     except OSError:
         udp.close()
@@ -101,6 +101,13 @@ def bind(sock: socket.socket, host: str, port: int, device: str | None) -> None:
     if device is not None:
         _bind_to_device(sock, device)
     sock.bind((host, port))
+
+
+def share_port(sock: socket.socket) -> None:
+    """Lets other sockets of this user have the same address. Raises OSError where the system cannot (Windows)."""
+    if sys.platform == "win32":
+        raise OSError(errno.ENOPROTOOPT, "this system cannot share a port among processes")
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
 
 
 def interface_index(device: str) -> int:
@@ -200,7 +207,7 @@ class UdpSocket:
         try:
             if len(run) == 1:
                 self._udp.sendto(run[0], address)
-            else:
+            elif sys.platform == "linux":  # nowhere else is a run longer than one
                 size = _UINT16.pack(len(run[0]))
                 self._udp.sendmsg(run, [(socket.SOL_UDP, _UDP_SEGMENT, size)], 0, address)
         except BlockingIOError:

@@ -9,6 +9,7 @@ import contextlib
 import socket
 import ssl
 import struct
+import sys
 import time
 from collections.abc import Callable
 
@@ -234,7 +235,7 @@ class LossWatch:
 
     def look(self, now: float) -> None:
         """Counts what was sent again; to be called while data is sent."""
-        if self._is_decided or now - self._looked_at < _LOSS_INTERVAL:
+        if sys.platform != "linux" or self._is_decided or now - self._looked_at < _LOSS_INTERVAL:
             return
         self._looked_at = now
         info = self._sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 140)
@@ -252,7 +253,7 @@ class LossWatch:
 
 
 def _set_congestion(sock: socket.socket, name: bytes) -> bool:
-    if not hasattr(socket, "TCP_INFO"):
+    if sys.platform != "linux":
         return False
     with contextlib.suppress(OSError):
         sock.setsockopt(socket.IPPROTO_TCP, _CONGESTION, name)

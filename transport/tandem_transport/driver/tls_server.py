@@ -12,7 +12,7 @@ from collections.abc import Callable, Hashable, Sequence
 
 from tandem_transport.driver.framing import FrameReader
 from tandem_transport.driver.server_sockets import Source
-from tandem_transport.driver.sockets import family_of, format_address
+from tandem_transport.driver.sockets import family_of, format_address, share_port
 from tandem_transport.driver.tls import TlsPipe
 from tandem_transport.path.carrier import Carrier
 
@@ -300,7 +300,7 @@ def _listening_socket(address: Address, *, reuse_port: bool) -> socket.socket:
         sock.setblocking(False)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if reuse_port:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            share_port(sock)
         if sock.family == socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         sock.bind(address)
