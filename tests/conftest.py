@@ -1,6 +1,7 @@
 """Which tests `make test` leaves to `make test-long` (see the markers in pyproject.toml), and a supervisor for all."""
 
 import socket
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -33,6 +34,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture
 def notices(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[socket.socket]:
     """Where a supervisor such as systemd is told of a service (NOTIFY_SOCKET)."""
+    if sys.platform == "win32":
+        pytest.skip("it has no Unix sockets for datagrams")
     path = tmp_path / "notify"
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
         sock.bind(str(path))

@@ -12,6 +12,7 @@ import pytest
 from sqlalchemy import delete, update
 
 import postgres
+from rights import is_root
 from tandem.base.errors import TandemError, UsageError
 from tandem.registry import registry as registry_module
 from tandem.registry import schema
@@ -331,7 +332,7 @@ def test_a_database_that_another_program_locks_is_an_error_and_can_be_read(
     other.close()
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root writes for others")
+@pytest.mark.skipif(not is_root(), reason="only root writes for others")
 def test_a_link_in_the_files_place_is_refused(tmp_path: Path) -> None:
     (tmp_path / "precious").write_text("precious")
     (tmp_path / "registry.db").symlink_to(tmp_path / "precious")

@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import stat
+import sys
 import tempfile
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
@@ -13,6 +14,8 @@ from tandem.base.errors import TandemError
 from tandem.base.private_files import acting_as_owner, write_private
 from tandem.client.files import instance_id
 from tandem.server.state import StateDirectory
+
+assert sys.platform != "win32"  # which has neither owners nor modes
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root writes for others")
 

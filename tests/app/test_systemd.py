@@ -3,12 +3,15 @@
 import asyncio
 import contextlib
 import socket
+import sys
 import threading
 from pathlib import Path
 
 import pytest
 
 from tandem.process import systemd
+
+assert sys.platform != "win32"  # which has no Unix sockets for datagrams
 
 
 def test_an_event_loop_goes_on_beside_a_supervisor_that_does_not_read(

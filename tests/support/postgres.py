@@ -2,9 +2,9 @@
 
 import contextlib
 import os
-import pwd
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Generator
 from itertools import count
@@ -14,6 +14,7 @@ import psutil
 import psycopg
 
 from loopback.ports import free_port
+from rights import is_root
 
 _BINARIES = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
 _USER = "tandem"
@@ -23,7 +24,7 @@ def missing() -> str:
     """Why there can be no PostgreSQL here; empty where there can."""
     if not _BINARIES and shutil.which("initdb") is None:
         return "PostgreSQL is not installed"
-    if os.geteuid() == 0 and _owner() is None:
+    if is_root() and _owner() is None:
         return "PostgreSQL does not run as root, and there is no user for it"
     return ""
 
@@ -33,8 +34,8 @@ class Cluster:
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
-        self._owner = _owner() if os.geteuid() == 0 else None
-        if self._owner is not None:
+        self._owner = _owner() if is_root() else None
+        if self._owner is not None and sys.platform != "win32":
             os.chown(directory, self._owner, -1)
         self.port = free_port()
         self._numbers = count()
@@ -112,6 +113,10 @@ def running_cluster() -> Generator[Cluster]:
 
 def _owner() -> int | None:
     """The user that runs it in root's place."""
+    if sys.platform == "win32":
+        return None
+    import pwd
+
     for name in ("postgres", "nobody"):
         with contextlib.suppress(KeyError):
             return pwd.getpwnam(name).pw_uid

@@ -8,6 +8,7 @@ import os
 import shutil
 import socket
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from string import Template
@@ -22,6 +23,8 @@ from python_socks.sync import Proxy
 
 from loopback import Gate, Pair, Sshd, Target, free_port, link_options, tandem_command
 from tandem.config.passwords import hash_password
+
+assert sys.platform != "win32"  # see conftest.py
 
 SSHD = shutil.which("sshd") or "/usr/sbin/sshd"
 SIZE = 200_000

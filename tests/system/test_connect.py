@@ -3,6 +3,7 @@
 import fcntl
 import os
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +11,8 @@ from pathlib import Path
 import pytest
 
 from loopback import Pair, Target, run_tandem, tandem_command
+
+assert sys.platform != "win32"  # see conftest.py
 
 SIZE = 3_000_000
 

@@ -5,6 +5,7 @@ import contextlib
 import resource
 import shutil
 import socket
+import sys
 from collections.abc import AsyncGenerator
 from pathlib import Path
 
@@ -14,6 +15,8 @@ import pytest
 from conformance.bench import GREETING, request
 from loopback import Pair, Target
 from loopback.sockets import abort
+
+assert sys.platform != "win32"  # see conftest.py
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="counts descriptors in /proc")
 

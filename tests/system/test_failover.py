@@ -3,6 +3,7 @@
 import shutil
 import signal
 import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -10,6 +11,8 @@ import pytest
 
 from loopback import Gate, Pair, Target, link_options
 from loopback.target import BLOCK
+
+assert sys.platform != "win32"  # see conftest.py
 
 pytestmark = pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
 

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +13,8 @@ import postgres
 from loopback.processes import Pair, run_tandem
 from loopback.target import Target
 from tandem.config.invites import FLEET_PREFIX, decode_invites
+
+assert sys.platform != "win32"  # see conftest.py
 
 LINKS = ("--link", "a=127.0.0.2", "--link", "b=127.0.0.3")
 

@@ -5,6 +5,7 @@ import hashlib
 import signal
 import socket
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Generator, Iterator
@@ -14,6 +15,8 @@ import pytest
 
 from loopback import Gate, Pair, Target, free_port, link_options, run_tandem
 from tandem_transport.driver import can_steer
+
+assert sys.platform != "win32"  # see conftest.py
 
 LINKS = ("--link", "a=127.0.0.2", "--link", "b=127.0.0.3")
 

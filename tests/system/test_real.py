@@ -7,6 +7,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -15,6 +16,8 @@ import pytest
 import socks
 
 from loopback import Gate, Pair, Sshd, Target, free_port, link_options, run_tandem, tandem_command
+
+assert sys.platform != "win32"  # see conftest.py
 
 needs_curl = pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
 SSHD = shutil.which("sshd") or "/usr/sbin/sshd"

@@ -2,12 +2,15 @@
 
 import shutil
 import signal
+import sys
 import time
 from pathlib import Path
 
 import pytest
 
 from loopback import Download, Pair, Target, run_tandem
+
+assert sys.platform != "win32"  # see conftest.py
 
 pytestmark = pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
 

@@ -7,10 +7,11 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import time
-import urllib.parse
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import psutil
 import pytest
@@ -21,6 +22,8 @@ from loopback.processes import run_tandem
 from loopback.target import BLOCK
 from tandem.config.passwords import hash_password
 from tandem_transport.driver import can_steer
+
+assert sys.platform != "win32"  # see conftest.py
 
 LINKS = ("--link", "a=127.0.0.2", "--link", "b=127.0.0.3")
 CHROMIUM = shutil.which("chromium-headless-shell") or shutil.which("chromium")
@@ -228,7 +231,7 @@ def test_the_automatic_configuration_does_in_a_browser_what_the_routes_say(pair:
         "ftp://far.test/": False,
     }
     page = tmp_path / "page.html"
-    asked = [[url, urllib.parse.urlsplit(url).hostname] for url in expected]
+    asked = [[url, urlsplit(url).hostname] for url in expected]
     page.write_text(
         f"<script>{SHIMS}\n{pac}\ndocument.title = JSON.stringify({json.dumps(asked)}.map("
         "([url, host]) => FindProxyForURL(url, host)));</script>"

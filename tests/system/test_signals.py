@@ -5,6 +5,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -12,6 +13,8 @@ import pytest
 
 from loopback import Pair, Target
 from loopback.target import BLOCK
+
+assert sys.platform != "win32"  # see conftest.py
 
 pytestmark = pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
 

@@ -5,6 +5,7 @@ import signal
 import socket
 import ssl
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,8 @@ import pytest
 from loopback import Download, Gate, Pair, Target, free_port, link_options
 from loopback.download import Fetch
 from tandem_transport.driver import can_steer
+
+assert sys.platform != "win32"  # see conftest.py
 
 LINKS = ("--link", "a=127.0.0.2", "--link", "b=127.0.0.3")
 

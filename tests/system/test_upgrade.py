@@ -19,6 +19,8 @@ from loopback.sshd import Sshd
 from loopback.target import BLOCK, Target
 from tandem_transport.driver import can_steer
 
+assert sys.platform != "win32"  # see conftest.py
+
 ROOT = Path(__file__).parents[2]
 
 OLD = "79a621e61e6cc0cd514c3cd5096d7457e85dcf14"

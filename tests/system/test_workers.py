@@ -16,6 +16,8 @@ from loopback.processes import Pair, run_tandem, tandem_command
 from loopback.target import BLOCK, Target
 from tandem_transport.driver import can_steer
 
+assert sys.platform != "win32"  # see conftest.py
+
 pytestmark = pytest.mark.skipif(not can_steer(), reason="this system cannot lead packets to several processes")
 
 WORKERS = 2

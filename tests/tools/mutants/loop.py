@@ -23,6 +23,8 @@ from _pytest.runner import runtestprotocol
 
 from mutants.generate import Mutant, Place
 
+assert sys.platform != "win32"  # which has no forks
+
 _CPU = 1.0, 8.0
 """Seconds of processor time that a test may take with a mutant: so many, and so many times what it took without."""
 

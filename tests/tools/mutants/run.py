@@ -16,6 +16,8 @@ sys.path[:0] = [str(ROOT / name) for name in ("app", "transport", "socks", "test
 import hypothesis  # noqa: E402
 import pytest  # noqa: E402
 
+assert sys.platform != "win32"  # mutants are played in forks
+
 from mutants.catalog import LEAST_KILLED, ROOMS, Room, known_survivors, rooms  # noqa: E402
 from mutants.generate import Mutant, mutants_of  # noqa: E402
 from mutants.loop import Loop, Verdict  # noqa: E402
