@@ -28,13 +28,13 @@ LOCK := $(BIN)/uv pip compile --quiet --universal --generate-hashes --python-ver
 RUNS := 3
 BENCHMARK := loopback
 
-.PHONY: demo test test-long check bench bench-compare matrix conformance sweep fuzz mutants lock clean help
+.PHONY: demo test test-long check $(PYRIGHT_CHECKS) $(MYPY_CHECKS) bench bench-compare matrix conformance sweep fuzz mutants lock clean help
 
 help:
 	@echo "make demo   client and server over two bad links on this machine, with the live console"
 	@echo "make test   install what the tests need and run those that prove each behaviour once: some minutes"
 	@echo "make test-long  the whole matrices and all tests with real processes, on the compiled protocol core"
-	@echo "make check  ruff, mypy --strict, pyright"
+	@echo "make check  ruff, mypy --strict and pyright, for Linux, macOS and Windows"
 	@echo "make sweep  play $(SEEDS) random histories of sessions (SEEDS=10000 for more)"
 	@echo "make fuzz   coverage-guided fuzzing for $(FUZZ_SECONDS) s (FUZZ_SECONDS=3600 for more)"
 	@echo "make mutants  change the code in small ways and see that tests fail (ROOMS=\"crypto recovery\", SAMPLE=20 percent)"
@@ -60,11 +60,24 @@ test-long: $(COMPILED)/installed-dev
 	$(COMPILED)/bin/python -m pytest -q -n 2 -m "" $(ON_COMPILED) $(SIDE_BY_SIDE)
 	$(COMPILED)/bin/python -m pytest -q -m "" $(ON_COMPILED) tests/system $(addprefix --ignore=,$(SIDE_BY_SIDE))
 
+# Each system on which Tandem, or at least its client, runs; the longest checks begin first.
+PYRIGHT_CHECKS := pyright-Linux pyright-Windows pyright-Darwin
+MYPY_CHECKS := mypy-linux mypy-win32 mypy-darwin
+
 check: $(VENV)/installed-dev
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
-	$(BIN)/mypy
-	$(BIN)/pyright
+	@$(MAKE) --no-print-directory --jobs=2 --keep-going $(PYRIGHT_CHECKS) $(MYPY_CHECKS)
+
+# What a checker says appears when it has ended, in one piece: another one runs beside it.
+WHOLE = said=$$($(1) 2>&1); code=$$?; printf '%s\n' "$(1)" "$$said"; exit $$code
+
+$(PYRIGHT_CHECKS): pyright-%:
+	@$(call WHOLE,$(BIN)/pyright --pythonplatform $*)
+
+# A cache of its own for each system: mypy begins anew where it finds that of another one.
+$(MYPY_CHECKS): mypy-%:
+	@$(call WHOLE,$(BIN)/mypy --platform $* --cache-dir .mypy_cache/$*)
 
 bench: $(VENV)/installed-dev
 	@for name in packets transfer flood loopback connections; do $(BIN)/python tests/benchmarks/$$name.py; done
