@@ -1,7 +1,8 @@
 """The links: a table that fits the window, their rates as bars on one scale, and one link in full."""
 
 from collections.abc import Callable, Sequence
-from typing import Literal, NamedTuple
+from dataclasses import dataclass
+from typing import Literal
 
 from rich import box
 from rich.console import Group, RenderableType
@@ -24,7 +25,8 @@ _MIN_SPARKS = 10
 _STYLES = {"usable": "green", "degraded": "yellow", "down": "red", "probing": "cyan"}
 
 
-class _Column(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class _Column:
     title: str
     width: int
     figure: Callable[[LinkStatus], str]
