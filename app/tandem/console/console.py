@@ -32,7 +32,7 @@ _LEFT_LINES = 10
 log = logging.getLogger("tandem.status")
 
 
-class _LogTail(logging.Handler):
+class LogTail(logging.Handler):
     """Keeps the last log lines, so that logs do not break the table."""
 
     def __init__(self) -> None:
@@ -49,7 +49,7 @@ async def show(status: Callable[[], ClientStatus], set_mode: Callable[[str], Non
     if not sys.stdout.isatty() or Console().is_dumb_terminal:
         await _show_lines(status)
         return
-    tail = _LogTail()
+    tail = LogTail()
     root = logging.getLogger()
     others = [handler for handler in root.handlers if _is_on_screen(handler)]
     for handler in others:
