@@ -1,0 +1,46 @@
+"""What the packages are made of: scripts that a shell reads, units that name the installed program, one version."""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+DEBIAN = ROOT / "deploy" / "debian"
+SCRIPTS = [
+    *sorted(DEBIAN.glob("p*")),
+    *sorted((ROOT / "deploy").rglob("*.sh")),
+    *sorted((ROOT / "tests" / "tools" / "package").glob("*.sh")),
+]
+
+
+def name_of(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=name_of)
+def test_a_shell_reads_each_script(script: Path) -> None:
+    shell = "bash" if "bash" in script.read_text().splitlines()[0] else "sh"
+    subprocess.run([shell, "-n", str(script)], check=True)
+
+
+@pytest.mark.skipif(shutil.which("shellcheck") is None, reason="no shellcheck")
+@pytest.mark.parametrize("script", SCRIPTS, ids=name_of)
+def test_the_checker_of_shell_scripts_finds_nothing(script: Path) -> None:
+    subprocess.run(["shellcheck", str(script)], check=True)
+
+
+def test_what_a_package_does_when_it_is_installed_stops_at_the_first_error() -> None:
+    scripts = sorted(DEBIAN.glob("p*"))
+    assert [script.name for script in scripts] == ["postinst", "postrm", "prerm"]
+    assert all("\nset -e\n" in script.read_text() for script in scripts)
+
+
+def test_a_package_neither_starts_nor_enables_anything() -> None:
+    text = (DEBIAN / "postinst").read_text()
+    lines = [line for line in text.splitlines() if line.strip().startswith(("systemctl", "deb-systemd"))]
+    assert [line.split()[1:3] for line in lines] == [
+        ["--system", "daemon-reload"],
+        ["try-restart", "tandem-client.service"],
+    ]
