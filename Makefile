@@ -28,7 +28,7 @@ LOCK := $(BIN)/uv pip compile --quiet --universal --generate-hashes --python-ver
 RUNS := 3
 BENCHMARK := loopback
 
-.PHONY: demo test test-long check $(PYRIGHT_CHECKS) $(MYPY_CHECKS) bench bench-compare matrix conformance sweep fuzz mutants lock clean help
+.PHONY: demo test test-long check $(PYRIGHT_CHECKS) $(MYPY_CHECKS) bench bench-compare matrix conformance sweep fuzz mutants lock deb pyz clean help
 
 help:
 	@echo "make demo   client and server over two bad links on this machine, with the live console"
@@ -43,6 +43,8 @@ help:
 	@echo "make matrix write tests/transport/matrix.txt anew: what two links do together, loss by RTT by mode"
 	@echo "make conformance  play what clients expect of the SOCKS port, and write docs/socks-conformance.md anew"
 	@echo "make lock   write the lists in requirements/ anew from pyproject.toml (UPGRADE=--upgrade for newer versions)"
+	@echo "make deb    dist/tandem_*.deb, for the Debian or Ubuntu that this machine runs"
+	@echo "make pyz    dist/tandem.pyz, one file that this Python runs on machines like this one"
 	@echo "make clean  remove the environment and caches"
 
 demo: $(VENV)/installed
@@ -111,7 +113,23 @@ lock: $(VENV)/installed-dev
 	$(LOCK) --output-file requirements/dev.txt --constraint requirements/run.txt --constraint requirements/build.txt --group dev
 	$(LOCK) --output-file requirements/fuzz.txt --group fuzz
 	$(LOCK) --output-file requirements/lock.txt --group lock
+	$(LOCK) --output-file requirements/pyz.txt --constraint requirements/run.txt --constraint requirements/build.txt --group pyz
 	$(LOCK) --output-file requirements/mutants.txt $(addprefix --constraint requirements/,run.txt build.txt dev.txt) --group mutants
+
+deb:
+	deploy/debian/build.sh
+
+# Its subprocesses find the packages by PYTHONPATH (a server's workers are such), and it unpacks itself beside other caches.
+pyz: $(VENV)/installed
+	$(BIN)/pip $(LISTED) --quiet --requirement requirements/pyz.txt
+	rm -rf build/pyz
+	mkdir -p dist
+	$(BIN)/pip $(LISTED) --quiet --no-compile --target build/pyz --requirement requirements/run.txt
+	TANDEM_PURE=1 $(BIN)/pip $(OURS) --no-compile --target build/pyz .
+	rm -rf build/pyz/bin build/pyz/tandem_proxy-*.dist-info/direct_url.json
+	$(BIN)/shiv --site-packages build/pyz --entry-point tandem.cli.main:main --output-file dist/tandem.pyz \
+	  --python "/usr/bin/env python3" --root "~/.cache/tandem" --preamble deploy/pyz/preamble.py \
+	  --extend-pythonpath --reproducible
 
 $(VENV)/created:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -140,4 +158,4 @@ $(COMPILED)/installed-dev: $(COMPILED)/created $(SOURCES)
 	@touch $@
 
 clean:
-	rm -rf $(VENV) $(COMPILED) .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(COMPILED) build .mypy_cache .ruff_cache .pytest_cache .hypothesis

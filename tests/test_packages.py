@@ -1,7 +1,9 @@
 """What the packages are made of: scripts that a shell reads, units that name the installed program, one version."""
 
+import runpy
 import shutil
 import subprocess
+from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 
 import pytest
@@ -44,3 +46,19 @@ def test_a_package_neither_starts_nor_enables_anything() -> None:
         ["--system", "daemon-reload"],
         ["try-restart", "tandem-client.service"],
     ]
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        ([f"_pydantic_core{EXTENSION_SUFFIXES[0]}"], ""),
+        (["_pydantic_core.cpython-39-mips-linux-gnu.so"], "cpython-39-mips-linux-gnu.so"),
+        ([], "another kind of machine"),
+    ],
+)
+def test_a_single_file_knows_for_whom_it_was_made(names: list[str], expected: str, tmp_path: Path) -> None:
+    unfit = runpy.run_path(str(ROOT / "deploy" / "pyz" / "preamble.py"))["unfit"]
+    (tmp_path / "pydantic_core").mkdir()
+    for name in names:
+        (tmp_path / "pydantic_core" / name).touch()
+    assert unfit(tmp_path) == expected

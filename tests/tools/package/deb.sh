@@ -90,7 +90,7 @@ must "nothing in it names the place where it was built" sh -c "! grep -rqF '$PWD
 
 # --- used ---
 cp tests/tools/package/session.sh "$ROOM/root/"
-must "a client fetches through a server" inside bash /root/session.sh
+must "a client fetches through a server" inside env PYTHON=/usr/lib/tandem/bin/python3 bash /root/session.sh
 must "running has written nothing among its files" inside dpkg --verify tandem
 must "nor beside them" test -z "$(find "$ROOM/usr/lib/tandem" -newer "$ROOM/root/session.sh")"
 

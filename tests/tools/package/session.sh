@@ -1,7 +1,13 @@
 #!/usr/bin/env bash
-# A client and a server of Tandem as it is installed here, over two links on this machine, and one fetch through them. Any
-# machine will do, best one with a network of its own: it uses the ports that are Tandem's by default.
+# A client and a server of Tandem as it is installed here, over two links on this machine, and one fetch through them. It uses
+# the ports that are Tandem's by default, and so wants a network of its own.
+#
+#   TANDEM="..." PYTHON=... session.sh [OPTION of the server]...
 set -euo pipefail
+TANDEM=${TANDEM:-tandem}
+
+# shellcheck disable=SC2086  # the command may be several words
+tandem() { command $TANDEM "$@"; }
 
 WORK=$(mktemp -d)
 PIDS=()
@@ -26,9 +32,9 @@ fetch() { printf 'GET /page HTTP/1.0\r\n\r\n' | tandem connect 127.0.0.1 18000 |
 
 mkdir "$WORK/www"
 echo "from outside" >"$WORK/www/page"
-/usr/lib/tandem/bin/python3 -m http.server 18000 --bind 127.0.0.1 --directory "$WORK/www" >"$WORK/target.log" 2>&1 &
+"${PYTHON:-python3}" -m http.server 18000 --bind 127.0.0.1 --directory "$WORK/www" >"$WORK/target.log" 2>&1 &
 PIDS+=($!)
-tandem server --allow 127.0.0.0/8 >"$WORK/server.log" 2>&1 &
+tandem server --allow 127.0.0.0/8 "$@" >"$WORK/server.log" 2>&1 &
 PIDS+=($!)
 wait_for "a server" tandem status --admin 127.0.0.1:8118
 tandem invite laptop --endpoint 127.0.0.1:8120 --endpoint 127.0.0.1:8121 -o "$WORK/invite"
