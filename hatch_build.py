@@ -20,8 +20,9 @@ PACKAGE = "tandem_transport"
 INTERPRETED = frozenset({"__init__", "errors", "noise"})
 """Modules that stay as they are: a handshake is tried on a copy of its state, and compiled objects cannot be copied;
 errors are of two built-in kinds, and compiled classes cannot be."""
-COMPILER_FLAGS = ["-w"]
-"""The C that mypyc writes has warnings that say nothing of our code."""
+COMPILER_FLAGS = ["-w", "-g0"]
+"""The C that mypyc writes has warnings that say nothing of our code. What it would tell a debugger names a directory
+that is another one each time: without it, two builds of one commit are the same."""
 
 
 class CompiledCore(BuildHookInterface):

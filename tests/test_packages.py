@@ -1,12 +1,16 @@
-"""What the packages are made of: scripts that a shell reads, units that name the installed program, one version."""
+"""What the packages are made of: scripts that a shell reads, and one version, which stands in pyproject.toml."""
 
 import runpy
 import shutil
 import subprocess
+import tomllib
 from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 
 import pytest
+import yaml
+
+from tandem import __version__
 
 ROOT = Path(__file__).parents[1]
 DEBIAN = ROOT / "deploy" / "debian"
@@ -15,6 +19,7 @@ SCRIPTS = [
     *sorted((ROOT / "deploy").rglob("*.sh")),
     *sorted((ROOT / "tests" / "tools" / "package").glob("*.sh")),
 ]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
 
 def name_of(path: Path) -> str:
@@ -62,3 +67,17 @@ def test_a_single_file_knows_for_whom_it_was_made(names: list[str], expected: st
     for name in names:
         (tmp_path / "pydantic_core" / name).touch()
     assert unfit(tmp_path) == expected
+
+
+def test_the_program_has_the_version_of_the_project() -> None:
+    assert __version__ == PROJECT["version"]
+
+
+def test_what_names_an_image_names_this_version() -> None:
+    kustomization = yaml.safe_load((ROOT / "deploy" / "kubernetes" / "kustomization.yaml").read_text())
+    assert [image["newTag"] for image in kustomization["images"]] == [PROJECT["version"]]
+
+
+def test_the_changelog_begins_with_this_version() -> None:
+    headings = [line for line in (ROOT / "CHANGELOG.md").read_text().splitlines() if line.startswith("## ")]
+    assert headings[0].split()[1] == PROJECT["version"]

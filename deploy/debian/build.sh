@@ -20,8 +20,9 @@ umask 022
 
 # shellcheck source=/dev/null
 RELEASE=$(. /etc/os-release && echo "$ID$VERSION_ID")
-PROJECT=$("$PYTHON" -c 'import tomllib; print(tomllib.load(open("pyproject.toml", "rb"))["project"]["version"])')
-VERSION=$PROJECT+$RELEASE
+project() { "$PYTHON" -c "import tomllib; print(tomllib.load(open('pyproject.toml', 'rb'))['project']$1)"; }
+VERSION=$(project "['version']")+$RELEASE
+HOMEPAGE=$(project "['urls']['Homepage']")
 ARCHITECTURE=$(dpkg --print-architecture)
 SERIES=$("$PYTHON" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 SITE=$PLACE/lib/python$SERIES/site-packages
@@ -56,8 +57,7 @@ make_environment() {
   ln -s "../../../bin/python$SERIES" "$TREE/$PLACE/bin/python3"
 }
 
-# Debugging symbols are half of the size, and those of the core name the directory that it was compiled in, which is another
-# one each time. psycopg's libraries are stripped already, and rewritten in a way that a second time would break.
+# Debugging symbols are a third of the size. psycopg's libraries have none, and are rewritten in a way that this would break.
 strip_libraries() {
   find "$TREE/$SITE" -name '*.so' ! -path '*/psycopg*' -exec strip --strip-unneeded {} +
 }
@@ -127,18 +127,24 @@ tandem ($VERSION) stable; urgency=medium
 
  -- $(maintainer)  $(date -u -R -d "@$SOURCE_DATE_EPOCH")
 TEXT
-  { cat deploy/debian/copyright; "$PYTHON" deploy/debian/licenses.py "$TREE/$SITE" "$SITE"; } >"$place/copyright"
+  { sed "s|@HOMEPAGE@|$HOMEPAGE|" deploy/debian/copyright; "$PYTHON" deploy/debian/licenses.py "$TREE/$SITE" "$SITE"; } >"$place/copyright"
   install -D -m 644 deploy/debian/lintian-overrides "$TREE/usr/share/lintian/overrides/tandem"
 }
 
 maintainer() { sed -n 's/^Maintainer: //p' deploy/debian/control; }
+
+# In KiB, the same on every file system: a directory or a link is one, whatever it takes here.
+installed_size() {
+  find "$TREE" -mindepth 1 -path "$TREE/DEBIAN" -prune -o -printf '%y %s\n' \
+    | awk '{sum += $1 == "f" ? int(($2 + 1023) / 1024) : 1} END {print sum}'
+}
 
 install_control() {
   local control=$TREE/DEBIAN script
   mkdir -p "$control"
   for script in postinst prerm postrm; do install -m 755 "deploy/debian/$script" "$control/"; done
   sed -e "s/@VERSION@/$VERSION/" -e "s/@ARCHITECTURE@/$ARCHITECTURE/" -e "s/@PYTHON@/python$SERIES/" \
-    -e "s/@LIBC@/$LIBC/" -e "s/@SIZE@/$(du -sk --apparent-size --exclude=DEBIAN "$TREE" | cut -f1)/" \
+    -e "s/@LIBC@/$LIBC/" -e "s|@HOMEPAGE@|$HOMEPAGE|" -e "s/@SIZE@/$(installed_size)/" \
     deploy/debian/control >"$control/control"
   (cd "$TREE" && find . -type f ! -path './DEBIAN/*' -printf '%P\0' | sort -z | xargs -0 md5sum) >"$control/md5sums"
 }

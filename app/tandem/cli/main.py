@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from tandem import __version__
 from tandem.base.errors import TandemError, UsageError
 from tandem.cli import lan_commands, options, registry_commands, setup_commands, watch_commands
 from tandem.cli.sections import SectionedGroup
@@ -29,6 +28,7 @@ LogFormat = Literal["text", "json"]
 def _show_version(context: click.Context, _: click.Parameter, is_asked: bool) -> None:
     if not is_asked or context.resilient_parsing:
         return
+    from tandem import __version__
     from tandem_transport.wire import packets
 
     kind = "interpreted" if packets.__file__.endswith(".py") else "compiled"
