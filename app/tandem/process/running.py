@@ -31,16 +31,21 @@ class Service(Protocol):
 
 
 def run(main: Coroutine[Any, Any, None]) -> None:
-    """Runs `main` under uvloop, and on Windows, where uvloop does not exist, under the event loop that supports UDP."""
+    """Runs `main` under the fastest event loop that this system has and that supports UDP."""
     _raise_descriptor_limit()
-    if sys.platform == "win32":
-        with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
-            runner.run(main)
-    else:
-        import uvloop
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        runner.run(main)
 
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(main)
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
+    """What makes the event loop: uvloop, but on Windows and on some routers, where it does not exist."""
+    if sys.platform == "win32":
+        return asyncio.SelectorEventLoop
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.SelectorEventLoop
+    return uvloop.new_event_loop
 
 
 async def serve(
