@@ -17,6 +17,7 @@ DEBIAN = ROOT / "deploy" / "debian"
 SCRIPTS = [
     *sorted(DEBIAN.glob("p*")),
     *sorted((ROOT / "deploy").rglob("*.sh")),
+    *((ROOT / "deploy" / "openwrt" / "files" / name) for name in ("tandem", "tandem.init")),
     *sorted((ROOT / "tests" / "tools" / "package").glob("*.sh")),
 ]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
