@@ -49,7 +49,7 @@ make_environment() {
   pip --python "$TREE/$PLACE/bin/python3" install --quiet --no-compile --only-binary :all: \
     --require-hashes --requirement requirements/postgres.txt
   pip --python "$TREE/$PLACE/bin/python3" install --quiet --no-compile --no-deps "$WORK"/wheels/*.whl
-  rm -rf "${TREE:?}/$PLACE"/{bin,include,lib64,share}
+  rm -rf "${TREE:?}/$PLACE"/{bin,include,lib64,share,.gitignore}
   rm -rf "$TREE/$SITE"/*/tests "$TREE/$SITE"/*/testing
   find "$TREE/$SITE" \( -name direct_url.json -o -name RECORD -o -name '*.pyx' -o -name '*.pxd' -o -name '*.[ch]' \) -delete
   printf 'home = /usr/bin\ninclude-system-site-packages = false\nversion = %s\n' "$SERIES" >"$TREE/$PLACE/pyvenv.cfg"
@@ -63,9 +63,9 @@ strip_libraries() {
 }
 
 # Python writes its bytecode beside the source when root runs Tandem; removal would leave it there. So it comes along, and
-# because it never asks the source's time, no copy with other times is out of date.
+# because it never asks the source's time, no copy with other times is out of date. What pip left there while it ran is replaced.
 compile_bytecode() {
-  "$PYTHON" -m compileall -q -j 0 --invalidation-mode unchecked-hash -s "$TREE" -p / "$TREE/$SITE"
+  "$PYTHON" -m compileall -q -f -j 0 --invalidation-mode unchecked-hash -s "$PWD/$TREE" -p / "$PWD/$TREE/$SITE"
 }
 
 install_command() {

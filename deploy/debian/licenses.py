@@ -10,19 +10,23 @@ from importlib.metadata import Distribution, PackageMetadata, distributions
 OWN = "tandem-proxy"
 
 
+def said(metadata: PackageMetadata, *keys: str) -> str:
+    """The first of these that the package's authors have filled in with one line; empty where there is none."""
+    texts = (text for key in keys for text in metadata.get_all(key) or [])
+    return next((text for text in texts if text and "\n" not in text), "")
+
+
 def license_of(metadata: PackageMetadata) -> str:
     """The license as the package's authors name it, in one word or by classifier."""
     classifiers = metadata.get_all("Classifier") or []
     classified = [text.rpartition(" :: ")[2] for text in classifiers if text.startswith("License :: ")]
-    said = metadata["License-Expression"] or metadata["License"] or ""
-    named = said if said and "\n" not in said else ", ".join(classified)
-    return named or "named in its own files"
+    return said(metadata, "License-Expression", "License") or ", ".join(classified) or "named in its own files"
 
 
 def author_of(metadata: PackageMetadata) -> str:
     """Who made it, as far as the package says so."""
-    said = (metadata[key] for key in ("Author", "Author-email", "Maintainer", "Maintainer-email"))
-    return next((text for text in said if text), f"the authors of {metadata['Name']}")
+    author = said(metadata, "Author", "Author-email", "Maintainer", "Maintainer-email")
+    return author or f"the authors of {metadata['Name']}"
 
 
 def files_of(distribution: Distribution, place: str) -> str:

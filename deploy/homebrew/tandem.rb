@@ -4,7 +4,7 @@
 # the source brings along, by version and hash, as in all other packages of Tandem. The formula that a release has beside its
 # other files bears the checksum of its source; deploy/homebrew/formula.py writes it. Here it is zeros, which match nothing.
 #
-# Tried: Ruby reads it; the commands that it runs install Tandem on Linux with Python 3.11. Not tried: Homebrew itself, on a Mac
+# Tried: Ruby reads it; the commands that it runs install Tandem on Linux with Python 3.13. Not tried: Homebrew itself, on a Mac
 # or on Linux; there its rewriting of library paths may not like the compiled packages.
 class Tandem < Formula
   desc "SOCKS5 proxy over several internet links at once"

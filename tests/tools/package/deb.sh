@@ -34,7 +34,7 @@ make_room() {
   release=$(. /etc/os-release && echo "$VERSION_CODENAME")
   # shellcheck disable=SC2016  # apt fills that in
   mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 'Component: main' \
-    | grep -v -e security -e updates | head -1)
+    | grep -v -e security -e updates | head -1) || skip "apt names no archive"
   mmdebstrap --quiet --variant=minbase --include="python$SERIES,procps,systemd" "$release" "$ROOM" "$mirror" \
     >"$SCRATCH/room.log" 2>&1 || { tail -3 "$SCRATCH/room.log"; skip "a clean system cannot be made"; }
 }
