@@ -75,7 +75,6 @@ make_room
 cp "$PACKAGE" "$ROOM/tmp/package.deb"
 must "nothing is there before" is_left ""
 must "it is installed, and what it depends on is there" inside dpkg -i /tmp/package.deb
-rm "$ROOM/tmp/package.deb"
 must "it says which version it is" says "^tandem $(dpkg-deb -f "$PACKAGE" Version | sed 's/+.*//'), " tandem --version
 must "it prints the reference of its configuration" says '^# Configuration reference' tandem config reference
 must "what others have set up for Python does not matter to it" \
@@ -96,10 +95,13 @@ must "nor beside them" test -z "$(find "$ROOM/usr/lib/tandem" -newer "$ROOM/root
 
 # --- enabled, removed, installed again, purged ---
 echo "not an invite" >"$ROOM/etc/tandem/invite"
+must "it is installed over itself" inside dpkg -i /tmp/package.deb
 must "it is enabled" inside systemctl --quiet enable tandem-server
 must "it is removed" inside dpkg --remove tandem
 must "the configuration and the keys stay" is_there etc/tandem/invite var/lib/tandem/server.key
 must "the program does not" test ! -e "$ROOM/usr/lib/tandem"
+must "it comes back" inside dpkg -i /tmp/package.deb
+must "and still knows its clients" says laptop tandem clients
 must "it is purged" inside dpkg --purge tandem
 must "nothing is left" is_left ""
 echo "package: all is well, after $SECONDS s"
