@@ -10,8 +10,8 @@ source=$2
 directory=$3
 
 # Of SQLAlchemy the feed has the generation before; rich and what it uses are for the console.
-bundled="aiohappyeyeballs asyncio-dgram markdown-it-py mdurl prometheus-client propcache pydantic-settings rich segno
-  sqlalchemy typing-inspection"
+bundled="aiohappyeyeballs asyncio-dgram h11 markdown-it-py mdurl prometheus-client pydantic-settings rich segno sqlalchemy
+  typing-inspection"
 
 # An entry of the list begins with a name and ends with the last of its hashes.
 entries() {
