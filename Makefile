@@ -28,7 +28,7 @@ LOCK := $(BIN)/uv pip compile --quiet --universal --generate-hashes --python-ver
 RUNS := 3
 BENCHMARK := loopback
 
-.PHONY: demo test test-long check $(PYRIGHT_CHECKS) $(MYPY_CHECKS) bench bench-compare matrix conformance sweep fuzz mutants lock deb pyz clean help
+.PHONY: demo test test-long check $(PYRIGHT_CHECKS) $(MYPY_CHECKS) bench bench-compare matrix conformance sweep fuzz mutants lock deb pyz man commands site picture clean help
 
 help:
 	@echo "make demo   client and server over two bad links on this machine, with the live console"
@@ -43,6 +43,9 @@ help:
 	@echo "make matrix write tests/transport/matrix.txt anew: what two links do together, loss by RTT by mode"
 	@echo "make conformance  play what clients expect of the SOCKS port, and write docs/socks-conformance.md anew"
 	@echo "make lock   write the lists in requirements/ anew from pyproject.toml (UPGRADE=--upgrade for newer versions)"
+	@echo "make man    build/man/*.1, made from the commands; make commands writes docs/commands.md and the reference anew"
+	@echo "make site   build/site, the documentation as pages; a link that leads nowhere is an error"
+	@echo "make picture  docs/console.svg, from a minute of the demonstration"
 	@echo "make deb    dist/tandem_*.deb, for the Debian or Ubuntu that this machine runs"
 	@echo "make pyz    dist/tandem.pyz, one file that this Python runs on machines like this one"
 	@echo "make clean  remove the environment and caches"
@@ -115,6 +118,21 @@ lock: $(VENV)/installed-dev
 	$(LOCK) --output-file requirements/lock.txt --group lock
 	$(LOCK) --output-file requirements/pyz.txt --constraint requirements/run.txt --constraint requirements/build.txt --group pyz
 	$(LOCK) --output-file requirements/mutants.txt $(addprefix --constraint requirements/,run.txt build.txt dev.txt) --group mutants
+
+# The manual is made of the commands; the site, of the documents.
+man: $(VENV)/installed
+	$(BIN)/python deploy/manual/pages.py man build/man
+
+commands: $(VENV)/installed
+	$(BIN)/python deploy/manual/pages.py markdown docs/commands.md
+	$(BIN)/tandem config reference > docs/configuration-reference.md
+
+site: $(VENV)/installed-dev
+	$(BIN)/python deploy/site/stage.py build/docs
+	$(BIN)/zensical build --strict --clean --config-file mkdocs.yml
+
+picture: $(VENV)/installed
+	$(BIN)/python tests/tools/picture.py docs/console.svg
 
 deb:
 	deploy/debian/build.sh
