@@ -57,7 +57,7 @@ test: $(VENV)/installed-dev
 	$(BIN)/python -m pytest -q -n 3 --dist loadgroup
 
 # Tests of real processes that need neither the whole machine nor anything that there is only once.
-SIDE_BY_SIDE = $(patsubst %,tests/system/test_%.py,clients connect http_clients memberships page publishing routes tls whole_house)
+SIDE_BY_SIDE = $(patsubst %,tests/system/test_%.py,clients connect documents http_clients memberships page publishing routes tls whole_house)
 
 test-long: $(COMPILED)/installed-dev
 	$(COMPILED)/bin/python -m pytest -q -n 2 -m "" $(ON_COMPILED) $(VIRTUAL)

@@ -82,6 +82,7 @@ must "what others have set up for Python does not matter to it" \
 must "its files are where they belong" is_there \
   usr/lib/systemd/system/tandem-{client,server}.service etc/tandem usr/share/bash-completion/completions/tandem \
   usr/share/zsh/vendor-completions/_tandem usr/share/fish/vendor_completions.d/tandem.fish \
+  usr/share/man/man1/tandem{,-client,-server,-open}.1.gz \
   usr/share/doc/tandem/{README,README.Debian,NEWS.gz,changelog.gz,copyright}
 must "systemd understands its units" inside systemd-analyze verify tandem-client.service tandem-server.service
 must "nothing of it starts by itself" is_off
