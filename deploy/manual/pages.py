@@ -45,7 +45,14 @@ def commands() -> Iterator[Command]:
     """All commands, in the order of `tandem --help`; a group comes before its own."""
     for names in SECTIONS.values():
         for name in names:
-            yield from _below(f"tandem {name}", cli.commands[name])
+            yield from _below(f"tandem {name}", command_named(name))
+
+
+def command_named(name: str) -> click.Command:
+    """The command of `tandem` with this name."""
+    found = cli.get_command(click.Context(cli), name)
+    assert found is not None, name
+    return found
 
 
 def _below(name: str, command: click.Command) -> Iterator[Command]:
@@ -108,7 +115,7 @@ def _main_page() -> str:
     parts += [".SH SYNOPSIS", ".B tandem", "[OPTIONS] COMMAND [ARGS]...", *_description(cli)]
     for title, names in SECTIONS.items():
         parts += [f'.SH "{title.upper()}"']
-        parts += [line for name in names for line in _item(f"tandem-{name}(1)", first_sentence(cli.commands[name]))]
+        parts += [line for name in names for line in _item(f"tandem-{name}(1)", first_sentence(command_named(name)))]
     for title, table in (("FILES", FILES), ("ENVIRONMENT", ENVIRONMENT), ("EXIT STATUS", EXIT_CODES)):
         parts += [f'.SH "{title}"', *(line for record in table.items() for line in _item(*record))]
     return _page(parts)
@@ -158,7 +165,7 @@ def markdown() -> str:
     for title, names in SECTIONS.items():
         parts += [f"## {title}", ""]
         for name in names:
-            for one in _below(f"tandem {name}", cli.commands[name]):
+            for one in _below(f"tandem {name}", command_named(name)):
                 parts += _markdown_of(one)
     return "\n".join(parts)
 

@@ -4,7 +4,6 @@ import errno
 import gc
 import io
 import os
-import platform
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from tandem.base.errors import TandemError, UsageError
-from tandem.cli import lan_commands, options, registry_commands, setup_commands, watch_commands
+from tandem.cli import options
 from tandem.cli.sections import SectionedGroup
 
 if TYPE_CHECKING:
@@ -28,6 +27,8 @@ LogFormat = Literal["text", "json"]
 def _show_version(context: click.Context, _: click.Parameter, is_asked: bool) -> None:
     if not is_asked or context.resilient_parsing:
         return
+    import platform
+
     from tandem import __version__
     from tandem_transport.wire import packets
 
@@ -225,15 +226,6 @@ def demo(log_level: str, socks: str | None) -> None:
         await console.show(service.status, service.client.set_mode, view)
 
     running.run(running.serve(service, show))
-
-
-for _command in (
-    *registry_commands.COMMANDS,
-    *watch_commands.COMMANDS,
-    *setup_commands.COMMANDS,
-    *lan_commands.COMMANDS,
-):
-    cli.add_command(_command)
 
 
 def _console(service: "Client") -> Callable[[], Awaitable[None]]:
