@@ -4,6 +4,7 @@ import importlib.util
 import sys
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 import yaml
@@ -57,13 +58,11 @@ def test_every_document_is_in_the_menu() -> None:
     assert listed == documents
 
 
-def _pages(menu: object) -> list[str]:
+def _pages(menu: Any) -> list[str]:
     if isinstance(menu, str):
         return [menu]
-    if isinstance(menu, dict):
-        return [page for part in menu.values() for page in _pages(part)]
-    assert isinstance(menu, list)
-    return [page for part in menu for page in _pages(part)]
+    values = getattr(menu, "values", None)
+    return [page for part in (values() if values else menu) for page in _pages(part)]
 
 
 def test_the_list_of_commands_is_up_to_date() -> None:

@@ -189,8 +189,16 @@ def test_rates_of_connections_are_those_since_the_last_look() -> None:
         stream.age_s += 2
     status.streams[0].bytes_down += 1_000_000
     history.note(status, now=2)
-    assert history.stream_rate("www.example.org:443", 3988.0) == 4_000_000
-    assert history.stream_rate("unknown", 0.0) == 0
+    assert history.stream_rate(status.streams[0]) == 4_000_000
+    assert history.stream_rate(status.streams[0].model_copy(update={"id": 99})) == 0
+
+
+def test_rates_of_two_connections_to_one_place_are_not_mixed_up() -> None:
+    history, status = History(), pictures.status()
+    status.streams = [status.streams[0].model_copy(update={"id": i, "bytes_down": i * 1_000_000}) for i in (1, 50)]
+    history.note(status, now=0)
+    history.note(status, now=2)
+    assert [history.stream_rate(stream) for stream in status.streams] == [0, 0]
 
 
 def test_figures() -> None:

@@ -3,6 +3,8 @@
 import asyncio
 import json
 import re
+import urllib.error
+import urllib.request
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -11,17 +13,18 @@ import aiohttp
 import pytest
 
 from loopback import free_port
-from tandem.admin import live
+from tandem.admin import admin_client, live
 from tandem.admin.actions import Actions
 from tandem.admin.endpoint import AdminEndpoint
 from tandem.admin.history import SAMPLES, StatusHistory
 from tandem.admin.public_status import public_status
 from tandem.admin.status import ClientStatus, ServerSessionStatus, ServerStatus
+from tandem.base.errors import TandemError
 from tandem.client.bridged import BridgedOutages
+from tandem.process import runtime
 from tandem.server.qr import qr_path
 from tandem.web import server
 from tandem.web.files import NAMES, page_file
-from tandem.web.logins import LOGIN_LIFETIME, MAX_FAILURES, MAX_TICKETS, TICKET_LIFETIME, Login, Logins
 
 TOKEN = "0123456789abcdef"
 STATIC = Path(server.__file__).with_name("static")
@@ -119,70 +122,6 @@ async def test_the_cookie_is_for_this_site_alone_and_not_for_scripts() -> None:
         assert TOKEN not in answer.headers["Set-Cookie"] + await answer.text()
 
 
-def made(token: str = TOKEN) -> Logins:
-    return Logins(lambda: token, "tandem-8119")
-
-
-def logged_in(logins: Logins, *, today: float = 0.0) -> Login:
-    login = logins.log_in(TOKEN, now=0.0, today=today)
-    assert login is not None
-    return login
-
-
-def test_a_login_ends_and_a_changed_token_ends_all() -> None:
-    logins = made()
-    login = logged_in(logins)
-    cookie = login.cookie.split(";")[0]
-    assert logins.may_read(cookie, today=LOGIN_LIFETIME - 1)
-    assert not logins.may_read(cookie, today=LOGIN_LIFETIME)
-    assert not made("another token, long").may_read(cookie, today=0)
-    assert not Logins(lambda: TOKEN, "tandem-8118").may_read(cookie, today=0), "another endpoint of this host"
-
-
-@pytest.mark.parametrize("end", ["", "x", "-1", "9" * 30, "é", "1e9", "2592000x"])
-def test_an_end_that_somebody_has_made_up_is_no_login(end: str) -> None:
-    logins = made()
-    mac = logged_in(logins).cookie.split(";")[0].partition(".")[2]
-    assert not logins.may_read(f"tandem-8119={end}.{mac}", today=0)
-    assert not logins.may_read(f"tandem-8119={end}.", today=0)
-    assert not logins.may_read(f"tandem-8119={end}", today=0)
-
-
-def test_a_key_belongs_to_its_cookie() -> None:
-    logins = made()
-    first, second = logged_in(logins), logged_in(logins, today=5.0)
-    cookie = first.cookie.split(";")[0]
-    assert logins.may_change(cookie, first.key, today=1)
-    for other in (second.key, "", cookie, "é"):
-        assert not logins.may_change(cookie, other, today=1)
-    assert not logins.may_change("", first.key, today=1)
-
-
-def test_guessing_is_slow_but_tickets_always_work() -> None:
-    logins = made()
-    for guess in range(MAX_FAILURES):
-        assert logins.log_in(f"guess {guess}", now=1.0, today=0) is None
-    assert logins.log_in(TOKEN, now=2.0, today=0) is None, "even the right one, or a guess would show"
-    assert logins.log_in(logins.ticket(now=2.0), now=2.0, today=0)
-    assert logins.log_in(TOKEN, now=62.0, today=0)
-
-
-def test_tickets_end_and_are_few() -> None:
-    logins = made()
-    late = logins.ticket(now=0.0)
-    assert logins.log_in(late, now=TICKET_LIFETIME, today=0) is None
-    first = logins.ticket(now=0.0)
-    for _ in range(MAX_TICKETS):
-        logins.ticket(now=0.0)
-    assert logins.log_in(first, now=0.0, today=0) is None
-
-
-def test_without_a_token_nobody_is_let_in() -> None:
-    logins = made("")
-    assert logins.log_in("", now=0.0, today=0) is None
-    assert not logins.is_token("")
-
-
 # --- other pages ---
 
 
@@ -272,14 +211,18 @@ async def events(page: Page, count: int) -> list[tuple[str, object]]:
 async def test_who_has_not_logged_in_sees_links_but_no_destinations() -> None:
     mark: live.Mark = {"at": "2027-01-01T00:00:00Z", "event": "link", "link": "wifi", "cause": "192.0.2.1 is silent"}
     async with opened([mark]) as page:
-        (_, _), (_, marks), (name, status) = await events(page, 3)
+        (_, _), (_, marks), (_, reader), (name, status) = await events(page, 4)
         assert name == "status"
+        assert isinstance(reader, dict)
+        assert reader["is_public"] is True
         assert isinstance(status, dict)
         assert status["links"][0]["loss_up"] == 0.1
         assert "secret" not in json.dumps([marks, status])
         assert "192.0.2" not in json.dumps([marks, status])
         await page.log_in(TOKEN)
-        (_, _), (_, marks), (_, status) = await events(page, 3)
+        (_, _), (_, marks), (_, reader), (_, status) = await events(page, 4)
+        assert isinstance(reader, dict)
+        assert reader["is_public"] is False
         assert marks == [mark]
         assert "secret.example:443" in json.dumps(status)
 
@@ -306,6 +249,104 @@ async def test_pages_that_are_closed_make_room_for_others(monkeypatch: pytest.Mo
             await asyncio.sleep(0.05)
         else:
             pytest.fail("the place of a page that was closed is not free after a minute")
+
+
+async def test_pages_share_a_status_and_a_dear_one_is_made_rarely(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(live, "INTERVAL", 0.01)
+    made = 0
+
+    async def dear() -> ClientStatus:
+        nonlocal made
+        made += 1
+        await asyncio.sleep(0.1)
+        return client_status()
+
+    told = live.LiveStatus(dear, StatusHistory(), list)
+    found: list[bytes] = []
+
+    async def watch() -> None:
+        async for part in told.parts(lambda: True):
+            found.append(part)
+
+    watching = [asyncio.create_task(watch()) for _ in range(5)]
+    async with asyncio.timeout(60):
+        await asyncio.gather(*(_told_once(found, number) for number in range(5)))
+    assert made == 1, "five pages were told the same; the next one is due after two seconds"
+    for task in watching:
+        task.cancel()
+    await asyncio.gather(*watching, return_exceptions=True)
+
+
+async def _told_once(found: list[bytes], number: int) -> None:
+    """Waits until more than `number` statuses were told."""
+    for _ in range(6000):
+        if sum(b"event: status" in part for part in found) > number:
+            return
+        await asyncio.sleep(0.01)
+
+
+async def test_a_page_that_logs_out_is_told_no_more_destinations(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(live, "INTERVAL", 0.01)
+    is_public = False
+    parts = live.LiveStatus(_status, StatusHistory(), list).parts(lambda: is_public)
+    told = b"".join([await anext(parts) for _ in range(6)])
+    assert b"secret.example" in told
+    is_public = True
+    told = b"".join([await anext(parts) for _ in range(6)])
+    assert b"secret.example" not in told.split(b"event: status", 1)[1]
+    await parts.aclose()
+
+
+async def _status() -> ClientStatus:
+    return client_status()
+
+
+async def test_on_other_machines_the_reason_of_ill_health_is_not_for_everybody() -> None:
+    status = client_status()
+    status.session.state, status.session.reason = "outage", "no answer from 192.0.2.1:8120"
+    for host, is_told in (("127.0.0.1", True), ("0.0.0.0", False)):
+        port = free_port()
+        endpoint = AdminEndpoint(host, port, lambda: status, token=TOKEN)
+        await endpoint.start()
+        async with aiohttp.ClientSession() as session:
+            for headers, is_known in (({}, is_told), ({"Authorization": f"Bearer {TOKEN}"}, True)):
+                async with session.get(f"http://127.0.0.1:{port}/healthz", headers=headers) as answer:
+                    assert answer.status == 503
+                    assert ("192.0.2.1" in await answer.text()) == is_known
+        await endpoint.close()
+
+
+async def test_the_configured_token_stands_in_no_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The command line gets one of its own, which ends with the process."""
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    port = free_port()
+    endpoint = AdminEndpoint("127.0.0.1", port, client_status, token=TOKEN)
+    await endpoint.start()
+    found = runtime.find_token(port)
+    assert found not in (None, TOKEN)
+    async with aiohttp.ClientSession() as session:
+        for token in (found, TOKEN):
+            async with session.get(
+                f"http://127.0.0.1:{port}/status", headers={"Authorization": f"Bearer {token}"}
+            ) as answer:
+                assert answer.status == 200
+    await endpoint.close()
+
+
+def test_the_token_of_this_machine_is_sent_to_no_other(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    runtime.publish_token(8119, TOKEN)
+    sent: list[object] = []
+
+    def opened(self: object, request: urllib.request.Request, timeout: float) -> None:
+        sent.append(request.get_header("Authorization"))
+        raise urllib.error.URLError("nobody is there")
+
+    monkeypatch.setattr(urllib.request.OpenerDirector, "open", opened)
+    for place in (("192.0.2.55", 8119), ("router.lan", 8119), ("127.0.0.1", 8119)):
+        with pytest.raises(TandemError):
+            admin_client.ask([place], "/status")
+    assert sent == ["Bearer ", "Bearer ", f"Bearer {TOKEN}"]
 
 
 def test_an_hour_is_kept_and_links_may_come_late() -> None:

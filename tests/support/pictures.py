@@ -91,9 +91,9 @@ def status(state: str = "up") -> ClientStatus:
         ),
         links=links,
         streams=[
-            StreamStatus(target="www.example.org:443", age_s=12.0, bytes_up=2_000, bytes_down=50_000_000),
+            StreamStatus(target="www.example.org:443", age_s=12.0, bytes_up=2_000, bytes_down=50_000_000, id=1),
             StreamStatus(
-                target="git.a-very-long-name-of-a-host.example.org:22", age_s=3700.0, bytes_up=9, bytes_down=1
+                target="git.a-very-long-name-of-a-host.example.org:22", age_s=3700.0, bytes_up=9, bytes_down=1, id=2
             ),
         ],
     )

@@ -41,6 +41,11 @@ class Admission:
             return refusal(403, "no other web page may use this")
         return None
 
+    @property
+    def is_local(self) -> bool:
+        """Whether only this machine reaches the endpoint."""
+        return self._is_local
+
     def has_token(self, request: Request) -> bool:
         """Whether a request has the token."""
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
@@ -58,7 +63,7 @@ class Admission:
     def _is_called(self, host: str) -> bool:
         """Whether a request's Host is ours. A literal address is safe: unlike a name, nobody can bind it elsewhere."""
         name = host.rsplit(":", 1)[0] if not host.endswith("]") else host
-        if name.lower() in self._names or (self._is_local and name.lower() == "localhost"):
+        if name.lower() in self._names or name.lower() == "localhost":
             return True
         literal = name[1:-1] if name.startswith("[") and name.endswith("]") else name
         try:

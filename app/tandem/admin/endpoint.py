@@ -4,8 +4,10 @@
 """
 
 import asyncio
+import logging
 import time
 from collections.abc import Awaitable, Callable, Collection, Sequence
+from dataclasses import replace
 from importlib import import_module
 from inspect import isawaitable
 
@@ -28,6 +30,8 @@ from tandem.web.server import HttpServer
 
 AskStatus = Callable[[], Status | Awaitable[Status]]
 """Returns the present status, at once or after other processes were asked."""
+
+log = logging.getLogger("tandem.admin")
 
 _EVENT_STREAM = "text/event-stream"
 
@@ -54,15 +58,17 @@ class AdminEndpoint:
         names: Collection[str] = (),
         marks: Callable[[], Sequence[Mark]] = list,
     ) -> None:
-        """Without a token, one is created; the command line finds either. `names`: host names that requests may use.
+        """`token`: a configured one, for browsers and programs elsewhere. `names`: host names that requests may use.
 
         `marks`: what has happened in the last hour, which the page draws into its charts.
         """
         self._host, self._port = host, port
         self._status = status
         self._actions = dict(actions or {})
-        self._token = token
-        self._logins = Logins(lambda: self._token or "", name=f"tandem-{port}")
+        self._has_token = token is not None
+        self._own_token = runtime.new_token()
+        """The token of this process, which the command line finds."""
+        self._logins = Logins(lambda: [token or self._own_token, self._own_token], name=f"tandem-{port}")
         self._admission = Admission(host, names, self._logins)
         self._history = StatusHistory()
         self._live = LiveStatus(self._present, self._history, marks)
@@ -106,30 +112,31 @@ class AdminEndpoint:
             runtime.withdraw_token(self._port)
 
     def _publish_token(self) -> None:
-        """Leaves the token for the command line. Raises TandemError where nobody would ever know it."""
-        token = self._token or runtime.new_token()
+        """Leaves this process's token for the command line. Raises TandemError where then nobody would know any."""
         try:
-            runtime.publish_token(self._port, token)
+            runtime.publish_token(self._port, self._own_token)
             self._is_published = True
         except TandemError:
-            if self._token is None:
+            if not self._has_token:
                 raise
-        self._token = token
 
     # --- requests ---
 
     async def _answer(self, request: Request) -> Answer:
         answer = self._admission.refuses(request) or await self._route(request)
-        return Answer(answer.status, answer.body, answer.content_type, {**HEADERS, **answer.headers}, answer.parts)
+        return replace(answer, headers={**HEADERS, **answer.headers})
 
     async def _route(self, request: Request) -> Answer:
         if request.method == "POST":
-            return await self._post(request)
+            try:
+                return await self._post(request)
+            except TandemError as error:
+                return json_answer({"error": str(error), "hint": error.hint}, 400)
         if request.method not in ("GET", "HEAD"):
-            return refusal(405, "this takes GET and POST")
+            return replace(refusal(405, "this takes GET and POST"), headers={"Allow": "GET, HEAD, POST"})
         match request.path:
             case "/healthz":
-                return await self._healthz()
+                return await self._healthz(request)
             case "/metrics":
                 return await self._metrics()
             case "/status":
@@ -139,10 +146,15 @@ class AdminEndpoint:
             case path:
                 return page_file(path) or refusal(404, "there is nothing at this path")
 
-    async def _healthz(self) -> Answer:
+    async def _healthz(self, request: Request) -> Answer:
+        """The reason may name addresses: where other machines reach this, it is for those who have logged in."""
         status = await self._present()
-        text = {"healthy": status.is_healthy} | ({} if status.is_healthy else {"reason": status.problem})
-        text |= {"warning": status.warning} if status.warning else {}
+        may_read = self._admission.is_local or self._admission.may_read(request)
+        text: dict[str, object] = {"healthy": status.is_healthy}
+        if not status.is_healthy and may_read:
+            text["reason"] = status.problem
+        if status.warning and may_read:
+            text["warning"] = status.warning
         return json_answer(text, 200 if status.is_healthy else 503)
 
     async def _metrics(self) -> Answer:
@@ -157,11 +169,14 @@ class AdminEndpoint:
         return Answer(body=(await self._present()).model_dump_json().encode(), content_type=JSON)
 
     def _watch(self, request: Request) -> Answer:
-        if self._live.is_full:
+        def is_public() -> bool:
+            return not self._admission.may_read(request)
+
+        if self._live.is_full(is_public=is_public()):
             return refusal(503, "too many pages are open")
         if request.method == "HEAD":
             return Answer(content_type=_EVENT_STREAM)
-        parts = self._live.parts(is_public=not self._admission.may_read(request))
+        parts = self._live.parts(is_public)
         return Answer(content_type=_EVENT_STREAM, parts=parts)
 
     async def _post(self, request: Request) -> Answer:
@@ -178,10 +193,7 @@ class AdminEndpoint:
                 return await self._act(path.removeprefix("/"), request.body)
 
     def _log_in(self, request: Request) -> Answer:
-        try:
-            secret = parse(LoginRequest, request.body).secret
-        except TandemError as error:
-            return refusal(400, str(error), error.hint)
+        secret = parse(LoginRequest, request.body).secret
         login = self._logins.log_in(secret, now=time.monotonic(), today=time.time())
         if login is None:
             return refusal(401, "this is not the token", "`tandem open` logs in; [admin] token is what you have set")
@@ -191,10 +203,7 @@ class AdminEndpoint:
         action = self._actions.get(name)
         if action is None:
             return refusal(404, "there is no such action here")
-        try:
-            return json_answer(await action(body))
-        except TandemError as error:
-            return json_answer({"error": str(error), "hint": error.hint}, 400)
+        return json_answer(await action(body))
 
     # --- the status ---
 
@@ -204,9 +213,12 @@ class AdminEndpoint:
 
     async def _keep_history(self) -> None:
         while True:
-            status = await self._present()
-            if isinstance(status, ClientStatus):
-                self._history.note(status, at=time.time())
+            try:
+                status = await self._present()
+                if isinstance(status, ClientStatus):
+                    self._history.note(status, at=time.time())
+            except Exception:
+                log.exception("a sample for the charts is missing")
             await asyncio.sleep(SAMPLE_INTERVAL)
 
 

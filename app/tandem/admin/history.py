@@ -1,5 +1,6 @@
 """The last hour of a client's links, which the page draws as charts."""
 
+import json
 from collections import deque
 from collections.abc import Callable
 from typing import NamedTuple, TypedDict
@@ -12,14 +13,10 @@ SAMPLE_INTERVAL = 5.0
 SAMPLES = 720
 """Number of samples that are kept: an hour."""
 
-_STATES = {"down": 0, "probing": 1, "degraded": 2, "usable": 3}
-
 
 class LinkSample(NamedTuple):
     """What a link did at one moment."""
 
-    state: int
-    """From 0, down, to 3, usable."""
     rtt_ms: float | None
     loss_up: float | None
     loss_down: float | None
@@ -28,26 +25,34 @@ class LinkSample(NamedTuple):
 
 
 class ToldHistory(TypedDict):
-    """The history as the page gets it."""
+    """The history as the page gets it. Times are in seconds since 1970, by this machine's clock."""
 
     interval_s: float
     span_s: float
     """Seconds of which samples are kept."""
     at: list[float]
-    """The time of each sample, in seconds since 1970."""
+    """The time of each sample."""
     links: dict[str, dict[str, list[float | None]]]
     """For each link its samples, by the fields of LinkSample; null where it had none."""
 
 
 class StatusHistory:
-    """Samples of all links: SAMPLES at most, so two links take about half a megabyte."""
+    """Samples of all links, SAMPLES at most: about a quarter of a megabyte for each link."""
 
     def __init__(self) -> None:
         self._samples: deque[tuple[float, dict[str, LinkSample]]] = deque(maxlen=SAMPLES)
+        self._encoded: bytes | None = None
 
     def note(self, status: ClientStatus, *, at: float) -> None:
         """Keeps what a status says of the links; `at`: seconds since 1970."""
+        self._encoded = None
         self._samples.append((round(at, 1), {link.name: _sample(link) for link in status.links}))
+
+    def encoded(self) -> bytes:
+        """The history as JSON, which is made once for each sample."""
+        if self._encoded is None:
+            self._encoded = json.dumps(self.told()).encode()
+        return self._encoded
 
     def told(self) -> ToldHistory:
         """The history for the page."""
@@ -66,7 +71,6 @@ class StatusHistory:
             return [None if sample is None else of(sample) for sample in samples]
 
         return {
-            "state": column(lambda sample: sample.state),
             "rtt_ms": column(lambda sample: sample.rtt_ms),
             "loss_up": column(lambda sample: sample.loss_up),
             "loss_down": column(lambda sample: sample.loss_down),
@@ -77,4 +81,4 @@ class StatusHistory:
 
 def _sample(link: LinkStatus) -> LinkSample:
     rates = (round(link.rate_up_bps), round(link.rate_down_bps))
-    return LinkSample(_STATES[link.state], link.rtt_ms.smoothed, link.loss_up, link.loss_down, *rates)
+    return LinkSample(link.rtt_ms.smoothed, link.loss_up, link.loss_down, *rates)

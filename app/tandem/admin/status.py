@@ -79,6 +79,8 @@ class StreamStatus(BaseModel):
     age_s: float
     bytes_up: int
     bytes_down: int
+    id: int = 0
+    """A number that no other connection of this client has had since its start; 0 from an earlier release."""
 
 
 class SessionStatus(BaseModel):

@@ -84,6 +84,11 @@ def is_loopback(host: str) -> bool:
         return False
 
 
+def is_own_address(host: str) -> bool:
+    """Whether a host is this machine: loopback, or an address of one of its interfaces."""
+    return is_loopback(host) or any(host in addresses for addresses in interface_addresses().values())
+
+
 def interface_addresses() -> dict[str, list[str]]:
     """The addresses of each interface that is up, without IPv6 link-local ones."""
     stats = psutil.net_if_stats()

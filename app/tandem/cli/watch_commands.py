@@ -1,6 +1,7 @@
 """Commands that show or change a running client or server."""
 
 import contextlib
+import os
 import sys
 from collections.abc import Generator
 
@@ -53,9 +54,18 @@ def open_page(admin: str | None, is_printed: bool) -> None:
     from tandem.base.addresses import format_host_port
 
     place, answer = admin_client.ask_first(admin_client.places(admin), "/ticket", {})
-    link = f"http://{format_host_port(*place)}/#{answer['ticket']}"
-    if is_printed or not webbrowser.open(link):
-        click.echo(link)
+    ticket = answer.get("ticket")
+    if not isinstance(ticket, str):
+        raise TandemError(f"{format_host_port(*place)} has no page", "a Tandem before 0.2 has none")
+    link = f"http://{format_host_port(*place)}/#{ticket}"
+    click.echo(link)
+    if not is_printed and not _is_root():
+        webbrowser.open(link)
+
+
+def _is_root() -> bool:
+    """Whether a browser should not be started by this user."""
+    return sys.platform != "win32" and os.geteuid() == 0
 
 
 @click.command()

@@ -3,6 +3,7 @@
 import logging
 import time
 from dataclasses import dataclass
+from itertools import count
 
 from tandem.admin.status import StreamStatus
 from tandem_socks import RelayResult
@@ -15,6 +16,7 @@ MAX_SHOWN = 100
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
+    number: int
     target: str
     via: str
     began_at: float
@@ -26,10 +28,11 @@ class ConnectionTable:
 
     def __init__(self) -> None:
         self._entries: dict[int, _Entry] = {}
+        self._numbers = count(1)
 
     def open(self, target: object, result: RelayResult, via: str = "session") -> None:
         """Adds a connection that begins; its relay keeps `result` up to date. `via`: the way it takes."""
-        self._entries[id(result)] = _Entry(str(target), via, time.monotonic(), result)
+        self._entries[id(result)] = _Entry(next(self._numbers), str(target), via, time.monotonic(), result)
 
     def close(self, target: object, result: RelayResult, via: str = "session") -> None:
         """Removes and logs a connection that has ended."""
@@ -49,6 +52,7 @@ class ConnectionTable:
                 age_s=round(now - entry.began_at, 1),
                 bytes_up=entry.result.bytes_to_stream,
                 bytes_down=entry.result.bytes_to_tcp,
+                id=entry.number,
             )
             for entry in entries
         ]

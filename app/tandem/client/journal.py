@@ -111,6 +111,7 @@ class Journal:
 
     def _note_end(self, why: str, *, is_remote: bool) -> None:
         self._session_since = self._outage_since = None
+        self._bridged.reset(now=time.monotonic())
         self._sought_since = time.monotonic()
         self._problem = f"the last session is over: {why}"
         log.log(logging.WARNING if is_remote else logging.INFO, "session over: %s", why)

@@ -3,7 +3,7 @@
 from collections import deque
 from collections.abc import Iterable, Sequence
 
-from tandem.admin.status import ClientStatus
+from tandem.admin.status import ClientStatus, StreamStatus
 
 SAMPLE_INTERVAL = 2.0
 """Seconds between two samples of a sparkline."""
@@ -20,9 +20,9 @@ class History:
     def __init__(self) -> None:
         self._rates: dict[str, deque[float]] = {}
         self._sampled_at = float("-inf")
-        self._streams: dict[tuple[str, float], tuple[float, int]] = {}
-        """Time of the last status and its byte count for each connection, by target and start time."""
-        self._stream_rates: dict[tuple[str, float], float] = {}
+        self._streams: dict[int, tuple[float, int]] = {}
+        """Time of the last status and its byte count for each connection, by its id."""
+        self._stream_rates: dict[int, float] = {}
 
     def note(self, status: ClientStatus, *, now: float) -> None:
         """Takes another status into the history."""
@@ -45,28 +45,22 @@ class History:
         """How many of the last `width` rates are known, for the link with most of them."""
         return max((len(self._last(link, width)) for link in links), default=0)
 
-    def stream_rate(self, target: str, began_at: float) -> float:
+    def stream_rate(self, stream: StreamStatus) -> float:
         """The rate of a connection in bits per second, both directions together."""
-        return self._stream_rates.get((target, began_at), 0.0)
+        return self._stream_rates.get(stream.id, 0.0)
 
     def _last(self, link: str, width: int) -> list[float]:
         return list(self._rates.get(link, ()))[-width:]
 
     def _note_streams(self, status: ClientStatus, now: float) -> None:
         before, self._streams = self._streams, {}
-        rates: dict[tuple[str, float], float] = {}
+        rates: dict[int, float] = {}
         for stream in status.streams:
-            key = (stream.target, beginning(status, stream.age_s))
             count = stream.bytes_up + stream.bytes_down
-            seen_at, seen = before.get(key, (now, count))
-            self._streams[key] = (now, count)
-            rates[key] = max(0, count - seen) * 8 / (now - seen_at) if now > seen_at else 0.0
+            seen_at, seen = before.get(stream.id, (now, count))
+            self._streams[stream.id] = (now, count)
+            rates[stream.id] = max(0, count - seen) * 8 / (now - seen_at) if now > seen_at else 0.0
         self._stream_rates = rates
-
-
-def beginning(status: ClientStatus, age: float) -> float:
-    """When a connection began, in seconds of the client's uptime: the same in each status."""
-    return round(status.uptime_s - age, 0)
 
 
 def sparkline(values: Iterable[float], highest: float) -> str:

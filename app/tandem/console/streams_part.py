@@ -5,7 +5,7 @@ from rich.table import Table
 from tandem.admin.status import ClientStatus, StreamStatus
 from tandem.base.units import format_size
 from tandem.console.figures import duration, rate
-from tandem.console.history import History, beginning
+from tandem.console.history import History
 from tandem.console.view import SortBy
 
 _TARGET = 38
@@ -26,7 +26,7 @@ def streams_part(status: ClientStatus, history: History, sort: SortBy, *, count:
     for stream in shown:
         amounts = (format_size(stream.bytes_up), format_size(stream.bytes_down))
         way = (stream.via,) if is_routed else ()
-        table.add_row(stream.target, duration(stream.age_s), *amounts, rate(_speed(status, history, stream)), *way)
+        table.add_row(stream.target, duration(stream.age_s), *amounts, rate(history.stream_rate(stream)), *way)
     more = open_connections(status) - len(shown)
     if more > 0:
         table.add_row(f"and {more} more")
@@ -42,10 +42,6 @@ def _sorted(status: ClientStatus, history: History, sort: SortBy) -> list[Stream
     def weight(stream: StreamStatus) -> float:
         if sort == "bytes":
             return stream.bytes_up + stream.bytes_down
-        return _speed(status, history, stream) if sort == "rate" else stream.age_s
+        return history.stream_rate(stream) if sort == "rate" else stream.age_s
 
     return sorted(status.streams, key=weight, reverse=True)
-
-
-def _speed(status: ClientStatus, history: History, stream: StreamStatus) -> float:
-    return history.stream_rate(stream.target, beginning(status, stream.age_s))

@@ -8,8 +8,7 @@ to change anything, a request also needs the login's key, which the page keeps w
 import hashlib
 import hmac
 import secrets
-from collections.abc import Callable
-from http.cookies import CookieError, SimpleCookie
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 LOGIN_LIFETIME = 30 * 86400
@@ -20,11 +19,6 @@ TICKET_LIFETIME = 120.0
 
 MAX_TICKETS = 16
 """Tickets that may be unused at a time; the oldest is forgotten for another."""
-
-MAX_FAILURES = 10
-"""Wrong tokens in _FAILURE_INTERVAL after which no token is accepted until it is over; tickets still are."""
-
-_FAILURE_INTERVAL = 60.0
 
 
 class Login(NamedTuple):
@@ -39,19 +33,15 @@ class Login(NamedTuple):
 class Logins:
     """Who may read, and who may change: checks tokens, tickets, cookies and keys."""
 
-    def __init__(self, token: Callable[[], str], name: str) -> None:
-        """`token`: the token of the endpoint; "" admits nobody. `name`: the cookie's, which tells our ports apart."""
-        self._token, self._name = token, name
+    def __init__(self, tokens: Callable[[], Sequence[str]], name: str) -> None:
+        """`tokens`: those of the endpoint; logins end with the first. `name`: the cookie's, which tells ports apart."""
+        self._tokens, self._name = tokens, name
         self._tickets: dict[str, float] = {}
         """When each ticket ends, in seconds of the caller's clock, the oldest first."""
-        self._failures = 0
-        self._failures_end = 0.0
 
     def is_token(self, given: str) -> bool:
-        """Whether this is the token."""
-        expected = self._token()
-        is_same = hmac.compare_digest(given.encode(errors="surrogateescape"), expected.encode())
-        return bool(expected) and is_same
+        """Whether this is a token."""
+        return any(_is_same(given, token) for token in self._tokens())
 
     def ticket(self, *, now: float) -> str:
         """Makes a ticket: it logs in one browser, once, and soon. Unlike the token it may stand in a command line."""
@@ -66,7 +56,7 @@ class Logins:
 
         `now`: a clock that never goes back; `today`: seconds since 1970, which the end of the login is counted from.
         """
-        if not (self._tickets.pop(secret, 0.0) > now or self._is_admitted(secret, now)):
+        if not (self._tickets.pop(secret, 0.0) > now or self.is_token(secret)):
             return None
         end = str(int(today) + LOGIN_LIFETIME)
         attributes = f"Path=/; Max-Age={LOGIN_LIFETIME}; HttpOnly; SameSite=Strict"
@@ -85,25 +75,16 @@ class Logins:
         end = self._end(cookies, today)
         return end is not None and _is_same(key, self._mac("key", end))
 
-    def _is_admitted(self, secret: str, now: float) -> bool:
-        """Whether this is the token; after many wrong ones no token is looked at for a while."""
-        if now >= self._failures_end:
-            self._failures, self._failures_end = 0, now + _FAILURE_INTERVAL
-        if self._failures >= MAX_FAILURES:
-            return False
-        is_right = self.is_token(secret)
-        self._failures += not is_right
-        return is_right
-
     def _end(self, cookies: str, today: float) -> str | None:
         """The end of the login that a Cookie header has; None where it has none that holds."""
         end, _, mac = _cookie(cookies, self._name).partition(".")
-        if not self._token() or not _is_same(mac, self._mac("cookie", end)):
+        if not self._tokens() or not _is_same(mac, self._mac("cookie", end)):
             return None
         return end if today < int(end) else None
 
     def _mac(self, what: str, end: str) -> str:
-        return hmac.new(self._token().encode(), f"{what} {end}".encode(errors="replace"), hashlib.sha256).hexdigest()
+        secret = self._tokens()[0].encode()
+        return hmac.new(secret, f"{what} {end}".encode(errors="replace"), hashlib.sha256).hexdigest()
 
 
 def _is_same(given: str, expected: str) -> bool:
@@ -111,9 +92,6 @@ def _is_same(given: str, expected: str) -> bool:
 
 
 def _cookie(header: str, name: str) -> str:
-    """The value of a cookie; "" where the header has none of this name, or cannot be read."""
-    try:
-        found = SimpleCookie(header).get(name)
-    except CookieError:
-        return ""
-    return found.value if found is not None else ""
+    """The value of a cookie, "" where there is none of this name. Others may be of any form: all ports share them."""
+    pairs = (part.strip().partition("=") for part in header.split(";"))
+    return next((value for known, _, value in pairs if known == name), "")

@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Awaitable, Callable
+from urllib.parse import urlsplit
 
 import h11
 
@@ -76,13 +77,18 @@ class _Conversation:
         self._http = h11.Connection(h11.SERVER)
 
     async def run(self) -> None:
-        """Serves the connection until either end closes it."""
+        """Serves the connection until either end closes it. A client that does not read is not waited for."""
+        is_well = False
         try:
-            with contextlib.suppress(OSError, TimeoutError, h11.LocalProtocolError):
-                while await self._turn():
-                    self._http.start_next_cycle()
+            while await self._turn():
+                self._http.start_next_cycle()
+            is_well = True
+        except (OSError, TimeoutError, h11.LocalProtocolError):
+            pass
+        except Exception:
+            log.exception("a connection has failed")
         finally:
-            self._writer.close()
+            self._writer.close() if is_well else self._writer.transport.abort()
 
     async def _turn(self) -> bool:
         """Reads a request and answers it; returns whether another one may come."""
@@ -107,6 +113,8 @@ class _Conversation:
         while True:
             event = self._http.next_event()
             if event is h11.NEED_DATA:
+                if self._http.they_are_waiting_for_100_continue:
+                    await self._write(h11.InformationalResponse(status_code=100, headers=[]))
                 self._http.receive_data(await self._reader.read(_READ_SIZE))
             elif isinstance(event, h11.Request):
                 head = event
@@ -163,7 +171,7 @@ class _Conversation:
             await self._write(h11.Data(data=answer.body))
         await self._write(h11.EndOfMessage())
 
-    async def _write(self, event: h11.Response | h11.Data | h11.EndOfMessage) -> None:
+    async def _write(self, event: h11.Event) -> None:
         """Sends a part of an answer. Raises OSError, and TimeoutError where the client does not read."""
         self._writer.write(self._http.send(event) or b"")
         async with asyncio.timeout(_WRITE_TIMEOUT):
@@ -172,5 +180,7 @@ class _Conversation:
 
 def _request(head: h11.Request, body: bytes) -> Request:
     headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in head.headers}
-    path = head.target.decode("latin-1").partition("?")[0]
-    return Request(head.method.decode("latin-1"), path, headers, body)
+    target = urlsplit(head.target.decode("latin-1"))
+    if target.netloc:  # the absolute form: what it names counts, not Host (RFC 9112, section 3.2.2)
+        headers["host"] = target.netloc
+    return Request(head.method.decode("latin-1"), target.path, headers, body)

@@ -6,15 +6,14 @@ const WIDTH = 720;
 const HEIGHT = 100;
 const SHORTEST = 300; // seconds that a chart shows at least
 
-/** What of the history is shown: all of it, an hour at most, in seconds since 1970. */
-export function spanOf(history) {
-  const end = Date.now() / 1000;
+/** What of the history is shown: all of it, an hour at most, in seconds since 1970 by the program's clock. */
+export function spanOf(history, end) {
   const known = end - (history.at[0] ?? end);
   return [end - Math.min(history.span_s, Math.max(SHORTEST, known)), end];
 }
 
 /** Whether something is worth a mark in the charts of a link: not each moment at which a link is a bit better or worse. */
-export function isMarked(event, link) {
+function isMarked(event, link) {
   if (event.event === "link") return event.link === link && event.state === "down";
   return event.event === "drill" ? event.link === link : event.event !== "started";
 }

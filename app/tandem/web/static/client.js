@@ -2,7 +2,7 @@
 
 import { chart, spanOf } from "./charts.js";
 import { clock, duration, each, el, figure, ms, percent, rate, row, say, section, set, size, table } from "./elements.js";
-import { ask } from "./session.js";
+import { ask, report } from "./session.js";
 
 const MODES = { adaptive: "Adaptive: speed of both links", duplicate: "Duplicate: everything twice, safest" };
 const LOWEST_SCALE = 100_000; // bit/s
@@ -30,8 +30,8 @@ export function clientView(mayChange) {
   const parts = [section("Links", links), ledger.node, buttons, connections.node, section("What happened", events)];
   const node = el("div", {}, ...parts.filter(Boolean));
 
-  function update(status, past, marks) {
-    const span = spanOf(past);
+  function update(status, past, marks, now) {
+    const span = spanOf(past, now);
     const top = { rate: highestRate(past) };
     each(links, status.links, (link) => link.name, (link) => linkCard(link.name, mayChange),
       (card, link) => card.update(link, past, span, marks, top));
@@ -48,12 +48,15 @@ export function clientView(mayChange) {
 function headline(status) {
   const session = status.session;
   const works = status.links.filter((link) => link.state === "usable" || link.state === "degraded").length;
-  const open = `${session.streams_open} of ${session.streams_total} connections open`;
+  const past = status.streams.filter((stream) => stream.via !== "session").length;
+  const open = `${session.streams_open + past} connections open, ${session.streams_total} in this session`;
   const age = session.age_s == null ? "" : ` for ${duration(session.age_s)}`;
   const summary = `Session ${session.state}${age} · ${works} of ${status.links.length} links work · mode ${status.mode} · ${open}`;
-  if (session.state === "outage") return { summary, problem: `All links are down for ${duration(session.outage_s ?? 0)}. Connections are held.`, kind: "bad" };
-  if (session.state === "connecting") return { summary, problem: `No session yet${session.reason ? `: ${session.reason}` : ""}.`, kind: "wait" };
-  return { summary, problem: "", kind: "" };
+  const spoken = `Session ${session.state}, ${works} of ${status.links.length} links work, mode ${status.mode}`;
+  const since = session.outage_s == null ? "" : `For ${duration(session.outage_s)}.`;
+  if (session.state === "outage") return { summary, spoken, problem: "All links are down. Connections are held.", kind: "bad", since };
+  if (session.state === "connecting") return { summary, spoken, problem: `No session yet${session.reason ? `: ${session.reason}` : ""}.`, kind: "wait", since };
+  return { summary, spoken, problem: "", kind: "", since: "" };
 }
 
 /** All links share one scale of rates, so that their charts can be compared; packets of an idle link draw no mountains. */
@@ -141,16 +144,6 @@ function bought() {
 
 // --- buttons ---
 
-async function report(output, promise, told) {
-  output.classList.remove("failed");
-  try {
-    say(output, told(await promise));
-  } catch (error) {
-    output.classList.add("failed");
-    say(output, error.message);
-  }
-}
-
 function modeButtons() {
   const said = el("output", { class: "small" });
   const buttons = Object.entries(MODES).map(([mode, text]) =>
@@ -165,9 +158,12 @@ function speedtest() {
   const results = table("Speed in Mbit/s", [["link", ""], ["down", "number"], ["up", "number"], ["note", ""]]);
   results.node.hidden = true;
   const start = el("button", { type: "button", onclick: run }, "Measure the speed");
+  let isAsked = false;
   async function run() {
+    isAsked = start.disabled = true;
     say(said, "Measuring: this takes ten seconds for each link, and slows down everything else.");
     await report(said, ask("speedtest"), ({ speeds }) => { show(speeds); return ""; });
+    isAsked = false;
   }
   function show(speeds) {
     results.node.hidden = false;
@@ -176,10 +172,12 @@ function speedtest() {
       [speed.link, mbit(speed.down_bps), mbit(speed.up_bps), speed.note].forEach((text, index) => say(line.children[index], text));
     });
   }
+  let wasPresent = false;
   function update(present) {
-    bar.hidden = start.disabled = false;
     bar.hidden = !present;
-    start.disabled = Boolean(present);
+    start.disabled = Boolean(present) || isAsked;
+    if (wasPresent && !present && !isAsked) say(said, "");
+    wasPresent = Boolean(present);
     if (!present) return;
     bar.value = present.done / present.steps;
     say(said, `Measuring ${present.step}: step ${present.done + 1} of ${present.steps}.`);
@@ -197,15 +195,15 @@ function connectionTable(mayChange) {
 
   function update(status) {
     const now = performance.now() / 1000;
-    const items = status.streams.slice(0, 30).map((stream) => ({ ...stream, key: `${stream.target} ${Math.round(status.uptime_s - stream.age_s)}` }));
-    each(shown.body, items, (item, index) => `${item.key} ${index}`, () => row(["target", "", "number", "number", "number", "number"]), (line, item) => {
+    const items = status.streams.slice(0, 30);
+    each(shown.body, items, (item) => item.id, () => row(["target", "", "number", "number", "number", "number"]), (line, item) => {
       const carried = item.bytes_up + item.bytes_down;
-      const [at, then] = before.get(item.key) ?? [now, carried];
+      const [at, then] = before.get(item.id) ?? [now, carried];
       const speed = now > at ? (Math.max(0, carried - then) * 8) / (now - at) : 0;
       [item.target, item.via, duration(item.age_s), size(item.bytes_up), size(item.bytes_down), rate(speed)].forEach((text, index) => say(line.children[index], text));
     });
     before.clear();
-    items.forEach((item) => before.set(item.key, [now, item.bytes_up + item.bytes_down]));
+    items.forEach((item) => before.set(item.id, [now, item.bytes_up + item.bytes_down]));
     shown.node.hidden = !items.length;
     say(note, connectionNote(status, items.length, mayChange));
   }
@@ -214,7 +212,8 @@ function connectionTable(mayChange) {
 
 function connectionNote(status, shown, mayChange) {
   if (!mayChange) return `${status.session.streams_open} connections are open. Who has logged in sees where they lead.`;
-  const more = status.session.streams_open - shown;
+  const past = status.streams.filter((stream) => stream.via !== "session").length;
+  const more = status.session.streams_open + past - shown;
   if (!shown) return "No connection is open.";
   return more > 0 ? `And ${more} more.` : "";
 }

@@ -35,8 +35,11 @@ export function set(node, name, value) {
 /** Shows one child for each item, and keeps the children of items that stay: a button that has the focus keeps it. */
 export function each(parent, items, keyOf, make, update) {
   const kept = new Map([...parent.children].map((child) => [child.dataset.key, child]));
+  const times = new Map();
   items.forEach((item, index) => {
-    const key = String(keyOf(item, index));
+    const given = String(keyOf(item));
+    times.set(given, (times.get(given) ?? 0) + 1);
+    const key = `${given} ${times.get(given)}`; // two events of one second may look the same
     const child = kept.get(key) ?? make(item);
     kept.delete(key);
     child.dataset.key = key;
@@ -94,4 +97,4 @@ export function duration(seconds) {
 }
 
 export const clock = (date) => date.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", second: "2-digit" });
-export const day = (seconds) => (seconds == null ? "never" : new Date(seconds * 1000).toLocaleString([], { dateStyle: "medium", timeStyle: "short" }));
+export const day = (seconds) => new Date(seconds * 1000).toLocaleString([], { dateStyle: "medium", timeStyle: "short" });

@@ -1,7 +1,7 @@
 // The view of a server: its clients and who is on, invites, other servers, and its processes.
 
 import { day, duration, each, el, figure, ms, percent, row, say, section, set, size, svg, table } from "./elements.js";
-import { ask } from "./session.js";
+import { ask, report } from "./session.js";
 
 const REFRESH = 5000; // milliseconds between two looks at the list of clients
 
@@ -23,7 +23,8 @@ export function serverView(mayChange) {
     clients?.update(status);
     fleet?.update();
     workers.update(status);
-    return { summary: `${status.clients} registered clients`, problem: status.registry_problem, kind: "bad" };
+    const summary = `${status.clients} registered clients`;
+    return { summary, spoken: summary, problem: status.registry_problem, kind: "bad", since: "" };
   }
   return { node, update };
 }
@@ -39,35 +40,32 @@ function clientList() {
   let known = [];
   let sessions = [];
   let looked = -Infinity;
+  let isElsewhere = false; // whether the registry is a service, where clients are listed and changed
 
   async function look() {
     looked = performance.now();
     try {
       known = (await ask("clients")).clients;
+      isElsewhere = false;
     } catch (error) {
+      isElsewhere = true;
       said.classList.add("failed");
       say(said, error.message);
     }
+    invite.node.hidden = isElsewhere;
     draw();
   }
 
   function draw() {
-    each(shown.body, known, (client) => client.name, (client) => clientRow(client.name, act), (line, client) => {
-      const mine = sessions.filter((session) => session.client === client.name);
-      line.update(client, mine);
+    const on = isElsewhere ? [...new Set(sessions.map((session) => session.client))].sort().map((name) => ({ name })) : known;
+    each(shown.body, on, (client) => client.name, (client) => clientRow(client.name, act), (line, client) => {
+      line.update(client, sessions.filter((session) => session.client === client.name), isElsewhere);
     });
-    shown.node.hidden = !known.length;
+    shown.node.hidden = !on.length;
   }
 
   async function act(action, body, told) {
-    said.classList.remove("failed");
-    try {
-      await ask(action, body);
-      say(said, told);
-    } catch (error) {
-      said.classList.add("failed");
-      say(said, error.message);
-    }
+    await report(said, ask(action, body), () => told);
     await look();
   }
 
@@ -84,22 +82,33 @@ function clientRow(name, act) {
   const quota = el("button", { type: "button", onclick: () => askQuota(name, act) }, "Quota…");
   const toggle = el("button", { type: "button" });
   const revoke = el("button", { type: "button", class: "risky", onclick: () => confirmRevoke(name, act) }, "Revoke…");
-  for (const [button, what] of [[quota, "Quota of"], [toggle, ""], [revoke, "Revoke"]]) if (what) set(button, "aria-label", `${what} ${name}`);
-  line.children[6].append(el("div", { class: "row" }, quota, toggle, revoke));
+  set(quota, "aria-label", `Quota of ${name}`);
+  set(revoke, "aria-label", `Revoke ${name}`);
+  const buttons = el("div", { class: "row" }, quota, toggle, revoke);
+  line.children[6].append(buttons);
   let isDisabled = false;
   toggle.addEventListener("click", () => act(isDisabled ? "clients/enable" : "clients/disable", { name }, `${name} is ${isDisabled ? "enabled" : "disabled"}.`));
 
-  line.update = (client, sessions) => {
+  line.update = (client, sessions, isElsewhere) => {
     isDisabled = client.disabled;
-    const state = client.disabled ? "disabled" : sessions.length || client.connected ? "on" : client.last_seen == null ? "never seen" : `last seen ${day(client.last_seen)}`;
+    buttons.hidden = isElsewhere;
+    const state = stateOf(client, sessions);
     const limit = client.quota_bytes == null ? "–" : `${size(client.quota_bytes)} a ${client.quota_period}`;
     const ends = client.expires == null ? "–" : day(client.expires);
-    [name, state, sessions.map(linksOf).join("; "), size(client.used_bytes), limit, ends].forEach((text, index) => say(line.children[index], text));
+    [name, state, sessions.map(linksOf).join("; "), client.used_bytes == null ? "–" : size(client.used_bytes), limit, ends].forEach((text, index) => say(line.children[index], text));
     set(line.children[1], "class", state === "on" ? "up" : "");
     say(toggle, isDisabled ? "Enable" : "Disable");
     set(toggle, "aria-label", `${isDisabled ? "Enable" : "Disable"} ${name}`);
   };
   return line;
+}
+
+function stateOf(client, sessions) {
+  if (client.disabled) return "disabled";
+  if (client.expires != null && client.expires * 1000 < Date.now()) return "its time has run out";
+  if (client.quota_bytes != null && client.used_bytes >= client.quota_bytes) return `its data is used up until ${day(client.quota_ends)}`;
+  if (sessions.length || client.connected) return "on";
+  return client.last_seen == null ? "never seen" : `last seen ${day(client.last_seen)}`;
 }
 
 const linksOf = (session) =>
@@ -135,21 +144,13 @@ function inviteForm(onMade) {
   const made = el("div");
   async function submit(event) {
     event.preventDefault();
-    said.classList.remove("failed");
-    say(said, "");
-    try {
-      const list = endpoints.value.split(/[\s,]+/).filter(Boolean);
-      show(await ask("clients/invite", { name: name.value, endpoints: list }));
-      name.value = "";
-      onMade();
-    } catch (error) {
-      said.classList.add("failed");
-      say(said, error.message);
-    }
+    const list = endpoints.value.split(/[\s,]+/).filter(Boolean);
+    await report(said, ask("clients/invite", { name: name.value, endpoints: list }), (answer) => { show(answer); name.value = ""; return ""; });
+    onMade();
   }
   function show(answer) {
     const text = el("textarea", { readonly: true, "aria-label": `Invite of ${answer.name}`, rows: "4" }, answer.invite);
-    const copy = el("button", { type: "button", class: "main", onclick: () => navigator.clipboard.writeText(answer.invite) }, "Copy");
+    const copy = el("button", { type: "button", class: "main", onclick: () => { text.select(); document.execCommand("copy"); } }, "Copy");
     const hide = el("button", { type: "button", onclick: () => made.replaceChildren() }, "Hide");
     made.replaceChildren(el("p", {}, `The invite of ${answer.name} is a secret, and is shown only now:`), text, el("div", { class: "row" }, copy, hide), ...(answer.qr ? [code(answer)] : []));
   }

@@ -26,24 +26,37 @@ export async function ask(action, body = {}) {
   const headers = { "X-Tandem-Key": localStorage.getItem(KEY) ?? "" };
   const answer = await fetch(`/${action}`, { method: "POST", headers, body: JSON.stringify(body) });
   const said = await answer.json().catch(() => ({ error: answer.statusText }));
-  if (answer.status === 401) { forget(); throw new Error("Your login is over: log in again."); }
+  if (answer.status === 401) forget("The login is over: log in again.");
   if (!answer.ok) throw new Error(said.hint ? `${said.error} (${said.hint})` : said.error);
   return said;
 }
 
-function forget() {
+/** Forgets the login; the page then shows what everybody may see, and says why. */
+export function forget(why = "") {
   localStorage.removeItem(KEY);
-  dispatchEvent(new Event("login"));
+  dispatchEvent(new CustomEvent("login", { detail: why }));
+}
+
+/** Shows in an output what an action answers, in words, or why it was refused. */
+export async function report(output, promise, told = () => "") {
+  try {
+    const said = told(await promise);
+    output.classList.remove("failed");
+    output.textContent = said;
+  } catch (error) {
+    output.classList.add("failed");
+    output.textContent = error.message;
+  }
 }
 
 /** The part of the page where one logs in and out. */
 export function account() {
-  if (isLoggedIn()) return el("button", { type: "button", onclick: () => ask("logout").finally(forget) }, "Log out");
+  if (isLoggedIn()) return el("button", { type: "button", onclick: () => ask("logout").then(() => forget("You have logged out."), (error) => forget(error.message)) }, "Log out");
   const input = el("input", { type: "password", name: "token", autocomplete: "current-password", required: true });
   const said = el("output", { class: "failed small", role: "alert" });
   async function submit(event) {
     event.preventDefault();
-    if (await logIn(input.value)) dispatchEvent(new Event("login"));
+    if (await logIn(input.value)) dispatchEvent(new CustomEvent("login"));
     else said.textContent = "This is not the token.";
     input.value = "";
   }
