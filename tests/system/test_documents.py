@@ -27,7 +27,7 @@ ELSEWHERE = {
     "sudo ufw allow 8120:8121/udp": "nowhere: ufw would change this machine",
     "sudo apt install pipx git": "nowhere: the machine's own packages",
     "git clone https://github.com/levitation/tandem": "nowhere: it needs the internet",
-    "pipx install .": "tests/tools/package/deb.sh installs the same by pip",
+    "pipx ensurepath": "nowhere: it changes the shell's own files",
     "pipx install ./tandem": "tests/tools/package/deb.sh installs the same by pip",
     "docker compose up -d": "tests/tools/container/run.sh",
     f"docker compose exec -T server {INVITE.removesuffix(' -o laptop.invite')} > laptop.invite": (

@@ -247,6 +247,11 @@ def main() -> None:
     except BrokenPipeError:
         _abandon_output()
         sys.exit(1)
+    except PermissionError as error:
+        if error.filename is None:
+            raise
+        _complain(f"{error.filename}: {error.strerror}", "it belongs to another user; root may read it (sudo)")
+        sys.exit(1)
     except OSError as error:
         if error.errno != errno.ENOSPC:
             raise

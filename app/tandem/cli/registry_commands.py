@@ -48,6 +48,7 @@ def invite(
     loaded, directory = loaded_state(config_file, state)
     if output is not None:
         _check_writable(output)
+        _check_owner(output, name)
     made = _invite(loaded, directory, name, endpoint, replace=replace)
     if made.servers:
         click.echo(f"the invite names {len(made.servers)} servers: {', '.join(made.servers)}", err=True)
@@ -160,6 +161,18 @@ def _check_writable(file: Path) -> None:
             pass
     except OSError as error:
         raise UsageError(f"--output: {file}: {error.strerror}", "name a file in a directory of yours") from error
+
+
+def _check_owner(file: Path, name: str) -> None:
+    """Raises UsageError where a file has another client's invite, which stands nowhere else."""
+    from tandem.config.invites import decode_invites
+
+    try:
+        owner = decode_invites(file.read_text())[0].name
+    except (OSError, ValueError, TandemError):  # there is none, or something else
+        return
+    if owner != name:
+        raise UsageError(f"--output: {file} has the invite of {owner}", f"name another file, such as {name}.invite")
 
 
 def _write(file: Path, text: str) -> None:

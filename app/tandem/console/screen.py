@@ -105,6 +105,10 @@ def _least(
     yield from _head(status, view)
     table = links_part(status, width)
     yield table
+    chosen = next((link for link in status.links if link.name == view.detail), None)
+    if chosen is not None:  # whoever asks for it is shown it, as far as it fits
+        yield detail_part(chosen)
+        return
     sparks = sparks_part(status, history, width)
     rows = _rows(Group(*_head(status, view), table, *_bottom(view), sparks or Text()), console)
     if sparks is not None and rows <= console.height:

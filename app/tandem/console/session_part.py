@@ -7,6 +7,9 @@ from tandem.base.units import format_size
 from tandem.console.figures import duration
 from tandem_transport.parameters import OUTAGE_TIMEOUT
 
+_TELLING = 100_000
+"""Bytes carried from which on the share of the copies says something."""
+
 _STYLES = {"up": "green", "outage": "red", "connecting": "yellow"}
 
 
@@ -14,7 +17,7 @@ def session_part(status: ClientStatus) -> Text:
     """Two lines: how the session is, and what it has carried."""
     session = status.session
     carried = session.bytes_up + session.bytes_down
-    share = f" ({session.copy_bytes / carried:.0%})" if carried else ""
+    share = f" ({session.copy_bytes / carried:.0%})" if carried >= _TELLING else ""
     text = Text("Tandem  ", style="bold")
     text.append(f"session {session.state}{_since(session)}", style=_STYLES[session.state])
     text.append(f"  mode {status.mode}", "not bold")

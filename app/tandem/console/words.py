@@ -3,18 +3,21 @@
 from rich.table import Table
 
 _WORDS = {
-    "RTT, min, p95": "round trip now, the lowest, and what 95 of 100 stay below, in milliseconds",
-    "queue": "milliseconds that our packets wait in the link's own queue",
-    "loss↑ loss↓": "packets lost on the way to the server, and from it, in the last ten seconds",
+    "RTT, min, p95": "round trip now, lowest, what 95 of 100 stay below, in ms",
+    "queue": "ms that our packets wait in the link's own queue",
+    "loss↑ loss↓": "lost to and from the server in the last ten seconds",
     "won": "share of the data that this link delivered first",
-    "degraded": "works, but loses much, or answers late; used less",
-    "copies": "data sent a second time over another link, on purpose",
-    "rescued": "losses that nobody waited for, because a copy had been sent before",
-    "adaptive": "downloads use both links, key presses and requests go over both at once",
-    "duplicate": "everything goes over every link: twice the data, and nothing waits",
-    "metered": "a link that carries only what is small and urgent while another works",
-    "outage": "no link works; connections are held, and go on when one comes back",
+    "usable, down": "works; no answer comes. probing: has not answered yet",
+    "degraded": "works, but loses much, answers late, or works one way only",
+    "copies": "sent a second time: at once over another link, or as lost",
+    "rescued": "losses that nobody waited for: a copy had been sent before",
+    "adaptive": "downloads use all links; what is urgent goes over each",
+    "duplicate": "all goes over every link: twice the data, and nothing waits",
+    "metered": "carries only what is small and urgent while another works",
+    "drill": "a link made bad on purpose, for a while",
+    "outage": "no link works; connections are held, and go on afterwards",
 }
+"""Each fits into one row of a window of 80 columns."""
 
 
 def explained() -> Table:

@@ -109,7 +109,7 @@ class Demo:
         host, port = self._proxy
         proxy = "" if self._proxy == ("127.0.0.1", 1080) else f" --proxy {host}:{port}"
         return (
-            "Press d: wifi goes away, and nothing breaks. In another terminal, or a browser:",
+            f"Press d: wifi is away for {DRILL_TIME:.0f} s, and nothing breaks. In another terminal:",
             f"  {program} open",
             f"  curl -x socks5h://{host}:{port} http://{NAME}:{self.site.port}/",
             f"  ssh -o ProxyCommand='{program} connect{proxy} %h %p' HOST",
