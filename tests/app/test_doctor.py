@@ -1,13 +1,14 @@
 """What `tandem doctor` reads on this machine, and the words in which it tells what it has found. No network."""
 
 import errno
+import socket
 from ipaddress import ip_address, ip_network
 from pathlib import Path
 
 import pytest
 
 from tandem.admin.status import ClientStatus, LinkStatus, RttStatus, SessionStatus
-from tandem.config.config import Config, LinkConfig
+from tandem.config.config import Config, LinkConfig, SocksConfig
 from tandem.doctor import machine as doctor_machine
 from tandem.doctor.findings import Finding
 from tandem.doctor.link import Asked, half_dead, silence_advice
@@ -16,6 +17,7 @@ from tandem.doctor.machine import (
     filtered_packets,
     is_strict,
     links_without_route,
+    local_port,
     missing_route,
     send_error,
 )
@@ -265,3 +267,16 @@ def test_a_link_that_works_one_way(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tandem.doctor.running.is_strict", "wlan0".__eq__)
     (finding,) = told(one_way, one_way)
     assert finding.advice.startswith("Reverse path filtering is strict on wlan0. `sysctl -w")
+
+
+async def test_the_port_of_the_client_that_runs_is_no_trouble() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        place = f"127.0.0.1:{taken.getsockname()[1]}"
+        config = Config(socks=SocksConfig(listen=place))
+        assert (await local_port(config, taken=place)).verdict == "ok"
+        for other in ("", "127.0.0.1:1"):
+            found = await local_port(config, taken=other)
+            assert (found.verdict, found.advice) == (
+                "warning",
+                "Another program has it: --socks HOST:PORT takes another one.",
+            )

@@ -25,8 +25,8 @@ _MAX_SESSIONS = 2
 
 async def examine(config: Config, invite: Invite) -> list[Finding]:
     """Runs all checks; returns the findings in the order in which they are shown."""
-    found = [await local_port(config)]
     links, routes, running = planned_links(config.link), read_routes(), await ask_client(config)
+    found = [await local_port(config, running.socks if running is not None else "")]
     if not links:
         return [*found, *_without_links(config, routes, running)]
     examined = await _examine_links(links, invite, routes)

@@ -148,15 +148,17 @@ def rp_filter_text(device: str, remote: UdpAddress) -> str:
 # --- the local port ---
 
 
-async def local_port(config: Config) -> Finding:
-    """The finding whether the SOCKS port is free."""
+async def local_port(config: Config, taken: str = "") -> Finding:
+    """The finding whether the SOCKS port is free; `taken`: the port of a client that runs."""
     host, port = parse_host_port(config.socks.listen, what="socks")
     place = format_host_port(host, port)
     error = await asyncio.to_thread(_bind_error, host, port)
     if error is None:
         return Finding(subject="this machine", check="SOCKS port", verdict="ok", text=f"{place} is free")
+    if taken == place:
+        return Finding(subject="this machine", check="SOCKS port", verdict="ok", text=f"{place}: the client that runs")
     text = f"{place}: {os_error_text(error)}"
-    advice = "A client that runs already has it; else --socks HOST:PORT takes another one."
+    advice = "Another program has it: --socks HOST:PORT takes another one."
     verdict: Verdict = "warning" if error.errno == errno.EADDRINUSE else "problem"
     return Finding(subject="this machine", check="SOCKS port", verdict=verdict, text=text, advice=advice)
 

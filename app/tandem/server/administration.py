@@ -133,10 +133,10 @@ class ClientAdministration:
         return {"revoked": name} | await self._read_changes(name)
 
     async def _servers(self, body: bytes) -> dict[str, object]:
-        """The servers that share the registry, and this server's own endpoints, which an invite would name."""
+        """The servers that share the registry."""
         parse(Nothing, body)
         found = await self._run(lambda registry: registry.fleet.all())
-        return {"servers": [server.described() for server in found], "public": list(self._config.server.public)}
+        return {"servers": [server.described() for server in found]}
 
     async def _run(self, change: Callable[[Registry], T]) -> T:
         """Calls a function with the registry, in a thread. Raises UsageError where the registry is a service."""
