@@ -1,18 +1,21 @@
 """Throughput of two real processes over two loopback links, with the CPU and memory that it takes.
 
-    python tests/benchmarks/loopback.py [--megabytes 200] [--mode adaptive] [--rate 20]
+    python tests/benchmarks/loopback.py [--megabytes 200] [--mode adaptive] [--rate 20] [--page]
 
 Prints figures; asserts nothing. Loopback takes UDP_SEGMENT and UDP_GRO, so this is what the code
-can do; `--rate` is the most that both links together may carry, in Mbit/s. Target and downloader run beside both ends,
-on the same cores.
+can do; `--rate` is the most that both links together may carry, in Mbit/s. `--page` keeps the page of both ends open
+meanwhile, as a browser does that reads its events. Target and downloader run beside both ends, on the same cores.
 """
 
 import argparse
+import contextlib
 import socket
+import subprocess
 import sys
 import tempfile
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
@@ -47,7 +50,24 @@ def download(socks_port: int, port: int, size: int) -> float:
         return time.monotonic() - began
 
 
-def measure(mode: str, size: int, rate: float | None) -> None:
+@contextlib.contextmanager
+def open_pages(pair: Pair) -> Iterator[None]:
+    """Reads the events that the page of each end is told, as one who has logged in."""
+    readers = []
+    for port in (pair.client_admin, pair.server_admin):
+        token = Path(pair.environment["XDG_RUNTIME_DIR"], "tandem", f"admin-{port}.token").read_text().strip()
+        at = ("-H", f"Authorization: Bearer {token}", f"http://127.0.0.1:{port}/live")
+        readers.append(subprocess.Popen(["curl", "-sSN", "-o", "/dev/null", *at]))
+    try:
+        yield
+    finally:
+        for reader in readers:
+            assert reader.poll() is None, "the page was not open to the end"
+            reader.terminate()
+            reader.wait()
+
+
+def measure(mode: str, size: int, rate: float | None, *, page: bool) -> None:
     server = socket.create_server(("127.0.0.1", 0))
     threading.Thread(target=serve, args=(server, size), daemon=True).start()
     with tempfile.TemporaryDirectory() as directory:
@@ -60,7 +80,8 @@ def measure(mode: str, size: int, rate: float | None) -> None:
             ends = processes(pair)
             print(f"{mode}: server {ends[0].pid}, client {ends[1].pid}", file=sys.stderr)
             before = [cpu(end) for end in ends]
-            seconds = download(pair.socks_port, server.getsockname()[1], size)
+            with open_pages(pair) if page else contextlib.nullcontext():
+                seconds = download(pair.socks_port, server.getsockname()[1], size)
             spent = [(cpu(end) - begin) / size * 1e8 for end, begin in zip(ends, before, strict=True)]
             memory = [end.memory_info().rss / 1e6 for end in ends]
         finally:
@@ -77,6 +98,7 @@ if __name__ == "__main__":
     parser.add_argument("--megabytes", type=int, default=200)
     parser.add_argument("--mode", choices=("duplicate", "adaptive"), action="append")
     parser.add_argument("--rate", type=float)
+    parser.add_argument("--page", action="store_true")
     arguments = parser.parse_args()
     for chosen in arguments.mode or ("duplicate", "adaptive"):
-        measure(chosen, arguments.megabytes * 1_000_000, arguments.rate)
+        measure(chosen, arguments.megabytes * 1_000_000, arguments.rate, page=arguments.page)
