@@ -10,6 +10,7 @@ import pytest
 from tandem.admin.status import ClientStatus, LinkStatus, RttStatus, SessionStatus
 from tandem.config.config import Config, LinkConfig, SocksConfig
 from tandem.doctor import machine as doctor_machine
+from tandem.doctor.doctor import chosen_links
 from tandem.doctor.findings import Finding
 from tandem.doctor.link import Asked, half_dead, silence_advice
 from tandem.doctor.machine import (
@@ -24,7 +25,7 @@ from tandem.doctor.machine import (
 from tandem.doctor.nat import shared_fate
 from tandem.doctor.pings import Count
 from tandem.doctor.routes import Route, default_route_command, read_routes
-from tandem.doctor.running import Heard, compare
+from tandem.doctor.running import Heard, compare, links_of
 from tandem.doctor.session import size_text
 from tandem_transport.driver import LocalAddress
 
@@ -252,7 +253,30 @@ def test_a_link_that_is_down_for_another_reason(before: LinkStatus, after: LinkS
     assert told(before, after) == []
 
 
+def test_the_links_of_the_client_that_runs_are_examined(monkeypatch: pytest.MonkeyPatch) -> None:
+    devices = {"192.0.2.7": "wlan0", "198.51.100.7": "eth0", "198.51.100.8": "eth0"}
+    monkeypatch.setattr("tandem.doctor.running.interface_of", devices.get)
+    alone, twins = (
+        link_status("wifi"),
+        [link_status(f"dsl{i}", local=f"198.51.100.{i}:5000", remote="203.0.113.1:8120") for i in (7, 8)],
+    )
+    loopback, unplugged = link_status("own", local="127.0.0.2:5000"), link_status("usb0", local=None)
+    found = links_of(running(alone, *twins, loopback, unplugged))
+    assert [(link.name, link.bind) for link in found] == [
+        ("wifi", "wlan0"),
+        ("dsl7", "198.51.100.7"),
+        ("dsl8", "198.51.100.8"),
+        ("own", "127.0.0.2"),
+    ]
+    monkeypatch.setattr("tandem.client.interfaces.leading_out", lambda: ["wlan0", "usb0"])
+    examined = chosen_links([], running(alone))
+    assert [(link.name, link.bind) for link in examined] == [("wifi", "wlan0"), ("usb0", "usb0")]
+    named = [LinkConfig(name="lte", bind="wwan0")]
+    assert chosen_links(named, running(alone)) == named
+
+
 def test_no_client_that_runs() -> None:
+    assert links_of(None) == []
     assert list(compare(None, running(link_status()), HEARD)) == []
     assert list(compare(running(link_status()), None, HEARD)) == []
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tandem.client import interfaces
-from tandem.client.links import follows_interfaces, planned_links
+from tandem.client.links import follows_interfaces, planned_links, unmatched
 from tandem.config.config import LinkConfig
 
 INTERFACES = {"lo": ["127.0.0.1"], "wlan0": ["192.0.2.1"], "usb0": ["192.0.2.2"], "usb1": ["192.0.2.3"], "usb2": []}
@@ -46,6 +46,14 @@ def test_a_pattern_stands_for_all_that_match_now_and_later(monkeypatch: pytest.M
     monkeypatch.setattr("tandem.client.interfaces.interface_addresses", lambda: INTERFACES | {"usb2": ["192.0.2.4"]})
     assert names(planned_links(configured, planned)) == [("phone-3", "usb2")]
     assert follows_interfaces(configured)
+
+
+def test_patterns_that_no_interface_matches_yet(monkeypatch: pytest.MonkeyPatch) -> None:
+    configured = [link("dsl", "ppp*"), link("wifi", "wlan*"), link("lte", "wwan0"), link("*", "*")]
+    assert names(unmatched(configured)) == [("dsl", "ppp*")]
+    assert unmatched([]) == []
+    monkeypatch.setattr("tandem.client.interfaces.leading_out", list)
+    assert names(unmatched([])) == [("*", "*")]
 
 
 def test_a_star_stands_for_what_leads_out_and_is_not_named() -> None:

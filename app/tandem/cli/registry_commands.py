@@ -1,5 +1,6 @@
 """Commands on the server's machine that register and remove clients."""
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -109,6 +110,8 @@ def servers(config_file: Path | None, state: Path | None, as_json: bool, forget:
     if as_json:
         click.echo(json.dumps([server.described() for server in found], indent=1))
         return
+    if sys.stdout.isatty():
+        click.echo("name\tstate\tsessions\tendpoints" if found else "none")
     for server in found:
         line = server.described()
         endpoints = ", ".join(server.endpoints)

@@ -59,8 +59,8 @@ def open_page(admin: str | None, is_printed: bool) -> None:
         raise TandemError(f"{format_host_port(*place)} has no page", "a Tandem before 0.2 has none")
     link = f"http://{format_host_port(*place)}/#{ticket}"
     click.echo(link)
-    if not is_printed and not _is_root():
-        webbrowser.open(link)
+    if is_printed or _is_root() or not webbrowser.open(link):
+        click.echo("for a browser: it logs in once, within two minutes", err=True)
 
 
 def _is_root() -> bool:
@@ -71,10 +71,12 @@ def _is_root() -> bool:
 
 
 @click.command()
-@click.argument("wanted", metavar="duplicate|adaptive", type=click.Choice(["duplicate", "adaptive"]))
+@click.argument("wanted", metavar="[duplicate|adaptive]", type=click.Choice(["duplicate", "adaptive"]), required=False)
 @options.ADMIN
-def mode(wanted: str, admin: str | None) -> None:
+def mode(wanted: str | None, admin: str | None) -> None:
     """Change at once how a running client uses its links, in both directions; connections stay open.
+
+    Without an argument it says which mode is on.
 
     \b
     duplicate  all data on every link: the lowest loss, and twice the data on two links
@@ -82,7 +84,14 @@ def mode(wanted: str, admin: str | None) -> None:
     """
     from tandem.admin import admin_client
 
-    admin_client.ask(admin_client.places(admin)[:1], "/mode", {"mode": wanted})
+    places = admin_client.places(admin)[:1]
+    if wanted is None:
+        present = admin_client.ask(places, "/status").get("mode")
+        if present is None:
+            raise TandemError("a server has no mode of its own", "each of its clients has one: ask there")
+        click.echo(f"mode {present}")
+        return
+    admin_client.ask(places, "/mode", {"mode": wanted})
     click.echo(f"mode {wanted}")
 
 
@@ -154,7 +163,7 @@ def _running_socks(admin: str | None) -> str:
 
 def _events_hint(names: set[str]) -> str:
     known = f"; there are some of {', '.join(sorted(names))}" if names else ""
-    return f"--admin HOST:PORT names a client that runs, --socks HOST:PORT one by its SOCKS port{known}"
+    return f"--admin HOST:PORT names a client that runs, --socks one by its SOCKS port; `tandem demo` keeps none{known}"
 
 
 @click.command()

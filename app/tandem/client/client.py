@@ -22,13 +22,14 @@ from tandem.client.failover import ANSWER_TIMEOUT, Failover, retire
 from tandem.client.forwards import ForwardPorts, port_error
 from tandem.client.journal import Journal
 from tandem.client.link_names import NameTeller
+from tandem.client.links import unmatched
 from tandem.client.opener import Opener
 from tandem.client.options import read_exits
 from tandem.client.publisher import Publisher
 from tandem.client.records import ClientRecords
 from tandem.client.remote import Remote
 from tandem.client.speedtest import Speedtest
-from tandem.config.config import CLIENT_ADMIN_PORT, Config, SocksConfig
+from tandem.config.config import CLIENT_ADMIN_PORT, Config, LinkConfig, SocksConfig
 from tandem.config.invites import Invite
 from tandem.config.passwords import PasswordBook
 from tandem.dialing.address_guard import AddressGuard
@@ -92,9 +93,9 @@ class Client:
         self._tasks.begin(self._keep_usage())
         self._tasks.begin(self._router.routes.follow_files())
         self._tasks.begin(self._failover.run(self._is_unanswered, self._adopt))
+        for pattern in unmatched(self._config.link):
+            log.warning("%s", _waits_for(pattern))
         if self.links.follows_interfaces:
-            if not self.links:
-                log.warning("no interface has a default route yet; waiting for one (--link NAME=BIND names a link)")
             self._tasks.begin(self._follow_interfaces())
 
     async def drain(self) -> None:
@@ -301,6 +302,13 @@ class Client:
                 self.driver.set_preferences(self.links.preferences())
                 self._exits.follow(self.links)
                 self._names.tell()
+
+
+def _waits_for(pattern: LinkConfig) -> str:
+    """What the log says of a pattern that no interface matches."""
+    if pattern.bind == "*":
+        return "no interface has a default route yet; waiting for one (--link NAME=BIND names a link)"
+    return f"link {pattern.name}: no interface matches {pattern.bind} yet; one that appears becomes a link"
 
 
 def _frontend_options(section: SocksConfig, router: Router) -> FrontendOptions:

@@ -14,6 +14,9 @@ from tandem.config.invites import Invite
 from tandem_transport import PathPreference, PathUse
 from tandem_transport.driver import Endpoint, Gate, Link, LocalAddress, Names, Resolve, Transport, interface_index
 
+_ANY = LinkConfig(name="*", bind="*")
+"""Each interface that leads out, named after itself: what a client uses where no link is configured."""
+
 
 def is_pattern(bind: str) -> bool:
     """Whether `bind` stands for all interfaces that match, also those that appear later."""
@@ -25,6 +28,12 @@ def follows_interfaces(configured: Sequence[LinkConfig]) -> bool:
     return not configured or any(is_pattern(link.bind) for link in configured)
 
 
+def unmatched(configured: Sequence[LinkConfig]) -> list[LinkConfig]:
+    """The patterns, the one of a client without configured links included, that no interface matches now."""
+    patterns = [link for link in configured or [_ANY] if is_pattern(link.bind)]
+    return [link for link in patterns if not matching(link.bind)]
+
+
 def planned_links(configured: Sequence[LinkConfig], present: Sequence[LinkConfig] = ()) -> list[LinkConfig]:
     """The links that are wanted now, without those that are `present` already.
 
@@ -34,7 +43,7 @@ def planned_links(configured: Sequence[LinkConfig], present: Sequence[LinkConfig
     known = {link.bind for link in [*configured, *present]}
     names = {link.name for link in present}
     planned: list[LinkConfig] = []
-    for template in configured or [LinkConfig(name="*", bind="*")]:
+    for template in configured or [_ANY]:
         wanted = matching(template.bind) if is_pattern(template.bind) else [template.bind]
         for bind in wanted:
             is_taken = bind in known if bind != template.bind else template.name in names

@@ -6,6 +6,7 @@ _WORDS = {
     "RTT, min, p95": "round trip now, lowest, what 95 of 100 stay below, in ms",
     "queue": "ms that our packets wait in the link's own queue",
     "loss↑ loss↓": "lost to and from the server in the last ten seconds",
+    "server's count": "loss that the server saw in what arrived; beside it, the client's",
     "won": "share of the data that this link delivered first",
     "usable, down": "works; no answer comes. probing: has not answered yet",
     "degraded": "works, but loses much, answers late, or works one way only",

@@ -38,7 +38,10 @@ DRILL_TIME = 15.0
 """Seconds for which the drill takes the first link away, unless it is ended before."""
 
 _BAR = 20
-"""Characters of the longest bar."""
+"""Characters of a full bar."""
+
+_FULL = 8 * sum(impairment.rate or 0 for impairment in LINKS.values())
+"""What a full bar stands for, bit/s: all that both links carry."""
 
 _HOST = "127.0.0.1"
 _PORTS = (8120, 8121)
@@ -100,9 +103,8 @@ class Demo:
         now = time.monotonic()
         received = {"": self._download.received if self._download else 0} | self._plain.received
         rates = {name: 8 * self._meters[name].rate(count, now=now) for name, count in received.items()}
-        highest = max(*rates.values(), 1.0)
         whats = {"": "a download through Tandem"} | {name: f"plain TCP over {name} alone" for name in LINKS}
-        return [_bar(whats[name], rate, highest) for name, rate in rates.items()]
+        return [_bar(whats[name], rate) for name, rate in rates.items()]
 
     def hints(self, program: str) -> Sequence[str]:
         """What a user may try; `program` is the command for another terminal."""
@@ -159,6 +161,6 @@ def introduction() -> str:
     return f"Two bad links between a client and a server on this machine: {links}."
 
 
-def _bar(what: str, rate: float, highest: float) -> str:
-    bar = "█" * max(1, round(rate / highest * _BAR)) if rate else ""
+def _bar(what: str, rate: float) -> str:
+    bar = "█" * max(1, min(_BAR, round(rate / _FULL * _BAR))) if rate else ""
     return f"{what:28}{rate / 1e6:5.1f} Mbit/s {bar}"

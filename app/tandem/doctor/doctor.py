@@ -17,7 +17,7 @@ from tandem.doctor.link import Examination
 from tandem.doctor.machine import links_without_route, local_port
 from tandem.doctor.nat import shared_fate
 from tandem.doctor.routes import Route, read_routes
-from tandem.doctor.running import ask_client, compare, known_devices
+from tandem.doctor.running import ask_client, compare, known_devices, links_of
 
 _MAX_SESSIONS = 2
 """Limit of simultaneous sessions: a server accepts four of one client, and the running client may have one."""
@@ -25,7 +25,8 @@ _MAX_SESSIONS = 2
 
 async def examine(config: Config, invite: Invite) -> list[Finding]:
     """Runs all checks; returns the findings in the order in which they are shown."""
-    links, routes, running = planned_links(config.link), read_routes(), await ask_client(config)
+    routes, running = read_routes(), await ask_client(config)
+    links = chosen_links(config.link, running)
     found = [await local_port(config, running.socks if running is not None else "")]
     if not links:
         return [*found, *_without_links(config, routes, running)]
@@ -35,6 +36,12 @@ async def examine(config: Config, invite: Invite) -> list[Finding]:
     found += links_without_route(config, routes, _taken(links, examined), known_devices(running))
     found += compare(running, await ask_client(config), {one.name: one.heard for one in examined})
     return [*found, *shared_fate((one.name, one.public_host) for one in examined if one.public_host is not None)]
+
+
+def chosen_links(configured: Sequence[LinkConfig], running: ClientStatus | None) -> list[LinkConfig]:
+    """The links to examine: the configured ones; without any, those of the running client and all that lead out."""
+    present = [] if configured else links_of(running)
+    return [*present, *planned_links(configured, present)]
 
 
 async def _examine_links(links: Sequence[LinkConfig], invite: Invite, routes: list[Route]) -> list[Examination]:

@@ -1,6 +1,8 @@
 """Compares what a running client says of its links with what `tandem doctor` finds over the same links."""
 
 import asyncio
+import ipaddress
+from collections import Counter
 from collections.abc import Iterator, Mapping, Set
 from typing import NamedTuple
 
@@ -10,7 +12,7 @@ from tandem.admin import admin_client
 from tandem.admin.status import ClientStatus, LinkStatus
 from tandem.base.addresses import interface_of, parse_host_port
 from tandem.base.errors import TandemError
-from tandem.config.config import CLIENT_ADMIN_PORT, Config
+from tandem.config.config import CLIENT_ADMIN_PORT, Config, LinkConfig
 from tandem.doctor.findings import Finding
 from tandem.doctor.machine import RP_FILTER_ADVICE, is_strict
 
@@ -39,6 +41,17 @@ async def ask_client(config: Config) -> ClientStatus | None:
         return ClientStatus.model_validate(answer)
     except (TandemError, ValidationError):
         return None
+
+
+def links_of(status: ClientStatus | None) -> list[LinkConfig]:
+    """Those links of the running client that have an address, by their interface where no other link has the same."""
+    hosts = {link.name: host for link in (status.links if status else ()) if (host := _local_host(link)) is not None}
+    devices = {name: _device(host) for name, host in hosts.items()}
+    shared = Counter(devices.values())
+    return [
+        LinkConfig(name=name, bind=device if (device := devices[name]) and shared[device] == 1 else host)
+        for name, host in hosts.items()
+    ]
 
 
 def known_devices(status: ClientStatus | None) -> set[str]:
@@ -111,3 +124,8 @@ def _one_way(link: LinkStatus) -> Finding:
 
 def _local_host(link: LinkStatus) -> str | None:
     return parse_host_port(link.local, what="local")[0] if link.local else None
+
+
+def _device(host: str) -> str | None:
+    """The interface that has this address; None for loopback, whose addresses are the links there."""
+    return None if ipaddress.ip_address(host).is_loopback else interface_of(host)
