@@ -53,7 +53,7 @@ def download(socks_port: int, port: int, size: int) -> float:
 @contextlib.contextmanager
 def open_pages(pair: Pair) -> Generator[None]:
     """Reads the events that the page of each end is told, as one who has logged in."""
-    readers: list["subprocess.Popen[bytes]"] = []
+    readers: list[subprocess.Popen[bytes]] = []
     for port in (pair.client_admin, pair.server_admin):
         token = Path(pair.environment["XDG_RUNTIME_DIR"], "tandem", f"admin-{port}.token").read_text().strip()
         at = ("-H", f"Authorization: Bearer {token}", f"http://127.0.0.1:{port}/live")
