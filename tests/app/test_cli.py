@@ -15,9 +15,8 @@ import pytest
 from click.testing import CliRunner
 
 from loopback import free_port, run_tandem
-from tandem.admin.status import ClientStatus, SessionStatus
 from tandem.base.directories import default_directory
-from tandem.base.errors import TandemError, UsageError
+from tandem.base.errors import UsageError
 from tandem.cli.main import cli
 from tandem.config import config
 from tandem.config.passwords import verify
@@ -440,25 +439,3 @@ def test_a_full_disk_gets_words(environment: dict[str, str]) -> None:
         )
     assert done.returncode == 1
     assert done.stderr == b"error: standard output: No space left on device\n"
-
-
-def test_mode_without_an_argument_says_which_is_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[str] = []
-    counts = dict.fromkeys(("streams_open", "streams_total", "bytes_up", "bytes_down", "copy_bytes", "rescued"), 0)
-    session = SessionStatus.model_validate({"state": "up", "server": None, **counts})
-    status = ClientStatus(uptime_s=60, mode="adaptive", session=session, links=[])
-
-    def ask(_places: object, path: str, body: object = None) -> dict[str, object]:
-        asked.append(path)
-        return status.model_dump() if body is None else {}
-
-    monkeypatch.setattr("tandem.admin.admin_client.ask", ask)
-    assert CliRunner().invoke(cli, ["mode"]).output == "mode adaptive\n"
-    assert CliRunner().invoke(cli, ["mode", "duplicate"]).output == "mode duplicate\n"
-    assert asked == ["/status", "/mode"]
-
-
-def test_a_server_has_no_mode(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tandem.admin.admin_client.ask", lambda *_: {"role": "server"})
-    with pytest.raises(TandemError, match="a server has no mode"):
-        CliRunner().invoke(cli, ["mode", "--admin", "127.0.0.1:8118"], catch_exceptions=False, standalone_mode=False)

@@ -139,6 +139,11 @@ def test_all_mistakes_at_once_with_place_value_and_what_is_accepted(tmp_path: Pa
         ),
         ("[server]\nstate=5", r"server.state: input is not a valid path .*, got 5"),
         ('[link]\nname="a"\nbind="x"', r"link: it is a list of tables: \[\[link\]\], not \[link\]"),
+        (
+            '[server]\nworkers=2\n[[publish]]\nclient="van-*"\nname="web"\nlisten="0.0.0.0:8443"',
+            r"publish: client van-\* may be several clients; .* name one client",
+        ),
+        ('[[route]]\nmatch="private:22"\nvia="direct"', "private takes no port"),
         ('[[rule]]\naction="deny"\nmatch="*.example.org"', r"has no port, so it is the name of a forward"),
     ],
 )

@@ -34,7 +34,7 @@ from tandem.config.client_sections import LINK, SERVER, ExitConfig, RouteConfig
 from tandem.config.errors import describe, with_mistakes
 from tandem.config.old_names import is_old_variable, present_link, variables_of_old, with_present_names
 from tandem.config.passwords import is_hash
-from tandem.config.publish_section import PublishConfig, published_twice
+from tandem.config.publish_section import PublishConfig, offered_by_several, published_twice
 from tandem.config.server_sections import ForwardConfig, QuotaConfig, RegistryConfig, RuleConfig, ServerConfig
 from tandem.config.transparent_section import TransparentConfig
 from tandem.config.values import (
@@ -227,7 +227,8 @@ class Config(BaseSettings):
     def _distinct(cls, given: Any, validate: ModelWrapValidatorHandler["Config"]) -> "Config":
         """Reports what is there twice together with all other mistakes."""
         twice = [*_repeated(given), *_open_ports(given), *_unknown_ways(given), *_unknown_users(given)]
-        twice += published_twice(_tables(given.get("publish")))
+        published, server = _tables(given.get("publish")), _tables([given.get("server")])
+        twice += [*published_twice(published), *offered_by_several(published, server and server[0].get("workers"))]
         try:
             made = validate(given)
         except ValidationError as error:

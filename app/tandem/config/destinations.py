@@ -136,6 +136,8 @@ def parse_destinations(text: str) -> Destinations:
     """A set, as a route names it. Raises ValueError that says what is accepted, and OSError for a file."""
     if text == PRIVATE:
         return Private()
+    if text.startswith(f"{PRIVATE}:"):
+        raise ValueError(f"{text!r}: {PRIVATE} takes no port: it stands for a set of hosts, on all ports")
     if text.startswith("@"):
         return PatternFile(Path(text[1:]).expanduser())
     return One(parse_destination(text))

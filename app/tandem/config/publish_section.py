@@ -55,6 +55,18 @@ class PublishConfig(Section):
         return self.client is not None and matches_name(self.client, client)
 
 
+def offered_by_several(tables: Sequence[Mapping[str, Any]], workers: object) -> Iterator[str]:
+    """Messages about ports of a server with several workers that more than one client may offer."""
+    if not str(workers).isdigit() or int(str(workers)) < 2:  # "auto" is known when the server starts
+        return
+    for table in tables:
+        if "*" in str(table.get("client", "")):
+            yield (
+                f"publish: client {table['client']} may be several clients; where [server] has several workers, which "
+                "do not know of each other, name one client"
+            )
+
+
 def published_twice(tables: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     """Messages about tables that are in each other's way: one name, or one address, twice."""
     for key, others, hint in (
