@@ -158,6 +158,23 @@ def test_a_throttled_link_does_not_stop_the_other(rate: float, queue: float, lin
 
 
 @pytest.mark.sampled
+@pytest.mark.parametrize(("before", "after"), [(100, 5), (100, 1), (50, 5)])
+@pytest.mark.parametrize("delay", [0.0002, 0.010])
+def test_links_that_become_much_slower_together_are_not_flooded(before: float, after: float, delay: float) -> None:
+    network, traffic = start(*[Impairment(delay=delay, rate=mbit(before), queue=0.1)] * 2)
+    traffic.download(int(mbit(before))).finish()
+    for link, later in enumerate((0.015, 0.030)):
+        network.change(link, after=0, rate=mbit(after), delay=later)
+    network.run(0.3)
+    sent = network.bytes_to_client
+    download = traffic.download(6_000_000)
+    network.run(3)
+    carried, until_it_is_known = 2 * mbit(after) * 3, 2 * mbit(before) * 0.2
+    assert network.bytes_to_client - sent <= 1.2 * carried + until_it_is_known
+    network.run_until(lambda: download.received > 0.25 * mbit(after) * 6, limit=3)
+
+
+@pytest.mark.sampled
 @pytest.mark.parametrize(
     ("allowed", "burst"), [(0.5, 16_000), (0.5, 64_000), (1, 16_000), (2, 32_000), (4, 16_000), (8, 3_000)]
 )

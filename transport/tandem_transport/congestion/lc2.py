@@ -20,6 +20,7 @@ from tandem_transport.congestion.loss_trial import (
     LossTrial,
     Verdict,
     is_overdriven,
+    is_overflowing,
 )
 from tandem_transport.congestion.queue_target import NOISE_MARGIN, TARGET_FLOOR, QueueTarget
 from tandem_transport.congestion.random_loss import MAX_RANDOM_LOSS, POLICED_RUN, RandomLoss
@@ -78,6 +79,8 @@ class Phase(Enum):
 
 
 _BELOW_CAPACITY = frozenset({Phase.DOWN, Phase.DEEP, Phase.DRAIN})
+_FOLLOWING = frozenset({Phase.CRUISE, Phase.UP, Phase.DOWN})
+"""Phases in which a path that became much slower is followed at once; the others already send little, or begin."""
 _FULL_RATE = frozenset({Phase.CRUISE, Phase.UP, Phase.DOWN, Phase.DEEP})
 """Phases in which packets sent at full rate may be acknowledged; without start-up, because that overshoots."""
 
@@ -250,6 +253,9 @@ class Lc2:
 
     def _end_round(self, ack: AckSummary) -> float:
         is_app_limited = ack.sample is not None and ack.sample.is_app_limited
+        if ack.sample is not None and self._is_overflowing():
+            self._follow_overflow(ack, ack.sample)
+            return 0.0
         match self.phase:
             case Phase.START:
                 # A round without a sample says nothing either: the first packets of a quiet path are sent one by one.
@@ -271,6 +277,18 @@ class Lc2:
             case Phase.DEEP:
                 return self._end_deep_round(ack)
         return 0.0
+
+    def _is_overflowing(self) -> bool:
+        """Whether the path became much slower: its queue was long in the whole round, and most packets were lost."""
+        queue = self._target.above_floor(self._round.min_queue_delay)
+        return self.phase in _FOLLOWING and queue > TARGET_FLOOR and is_overflowing(self._round, self._loss)
+
+    def _follow_overflow(self, ack: AckSummary, sample: DeliverySample) -> None:
+        """Takes what arrived for the capacity. What the sender wanted to send does not matter: the path was full."""
+        self._delivered = sample.delivered
+        self._capacity.replace(sample.delivered / (1 - self._loss.value))
+        self._is_doubtful = True  # a round that began before the change says too little
+        self._drain_hard(ack)
 
     def _end_up_round(self, ack: AckSummary, is_app_limited: bool) -> None:
         self._gain = 1.0  # the second round shows the effect of the first

@@ -11,6 +11,8 @@ START_PACKETS = 24
 """Packets of a start-up round that must be acknowledged or lost before its loss share counts."""
 OVERDRIVEN_RUN = 16
 """Longest average run of lost packets that interrupts start-up: a policer lets one in so many through."""
+OVERFLOW_RUNS = 5
+"""Runs of lost packets in a round that are no fade any more."""
 OVERDRIVEN = 0.3
 """Loss share of a round, beyond the known random loss, that means that the rate is too high."""
 TRIAL_PACKETS = 32
@@ -95,3 +97,11 @@ def is_overdriven(counts: RoundCounts, loss: RandomLoss) -> bool:
         return False
     round_loss = counts.loss(START_PACKETS, 0.0)
     return round_loss > START_LOSS and round_loss > (loss.at_low_rate(TRIAL_PACKETS) or 0.0) + OVERDRIVEN
+
+
+def is_overflowing(counts: RoundCounts, loss: RandomLoss) -> bool:
+    """Whether a round with a long queue lost so much, in many runs of any length, that the queue overflowed.
+
+    A fade is one run or a few.
+    """
+    return counts.runs >= OVERFLOW_RUNS and counts.loss(START_PACKETS, 0.0) > max(START_LOSS, loss.value + OVERDRIVEN)

@@ -16,6 +16,11 @@ class RoundCounts:
         """The numbers of packets that were acknowledged, and that were lost."""
         return self._acked, self._lost
 
+    @property
+    def runs(self) -> int:
+        """Runs of consecutive lost packets."""
+        return self._runs
+
     def begin(self) -> None:
         """Begins another round."""
         self._acked = self._lost = self._runs = 0
