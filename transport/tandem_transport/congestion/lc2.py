@@ -280,8 +280,8 @@ class Lc2:
 
     def _is_overflowing(self) -> bool:
         """Whether the path became much slower: its queue was long in the whole round, and most packets were lost."""
-        queue = self._target.above_floor(self._round.min_queue_delay)
-        return self.phase in _FOLLOWING and queue > HEAVY_QUEUE * TARGET_FLOOR and is_overflowing(self._round, self._loss)
+        is_long = self._target.above_floor(self._round.min_queue_delay) > HEAVY_QUEUE * TARGET_FLOOR
+        return is_long and self.phase in _FOLLOWING and is_overflowing(self._round, self._loss)
 
     def _follow_overflow(self, ack: AckSummary, sample: DeliverySample) -> None:
         """Takes what arrived for the capacity. What the sender wanted to send does not matter: the path was full."""
