@@ -253,7 +253,8 @@ class Lc2:
 
     def _end_round(self, ack: AckSummary) -> float:
         is_app_limited = ack.sample is not None and ack.sample.is_app_limited
-        if ack.sample is not None and self._is_overflowing():
+        queue = self._target.above_floor(self._round.min_queue_delay)
+        if self.phase in _FOLLOWING and ack.sample is not None and is_overflowing(self._round, self._loss, queue):
             self._follow_overflow(ack, ack.sample)
             return 0.0
         match self.phase:
@@ -277,11 +278,6 @@ class Lc2:
             case Phase.DEEP:
                 return self._end_deep_round(ack)
         return 0.0
-
-    def _is_overflowing(self) -> bool:
-        """Whether the path became much slower: its queue was long in the whole round, and most packets were lost."""
-        is_long = self._target.above_floor(self._round.min_queue_delay) > HEAVY_QUEUE * TARGET_FLOOR
-        return is_long and self.phase in _FOLLOWING and is_overflowing(self._round, self._loss)
 
     def _follow_overflow(self, ack: AckSummary, sample: DeliverySample) -> None:
         """Takes what arrived for the capacity. What the sender wanted to send does not matter: the path was full."""

@@ -11,6 +11,8 @@ START_PACKETS = 24
 """Packets of a start-up round that must be acknowledged or lost before its loss share counts."""
 OVERDRIVEN_RUN = 16
 """Longest average run of lost packets that interrupts start-up: a policer lets one in so many through."""
+OVERFLOW_QUEUE = 0.040
+"""Queue delay in seconds, in the whole round, of a path that became much slower."""
 OVERFLOW_RUNS = 5
 """Runs of lost packets in a round that are no fade any more."""
 OVERDRIVEN = 0.3
@@ -99,9 +101,12 @@ def is_overdriven(counts: RoundCounts, loss: RandomLoss) -> bool:
     return round_loss > START_LOSS and round_loss > (loss.at_low_rate(TRIAL_PACKETS) or 0.0) + OVERDRIVEN
 
 
-def is_overflowing(counts: RoundCounts, loss: RandomLoss) -> bool:
-    """Whether a round with a long queue lost so much, in many runs of any length, that the queue overflowed.
+def is_overflowing(counts: RoundCounts, loss: RandomLoss, queue: float) -> bool:
+    """Whether the path became much slower: its queue overflowed in the whole round.
 
-    A fade is one run or a few.
+    The shortest queue delay of the round was long (`queue`, in seconds), and most packets were lost, in runs of any
+    length: a fade is one run or a few.
     """
-    return counts.runs >= OVERFLOW_RUNS and counts.loss(START_PACKETS, 0.0) > max(START_LOSS, loss.value + OVERDRIVEN)
+    if queue <= OVERFLOW_QUEUE or counts.runs < OVERFLOW_RUNS:
+        return False
+    return counts.loss(START_PACKETS, 0.0) > max(START_LOSS, loss.value + OVERDRIVEN)
