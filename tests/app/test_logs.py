@@ -20,7 +20,8 @@ from tandem.exchange.request import Answer, Kind, Request
 from tandem_socks import Command, Reply
 from tandem_socks import Request as SocksRequest
 from tandem_transport import printable
-from tandem_transport.wire.frames import ConnectionCloseFrame, decode_frames
+from tandem_transport.wire.decoding import decode_frames
+from tandem_transport.wire.frames import ConnectionCloseFrame
 
 ATTACK = "x\x1b[2J\x1b]0;pwned\x07\n12:00:00 error tandem.server: admin: \u202egnihton\x9b31m"
 """Clears the screen, sets the title, forges a line, turns writing around, and an 8-bit CSI."""

@@ -21,6 +21,7 @@ def ack_frames(draw: st.DrawFn) -> frames.AckFrame:
 
 EIGHT_BYTES = st.binary(min_size=8, max_size=8)
 WISH = st.builds(frames.PathPreference, PATH_ID, st.sampled_from(frames.PathUse), INTEGER)
+LIMIT = st.builds(frames.PathLimit, PATH_ID, INTEGER)
 COUNT = st.builds(frames.PathCount, PATH_ID, INTEGER, INTEGER)
 FRAME: st.SearchStrategy[Frame] = st.one_of(
     st.just(frames.PingFrame()),
@@ -37,5 +38,6 @@ FRAME: st.SearchStrategy[Frame] = st.one_of(
     st.builds(frames.PathPolicyFrame, INTEGER, INTEGER, st.lists(WISH, max_size=32).map(tuple)),
     st.builds(frames.StatsFrame, INTEGER, INTEGER, INTEGER, st.lists(COUNT, max_size=32).map(tuple)),
     st.just(frames.GoAwayFrame()),
+    st.builds(frames.PathLimitsFrame, INTEGER, st.lists(LIMIT, max_size=32).map(tuple)),
     st.builds(frames.DatagramFrame, INTEGER, INTEGER, st.binary(max_size=100)),
 )

@@ -8,7 +8,8 @@ from tandem_transport.parameters import MAX_CONTROL_QUEUE
 from tandem_transport.path.path import Path
 from tandem_transport.path.probing import Reachability
 from tandem_transport.recovery.chunk import Chunk
-from tandem_transport.wire.frames import PathUse, PingFrame, StreamFrame, decode_frames
+from tandem_transport.wire.decoding import decode_frames
+from tandem_transport.wire.frames import PathUse, PingFrame, StreamFrame
 
 
 def waiting(work: Work, *, room: int = 10_000, full: int = 10_000) -> list[Chunk]:

@@ -7,7 +7,8 @@ from outgoing import bulk, congestion_of, measured
 from sending_end import PING, Sending, lone, sizes
 from tandem_transport.parameters import BASE_DATAGRAM_SIZE
 from tandem_transport.path.path import Path
-from tandem_transport.wire.frames import AckFrame, Mode, PathUse, PingFrame, decode_frames
+from tandem_transport.wire.decoding import decode_frames
+from tandem_transport.wire.frames import AckFrame, Mode, PathUse, PingFrame
 from tandem_transport.wire.packets import OVERHEAD
 
 

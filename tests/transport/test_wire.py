@@ -10,7 +10,8 @@ from strategies import FRAME, INTEGER
 from tandem_transport.crypto.connection_id import ConnectionIdIssuer
 from tandem_transport.errors import DecodeError
 from tandem_transport.wire import frames
-from tandem_transport.wire.frames import Frame, decode_frames
+from tandem_transport.wire.decoding import decode_frames
+from tandem_transport.wire.frames import Frame
 from tandem_transport.wire.packets import OVERHEAD, PREFIX_SIZE, PacketType, message, split_datagram, transport_header
 from tandem_transport.wire.ranges import RangeSet
 from tandem_transport.wire.transport_parameters import CipherSuite, TransportParameters
@@ -72,6 +73,7 @@ def test_mutated_frames_decode_or_are_refused(sent: list[Frame], data: st.DataOb
         (frames.StreamFrame(4, 1000, b"hello", True), "090443e80568656c6c6f"),
         (frames.AckFrame(1, 70000, 1200, 25, ((7, 9), (2, 4))), "0201098001117044b01901020102"),
         (frames.PathPolicyFrame(1, 1, (frames.PathPreference(0, frames.PathUse.METERED, 0),)), "20010101000100"),
+        (frames.PathLimitsFrame(3, (frames.PathLimit(1, 62500),)), "230301018000f424"),
     ],
 )
 def test_golden_frames(frame: Frame, encoded: str) -> None:
@@ -81,7 +83,18 @@ def test_golden_frames(frame: Frame, encoded: str) -> None:
 
 @pytest.mark.parametrize(
     "payload",
-    ["", "3f", "0201", "020105000000010500", "0220050000000000", "1a00", "08004001ff", "1c0041ff"],
+    [
+        "",
+        "3f",
+        "0201",
+        "020105000000010500",
+        "0220050000000000",
+        "1a00",
+        "08004001ff",
+        "1c0041ff",
+        "23012100",
+        "2301012000",
+    ],
     ids=[
         "empty",
         "unknown type",
@@ -91,6 +104,8 @@ def test_golden_frames(frame: Frame, encoded: str) -> None:
         "short challenge",
         "short",
         "long reason",
+        "33 limits",
+        "limit of path 32",
     ],
 )
 def test_malformed_payloads_are_refused(payload: str) -> None:

@@ -14,10 +14,13 @@ FIRST_VERSION = 1
 """Version of the protocol of release 0.1, whose ends do not name it."""
 
 VERSION = 2
-"""Newest version of the protocol: 2 has GO_AWAY."""
+"""Newest version of the protocol: 2 has GO_AWAY and PATH_LIMITS."""
 
 GO_AWAY_VERSION = 2
 """First version of the protocol that has GO_AWAY."""
+
+PATH_LIMITS_VERSION = 2
+"""First version of the protocol that has PATH_LIMITS."""
 
 MIN_VERSION = 1
 """Oldest version of the protocol that is still spoken."""

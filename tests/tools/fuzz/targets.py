@@ -24,6 +24,7 @@ from tandem_transport.crypto.handshake import ServerHandshake
 from tandem_transport.errors import DecodeError
 from tandem_transport.events import Event, StreamDataReceived
 from tandem_transport.parameters import AMPLIFICATION_LIMIT, MAX_STREAMS
+from tandem_transport.wire.decoding import decode_frames
 from tandem_transport.wire.frames import (
     AckFrame,
     ConnectionCloseFrame,
@@ -33,6 +34,8 @@ from tandem_transport.wire.frames import (
     MaxStreamDataFrame,
     MaxStreamsFrame,
     PathChallengeFrame,
+    PathLimit,
+    PathLimitsFrame,
     PathPolicyFrame,
     PathPreference,
     PathResponseFrame,
@@ -42,7 +45,6 @@ from tandem_transport.wire.frames import (
     StatsFrame,
     StopSendingFrame,
     StreamFrame,
-    decode_frames,
 )
 from tandem_transport.wire.packets import PacketType, split_datagram
 
@@ -273,6 +275,7 @@ _FRAMES: list[Callable[[_Input], Frame]] = [
     lambda given: PathChallengeFrame(Random(given.byte()).randbytes(8)),
     lambda given: PathResponseFrame(Random(given.byte()).randbytes(8)),
     lambda given: StatsFrame(given.integer(), given.integer(), given.integer(), ()),
+    lambda given: PathLimitsFrame(given.integer(), (PathLimit(given.byte() % 4, given.integer()),)),
     lambda given: DatagramFrame(given.integer(), given.integer(), given.blob()),
     lambda given: ConnectionCloseFrame(given.integer(), "fuzz") if given.byte() == 255 else PingFrame(),
 ]

@@ -3,6 +3,8 @@
 from collections import deque
 
 _BUCKETS = 10
+_LIMIT_HOLD = 5.0
+"""Seconds for which a limit that the peer tells is taken for true; it repeats it every second."""
 
 
 class RecentSums:
@@ -63,6 +65,8 @@ class PathCounters:
         self._received = RecentSums(10)
         self._won = RecentSums(60)
         self._peer_count = (0, 0)
+        self._peer_limit = (0, float("-inf"))
+        """The limit that the peer told last, in bytes per second, and when."""
 
     def on_sent(self, size: int, *, now: float) -> None:
         self.bytes_sent += size
@@ -87,6 +91,15 @@ class PathCounters:
     def on_peer_count(self, received: int, missing: int) -> None:
         """The peer's newest count of our packets (STATS)."""
         self._peer_count = (received, missing)
+
+    def on_peer_limit(self, rate: int, *, now: float) -> None:
+        """The peer has found that the path drops what exceeds a rate, in bytes per second, on its way here."""
+        self._peer_limit = (rate, now)
+
+    def peer_limit(self, *, now: float) -> int:
+        """Bytes per second above which the path drops what the peer sends; 0 where it has no such limit."""
+        rate, told_at = self._peer_limit
+        return rate if now < told_at + _LIMIT_HOLD else 0
 
     @property
     def loss_at_peer(self) -> float | None:

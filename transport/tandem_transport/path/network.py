@@ -31,6 +31,11 @@ class PathNetwork:
         self.datagram_size = self.mtu.size
         """UDP payload of a full packet, in bytes."""
 
+    @property
+    def policed_rate(self) -> float:
+        """Bytes per second above which the network drops packets; 0 where it has no such limit."""
+        return self.congestion.capacity if self.congestion.is_policed else 0.0
+
     # --- queue ---
 
     def has_queue(self, bytes_in_flight: int) -> bool:

@@ -327,7 +327,7 @@ class Path:
 
     def _signs(self, now: float) -> PathSigns:
         recovery, hearing, network = self.recovery, self.hearing, self.network
-        since, asked_at, is_policed = recovery.unanswered_since, hearing.asked_at, network.congestion.is_policed
+        since, asked_at, arriving_rate = recovery.unanswered_since, hearing.asked_at, self.counters.peer_limit(now=now)
         is_suspect = self.probing.reachability is not Reachability.ACTIVE
         is_down = self.standing.is_down
         return PathSigns(
@@ -337,14 +337,15 @@ class Path:
             is_suspect=is_suspect and since is not None and now - since >= LATE,
             loss=max(
                 # A policer drops what exceeds its rate: these losses say nothing about the path's quality.
-                0.0 if is_policed else self.counters.loss_sent(minimum=_LOSS_PACKETS, now=now) or 0.0,
-                self.counters.loss_received(minimum=_LOSS_PACKETS, now=now) or 0.0,
+                0.0 if network.policed_rate else self.counters.loss_sent(minimum=_LOSS_PACKETS, now=now) or 0.0,
+                0.0 if arriving_rate else self.counters.loss_received(minimum=_LOSS_PACKETS, now=now) or 0.0,
             ),
             smoothed_rtt=network.rtt.smoothed,
             min_rtt=network.rtt.minimum,
             link_error=self.standing.link_error or ("switched off" if self.use is PathUse.OFF else ""),
             queue_delay=network.queue.queue_delay if network.has_queue(recovery.bytes_in_flight) else 0.0,
-            policed_rate=network.congestion.capacity if is_policed else 0.0,
+            policed_rate=network.policed_rate,
+            arriving_rate=arriving_rate,
             is_mute=hearing.is_mute,
             is_deaf=hearing.is_deaf,
             is_unheard=is_down and asked_at is not None and now - asked_at >= DOWN_AFTER,

@@ -35,7 +35,9 @@ class PathSigns(NamedTuple):
     queue_delay: float = 0.0
     """Seconds that our packets wait in the path's queue, if above the congestion controller's target; else 0."""
     policed_rate: float = 0.0
-    """Bytes per second above which the path drops packets; 0 where it has no such limit."""
+    """Bytes per second above which the path drops our packets; 0 where it has no such limit."""
+    arriving_rate: float = 0.0
+    """The same for the peer's packets, as the peer says."""
     is_mute: bool = False
     """The peer's packets arrive here, but ours do not arrive at the peer."""
     is_deaf: bool = False
@@ -103,9 +105,17 @@ def _evaluate_quality(signs: PathSigns) -> tuple[PathStatus, str]:
         return PathStatus.DEGRADED, "an answer is late"
     if is_slow:
         return PathStatus.DEGRADED, f"round trip over {_DEGRADED_RTT:.0f} x its minimum"
-    if signs.policed_rate:
-        return PathStatus.USABLE, f"drops what exceeds {signs.policed_rate * 8 / 1e6:.2g} Mbit/s"
-    return PathStatus.USABLE, ""
+    return PathStatus.USABLE, _policed(signs)
+
+
+def _policed(signs: PathSigns) -> str:
+    """The limits of policers in words; empty where there are none."""
+    sent, arriving = (f"{rate * 8 / 1e6:.2g} Mbit/s" for rate in (signs.policed_rate, signs.arriving_rate))
+    if signs.policed_rate and signs.arriving_rate:
+        return f"drops what exceeds {sent}, or {arriving} on its way here"
+    if signs.arriving_rate:
+        return f"drops what exceeds {arriving} on its way here"
+    return f"drops what exceeds {sent}" if signs.policed_rate else ""
 
 
 def _is_queue_the_cause(signs: PathSigns, *, is_slow: bool) -> bool:

@@ -11,7 +11,8 @@ from tandem_transport.recovery.chunk import Chunk
 from tandem_transport.recovery.sent_packet import SentPacket
 from tandem_transport.sending.control import ControlQueue
 from tandem_transport.streams.table import Streams
-from tandem_transport.wire.frames import StreamFrame, decode_frames
+from tandem_transport.wire.decoding import decode_frames
+from tandem_transport.wire.frames import StreamFrame
 
 MIN_ROOM = 64
 """Room below which a packet counts as full."""

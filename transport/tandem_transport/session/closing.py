@@ -5,7 +5,8 @@ from collections.abc import Iterable, Iterator
 from tandem_transport.crypto.protection import PacketProtection
 from tandem_transport.errors import DecodeError
 from tandem_transport.path.path import Path
-from tandem_transport.wire.frames import ConnectionCloseFrame, decode_frames
+from tandem_transport.wire.decoding import decode_frames
+from tandem_transport.wire.frames import ConnectionCloseFrame
 from tandem_transport.wire.packets import Transmit
 
 

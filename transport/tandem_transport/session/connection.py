@@ -7,7 +7,14 @@ from collections.abc import Callable, Hashable, Iterable, Iterator
 from tandem_transport.crypto.handshake import Established
 from tandem_transport.errors import DecodeError, ErrorCode, LocalProtocolError, PeerError
 from tandem_transport.events import ConnectionTerminated, Event
-from tandem_transport.parameters import CLOSING_PTOS, GO_AWAY_VERSION, LATE_TURN, MAX_PATHS, MAX_REASON_SIZE
+from tandem_transport.parameters import (
+    CLOSING_PTOS,
+    GO_AWAY_VERSION,
+    LATE_TURN,
+    MAX_PATHS,
+    MAX_REASON_SIZE,
+    PATH_LIMITS_VERSION,
+)
 from tandem_transport.path.carrier import Carrier
 from tandem_transport.path.policy import Policy
 from tandem_transport.path.table import PathTable
@@ -23,6 +30,7 @@ from tandem_transport.session.reports import Reports
 from tandem_transport.session.stats import ConnectionStats, path_stats
 from tandem_transport.session.timers import PathTimers
 from tandem_transport.session.twins import TwinFilter
+from tandem_transport.wire.decoding import decode_frames
 from tandem_transport.wire.frames import (
     NOT_ACK_ELICITING,
     ConnectionCloseFrame,
@@ -31,7 +39,6 @@ from tandem_transport.wire.frames import (
     Mode,
     PathPolicyFrame,
     PathPreference,
-    decode_frames,
 )
 from tandem_transport.wire.packets import PacketType, PacketView, Transmit, split_datagram
 
@@ -74,7 +81,7 @@ class Connection:
         self._sender = Sender(self._protection, outbox, streams.turns, self._policy, established.max_ack_delay)
         self._liveness = Liveness(is_client=options.is_client, emit=self._events.append, now=now)
         self._twins = TwinFilter(self._events.append)
-        self._reports = Reports()
+        self._reports = Reports(tells_limits=self.version >= PATH_LIMITS_VERSION)
         self._receiver = Receiver(
             paths, outbox, streams, self._liveness, self._policy, self._reports, self._twins, self._events.append
         )
@@ -115,7 +122,7 @@ class Connection:
         self._timers.handle_timeout(now=now)
         self._sender.handle_timeout(self._paths.all, now=now)
         self._guard(lambda: self._liveness.update(self._paths.all, self._streams, now=now))
-        if self._liveness.is_stats_due(now=now):
+        if self._liveness.is_stats_due(self._streams, now=now):
             self._reports.send(self._outbox.rescued, self._outbox.copy_bytes, self._paths.all, now=now)
         if self._liveness.is_expired(self._streams, now=now):
             self._terminate(ErrorCode.TIMED_OUT, "nothing was heard on any link", is_remote=False)

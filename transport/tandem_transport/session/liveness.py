@@ -53,7 +53,7 @@ class Liveness:
 
     def is_active(self, streams: Streams, *, now: float) -> bool:
         """Streams are open, and were used lately or wait for an acknowledgement."""
-        return len(streams) > 0 and (now - self._active_at < ACTIVE_PERIOD or streams.buffered > 0)
+        return len(streams) > 0 and self._is_in_use(streams, now=now)
 
     def update(self, paths: Collection[Path], streams: Streams, *, now: float) -> None:
         """Requests the probes, repeats the challenges and updates the status that are due."""
@@ -94,9 +94,9 @@ class Liveness:
         """The session has been silent for longer than a silent session is kept."""
         return now >= self._expires_at(streams)
 
-    def is_stats_due(self, *, now: float) -> bool:
-        """A STATS frame is due: once every STATS_INTERVAL while the session is active. Begins the next interval."""
-        if now < self._stats_at + STATS_INTERVAL or now - self._active_at >= ACTIVE_PERIOD:
+    def is_stats_due(self, streams: Streams, *, now: float) -> bool:
+        """A STATS frame is due: once every STATS_INTERVAL while the session is in use. Begins the next interval."""
+        if now < self._stats_at + STATS_INTERVAL or not self._is_in_use(streams, now=now):
             return False
         self._stats_at = now
         return True
@@ -113,11 +113,15 @@ class Liveness:
             challenge_at = path.addresses.next_timeout()
             if challenge_at is not None and path.use is not PathUse.OFF:
                 times.append(challenge_at)
-        if now - self._active_at < ACTIVE_PERIOD:
+        if self._is_in_use(streams, now=now):
             times.append(self._stats_at + STATS_INTERVAL)
         return min(times)
 
     # --- inside ---
+
+    def _is_in_use(self, streams: Streams, *, now: float) -> bool:
+        """Data was sent or received lately, or waits for an acknowledgement."""
+        return now - self._active_at < ACTIVE_PERIOD or streams.buffered > 0
 
     def _keepalive_interval(self, streams: Streams, *, now: float) -> float | None:
         if self.is_active(streams, now=now):

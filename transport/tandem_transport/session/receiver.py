@@ -23,6 +23,7 @@ from tandem_transport.wire.frames import (
     MaxStreamDataFrame,
     MaxStreamsFrame,
     PathChallengeFrame,
+    PathLimitsFrame,
     PathPolicyFrame,
     PathResponseFrame,
     PingFrame,
@@ -94,6 +95,8 @@ class Receiver:
                 self._twins.receive(frame)
             case StatsFrame():
                 self._reports.take(frame, self._paths.by_id)
+            case PathLimitsFrame():
+                self._reports.take_limits(frame, self._paths.by_id, now=now)
             case PathChallengeFrame():
                 path.own_frames.append(PathResponseFrame(frame.data).encode())
             case PathResponseFrame():
