@@ -254,14 +254,15 @@ def test_a_link_that_is_down_for_another_reason(before: LinkStatus, after: LinkS
 
 
 def test_the_links_of_the_client_that_runs_are_examined(monkeypatch: pytest.MonkeyPatch) -> None:
-    devices = {"192.0.2.7": "wlan0", "198.51.100.7": "eth0", "198.51.100.8": "eth0"}
+    devices = {"192.0.2.7": "wlan0", "198.51.100.7": "eth0", "198.51.100.8": "eth0", "203.0.113.7": "eth1"}
     monkeypatch.setattr("tandem.doctor.running.interface_of", devices.get)
     alone, twins = (
         link_status("wifi"),
         [link_status(f"dsl{i}", local=f"198.51.100.{i}:5000", remote="203.0.113.1:8120") for i in (7, 8)],
     )
+    found_by_itself = link_status("eth1", local="203.0.113.7:5000")
     loopback, unplugged = link_status("own", local="127.0.0.2:5000"), link_status("usb0", local=None)
-    found = links_of(running(alone, *twins, loopback, unplugged))
+    found = links_of(running(alone, *twins, found_by_itself, loopback, unplugged))
     assert [(link.name, link.bind) for link in found] == [
         ("wifi", "wlan0"),
         ("dsl7", "198.51.100.7"),

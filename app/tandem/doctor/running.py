@@ -44,9 +44,14 @@ async def ask_client(config: Config) -> ClientStatus | None:
 
 
 def links_of(status: ClientStatus | None) -> list[LinkConfig]:
-    """Those links of the running client that have an address, by their interface where no other link has the same."""
+    """Those links of the running client that somebody has named, if they have an address.
+
+    Each by its interface, or by its address where another link has the same interface. A link that the client has
+    found by itself has the name of its interface: the doctor finds these as well, or says why not.
+    """
     hosts = {link.name: host for link in (status.links if status else ()) if (host := _local_host(link)) is not None}
     devices = {name: _device(host) for name, host in hosts.items()}
+    hosts = {name: host for name, host in hosts.items() if devices[name] != name}
     shared = Counter(devices.values())
     return [
         LinkConfig(name=name, bind=device if (device := devices[name]) and shared[device] == 1 else host)
