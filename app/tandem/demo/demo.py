@@ -40,7 +40,7 @@ DRILL_TIME = 15.0
 _BAR = 20
 """Characters of a full bar."""
 
-_FULL = 8 * sum(impairment.rate or 0 for impairment in LINKS.values())
+_FULL = 8 * sum(impairment.rate for impairment in LINKS.values())
 """What a full bar stands for, bit/s: all that both links carry."""
 
 _HOST = "127.0.0.1"

@@ -39,7 +39,7 @@ async def examine(config: Config, invite: Invite) -> list[Finding]:
 
 
 def chosen_links(configured: Sequence[LinkConfig], running: ClientStatus | None) -> list[LinkConfig]:
-    """The links to examine: the configured ones; without any, those of the running client and all that lead out."""
+    """The links to examine: the configured ones; without any, the running client's named ones and all that lead out."""
     present = [] if configured else links_of(running)
     return [*present, *planned_links(configured, present)]
 
