@@ -3,6 +3,7 @@
 import dataclasses
 import errno
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ UNREACHABLE = OSError(errno.ENETUNREACH, "Network is unreachable")
 SAID = "Network is unreachable, says the system"
 
 
-def ignore(data: bytes, address: UdpAddress) -> None:
+def ignore(batch: Sequence[bytes], address: UdpAddress) -> None:
     pass
 
 

@@ -15,7 +15,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import psutil
@@ -76,12 +76,13 @@ class Crowd:
             for sock in row:
                 sock.close()
 
-    def _receiver(self, link: int) -> Callable[[bytes, UdpAddress], None]:
-        def receive(data: bytes, address: UdpAddress) -> None:
-            number = self._by_id.get(data[1:17])
-            if number is not None:
-                self._clients[number].receive_datagram(link, data, now=time.monotonic())
-                self._turn(number)
+    def _receiver(self, link: int) -> Callable[[Sequence[bytes], UdpAddress], None]:
+        def receive(batch: Sequence[bytes], address: UdpAddress) -> None:
+            for data in batch:
+                number = self._by_id.get(data[1:17])
+                if number is not None:
+                    self._clients[number].receive_datagram(link, data, now=time.monotonic())
+                    self._turn(number)
 
         return receive
 

@@ -2,16 +2,17 @@
 
 import asyncio
 import socket
+from collections.abc import Sequence
 
 import pytest
 
 from tandem_transport.driver import Link, LocalAddress, sockets
 from tandem_transport.driver import sleep as sleep_module
+from tandem_transport.driver.batches import batches, equal_runs
 from tandem_transport.driver.names import Names
 from tandem_transport.driver.search import Step
 from tandem_transport.driver.sleep import SleepWatch
-from tandem_transport.driver.sockets import UdpAddress, UdpSocket, all_unread, equal_runs
-from tandem_transport.driver.turns import batches
+from tandem_transport.driver.sockets import UdpAddress, UdpSocket, all_unread
 from tandem_transport.wire.packets import Transmit
 
 A, B, V6 = LocalAddress("127.0.0.2", None), LocalAddress("127.0.0.3", None), LocalAddress("::1", None)
@@ -29,7 +30,7 @@ class Machine:
         return self.addresses
 
 
-def ignore(data: bytes, address: UdpAddress) -> None:
+def ignore(batch: Sequence[bytes], address: UdpAddress) -> None:
     pass
 
 
@@ -172,8 +173,8 @@ async def test_a_batch_arrives_whole_and_in_order(
     sent = [bytes([number]) * 1200 for number in range(100)] + [b"end"]
     done = asyncio.Event()
 
-    def handle(data: bytes, _: UdpAddress) -> None:
-        received.extend(data)
+    def handle(batch: Sequence[bytes], _: UdpAddress) -> None:
+        received.extend(b"".join(batch))
         if received.endswith(b"end"):
             done.set()
 
@@ -189,6 +190,53 @@ async def test_a_batch_arrives_whole_and_in_order(
     assert bytes(received) == b"".join(sent)
 
 
+async def test_what_arrives_together_is_handed_on_by_source_in_its_order() -> None:
+    far = await UdpSocket.open("127.0.0.1", 0)
+    senders = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(2)]
+    for number, data in zip([0, 0, 1, 0], [b"a", b"bb", b"c", b"d"], strict=True):
+        senders[number].sendto(data, far.local)
+    names = {sender.getsockname()[1]: number for number, sender in enumerate(senders)}
+    received: list[tuple[int, list[bytes]]] = []
+    done = asyncio.Event()
+
+    def handle(batch: Sequence[bytes], source: UdpAddress) -> None:
+        received.append((names[source[1]], list(batch)))
+        if batch[-1] == b"d":
+            done.set()
+
+    task = asyncio.create_task(far.receive(handle))
+    async with asyncio.timeout(30):
+        await done.wait()
+    far.close()
+    for sender in senders:
+        sender.close()
+    await asyncio.gather(task, return_exceptions=True)
+    assert received == [(0, [b"a", b"bb"]), (1, [b"c"]), (0, [b"d"])]
+
+
+async def test_an_error_of_ours_costs_what_came_with_it_and_no_more(caplog: pytest.LogCaptureFixture) -> None:
+    far = await UdpSocket.open("127.0.0.1", 0)
+    received: list[bytes] = []
+    done = asyncio.Event()
+
+    def handle(batch: Sequence[bytes], source: UdpAddress) -> None:
+        if batch[0] == b"bad":
+            raise ValueError
+        received.extend(batch)
+        done.set()
+
+    task = asyncio.create_task(far.receive(handle))
+    for data in (b"bad", b"good"):
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+            sender.sendto(data, far.local)
+    async with asyncio.timeout(30):
+        await done.wait()
+    far.close()
+    await asyncio.gather(task, return_exceptions=True)
+    assert received == [b"good"]
+    assert [record.message.partition(": ")[2][:14] for record in caplog.records] == ["datagrams from"]
+
+
 async def test_what_the_kernel_dropped_unread_is_counted() -> None:
     first, second = await UdpSocket.open("127.0.0.1", 0), await UdpSocket.open("127.0.0.1", 0)
     if first.unread is None:
@@ -199,9 +247,9 @@ async def test_what_the_kernel_dropped_unread_is_counted() -> None:
         for _ in range(sent):
             sender.sendto(bytes(1000), first.local)
 
-    def count(data: bytes, address: UdpAddress) -> None:
+    def count(batch: Sequence[bytes], address: UdpAddress) -> None:
         nonlocal received
-        received += 1
+        received += len(batch)
         if received == sent - dropped:
             is_read.set()
 
@@ -224,8 +272,8 @@ async def test_a_datagram_that_is_too_large_costs_no_other() -> None:
     received: list[bytes] = []
     done = asyncio.Event()
 
-    def handle(data: bytes, _: UdpAddress) -> None:
-        received.append(data)
+    def handle(batch: Sequence[bytes], _: UdpAddress) -> None:
+        received.extend(batch)
         done.set()
 
     task = asyncio.create_task(far.receive(handle))

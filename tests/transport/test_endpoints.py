@@ -122,5 +122,5 @@ def test_a_replayed_transport_packet_is_dropped() -> None:
 
 
 def test_packets_after_the_first_malformed_one_are_not_looked_at() -> None:
-    good = message(PacketType.REFUSED, bytes(16), b"x")
+    good = message(PacketType.REFUSED, bytes(16), b"a body")
     assert len(list(split_datagram(good + b"\xff" + good))) == 1

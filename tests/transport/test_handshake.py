@@ -284,7 +284,7 @@ def test_points_of_low_order_are_refused() -> None:
         Responder(PROLOGUE, SERVER_KEY).read_initiation(bytes(200))
 
 
-@given(st.binary(max_size=400))
+@given(st.binary(min_size=6, max_size=400))
 def test_arbitrary_first_messages_are_refused(body: bytes) -> None:
     with pytest.raises(DecodeError):
         ServerHandshake(SERVER_KEY, view(message(PacketType.INITIATION, bytes(16), body)))

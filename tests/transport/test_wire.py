@@ -123,13 +123,14 @@ def test_arbitrary_datagrams_split_into_packets_or_nothing(datagram: bytes) -> N
 def test_a_datagram_may_hold_several_packets() -> None:
     connection_id = bytes(range(16))
     one = transport_header(1, connection_id, 3, 10, 0x1234_5678_9ABC) + bytes(26)
-    two = message(PacketType.REFUSED, connection_id, b"body")
+    two = message(PacketType.REFUSED, connection_id, b"a body")
     first, second = split_datagram(one + two)
     assert (first.packet_type, first.key_phase, first.path_id) == (PacketType.TRANSPORT, 1, 3)
     assert (first.packet_number, len(first.data)) == (0x1234_5678_9ABC, 10 + OVERHEAD)
-    assert (second.packet_type, second.body) == (PacketType.REFUSED, b"body")
+    assert (second.packet_type, second.body) == (PacketType.REFUSED, b"a body")
     assert len(list(split_datagram(one * 70))) == 64
     assert list(split_datagram(one[: PREFIX_SIZE - 1])) == []
+    assert list(split_datagram(message(PacketType.REFUSED, connection_id, b"short"))) == [], "no message is"
 
 
 @given(st.binary(max_size=100))

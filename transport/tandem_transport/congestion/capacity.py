@@ -1,18 +1,19 @@
 """The capacity of a path: the maximum of its recent samples."""
 
 from collections import deque
+from typing import Final
 
 from tandem_transport.congestion.delivery_rate import DeliverySample
 
-CAPACITY_ROUNDS = 10
+CAPACITY_ROUNDS: Final = 10
 """Rounds for which a capacity sample counts."""
-POLICED_ROUNDS = 3
+POLICED_ROUNDS: Final = 3
 """Rounds for which a capacity sample counts behind a policer: its full bucket looks like capacity for a moment."""
-WHOLE_PACKETS = 4
+WHOLE_PACKETS: Final = 4
 """Packets that a sample must span before it may lower the capacity."""
-START_GROWTH = 1.25
+START_GROWTH: Final = 1.25
 """Factor by which the capacity must grow in a round of start-up; otherwise the round counts as one without growth."""
-START_ROUNDS = 3
+START_ROUNDS: Final = 3
 """Start-up ends after this many rounds without growth."""
 
 

@@ -9,7 +9,9 @@ high. Rounds of `cruise` alternate with a round of `up`, which looks for more ca
 docs/transport.md explains why each rule exists, and what happened without it.
 """
 
-from enum import Enum
+from enum import IntEnum, auto
+from math import inf
+from typing import Final
 
 from tandem_transport.congestion.capacity import CAPACITY_ROUNDS, POLICED_ROUNDS, CapacityFilter, Growth
 from tandem_transport.congestion.controller import AckSummary
@@ -27,61 +29,61 @@ from tandem_transport.congestion.random_loss import MAX_RANDOM_LOSS, POLICED_RUN
 from tandem_transport.congestion.round_counts import RoundCounts
 from tandem_transport.parameters import INITIAL_WINDOW, MIN_WINDOW
 
-BASE_NOISE = 4.0
+BASE_NOISE: Final = 4.0
 """Maximum of the RTT without a queue above its minimum, in standard deviations of single packets (see `_base_rtt`)."""
-LOSS_MARGIN = 2.0
+LOSS_MARGIN: Final = 2.0
 """Standard deviations of random loss that a sample is allowed above the average loss."""
-START_GAIN = 2.885
+START_GAIN: Final = 2.885
 """Pacing gain of start-up, 2 / ln 2: doubles the rate each round (BBR)."""
-START_TARGET = 0.040
+START_TARGET: Final = 0.040
 """Queue delay in seconds that ends start-up, if below the target: the queue grows for another round trip."""
-START_SAMPLES = 8
+START_SAMPLES: Final = 8
 """Delay samples before queue delay may end start-up."""
-DOUBTFUL_NOISE = 0.005
+DOUBTFUL_NOISE: Final = 0.005
 """Seconds that jitter adds to the queue target, above which the delay that ended start-up may be jitter."""
-DRAIN_ROUNDS = 4
-CRUISE_ROUNDS = 6
-POLICED_CRUISE_ROUNDS = 12
+DRAIN_ROUNDS: Final = 4
+CRUISE_ROUNDS: Final = 6
+POLICED_CRUISE_ROUNDS: Final = 12
 """Rounds of cruise behind a policer, which drops what a search for more capacity sends."""
-DOWN_ROUNDS = 3
-UP_GAIN = 1.25
-UP_GAIN_MAX = 2.0
-APPEAL_GAIN = 1.5
+DOWN_ROUNDS: Final = 3
+UP_GAIN: Final = 1.25
+UP_GAIN_MAX: Final = 2.0
+APPEAL_GAIN: Final = 1.5
 """Pacing gain of the second search for capacity after a trial that found a policer."""
-UP_WORTHWHILE = 1.1
+UP_WORTHWHILE: Final = 1.1
 """Growth of capacity in an up phase that justifies another, steeper one."""
-DOWN_GAIN = 0.75
-DEEP_GAIN = 0.5
-LOW_SHARE = 0.9
+DOWN_GAIN: Final = 0.75
+DEEP_GAIN: Final = 0.5
+LOW_SHARE: Final = 0.9
 """Most of the delivered rate that a phase below capacity sends: a policer drops nothing at this rate."""
-SHRINK = 0.93
+SHRINK: Final = 0.93
 """Factor for the capacity after a cruise round in which the queue was never below target."""
-HEAVY_QUEUE = 2.0
+HEAVY_QUEUE: Final = 2.0
 """Queue delay that causes a hard drain, as a multiple of the target."""
-FULL_QUEUE = 4.0
+FULL_QUEUE: Final = 4.0
 """Queue delay, as a multiple of the target, above which only the newest sample counts as the capacity."""
-MIN_RATE = 5 * MIN_WINDOW / 8
+MIN_RATE: Final = 5 * MIN_WINDOW / 8
 """Minimum pacing rate in bytes per second: five full packets a second, to notice that the path is faster."""
-_DEFAULT_RTT = 0.1
-_DELIVERED_SHARE = 1 / 3
+_DEFAULT_RTT: Final = 0.1
+_DELIVERED_SHARE: Final = 1 / 3
 """Weight of a new sample in the average of the delivered rate."""
 
 
-class Phase(Enum):
+class Phase(IntEnum):
     """The phase of the controller."""
 
-    START = "start"
-    DRAIN = "drain"
-    CRUISE = "cruise"
-    UP = "up"
-    DOWN = "down"
-    DEEP = "deep"
+    START = auto()
+    DRAIN = auto()
+    CRUISE = auto()
+    UP = auto()
+    DOWN = auto()
+    DEEP = auto()
 
 
-_BELOW_CAPACITY = frozenset({Phase.DOWN, Phase.DEEP, Phase.DRAIN})
-_FOLLOWING = frozenset({Phase.CRUISE, Phase.UP, Phase.DOWN})
+_BELOW_CAPACITY: Final = frozenset({Phase.DOWN, Phase.DEEP, Phase.DRAIN})
+_FOLLOWING: Final = frozenset({Phase.CRUISE, Phase.UP, Phase.DOWN})
 """Phases in which a path that became much slower is followed at once; the others already send little, or begin."""
-_FULL_RATE = frozenset({Phase.CRUISE, Phase.UP, Phase.DOWN, Phase.DEEP})
+_FULL_RATE: Final = frozenset({Phase.CRUISE, Phase.UP, Phase.DOWN, Phase.DEEP})
 """Phases in which packets sent at full rate may be acknowledged; without start-up, because that overshoots."""
 
 
@@ -108,7 +110,7 @@ class Lc2:
         self._gain = START_GAIN
         self._phase_rounds = 0
         self._phase_began = 0.0
-        self._deep_min_delay = float("inf")
+        self._deep_min_delay = inf
         self._delay_at_deep = 0.0
         self._growth = Growth()
         self._capacity_before_up = 0.0
@@ -354,7 +356,7 @@ class Lc2:
         # Forgets the old maxima: at half of the present rate, a queue that we filled drains. One sample may be
         # too low by chance, unless the queue is so long that the path was full all the time.
         self._capacity.forget_older(1 if self._target.queue > FULL_QUEUE * self._target.value else 2)
-        self._delay_at_deep, self._deep_min_delay = ack.queue_delay, float("inf")
+        self._delay_at_deep, self._deep_min_delay = ack.queue_delay, inf
         self._enter(Phase.DEEP, DEEP_GAIN, ack.now)
 
     def _end_deep_round(self, ack: AckSummary) -> float:

@@ -1,13 +1,15 @@
 """The loss rate of a path for the scheduler, which needs it early, and rather too high than too low."""
 
-_LONG = 100
+from typing import Final
+
+_LONG: Final = 100
 """Packets that the long average covers, roughly."""
 
-_SHORT = 16
+_SHORT: Final = 16
 """Packets that the short average covers, roughly: it notices a burst of losses while it lasts."""
 
-_FIRST_GUESS = 0.02
-_MIN = 0.01
+_FIRST_GUESS: Final = 0.02
+_MIN: Final = 0.01
 
 
 class LossRate:

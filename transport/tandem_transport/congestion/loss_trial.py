@@ -1,33 +1,34 @@
 """A trial after start-up is interrupted by loss: is the loss random, or is it a policer with an empty bucket?"""
 
 from enum import Enum
+from typing import Final
 
 from tandem_transport.congestion.random_loss import RandomLoss
 from tandem_transport.congestion.round_counts import RoundCounts
 
-START_LOSS = 0.5
+START_LOSS: Final = 0.5
 """Loss share of a round above which start-up is interrupted: a policer's bucket is empty, or random loss is high."""
-START_PACKETS = 24
+START_PACKETS: Final = 24
 """Packets of a start-up round that must be acknowledged or lost before its loss share counts."""
-OVERDRIVEN_RUN = 16
+OVERDRIVEN_RUN: Final = 16
 """Longest average run of lost packets that interrupts start-up: a policer lets one in so many through."""
-OVERFLOW_QUEUE = 0.040
+OVERFLOW_QUEUE: Final = 0.040
 """Queue delay in seconds, in the whole round, of a path that became much slower."""
-OVERFLOW_RUNS = 5
+OVERFLOW_RUNS: Final = 5
 """Runs of lost packets in a round that are no fade any more."""
-OVERDRIVEN = 0.3
+OVERDRIVEN: Final = 0.3
 """Loss share of a round, beyond the known random loss, that means that the rate is too high."""
-TRIAL_PACKETS = 32
+TRIAL_PACKETS: Final = 32
 """Packets sent at a low rate from which a trial decides between random loss and a policer."""
-TRIAL_LOSS = 0.1
+TRIAL_LOSS: Final = 0.1
 """Loss share of a trial's packets above which the loss is random."""
-FLIGHT_ROUNDS = 2
+FLIGHT_ROUNDS: Final = 2
 """Rounds until all packets in flight when start-up was interrupted are acknowledged or lost."""
-FLIGHT_PACKETS = 16
+FLIGHT_PACKETS: Final = 16
 """Packets of start-up that arrive after the last lost one and prove a fade: a policer would continue to drop."""
-SETTLING_ROUNDS = 3
+SETTLING_ROUNDS: Final = 3
 """Rounds until all packets of the first trial, whose rate may have been too high, are acknowledged or lost."""
-TRIAL_ROUNDS = 32
+TRIAL_ROUNDS: Final = 32
 """Rounds after which a trial assumes random loss, because too few packets were sent to decide."""
 
 

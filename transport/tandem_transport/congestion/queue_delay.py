@@ -9,47 +9,49 @@ the comparison are the same statistic, the lower quartile of a window, which a f
 from bisect import insort
 from collections import deque
 from itertools import islice
+from math import inf
+from typing import Final
 
-_MIN_PERIOD = 0.080
+_MIN_PERIOD: Final = 0.080
 """Minimum length of a window in seconds; it spans a round trip where that is longer."""
 
-_MIN_SAMPLES = 8
+_MIN_SAMPLES: Final = 8
 """Minimum samples in a window, however old they are: fewer would measure the jitter of a slow path."""
 
-_MAX_SAMPLES = 32
+_MAX_SAMPLES: Final = 32
 """Maximum samples in a window; if samples arrive faster, some are skipped."""
 
-_HISTORY = 10.0
+_HISTORY: Final = 10.0
 """Seconds of windows from which the base is taken."""
 
-_BASE_SHARE = 32
+_BASE_SHARE: Final = 32
 """The base is the 1/32 quantile of the windows: the third of a second with the shortest queue in ten seconds."""
 
-_NOISY = 0.004
+_NOISY: Final = 0.004
 """Standard deviation of single packets, in seconds, above which some windows have a low quartile by chance."""
 
-_LUCKY_WINDOWS = 3
+_LUCKY_WINDOWS: Final = 3
 """Lowest windows that the base skips where packets are noisy (_NOISY); a quarter of the windows if that is fewer."""
 
-_DEVIATIONS = 15
+_DEVIATIONS: Final = 15
 """Deviations of windows whose median is `noise`: the few deviations that a probing sender causes do not change it."""
 
-_MEDIAN_SHARE = 0.67
+_MEDIAN_SHARE: Final = 0.67
 """Median of the absolute deviation from neighbours, in standard deviations."""
 
-_DEVIATION_OF_FALL = 1.77
+_DEVIATION_OF_FALL: Final = 1.77
 """Standard deviation of a random value, divided by its average fall from one sample to the next (0 for a rise)."""
 
-_NOISE_SAMPLES = 16
+_NOISE_SAMPLES: Final = 16
 """Samples that the average noise of single packets covers, roughly."""
 
-_ERROR_OF_QUARTILE = 0.35
+_ERROR_OF_QUARTILE: Final = 0.35
 """Standard error of the lower quartile of a window, in standard deviations of its samples."""
 
-_SURE = 3.0
+_SURE: Final = 3.0
 """Standard deviations of single packets above which a delay is certainly a queue, even with a base from few windows."""
 
-_DEFAULT_RTT = 0.1
+_DEFAULT_RTT: Final = 0.1
 
 
 class QueueDelayEstimator:
@@ -90,7 +92,7 @@ class QueueDelayEstimator:
         """(time, lower quartile) of the windows of the last `_HISTORY` seconds, two for the period of each window."""
         self._deviations = deque([0.0] * _DEVIATIONS, maxlen=_DEVIATIONS)
         """Differences between the newest windows and the mean of their neighbours, in seconds."""
-        self._noted_at = float("-inf")
+        self._noted_at = -inf
         self._window: deque[tuple[float, float]] = deque()
         """(time, delay) of the samples in the present window, oldest first."""
         self._ordered: list[float] = []
@@ -166,7 +168,7 @@ class QueueDelayEstimator:
         self._window.clear()
         self._ordered.clear()
         self._history.clear()
-        self._base, self._noted_at = None, float("-inf")
+        self._base, self._noted_at = None, -inf
 
     def rebase(self, by: float, *, now: float) -> None:
         """Raises the base by so many seconds: the route is longer, and the extra delay is propagation, not queueing."""

@@ -1,14 +1,16 @@
 """The queue delay that Lc2 allows, and the present queue delay."""
 
+from typing import Final
+
 from tandem_transport.congestion.controller import AckSummary
 
-TARGET_FLOOR = 0.020
+TARGET_FLOOR: Final = 0.020
 """Minimum queue-delay target, in seconds: turns of an event loop may be that late too."""
-TARGET_RTT_SHARE = 0.25
+TARGET_RTT_SHARE: Final = 0.25
 """Queue-delay target as a share of the minimum RTT, where that is more than TARGET_FLOOR."""
-NOISE_MARGIN = 2.0
+NOISE_MARGIN: Final = 2.0
 """Standard deviations of the queue delay that are added to the target, because jitter is not a queue."""
-_FLOOR_WEIGHT = 1 / 4
+_FLOOR_WEIGHT: Final = 1 / 4
 """Weight of a new sample in the average delay that remains when the queue is drained."""
 
 

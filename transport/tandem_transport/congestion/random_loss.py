@@ -1,23 +1,25 @@
 """Which share of a path's packets is lost at random, and which is lost because we send too fast."""
 
-MAX_RANDOM_LOSS = 0.5
+from typing import Final
+
+MAX_RANDOM_LOSS: Final = 0.5
 """Highest loss share that the sender compensates for; above it, sending more makes the loss worse."""
-LOSS_MEMORY = 400
+LOSS_MEMORY: Final = 400
 """Packets after which the loss counters are halved."""
-LOSS_MIN_PACKETS = 30
+LOSS_MIN_PACKETS: Final = 30
 """Packets that must be counted before a loss rate is used."""
-POLICED_MIN = 0.03
+POLICED_MIN: Final = 0.03
 """Minimum share by which the loss at full rate must exceed the loss at a low rate before a policer is assumed."""
-POLICED_DEVIATIONS = 4.0
+POLICED_DEVIATIONS: Final = 4.0
 """Standard deviations by which the loss at full rate must exceed that at a low rate: loss in bursts varies more."""
 
-POLICED_SPAN = 16
+POLICED_SPAN: Final = 16
 """Minimum packets in a span: packets sent at full rate whose loss is evaluated together."""
-POLICED_SPANS = 0.5
+POLICED_SPANS: Final = 0.5
 """Share of spans that must have lost too much before a policer is assumed: a policer always drops, a fade ends."""
-SPANS_MEMORY = 8
+SPANS_MEMORY: Final = 8
 """Spans after which the span counters are halved."""
-POLICED_RUN = 3
+POLICED_RUN: Final = 3
 """Longest run of packets that a known policer drops from packets sent at full rate; a longer run is a fade."""
 
 

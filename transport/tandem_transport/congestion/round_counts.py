@@ -1,5 +1,7 @@
 """Measurements of one round: packets that arrived, packets that were lost, the shortest queue."""
 
+from math import inf
+
 
 class RoundCounts:
     """The counts of the present round of a path."""
@@ -8,7 +10,7 @@ class RoundCounts:
 
     def __init__(self) -> None:
         self._acked = self._lost = self._runs = 0
-        self.min_queue_delay = float("inf")
+        self.min_queue_delay = inf
         """Minimum queue delay of all acknowledgements of this round, in seconds."""
 
     @property
@@ -24,7 +26,7 @@ class RoundCounts:
     def begin(self) -> None:
         """Begins another round."""
         self._acked = self._lost = self._runs = 0
-        self.min_queue_delay = float("inf")
+        self.min_queue_delay = inf
 
     def count(self, acked: int, lost: int, runs: int) -> None:
         """Counts packets that were acknowledged, and packets that were lost in `runs` runs of consecutive ones."""

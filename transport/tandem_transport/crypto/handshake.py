@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
 from hashlib import blake2s
+from typing import Final
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
@@ -23,13 +24,13 @@ from tandem_transport.wire.transport_parameters import TransportParameters
 Randomness = Callable[[int], bytes]
 """A function like os.urandom: returns the given number of unpredictable bytes."""
 
-MAC_SIZE = 16
-_SALT_SIZE = 16
-_UNTIL_SIZE = 8
-_PARAMETERS_SIZE = 64
+MAC_SIZE: Final = 16
+_SALT_SIZE: Final = 16
+_UNTIL_SIZE: Final = 8
+_PARAMETERS_SIZE: Final = 64
 """Bytes reserved for transport parameters, zero-padded so that the size of a message reveals nothing."""
-_INITIATION_FIXED = 8 + 8 + MAC_SIZE
-_RESPONSE_FIXED = CONNECTION_ID_SIZE + RESET_TOKEN_SIZE
+_INITIATION_FIXED: Final = 8 + 8 + MAC_SIZE
+_RESPONSE_FIXED: Final = CONNECTION_ID_SIZE + RESET_TOKEN_SIZE
 
 
 class Refusal(IntEnum):

@@ -2,7 +2,9 @@
 
 import hmac
 from hashlib import blake2s
+from math import inf
 from struct import Struct
+from typing import Final
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM, ChaCha20Poly1305
@@ -12,7 +14,7 @@ from tandem_transport.parameters import KEY_UPDATE_PACKETS, KEY_UPDATE_PERIOD, P
 from tandem_transport.wire.packets import HEADER_SIZE, PacketView, transport_header
 from tandem_transport.wire.transport_parameters import CipherSuite
 
-_NONCE = Struct(">IQ")
+_NONCE: Final = Struct(">IQ")
 
 
 class PacketKey:
@@ -125,7 +127,7 @@ class PacketProtection:
 
     def update_keys(self, *, now: float) -> None:
         """Moves both directions to the next key phase (RFC 9001 section 6)."""
-        self._previous, self._previous_until = self._receive, float("inf")
+        self._previous, self._previous_until = self._receive, inf
         self._receive = self._receive_next
         self._receive_next = self._receive.next()
         self._send = self._send.next()

@@ -5,12 +5,13 @@ import os
 import time
 from collections.abc import Callable
 
+from tandem_transport.driver.batches import batches
 from tandem_transport.driver.link import Link
 from tandem_transport.driver.link_keeper import LinkKeeper
 from tandem_transport.driver.session import SessionStreams
 from tandem_transport.driver.sockets import all_unread
 from tandem_transport.driver.stream import Stream
-from tandem_transport.driver.turns import TurnTaker, batches
+from tandem_transport.driver.turns import TurnTaker
 from tandem_transport.endpoint.client import (
     ClientEndpoint,
     ClientEvent,

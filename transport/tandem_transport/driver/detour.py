@@ -203,8 +203,7 @@ async def _read(pipe: TlsPipe, remote: UdpAddress, receive: "Receive") -> None:
     reader = FrameReader()
     try:
         while (data := await pipe.read()) and not reader.is_broken:
-            for datagram in reader.datagrams(data):
-                receive(datagram, remote)
+            receive(list(reader.datagrams(data)), remote)
     except (OSError, ValueError) as error:
         log.debug("tls %s: %s", format_address(remote), error)
     except Exception:  # a bug of ours must cost one connection, not the link

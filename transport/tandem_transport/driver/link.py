@@ -52,7 +52,7 @@ class LocalAddress:
 Resolve = Callable[[], list[LocalAddress]]
 """Finds a link's current local addresses, best first; raises OSError with a text for people."""
 
-Receive = Callable[[bytes, UdpAddress], None]
+Receive = Callable[[Sequence[bytes], UdpAddress], None]
 
 
 class Gate(Protocol):
@@ -157,9 +157,10 @@ class Link:
         """The server's address that the link sends to."""
         return self.detour.remote if self.detour.is_in_use else self.remote
 
-    def on_received(self, size: int) -> None:
-        """`size` bytes have arrived, in one datagram, or in several that the kernel has merged."""
-        self._count(size + _HEADERS * (1 + size // _FULL))
+    def on_received(self, batch: Sequence[bytes]) -> None:
+        """Datagrams have arrived; the kernel may have merged several to one."""
+        size = sum(map(len, batch))
+        self._count(size + _HEADERS * max(len(batch), size // _FULL))
 
     @property
     def awaits_answer(self) -> bool:
@@ -221,7 +222,7 @@ class Link:
         """Adapts the socket and the server's address to the current state of the machine; tells what has changed.
 
         Args:
-            receive: Is called with every datagram that arrives on a new socket.
+            receive: Is called with what arrives on a new socket.
             step: What is done about the silence of the current endpoint.
 
         Raises:

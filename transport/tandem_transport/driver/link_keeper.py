@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+from collections.abc import Sequence
 
 from tandem_transport.driver.link import Change, Link, Receive
 from tandem_transport.driver.search import Step
@@ -103,16 +104,17 @@ class LinkKeeper:
     async def _maintain(self, path_id: int, link: Link) -> None:
         """Checks a link at each beat, and sooner when there is a reason."""
 
-        def receive(data: bytes, source: UdpAddress) -> None:
+        def receive(batch: Sequence[bytes], source: UdpAddress) -> None:
             if link.arrive is None:
-                self._take(path_id, link, data, source)
-            else:
-                link.arrive(data, lambda late: self._take(path_id, link, late, source))
+                self._take(path_id, link, batch, source)
+                return
+            for data in batch:
+                link.arrive(data, lambda late: self._take(path_id, link, [late], source))
 
-        def receive_by_udp(data: bytes, source: UdpAddress) -> None:
-            if link.detour.is_in_use and self._is_answer_by_udp(link, data):
+        def receive_by_udp(batch: Sequence[bytes], source: UdpAddress) -> None:
+            if link.detour.is_in_use and any(self._is_answer_by_udp(link, data) for data in batch):
                 self._return_to_udp(path_id, link)
-            receive(data, source)
+            receive(batch, source)
 
         while True:
             awake = self._awake
@@ -127,17 +129,19 @@ class LinkKeeper:
         stats = connection.stats(now=self._turns.now())
         return stats.streams_open == 0 and all(path.status is PathStatus.USABLE for path in stats.paths)
 
-    def _take(self, path_id: int, link: Link, data: bytes, source: UdpAddress) -> None:
-        """A datagram has arrived on a link."""
+    def _take(self, path_id: int, link: Link, batch: Sequence[bytes], source: UdpAddress) -> None:
+        """Datagrams have arrived on a link."""
         self._turns.wake()
         now = self._turns.now()
-        link.on_received(len(data))
+        link.on_received(batch)
         if link.is_gate_due():
             self.look_now()
         is_answer = link.awaits_answer and link.is_asking(source)
         if is_answer and link.is_elsewhere and self._endpoint.connection is not None:
             self._endpoint.on_rebound(path_id, is_same_network=False, now=now)
-        self._endpoint.receive_datagram(path_id, data, now=now)
+        receive = self._endpoint.receive_datagram
+        for data in batch:
+            receive(path_id, data, now=now)
         # Packets that the server sends without being asked do not show that our packets arrive.
         if is_answer and link.search.is_answered(unacknowledged=self._unacknowledged(path_id, now=now)):
             link.on_answer(now=now)

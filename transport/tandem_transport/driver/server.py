@@ -3,13 +3,14 @@
 import asyncio
 import logging
 import os
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 
+from tandem_transport.driver.batches import batches
 from tandem_transport.driver.server_sockets import ServerSockets, Source
 from tandem_transport.driver.session import SessionStreams
 from tandem_transport.driver.stream import Stream
 from tandem_transport.driver.tls_server import TlsServer, host_of
-from tandem_transport.driver.turns import TurnTaker, batches
+from tandem_transport.driver.turns import TurnTaker
 from tandem_transport.endpoint.admission import Lookup
 from tandem_transport.endpoint.limits import DEFAULT_TERMS, ServerTerms
 from tandem_transport.endpoint.placement import slot_of
@@ -156,7 +157,7 @@ class ServerDriver(TurnTaker):
             if slot != self._placement.slot:
                 self._on_stray(slot, carrier, data)
                 return
-        self._receive(carrier, data)
+        self._receive(carrier, [data])
 
     def receive_far(self, carrier: Carrier, data: bytes) -> None:
         """A datagram for this worker has come through a TLS connection of another one."""
@@ -164,11 +165,13 @@ class ServerDriver(TurnTaker):
         if packets and packets[0].packet_type is PacketType.INITIATION:
             self.receive_stray(carrier, data)
         else:
-            self._receive(carrier, data)
+            self._receive(carrier, [data])
 
-    def _receive(self, source: Source | Carrier, data: bytes) -> None:
+    def _receive(self, source: Source | Carrier, batch: Sequence[bytes]) -> None:
         self.wake()
-        self.endpoint.receive_datagram(data, source=source, now=self.now())
+        receive, now = self.endpoint.receive_datagram, self.now()
+        for data in batch:
+            receive(data, source=source, now=now)
         while (stray := self.endpoint.next_stray()) is not None:
             if self._on_stray is not None and isinstance(stray.source, Source | Carrier):
                 self._on_stray(stray.slot, stray.source, stray.data)

@@ -35,8 +35,8 @@ def source_of_address(address: Hashable) -> Source | None:
 class ServerSockets:
     """The sockets of one server process."""
 
-    def __init__(self, handle: Callable[[Source, bytes], None]) -> None:
-        """`handle` takes each datagram that arrives."""
+    def __init__(self, handle: Callable[[Source, Sequence[bytes]], None]) -> None:
+        """`handle` takes what arrives from one source."""
         self._handle = handle
         self._sockets: dict[tuple[str, int], tuple[UdpSocket, asyncio.Task[None]]] = {}
 
@@ -97,7 +97,7 @@ class ServerSockets:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     def _serve(self, address: tuple[str, int], sock: UdpSocket) -> None:
-        def handle(data: bytes, remote: UdpAddress) -> None:
-            self._handle(Source(address, remote), data)
+        def handle(batch: Sequence[bytes], remote: UdpAddress) -> None:
+            self._handle(Source(address, remote), batch)
 
         self._sockets[address] = (sock, asyncio.create_task(sock.receive(handle)))

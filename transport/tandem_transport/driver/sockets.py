@@ -15,12 +15,13 @@ import errno
 import logging
 import socket
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from struct import Struct
 from typing import cast
 
 import asyncio_dgram
 
+from tandem_transport.driver.batches import equal_runs
 from tandem_transport.driver.send_errors import SendErrors
 
 log = logging.getLogger("tandem.udp")
@@ -43,12 +44,6 @@ _DROP_DEPTH = 1024
 _UDP_SEGMENT, _UDP_GRO = 103, 104
 """Socket options from <linux/udp.h>; the socket module has no names for them."""
 
-_MAX_SEGMENTS = 64
-"""Maximum number of datagrams that Linux makes out of one buffer (UDP_SEGMENT)."""
-
-_MAX_RUN_BYTES = 65_000
-"""Maximum bytes of one buffer for UDP_SEGMENT: before it is cut, it must fit in one IP packet."""
-
 _UINT16 = Struct("=H")
 
 _SO_MEMINFO = 55
@@ -59,8 +54,8 @@ _MEMINFO = Struct("=9I")
 UdpAddress = tuple[str, int] | tuple[str, int, int, int]
 """An address in the format of the socket module, for IPv4 or IPv6."""
 
-Handle = Callable[[bytes, UdpAddress], None]
-"""Is called with each datagram that arrives, and its source address."""
+Handle = Callable[[Sequence[bytes], UdpAddress], None]
+"""Is called with the datagrams that have arrived one after the other from one source address, and this address."""
 
 
 def family_of(host: str) -> socket.AddressFamily:
@@ -237,17 +232,21 @@ class UdpSocket:
 
     def _read(self, handle: Handle) -> None:
         receive = self._udp.recvfrom
-        for _ in range(_BATCH):
-            try:
+        batch: list[bytes] = []
+        source: UdpAddress = ("", 0)
+        try:
+            for _ in range(_BATCH):
                 data, address = receive(_LARGEST)
-            except BlockingIOError:
-                return
-            except OSError as error:  # an ICMP error about an earlier datagram: the socket still works
+                if address != source:
+                    self._hand_on(batch, source, handle)
+                    batch, source = [], address
+                batch.append(data)
+        except BlockingIOError:
+            pass
+        except OSError as error:  # an ICMP error about an earlier datagram: the socket still works
+            if not self._is_closed:
                 self._errors.report(error, format_address(self.local))
-                return
-            self._hand_on(data, address, handle)
-            if self._is_closed:
-                return
+        self._hand_on(batch, source, handle)
 
     def _stop_reading(self) -> None:
         reading, self._reading = self._reading, None
@@ -267,24 +266,24 @@ class UdpSocket:
             except OSError as error:
                 self._errors.report(error, format_address(self.local))
                 continue
-            self._hand_on(data, address, handle)
+            self._hand_on([data], address, handle)
             for _ in range(min(queue.qsize(), _BATCH)):
                 another, address = queue.get_nowait()
                 if another is None:  # the end marker of asyncio-dgram
                     return
-                self._hand_on(another, address, handle)
+                self._hand_on([another], address, handle)
             for _ in range(queue.qsize() - _DROP_DEPTH):
                 queue.get_nowait()
             await asyncio.sleep(0)
 
-    def _hand_on(self, data: bytes, address: UdpAddress, handle: Handle) -> None:
-        if not address[1]:  # port 0 cannot be answered
+    def _hand_on(self, batch: Sequence[bytes], address: UdpAddress, handle: Handle) -> None:
+        if not batch or not address[1] or self._is_closed:  # port 0 cannot be answered
             return
         try:
-            handle(data, address)
+            handle(batch, address)
         except Exception:
-            # A bug of ours must cost one datagram, not the socket that serves all peers.
-            log.exception("%s: a datagram from %s", format_address(self.local), format_address(address))
+            # A bug of ours must cost one peer's datagrams, not the socket that serves all peers.
+            log.exception("%s: datagrams from %s", format_address(self.local), format_address(address))
 
     def close(self) -> None:
         """Closes the socket; `receive` returns."""
@@ -312,19 +311,6 @@ def _forbid_fragments(udp: socket.socket) -> None:
     if option is not None:
         with contextlib.suppress(OSError):  # an older system, which then fragments
             udp.setsockopt(level, *option)
-
-
-def equal_runs(batch: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
-    """Divides a batch into runs of datagrams of one size, the last of which may be shorter, as UDP_SEGMENT requires."""
-    begin = 0
-    while begin < len(batch):
-        size = len(batch[begin])
-        most = min(len(batch), begin + min(_MAX_SEGMENTS, _MAX_RUN_BYTES // size))
-        end = begin + 1
-        while end < most and len(batch[end - 1]) == size and len(batch[end]) <= size:
-            end += 1
-        yield batch[begin:end]
-        begin = end
 
 
 def _enable_offload(udp: socket.socket) -> bool:

@@ -9,10 +9,8 @@ A turn costs more than a packet. Packets that come one by one and fast share tur
 import asyncio
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
 
 from tandem_transport.parameters import GRANULARITY, MAX_PACER_QUANTUM, PACER_QUANTUM
-from tandem_transport.wire.packets import Transmit
 
 TURN_GAP = 0.002
 """Seconds between two turns of a busy endpoint."""
@@ -130,17 +128,3 @@ class TurnTaker(ABC):
         self._lateness += (max(0.0, self.now() - self._timer_at) - self._lateness) / 8
         if not self._is_scheduled:
             self._turn()
-
-
-def batches(transmits: Iterable[Transmit]) -> Iterator[tuple[Transmit, list[bytes]]]:
-    """Groups successive datagrams to one path and address: yields the first of each group, and the data of all."""
-    first: Transmit | None = None
-    batch: list[bytes] = []
-    for transmit in transmits:
-        if first is None or transmit.path_id != first.path_id or transmit.address != first.address:
-            if first is not None:
-                yield first, batch
-            first, batch = transmit, []
-        batch.append(transmit.data)
-    if first is not None:
-        yield first, batch

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
+from typing import Final
 
 from tandem_transport.crypto.handshake import Refusal
 
@@ -22,7 +23,7 @@ class Pending(Enum):
     PENDING = 0
 
 
-PENDING = Pending.PENDING
+PENDING: Final = Pending.PENDING
 """The key is being looked up. The owner calls `on_client_found` of the endpoint when it knows."""
 
 Lookup = Callable[[bytes], str | Denial | Pending | None]

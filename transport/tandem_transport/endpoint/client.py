@@ -9,6 +9,7 @@ whether it still has the first.
 from collections import deque
 from collections.abc import Hashable, Iterator
 from dataclasses import dataclass
+from typing import Final
 
 from tandem_transport.crypto.connection_id import session_tag
 from tandem_transport.crypto.handshake import (
@@ -33,7 +34,7 @@ from tandem_transport.session.options import SessionOptions
 from tandem_transport.wire.frames import Mode, PathPreference
 from tandem_transport.wire.packets import PacketType, PacketView, Transmit, split_datagram
 
-_MAX_OUTGOING = 16 * MAX_PATHS
+_MAX_OUTGOING: Final = 16 * MAX_PATHS
 """Limit of waiting datagrams that belong to no open session: initiations, and CONNECTION_CLOSE of a closed one."""
 
 

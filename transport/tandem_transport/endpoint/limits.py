@@ -1,11 +1,12 @@
 """What a server may use (sessions, memory, resets), and which of several workers it is."""
 
 from dataclasses import dataclass
+from typing import Final
 
 from tandem_transport.endpoint.placement import Placement
 from tandem_transport.parameters import INITIAL_SESSION_WINDOW, MAX_SESSIONS, RESETS_PER_SECOND, SERVER_BUFFER
 
-MIN_MEMORY_PER_SESSION = 2 * INITIAL_SESSION_WINDOW
+MIN_MEMORY_PER_SESSION: Final = 2 * INITIAL_SESSION_WINDOW
 """Bytes of `memory` for each session: half of all memory is for receiving, and guarantees each session a window."""
 
 
@@ -36,5 +37,5 @@ class ServerTerms:
     placement: Placement = _ALONE
 
 
-DEFAULT_TERMS = ServerTerms()
+DEFAULT_TERMS: Final = ServerTerms()
 """The terms of a server that is one process."""

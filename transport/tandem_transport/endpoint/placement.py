@@ -7,8 +7,9 @@ client's public key says which. Another worker that receives its initiation hand
 
 from dataclasses import dataclass
 from hashlib import blake2s
+from typing import Final
 
-MAX_SLOTS = 128
+MAX_SLOTS: Final = 128
 """Most slots of a server: one byte of a connection id names them."""
 
 

@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from typing import Final
 
 from tandem_transport.crypto.handshake import MAC_SIZE, ClientHandshake, Randomness
 from tandem_transport.parameters import (
@@ -14,10 +15,10 @@ from tandem_transport.parameters import (
 from tandem_transport.wire.packets import Transmit
 from tandem_transport.wire.transport_parameters import TransportParameters
 
-_KEPT_HANDSHAKES = 3
+_KEPT_HANDSHAKES: Final = 3
 """Number of initiations whose answers are still read: an answer may come after the next initiation was sent."""
 
-_REPEATS = 3
+_REPEATS: Final = 3
 """Number of times that the same initiation is sent again."""
 
 

@@ -2,12 +2,13 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Final
 
 from tandem_transport.crypto.connection_id import session_tag
 from tandem_transport.parameters import MAX_SESSIONS_PER_KEY
 from tandem_transport.session.connection import Connection
 
-_SILENT = 30.0
+_SILENT: Final = 30.0
 """Seconds without a packet after which a session may be replaced by one of another instance with the same key."""
 
 

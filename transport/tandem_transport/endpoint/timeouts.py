@@ -1,8 +1,9 @@
 """When each session wants to be asked again: the earliest of thousands, found without looking at all."""
 
 from heapq import heapify, heappop, heappush
+from typing import Final
 
-_SLACK = 64
+_SLACK: Final = 64
 """Outdated entries of the heap that are kept beyond twice the number of sessions."""
 
 

@@ -8,23 +8,24 @@ path goes back to it (RFC 9000 section 9.3.3).
 """
 
 from collections.abc import Callable, Hashable, Iterator
-from typing import NamedTuple
+from math import inf
+from typing import Final, NamedTuple
 
 from tandem_transport.crypto.handshake import Randomness
 from tandem_transport.parameters import AMPLIFICATION_LIMIT
 from tandem_transport.wire.frames import PathChallengeFrame
 
-_MAX_KNOWN = 8
+_MAX_KNOWN: Final = 8
 """Number of addresses of a path that are remembered besides those in use."""
 
-_CHALLENGE_INTERVAL = 0.5
+_CHALLENGE_INTERVAL: Final = 0.5
 """Seconds between two challenges to one address, and between two moves to addresses that are not validated."""
 
-_FIRST_REPEAT = 0.1
+_FIRST_REPEAT: Final = 0.1
 """Seconds after which the first challenge is repeated; each further interval is twice as long. The first ones are
 short because the path carries little until the answer comes, and a bad link loses one of three round trips."""
 
-_HOME_CHALLENGES = 6
+_HOME_CHALLENGES: Final = 6
 """Number of challenges to the last validated address; an address that answers none of them is gone."""
 
 HostOf = Callable[[Hashable], Hashable]
@@ -50,7 +51,7 @@ class _Record:
         """Bytes that may be sent before the address is validated."""
         self.challenge: bytes | None = None
         """Data of the PATH_CHALLENGE that waits for its response."""
-        self.challenged_at = float("-inf")
+        self.challenged_at = -inf
         self.challenges = 0
 
 
@@ -76,7 +77,7 @@ class PathAddresses:
         self._is_stable = False
         """The old address has answered although packets came from another one. So the next new address is challenged
         before it gets anything else."""
-        self._moved_at = float("-inf")
+        self._moved_at = -inf
         self._waiting: dict[Hashable, bytes] = {}
         """Encoded challenges that wait to be sent, by address."""
 
@@ -95,7 +96,7 @@ class PathAddresses:
     @property
     def allowance(self) -> float:
         """Bytes that may be sent to the current address now."""
-        return float("inf") if self._current.is_proven else self._current.credit
+        return inf if self._current.is_proven else self._current.credit
 
     def may_send(self, size: int, *, to: Hashable = None) -> bool:
         """Whether a packet of this size may be sent to the current address, or to another known one (`to`)."""

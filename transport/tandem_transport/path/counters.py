@@ -1,10 +1,22 @@
 """Sums over the last seconds, for the figures that people see."""
 
 from collections import deque
+from math import inf
+from typing import Final
 
-_BUCKETS = 10
-_LIMIT_HOLD = 5.0
+_BUCKETS: Final = 10
+_LIMIT_HOLD: Final = 5.0
 """Seconds for which a limit that the peer tells is taken for true; it repeats it every second."""
+
+
+class _Sums:
+    """Two sums; `tick` numbers the tenth of a period that they belong to."""
+
+    __slots__ = ("first", "second", "tick")
+
+    def __init__(self, tick: int) -> None:
+        self.tick = tick
+        self.first = self.second = 0.0
 
 
 class RecentSums:
@@ -14,10 +26,10 @@ class RecentSums:
 
     def __init__(self, period: float) -> None:
         self._per_second = _BUCKETS / period
-        self._buckets: deque[tuple[int, list[float]]] = deque()
-        self._totals = [0.0, 0.0]
-        self._now = float("-inf")
-        self._newest = [0.0, 0.0]
+        self._buckets: deque[_Sums] = deque()
+        self._totals = _Sums(0)
+        self._now = -inf
+        self._newest = _Sums(0)
         """The bucket of `_now`, kept because most values are added many times in one turn."""
 
     def add(self, first: float, second: float, *, now: float) -> None:
@@ -25,33 +37,33 @@ class RecentSums:
         if now != self._now:
             self._move_to(now)
         newest, totals = self._newest, self._totals
-        newest[0] += first
-        newest[1] += second
-        totals[0] += first
-        totals[1] += second
+        newest.first += first
+        newest.second += second
+        totals.first += first
+        totals.second += second
 
     def totals(self, *, now: float) -> tuple[float, float]:
         """The sums of the period that ends now."""
         self._expire(int(now * self._per_second))
-        self._now = float("-inf")
-        return self._totals[0], self._totals[1]
+        self._now = -inf
+        return self._totals.first, self._totals.second
 
     def _move_to(self, now: float) -> None:
         self._now = now
         tick = int(now * self._per_second)
-        if not self._buckets or self._buckets[-1][0] != tick:
+        if not self._buckets or self._buckets[-1].tick != tick:
             self._expire(tick)
-            self._buckets.append((tick, [0.0, 0.0]))
-        self._newest = self._buckets[-1][1]
+            self._buckets.append(_Sums(tick))
+        self._newest = self._buckets[-1]
 
     def _expire(self, tick: int) -> None:
         totals = self._totals
-        while self._buckets and self._buckets[0][0] <= tick - _BUCKETS:
-            _, (first, second) = self._buckets.popleft()
-            totals[0] -= first
-            totals[1] -= second
+        while self._buckets and self._buckets[0].tick <= tick - _BUCKETS:
+            old = self._buckets.popleft()
+            totals.first -= old.first
+            totals.second -= old.second
         if not self._buckets:
-            totals[0] = totals[1] = 0.0
+            totals.first = totals.second = 0.0
 
 
 class PathCounters:
@@ -65,7 +77,7 @@ class PathCounters:
         self._received = RecentSums(10)
         self._won = RecentSums(60)
         self._peer_count = (0, 0)
-        self._peer_limit = (0, float("-inf"))
+        self._peer_limit = (0, -inf)
         """The limit that the peer told last, in bytes per second, and when."""
 
     def on_sent(self, size: int, *, now: float) -> None:

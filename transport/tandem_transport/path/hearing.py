@@ -1,32 +1,34 @@
 """Which direction of a path works: a path is probed, and answers come over it, over other paths, or not at all."""
 
 from collections.abc import Iterable
+from math import inf
+from typing import Final
 
 from tandem_transport.parameters import KEEPALIVE_ACTIVE
 from tandem_transport.recovery.recovery import Recovery
 from tandem_transport.recovery.sent_packet import SentPacket
 
-ENOUGH = 8
+ENOUGH: Final = 8
 """Number of missing answers after which a direction counts as dead: even at 30 % loss, this is not chance."""
 
-MIN_SILENCE = 1.2
+MIN_SILENCE: Final = 1.2
 """Minimum seconds of missing answers before a direction counts as dead: a burst of losses or a handover is shorter."""
 
-QUICK = 0.1
+QUICK: Final = 0.1
 """Seconds between two probes of a path in doubt."""
 
-QUICK_FOR = 3.0
+QUICK_FOR: Final = 3.0
 """Seconds for which a path in doubt is probed every QUICK seconds."""
 
-_ASKED_AGAIN = 1.0
+_ASKED_AGAIN: Final = 1.0
 """A peer that asks for an answer twice within this time, in seconds, misses answers or has data to send."""
 
-_HEARD_PTOS = 2.0
-_HEARD_MIN = 0.3
+_HEARD_PTOS: Final = 2.0
+_HEARD_MIN: Final = 0.3
 """Minimum time that a path is heard before missing acknowledgements mean anything: _HEARD_PTOS probe timeouts plus
 _HEARD_MIN seconds. When a path dies or returns, both of its directions do so at about the same time."""
 
-_HEARD_GAP = 2.0
+_HEARD_GAP: Final = 2.0
 """Seconds without a packet after which the time that a path is heard (_HEARD_MIN) begins again."""
 
 
@@ -59,7 +61,7 @@ class Hearing:
         """When the packet was sent that raised `arrived` to ENOUGH."""
         self._enough_at = 0.0
         """When the packet was sent that raised the number of unanswered packets to ENOUGH."""
-        self._was_asked_at = float("-inf")
+        self._was_asked_at = -inf
         self.is_deaf = False
         """Our packets arrive at the peer, but nothing comes back on this path."""
         self._muted_at = 0.0

@@ -10,6 +10,8 @@ present size arrives, or the path has become as narrow as the largest probe that
 
 from bisect import bisect_left
 from collections.abc import Iterable
+from math import inf
+from typing import Final
 
 from tandem_transport.parameters import (
     BASE_DATAGRAM_SIZE,
@@ -29,16 +31,16 @@ from tandem_transport.recovery.sent_packet import SentPacket
 from tandem_transport.wire.frames import FrameType
 from tandem_transport.wire.packets import OVERHEAD
 
-COMPANION = bytes([FrameType.PING, FrameType.PADDING])
+COMPANION: Final = bytes([FrameType.PING, FrameType.PADDING])
 """Frames of the small packet that follows each probe: its acknowledgement shows when the probe is lost. No other packet
 consists of these frames, so the receiver knows that a packet missing directly before it is a probe."""
 
-COMPANION_SIZE = OVERHEAD + len(COMPANION)
+COMPANION_SIZE: Final = OVERHEAD + len(COMPANION)
 
-_SIZES = (*DATAGRAM_SIZES, BASE_DATAGRAM_SIZE, *SMALL_DATAGRAM_SIZES)
+_SIZES: Final = (*DATAGRAM_SIZES, BASE_DATAGRAM_SIZE, *SMALL_DATAGRAM_SIZES)
 """All sizes that are ever probed, largest first."""
 
-_CLASSES = tuple(reversed(_SIZES))
+_CLASSES: Final = tuple(reversed(_SIZES))
 """The sizes, smallest first. A packet's class is the index of the smallest size that holds it; class 0 always fits."""
 
 _MIN_TOPS, _MAX_TOPS = 2, 9
@@ -47,13 +49,13 @@ because a short burst of losses may begin or end in between. A path that loses p
 hardly ever all lost. These additional ones follow one at a time, because many at once would fill a short queue, which
 large packets find full sooner than small ones."""
 
-_CHANCE = 1e-4
+_CHANCE: Final = 1e-4
 """Maximum probability that chance alone loses all probes of the present size in a check."""
 
-_CHANCE_OF_SUSPICION = 3e-3
+_CHANCE_OF_SUSPICION: Final = 3e-3
 """Maximum probability that chance alone loses the large packets in a row that begin a check."""
 
-_MAX_SUSPECTS = 12
+_MAX_SUSPECTS: Final = 12
 """Number of large packets lost in a row that is suspicious on any path, whatever its loss rate."""
 
 
@@ -69,6 +71,8 @@ class MtuDiscovery:
         "_checked_at",
         "_doubts",
         "_due_rungs",
+        "_last_class",
+        "_last_size",
         "_lost",
         "_probe",
         "_retry",
@@ -88,12 +92,13 @@ class MtuDiscovery:
         self._tries = 0
         self._probe: int | None = None
         """Packet number of the probe in flight."""
-        self._wait_until = float("-inf")
+        self._wait_until = -inf
         self._retry = MTU_RETRY
-        self._arrived_at = [float("-inf")] * (len(_CLASSES) + 1)
+        self._arrived_at = [-inf] * (len(_CLASSES) + 1)
         """By class: when the newest packet that has arrived was sent; losses before it prove nothing."""
         self._lost = [0] * (len(_CLASSES) + 1)
         """By class: packets lost since one as large has arrived."""
+        self._last_size = self._last_class = 0
         self.suspected = 0
         """Packets of all classes lost since one as large has arrived: the sum of `_lost`."""
         self._due_rungs: list[int] = []
@@ -105,7 +110,7 @@ class MtuDiscovery:
         """Probes of the present size that must still be lost, one by one, before the path counts as narrower."""
         self._checked_at = 0.0
         self._backoff = 0.0
-        self._backoff_until = float("-inf")
+        self._backoff_until = -inf
         self.extras = 0
         """Number of small packets that may still leave during this check although the congestion window is full."""
 
@@ -171,7 +176,7 @@ class MtuDiscovery:
             self._probe = None
             self.size = self._candidates[0]
             self._rest(now)
-        kind = bisect_left(_CLASSES, packet.size)
+        kind = self._class_of(packet.size)
         self._arrived_at[kind] = max(self._arrived_at[kind], packet.sent_at)
         if self.suspected and kind:
             self._acquit(kind)
@@ -182,6 +187,11 @@ class MtuDiscovery:
                 self._end_in_vain(now)
             elif not self._rungs:
                 self._conclude(now)
+
+    def _class_of(self, size: int) -> int:
+        if size != self._last_size:  # most packets have the size of the one before
+            self._last_size, self._last_class = size, bisect_left(_CLASSES, size)
+        return self._last_class
 
     def on_lost(self, packet: SentPacket, *, now: float) -> None:
         """A packet of the path, of any kind, was declared lost; `size` may change."""
@@ -237,7 +247,7 @@ class MtuDiscovery:
         self._candidates = [between for between in _SIZES if size < between < self.size]
         self.size = size
         self._tries, self._probe, self._retry = 0, None, MTU_SOON
-        self._wait_until = self._backoff_until = float("-inf")
+        self._wait_until = self._backoff_until = -inf
         self._backoff = 0.0
         self._acquit(len(_CLASSES))
 

@@ -1,6 +1,7 @@
 """What is measured about the network under a path. When the network changes, a new object replaces the old one."""
 
 from itertools import islice
+from typing import Final
 
 from tandem_transport.congestion.controller import CongestionController
 from tandem_transport.congestion.loss_rate import LossRate
@@ -12,7 +13,7 @@ from tandem_transport.recovery.rtt import RttEstimator
 from tandem_transport.recovery.sent_packet import SentPacket
 from tandem_transport.wire.packets import OVERHEAD
 
-_MAX_LATE_LOOK = 32
+_MAX_LATE_LOOK: Final = 32
 """Number of the oldest packets in flight that are searched for packets that might be too large."""
 
 

@@ -1,12 +1,13 @@
 """Which paths may carry data, best first."""
 
 from collections.abc import Iterable
+from typing import Final
 
 from tandem_transport.path.path import Path
 from tandem_transport.path.probing import Reachability
 from tandem_transport.wire.frames import PathUse
 
-_UNKNOWN_RTT = 1.0
+_UNKNOWN_RTT: Final = 1.0
 """RTT in seconds assumed for a path without a sample: it comes after those that have answered."""
 
 

@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Hashable
+from typing import Final
 
 from tandem_transport.congestion.delivery_rate import DeliveryRateEstimator, DeliverySample
 from tandem_transport.congestion.pacing import Pacer
@@ -21,18 +22,18 @@ from tandem_transport.recovery.sent_packet import SentPacket
 from tandem_transport.wire.frames import AckFrame, PathUse
 from tandem_transport.wire.packets import OVERHEAD
 
-_OUTAGE_PTOS = 3
+_OUTAGE_PTOS: Final = 3
 """A run of losses that spans more probe timeouts than this is an outage, not a loss rate."""
 
-_MIN_SHARE = 0.5
+_MIN_SHARE: Final = 0.5
 """Minimum span of a delivery rate sample, as a share of the feedback time or of the _NOISE_SPAN time, if longer."""
 
-_NOISE_SPAN = 4.0
+_NOISE_SPAN: Final = 4.0
 """Minimum length of a round, in standard deviations of a packet's delay: a shorter round would measure the jitter."""
 
-_MIN_PACKET = OVERHEAD + 1
+_MIN_PACKET: Final = OVERHEAD + 1
 
-_LOSS_PACKETS = 30
+_LOSS_PACKETS: Final = 30
 """Minimum number of packets in 10 s for a meaningful loss rate; one lost keep-alive of five shows nothing."""
 
 

@@ -1,11 +1,12 @@
 """Whether a path answers, as the schedulers see it, and the probes that find out."""
 
 from enum import IntEnum
+from typing import Final
 
 from tandem_transport.recovery.recovery import Recovery
 
-_SILENT_PTOS = 2
-_SILENT_RTTS = 3
+_SILENT_PTOS: Final = 2
+_SILENT_RTTS: Final = 3
 
 
 class Reachability(IntEnum):

@@ -1,20 +1,20 @@
 """The status of a path, as people see it (the schedulers have states of their own, see probing.py)."""
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from tandem_transport.events import PathStatus
 from tandem_transport.parameters import DEGRADED_HOLD, DOWN_AFTER, DOWN_PROBES
 
-_DEGRADED_LOSS = 0.10
-_DEGRADED_RTT = 3.0
+_DEGRADED_LOSS: Final = 0.10
+_DEGRADED_RTT: Final = 3.0
 """Multiple of the minimum RTT above which a path is degraded."""
-_DEGRADED_RTT_MIN = 0.050
+_DEGRADED_RTT_MIN: Final = 0.050
 """RTT in seconds up to which a path is never degraded by its RTT, whatever its minimum RTT."""
-LATE = 0.2
+LATE: Final = 0.2
 """Seconds of silence after which an answer is late; a busy machine may take less than that for a turn."""
 
-DEAF = "what is sent arrives, nothing comes back"
-MUTE = "nothing that is sent here arrives"
+DEAF: Final = "what is sent arrives, nothing comes back"
+MUTE: Final = "nothing that is sent here arrives"
 
 
 class PathSigns(NamedTuple):

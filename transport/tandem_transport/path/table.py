@@ -1,5 +1,7 @@
 """All paths of one session."""
 
+from typing import Final
+
 from tandem_transport.errors import ErrorCode, PeerError
 from tandem_transport.parameters import (
     BASE_DATAGRAM_SIZE,
@@ -16,7 +18,7 @@ from tandem_transport.path.terms import PathTerms
 from tandem_transport.wire.frames import PathUse
 from tandem_transport.wire.packets import OVERHEAD
 
-_NUMBERS_LEFT = 1 << 32
+_NUMBERS_LEFT: Final = 1 << 32
 """Packet numbers of a path that are left when the session ends: more than it sends between two of its timers."""
 
 

@@ -1,15 +1,16 @@
 """The receiving side of one path's packet numbers: what has arrived, and when to acknowledge it."""
 
 from collections import deque
+from typing import Final
 
 from tandem_transport.parameters import ACK_EVERY, MAX_ACK_DELAY, MAX_ACK_RANGES, MAX_TRACKED_RANGES
 from tandem_transport.wire.frames import AckFrame
 from tandem_transport.wire.ranges import RangeSet
 
-_LATE_TOLD = 3
+_LATE_TOLD: Final = 3
 """ACK frames after the first one that repeat a packet which arrived late, because ACK frames are lost too."""
 
-_MAX_LATE = 16
+_MAX_LATE: Final = 16
 """Late packets that one ACK frame makes room for."""
 
 

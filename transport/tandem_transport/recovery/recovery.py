@@ -7,6 +7,7 @@ caller gets its chunks back with the packet.
 from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Final
 
 from tandem_transport.errors import ErrorCode, PeerError
 from tandem_transport.parameters import (
@@ -24,10 +25,10 @@ from tandem_transport.recovery.rtt import RttEstimator
 from tandem_transport.recovery.sent_packet import SentPacket
 from tandem_transport.wire.frames import AckFrame
 
-_SLACK = 1e-6
+_SLACK: Final = 1e-6
 """Seconds of tolerance: a timer that fires at its deadline must not miss it by a rounding error and fire forever."""
 
-_MIN_ROUND = 0.75
+_MIN_ROUND: Final = 0.75
 """Minimum length of a round, in feedback times."""
 
 
@@ -117,8 +118,13 @@ class Recovery:
 
     def outstanding_after(self, number: int) -> Iterator[SentPacket]:
         """The outstanding packets with numbers above `number`."""
-        for packet in self._sent.values():
-            if packet.number > number:
+        sent = self._sent
+        if number < next(iter(sent), 0):
+            yield from sent.values()
+            return
+        for later in range(number + 1, self.next_number):
+            packet = sent.get(later)
+            if packet is not None:
                 yield packet
 
     def outstanding_packet(self, number: int) -> SentPacket:
@@ -158,8 +164,9 @@ class Recovery:
         for low, high in ack.ranges:
             if high < oldest:
                 break
+            low = max(low, oldest)
             if high - low < len(sent):
-                numbers = [number for number in range(high, max(low, oldest) - 1, -1) if number in sent]
+                numbers = [number for number in range(high, low - 1, -1) if number in sent]
             else:
                 numbers = [number for number in reversed(sent) if low <= number <= high]
             acked += [sent.pop(number) for number in numbers]

@@ -6,20 +6,22 @@ that was declared lost proves this, and raises the thresholds of the path for a 
 does the same for TCP).
 """
 
+from typing import Final
+
 from tandem_transport.parameters import MAX_PACKET_THRESHOLD, MAX_REMEMBERED_LOSSES, PACKET_THRESHOLD, REORDERING_MEMORY
 from tandem_transport.recovery.rtt import RttEstimator
 from tandem_transport.wire.frames import AckFrame
 
-_LOOK_EVERY = 8
+_LOOK_EVERY: Final = 8
 """ACK frames for each check for spurious losses: every frame repeats what the frames before it said."""
 
-_WINDOW_STEP = 1 / 8
+_WINDOW_STEP: Final = 1 / 8
 """RTTs by which a spurious loss raises the reordering window."""
 
-_SPURIOUS_SHARE = 0.003
+_SPURIOUS_SHARE: Final = 0.003
 """Share of packets whose loss may be spurious: at a lower share, the reordering window shrinks."""
 
-_MAX_WINDOW = 4.0
+_MAX_WINDOW: Final = 4.0
 """RTT variations that limit the reordering window, together with two RTTs."""
 
 

@@ -1,6 +1,7 @@
 """Round-trip time of a path (RFC 9002 section 5)."""
 
 from collections import deque
+from typing import Final
 
 from tandem_transport.parameters import (
     GRANULARITY,
@@ -11,7 +12,7 @@ from tandem_transport.parameters import (
     TIME_THRESHOLD_SLACK,
 )
 
-_RECENT_SAMPLES = 128
+_RECENT_SAMPLES: Final = 128
 """RTT samples that `p95` covers: a minute of keep-alives, or the last moments of a transfer."""
 
 

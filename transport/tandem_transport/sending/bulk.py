@@ -1,6 +1,7 @@
 """New data in mode `adaptive`: interactive data on any path, bulk data where it arrives earliest."""
 
 from collections.abc import Sequence
+from typing import Final
 
 from tandem_transport.path.path import Path
 from tandem_transport.path.probing import Reachability
@@ -10,10 +11,10 @@ from tandem_transport.sending.sources import Draft, Source
 from tandem_transport.sending.stalls import StalledChunks
 from tandem_transport.streams.turns import SendTurns
 
-_MIN_SHARE = 1 / 16
+_MIN_SHARE: Final = 1 / 16
 """Minimum rate of a slow path, as a share of the faster paths' rate: less is not worth waiting for."""
 
-_TRIAL_SHARE = 8
+_TRIAL_SHARE: Final = 8
 """Bytes of backlog for each byte in flight on a slow path that has not shown yet what it carries."""
 
 

@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Sequence
 from itertools import islice
+from math import inf
 
 from tandem_transport.parameters import GRANULARITY, IDLE_AFTER, MAX_COPY_QUEUE, MAX_IDLE_LOOK
 from tandem_transport.path.path import Path
@@ -30,7 +31,7 @@ class IdleCopies(Source):
         """A chunk leaves for the first time."""
         self._unacked.append(chunk)
         # The end of a stream is not a short pause: only the data on slow paths is missing, so copy it at once.
-        self._idle_at, self._idle_seen_at = now + (0.0 if chunk.is_fin else IDLE_AFTER), float("inf")
+        self._idle_at, self._idle_seen_at = now + (0.0 if chunk.is_fin else IDLE_AFTER), inf
         if len(self._unacked) > MAX_IDLE_LOOK:
             self._forget_done()
 

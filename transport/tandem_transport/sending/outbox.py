@@ -4,6 +4,7 @@ from bisect import bisect
 from collections import deque
 from collections.abc import Collection
 from operator import attrgetter
+from typing import Final
 
 from tandem_transport.path.path import Path
 from tandem_transport.path.probing import Reachability
@@ -14,16 +15,16 @@ from tandem_transport.streams.table import Streams
 from tandem_transport.wire.decoding import decode_frames
 from tandem_transport.wire.frames import StreamFrame
 
-MIN_ROOM = 64
+MIN_ROOM: Final = 64
 """Room below which a packet counts as full."""
 
-_LARGER_OFFSET = 7
+_LARGER_OFFSET: Final = 7
 """Bytes by which the encoded offset of a later piece may be longer than that of the first one."""
 
-_SLOW_RTTS = 2
+_SLOW_RTTS: Final = 2
 """RTTs of a path: a copy on another path with a longer RTT than this arrives later than a retransmission would."""
 
-_INTERACTIVE_COPIES = 2
+_INTERACTIVE_COPIES: Final = 2
 """Minimum number of packets in flight with interactive data; with fewer, it is retransmitted."""
 
 

@@ -1,12 +1,13 @@
 """Which paths are preferred for what: rules that all schedulers share."""
 
 from collections.abc import Sequence
+from typing import Final
 
 from tandem_transport.path.path import Path
 from tandem_transport.path.probing import Reachability
 from tandem_transport.wire.frames import PathUse
 
-_SLOW_RTTS = 3.0
+_SLOW_RTTS: Final = 3.0
 """RTTs of the best path above which another path is slow: the best one detects a loss after 9/8 RTT, and what it sends
 then takes another half RTT."""
 

@@ -1,6 +1,7 @@
 """Builds packets from what waits: on which path, with which frames, and when to look again."""
 
 from collections.abc import Hashable, Iterable, Iterator, Sequence
+from typing import Final
 
 from tandem_transport.crypto.protection import PacketProtection
 from tandem_transport.parameters import BASE_DATAGRAM_SIZE, MIN_DATAGRAM_SIZE
@@ -18,8 +19,8 @@ from tandem_transport.streams.turns import SendTurns
 from tandem_transport.wire.frames import FrameType, Mode, PathUse
 from tandem_transport.wire.packets import OVERHEAD, Transmit
 
-_PING = bytes([FrameType.PING])
-_ACK_ROOM = 300
+_PING: Final = bytes([FrameType.PING])
+_ACK_ROOM: Final = 300
 """Bytes that ACK frames must leave for data in a packet; larger ones travel alone."""
 
 

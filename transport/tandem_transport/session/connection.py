@@ -39,6 +39,7 @@ from tandem_transport.wire.frames import (
     Mode,
     PathPolicyFrame,
     PathPreference,
+    StreamFrame,
 )
 from tandem_transport.wire.packets import PacketType, PacketView, Transmit, split_datagram
 
@@ -393,7 +394,7 @@ class Connection:
         self._liveness.last_received_at = self._now
         frames = decode_frames(payload)
         for frame in frames:
-            if not isinstance(frame, NOT_ACK_ELICITING):
+            if isinstance(frame, StreamFrame) or not isinstance(frame, NOT_ACK_ELICITING):  # most are stream frames
                 self._paths.schedule_acks(path, has_gap=has_gap, now=self._now)
                 break
         close = self._receiver.receive(frames, path, now=self._now)

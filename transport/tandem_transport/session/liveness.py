@@ -1,6 +1,7 @@
 """Which paths still answer: keep-alives, path status, outages, the end of a silent session."""
 
 from collections.abc import Callable, Collection, Iterable
+from typing import Final
 
 from tandem_transport.events import Event, OutageChanged, PathStatus, PathStatusChanged
 from tandem_transport.parameters import (
@@ -17,13 +18,13 @@ from tandem_transport.path.path import Path
 from tandem_transport.streams.table import Streams
 from tandem_transport.wire.frames import PathUse
 
-_KEEPALIVE_GRACE = 2.0
+_KEEPALIVE_GRACE: Final = 2.0
 """Seconds that a keep-alive of the peer may be late before its path counts as silent."""
 
-_ASK_GRACE = 0.5
+_ASK_GRACE: Final = 0.5
 """Seconds that a keep-alive of the client may be late before the server probes the path itself."""
 
-_UPDATE_INTERVAL = 0.1
+_UPDATE_INTERVAL: Final = 0.1
 """Seconds between two updates of the path status: it is for people, so ten a second are enough."""
 
 

@@ -1,14 +1,17 @@
 """Flow control credit: how much we may send, and how much we let the peer send (RFC 9000 section 4)."""
 
-_GROW_WITHIN_RTTS = 4
+from math import inf
+from typing import Final
+
+_GROW_WITHIN_RTTS: Final = 4
 """RTTs within which half of a window must be consumed for the window to grow."""
-_QUICK_BELOW = 512 << 10
+_QUICK_BELOW: Final = 512 << 10
 """Bytes below which a window grows fourfold, not twofold: in start-up, two paths together are faster than doubling."""
-_QUICK_FACTOR = 4
-_DEFAULT_RTT = 0.1
-_MIN_OFFER = 512
+_QUICK_FACTOR: Final = 4
+_DEFAULT_RTT: Final = 0.1
+_MIN_OFFER: Final = 512
 """Minimum bytes by which a limit rises before the sender is told; less would cause tiny packets."""
-_MIN_SHARE = 1024
+_MIN_SHARE: Final = 1024
 """Bytes that each stream may always have unread at the peer, however many streams there are; more than _MIN_OFFER."""
 
 
@@ -58,7 +61,7 @@ class ReceiveWindow:
         self._window = window
         self._largest_window = largest_window
         self._marked = 0
-        self._marked_at = float("inf")  # consuming the first half always grows it: nothing is measured yet
+        self._marked_at = inf  # consuming the first half always grows it: nothing is measured yet
         self.limit = window
         """Offset that the peer may send up to."""
         self.received = 0

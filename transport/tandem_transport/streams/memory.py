@@ -1,6 +1,7 @@
 """The memory that all streams of a session share, and how much each stream may take (docs/decisions/0003)."""
 
 from collections.abc import Callable
+from typing import Final
 
 from tandem_transport.errors import ErrorCode, PeerError
 from tandem_transport.parameters import MAX_SEGMENT_OVERHEAD, SESSION_BUFFER
@@ -8,10 +9,10 @@ from tandem_transport.streams.flow_control import Budget, ReceiveWindow, fair_sh
 from tandem_transport.streams.send import SendStream
 from tandem_transport.wire.frames import Frame, MaxDataFrame
 
-_WORTH_WAKING = 16 << 10
+_WORTH_WAKING: Final = 16 << 10
 """Bytes of room from which on a waiting writer is woken; with less, every packet would wake it."""
 
-_SEGMENTS_MIN = 1 << 20
+_SEGMENTS_MIN: Final = 1 << 20
 """Bytes of out-of-order data that every session may buffer, however small its window is."""
 
 

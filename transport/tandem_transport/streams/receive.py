@@ -1,12 +1,13 @@
 """The receiving half of a stream: reassembly, flow control, the end."""
 
 from heapq import heappop, heappush
+from typing import Final
 
 from tandem_transport.errors import ErrorCode, PeerError
 from tandem_transport.parameters import MAX_STREAM_WINDOW
 from tandem_transport.streams.flow_control import ReceiveWindow
 
-_SEGMENT_COST = 160
+_SEGMENT_COST: Final = 160
 """Memory in bytes that a segment takes besides its data, roughly."""
 
 

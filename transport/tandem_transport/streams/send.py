@@ -1,5 +1,7 @@
 """The sending half of a stream: unsent bytes, bytes in flight, the end."""
 
+from typing import Final
+
 from tandem_transport.errors import LocalProtocolError
 from tandem_transport.parameters import (
     INTERACTIVE_BACKLOG,
@@ -15,7 +17,7 @@ from tandem_transport.streams.flow_control import PeerWindow
 from tandem_transport.wire.frames import stream_frame_header
 from tandem_transport.wire.varint import varint_size
 
-_MIN_ROOM = 32
+_MIN_ROOM: Final = 32
 """Minimum bytes of room for data in a packet; with less, the frame header would be larger than the data."""
 
 

@@ -1,12 +1,13 @@
 """Which stream sends next: interactive streams first, each with at most its fair share of the peer's credit."""
 
 from collections import deque
+from typing import Final
 
 from tandem_transport.recovery.chunk import Chunk
 from tandem_transport.streams.flow_control import SendCredit, fair_share
 from tandem_transport.streams.send import SendStream
 
-_CRUMB = 256
+_CRUMB: Final = 256
 """Minimum bytes of credit for a packet; a stream that has more to send waits until its share is this large."""
 
 

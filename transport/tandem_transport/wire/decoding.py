@@ -1,6 +1,7 @@
 """Decodes the frames of a packet (PROTOCOL.md section 5)."""
 
 from collections.abc import Callable
+from typing import Final
 
 from tandem_transport.errors import DecodeError
 from tandem_transport.parameters import MAX_ACK_RANGES, MAX_PATHS, MAX_REASON_SIZE, MAX_VARINT
@@ -45,10 +46,10 @@ def decode_frames(payload: bytes) -> list[Frame]:
         raise DecodeError("a packet without frames")
     while reader.remaining:
         frame_type = reader.varint()
-        if frame_type in _STREAM_TYPES:  # first, because most frames are, and speed matters most here
+        if frame_type in (_STREAM, _STREAM_FIN):  # first, because most frames are, and speed matters most here
             frames.append(_stream_body(reader, fin=frame_type == _STREAM_FIN))
             continue
-        if frame_type == FrameType.PADDING:
+        if frame_type == _PADDING:
             reader.skip_zeros()
             continue
         decode = _DECODERS.get(frame_type)
@@ -73,10 +74,9 @@ def _ack(reader: Reader) -> Frame:
     if more >= MAX_ACK_RANGES:
         raise DecodeError(f"{more + 1} ranges in an ACK")
     ranges = [(low, high)]
-    varint = reader.varint
     for _ in range(more):
-        high = low - varint() - 2
-        low = high - varint()
+        high = low - reader.varint() - 2
+        low = high - reader.varint()
         ranges.append((low, high))
     if low < 0:
         raise DecodeError("an ACK range below zero")
@@ -92,8 +92,7 @@ def _stop_sending(reader: Reader) -> Frame:
 
 
 def _stream_body(reader: Reader, *, fin: bool) -> StreamFrame:
-    varint = reader.varint
-    stream_id, offset, size = varint(), varint(), varint()
+    stream_id, offset, size = reader.varint(), reader.varint(), reader.varint()
     if offset + size > MAX_VARINT:
         raise DecodeError("a stream offset beyond 2^62 - 1")
     return StreamFrame(stream_id, offset, reader.take(size), fin)
@@ -171,8 +170,9 @@ def _path_use(reader: Reader) -> PathUse:
     return PathUse(value)
 
 
-_STREAM_FIN = int(FrameType.STREAM_FIN)
-_STREAM_TYPES = (int(FrameType.STREAM), _STREAM_FIN)
+_PADDING: Final = int(FrameType.PADDING)
+_STREAM: Final = int(FrameType.STREAM)
+_STREAM_FIN: Final = int(FrameType.STREAM_FIN)
 
 _DECODERS: dict[int, Callable[[Reader], Frame]] = {
     FrameType.PING: _ping,

