@@ -8,6 +8,7 @@ from tandem_transport.parameters import (
     INTERACTIVE_FIRST,
     INTERACTIVE_LEVEL,
     INTERACTIVE_RATE,
+    MAX_SEND_AHEAD,
     SEEN_BACKLOG,
     SEND_AHEAD,
 )
@@ -233,6 +234,23 @@ def test_a_stream_is_ahead_by_what_is_on_its_way_or_a_fixed_amount() -> None:
     assert stream.ahead == -2 * SEND_AHEAD
     cut(stream, 1 << 30, credit=2 * SEND_AHEAD)
     assert stream.ahead == SEND_AHEAD
+
+
+def test_a_stream_whose_buffer_runs_dry_while_its_writer_waits_is_further_ahead_the_next_time() -> None:
+    stream = SendStream(4, 1 << 30)
+    for ahead in (SEND_AHEAD, 2 * SEND_AHEAD, 4 * SEND_AHEAD, MAX_SEND_AHEAD, MAX_SEND_AHEAD):
+        assert stream.ahead == ahead
+        stream.write(bytes(ahead), end_stream=False)
+        cut(stream, 1 << 30, credit=1 << 30)
+        stream.unacked = 0
+        stream.on_awaited()
+    stream.write(bytes(SEND_AHEAD // 2 - 1), end_stream=False)
+    stream.on_awaited()
+    assert stream.ahead + stream.unsent == MAX_SEND_AHEAD, "little is left: neither dry nor too much"
+    stream.write(b"x", end_stream=False)
+    for ahead in (MAX_SEND_AHEAD // 2, MAX_SEND_AHEAD // 4, SEND_AHEAD, SEND_AHEAD):
+        stream.on_awaited()
+        assert stream.ahead + stream.unsent == ahead, "the link has become slower"
 
 
 def test_what_a_well_filled_buffer_has_behind_it() -> None:

@@ -206,6 +206,9 @@ INITIAL_STREAM_WINDOW: Final = 64 << 10
 SEND_AHEAD: Final = 64 << 10
 """Unsent bytes that a stream buffers, or as many as it has in flight if more: a longer buffer only adds delay."""
 
+MAX_SEND_AHEAD: Final = 512 << 10
+"""Unsent bytes that a stream may buffer where it sends SEND_AHEAD at once, so that its buffer runs dry in each turn."""
+
 INTERACTIVE_FIRST: Final = 16 << 10
 """Bytes at the start of a stream that are always interactive: someone waits for them, whatever comes after."""
 

@@ -54,15 +54,13 @@ class IdleCopies(Source):
         return None
 
     def _is_idle(self, path: Path, paths: Sequence[Path], now: float) -> bool:
-        """Nothing new waits, or only data that faster paths deliver sooner; a short pause in a download is not idle.
+        """Nothing new waits, and a short pause in a download is not idle.
 
         A path whose copies would come too late, or would make a queue longer, is not idle either.
         """
         if path.use is PathUse.METERED or path.network.has_queue(path.recovery.bytes_in_flight) or is_slow(path, paths):
             return False
-        if self._turns.has_data():
-            return True
-        if now < self._idle_at:
+        if self._turns.has_data() or now < self._idle_at:
             return False
         # To a late event loop every moment looks idle, so the application gets a turn first to fill the streams.
         self._idle_seen_at = min(self._idle_seen_at, now)

@@ -57,7 +57,7 @@ class SendMemory:
         share = fair_share(room, room + self.buffered)
         woken = [stream_id for stream_id, sending in self._waiting.items() if _is_worth_waking(sending, room, share)]
         for stream_id in woken:
-            del self._waiting[stream_id]
+            self._waiting.pop(stream_id).on_awaited()
         return woken
 
     @property

@@ -8,6 +8,7 @@ from tandem_transport.parameters import (
     INTERACTIVE_FIRST,
     INTERACTIVE_LEVEL,
     INTERACTIVE_RATE,
+    MAX_SEND_AHEAD,
     SEEN_BACKLOG,
     SEEN_SHARE,
     SEND_AHEAD,
@@ -25,6 +26,7 @@ class SendStream(Origin):
     """Cuts what the application writes into chunks; each byte is cut exactly once."""
 
     __slots__ = (
+        "_ahead",
         "_buffer",
         "_fin_cut",
         "_fin_done",
@@ -41,6 +43,7 @@ class SendStream(Origin):
         super().__init__(stream_id)
         self._id_size = varint_size(stream_id)
         self._buffer = bytearray()
+        self._ahead = SEND_AHEAD
         self._peer = PeerWindow(limit)
         self.offset = 0
         """Bytes cut into chunks so far."""
@@ -62,7 +65,7 @@ class SendStream(Origin):
     @property
     def ahead(self) -> int:
         """Bytes that may be written now: up to as many unsent bytes as are unacknowledged, or SEND_AHEAD if more."""
-        return max(SEND_AHEAD, self.unacked) - len(self._buffer)
+        return max(self._ahead, self.unacked) - len(self._buffer)
 
     @property
     def is_done(self) -> bool:
@@ -111,6 +114,13 @@ class SendStream(Origin):
             raise LocalProtocolError(f"stream {self.stream_id} was already {'reset' if self.is_reset else 'finished'}")
         self._buffer += data
         self._finished = end_stream
+
+    def on_awaited(self) -> None:
+        """The writer has waited until now. Where the buffer has run dry meanwhile, it may write more ahead."""
+        if not self._buffer:
+            self._ahead = min(2 * self._ahead, MAX_SEND_AHEAD)
+        elif len(self._buffer) >= SEND_AHEAD // 2:
+            self._ahead = max(self._ahead // 2, SEND_AHEAD)
 
     def raise_limit(self, limit: int, window: int) -> None:
         """The peer accepts more data (a MAX_STREAM_DATA frame)."""
