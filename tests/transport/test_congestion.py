@@ -14,8 +14,8 @@ from tandem_transport.congestion.lc2 import Lc2, Phase
 from tandem_transport.congestion.pacing import Pacer
 from tandem_transport.congestion.queue_delay import QueueDelayEstimator
 from tandem_transport.congestion.random_loss import RandomLoss
-from tandem_transport.driver.turns import TURN_GAP
 from tandem_transport.parameters import (
+    GRANULARITY,
     PACER_QUANTUM,
     PACKET_TIME,
 )
@@ -161,13 +161,14 @@ def test_a_pacer_without_a_bottleneck_lets_a_turn_send_as_much_as_it_has_time_fo
 
 @pytest.mark.parametrize("rate", [62e3, 125e3, 812e3, 6.25e6])
 def test_behind_a_policer_a_turn_that_comes_after_another_is_not_late(rate: float) -> None:
-    """Endpoints share turns for two milliseconds: a path that took each for its sender's limit never searched again."""
+    """A path that took each of the pacer's turns for its sender's limit never searched again."""
     policed: Any = Lc2()
     policed._loss.is_policed, policed.pacing_rate = True, rate
     path = lone_path(0, lambda: policed)
     path.pacer.set_quantum(PACER_QUANTUM, path.network.congestion, path.network.queue.queue_delay)
-    path.pacer.on_packet_sent(1434, rate, now=100.0)
-    assert not path.pacer.is_late(now=path.pacer.next_send_at + TURN_GAP + 0.0005)
+    while path.pacer.next_send_at <= 100.0:
+        path.pacer.on_packet_sent(1434, rate, now=100.0)
+    assert not path.pacer.is_late(now=path.pacer.wake_at(now=100.0) + GRANULARITY)
     sent = 0
     while path.pacer.next_send_at <= 200.0:
         path.pacer.on_packet_sent(1434, rate, now=200.0)

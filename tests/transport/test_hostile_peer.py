@@ -23,6 +23,7 @@ from tandem_transport.wire.frames import (
     StopSendingFrame,
     StreamFrame,
 )
+from tandem_transport.wire.packets import split_datagram
 
 
 @settings(max_examples=150, deadline=None)
@@ -49,7 +50,7 @@ def test_any_payload(payloads: list[bytes]) -> None:
 @given(st.binary(max_size=1500))
 def test_arbitrary_datagrams_reach_no_application(datagram: bytes) -> None:
     victim = Victim(is_client=False)
-    victim.connection.receive_datagram(0, datagram, now=0.0, source="stranger")
+    victim.connection.receive_packets(0, split_datagram(datagram), now=0.0, source="stranger")
     assert victim.connection.next_event() is None
     assert not victim.connection.is_confirmed
     assert list(victim.connection.datagrams_to_send(now=0.0)) == []

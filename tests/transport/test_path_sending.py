@@ -3,7 +3,13 @@
 import pytest
 
 from one_path import RTT, client_path, on_ack, prove, send, server_path
-from tandem_transport.parameters import BASE_DATAGRAM_SIZE, DOWN_AFTER, MAX_DATAGRAM_QUEUE, MAX_OWN_FRAMES
+from tandem_transport.parameters import (
+    BASE_DATAGRAM_SIZE,
+    DOWN_AFTER,
+    MAX_DATAGRAM_QUEUE,
+    MAX_OUTSTANDING,
+    MAX_OWN_FRAMES,
+)
 from tandem_transport.path.mtu import COMPANION_SIZE
 from tandem_transport.path.probing import Reachability
 from tandem_transport.recovery.sent_packet import SentPacket
@@ -232,10 +238,9 @@ def test_an_address_without_credit_holds_everything_up() -> None:
     assert path.may_send(now=0.0)
 
 
-def test_a_path_with_as_many_packets_as_it_may_remember_sends_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tandem_transport.recovery.recovery.MAX_OUTSTANDING", 2)
+def test_a_path_with_as_many_packets_as_it_may_remember_sends_no_more() -> None:
     path, _ = client_path()
-    send(path, now=0.0)
+    send(path, MAX_OUTSTANDING - 1, size=1, now=0.0)
     path.recovery.last_acked_at = 0.0
     assert path.may_send(now=1.0)
     assert path.mtu_probe_size(now=1.0) == 1472

@@ -2,8 +2,13 @@
 
 import asyncio
 import time
+from collections.abc import Callable
+from types import SimpleNamespace
 
-from tandem_transport.driver.turns import TURN_BURST, TURN_GAP, TurnTaker
+import pytest
+
+from tandem_transport.driver import turns
+from tandem_transport.driver.turns import SHORT_GAP, TURN_BURST, TURN_GAP, TurnTaker
 
 
 class Counting(TurnTaker):
@@ -56,6 +61,57 @@ async def test_what_is_put_off_comes_all_the_same() -> None:
     async with asyncio.timeout(30):
         await taker.had_turn.wait()
     assert taker.times == sorted(taker.times)
+
+
+class Clock:
+    """The time that turns see, and the delays that they ask the loop for."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = 1000.0
+        self.delays: list[float] = []
+        monkeypatch.setattr(turns, "time", SimpleNamespace(monotonic=lambda: self.now))
+        monkeypatch.setattr(asyncio.get_running_loop(), "call_later", self._call_later)
+
+    def _call_later(self, delay: float, callback: Callable[[], None]) -> asyncio.Handle:
+        self.delays.append(delay)
+        return asyncio.get_running_loop().call_soon(callback)
+
+
+async def exhausted(clock: Clock) -> Counting:
+    """An endpoint that had so many turns at once that all others are put off."""
+    taker = Counting()
+    for _ in range(3 * round(TURN_BURST / TURN_GAP)):
+        taker.wake()
+        await asyncio.sleep(0)
+    assert clock.delays.pop() == pytest.approx(TURN_GAP)
+    clock.delays.clear()
+    return taker
+
+
+async def test_what_somebody_waits_for_is_put_off_less(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock(monkeypatch)
+    taker = await exhausted(clock)
+    clock.now += 0.001
+    taker.wake()
+    taker.wake(hurries=True)
+    for hurries in (True, False):
+        taker.wake(hurries=hurries)
+    assert clock.delays == [pytest.approx(TURN_GAP - 0.001), pytest.approx(SHORT_GAP - 0.001)]
+    had = len(taker.times)
+    await asyncio.sleep(0)
+    assert len(taker.times) == had + 1, "the turn that was put off for longer does not come as well"
+
+
+async def test_turns_that_hurried_do_not_delay_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock(monkeypatch)
+    taker = await exhausted(clock)
+    for _ in range(20):
+        clock.now += SHORT_GAP
+        taker.wake(hurries=True)
+        await asyncio.sleep(0)
+    clock.now += SHORT_GAP
+    taker.wake()
+    assert clock.delays[-1] == pytest.approx(TURN_GAP - SHORT_GAP)
 
 
 async def test_no_turn_comes_after_the_end() -> None:

@@ -9,10 +9,19 @@ from hypothesis import strategies as st
 from strategies import FRAME, INTEGER
 from tandem_transport.crypto.connection_id import ConnectionIdIssuer
 from tandem_transport.errors import DecodeError
+from tandem_transport.path.mtu import COMPANION, COMPANION_SIZE
 from tandem_transport.wire import frames
 from tandem_transport.wire.decoding import decode_frames
 from tandem_transport.wire.frames import Frame
-from tandem_transport.wire.packets import OVERHEAD, PREFIX_SIZE, PacketType, message, split_datagram, transport_header
+from tandem_transport.wire.packets import (
+    HEADER_SIZE,
+    OVERHEAD,
+    PREFIX_SIZE,
+    PacketType,
+    message,
+    split_datagram,
+    transport_header,
+)
 from tandem_transport.wire.ranges import RangeSet
 from tandem_transport.wire.transport_parameters import CipherSuite, TransportParameters
 from tandem_transport.wire.varint import Reader, encode_varint
@@ -118,6 +127,12 @@ def test_arbitrary_datagrams_split_into_packets_or_nothing(datagram: bytes) -> N
     packets = list(split_datagram(datagram))
     assert sum(len(packet.data) for packet in packets) <= len(datagram)
     assert len(packets) <= 64
+
+
+def test_the_sizes_of_headers() -> None:
+    assert len(message(PacketType.REFUSED, bytes(16), b"")) == PREFIX_SIZE
+    assert len(transport_header(0, bytes(16), 0, 0, 0)) == HEADER_SIZE
+    assert len(COMPANION) + OVERHEAD == COMPANION_SIZE
 
 
 def test_a_datagram_may_hold_several_packets() -> None:

@@ -53,19 +53,19 @@ RESET_TOKEN_SIZE: Final = 16
 BASE_DATAGRAM_SIZE: Final = 1200
 """UDP payload that every path is assumed to carry (RFC 9000 section 14)."""
 
-DATAGRAM_SIZES: Final = (1472, 1452, 1432, 1392, 1352, 1312, 1252)
+DATAGRAM_SIZES = (1472, 1452, 1432, 1392, 1352, 1312, 1252)
 """UDP payloads that a path is probed for: Ethernet with IPv4, with IPv6, with a tunnel or two in between, LTE."""
 
 MAX_FRAME_SIZE: Final = 2048
 """Maximum bytes of a datagram that a byte stream carries; HTTP begins with letters, which would be a larger length."""
 
-SMALL_DATAGRAM_SIZES: Final = (1052, 972, 872, 772, 660, 548)
+SMALL_DATAGRAM_SIZES = (1052, 972, 872, 772, 660, 548)
 """UDP payloads that a path is probed for where it carries less than BASE_DATAGRAM_SIZE.
 
 Every host accepts 576 bytes of IP (RFC 1122).
 """
 
-MIN_DATAGRAM_SIZE: Final = SMALL_DATAGRAM_SIZES[-1]
+MIN_DATAGRAM_SIZE: Final = 548
 """Smallest UDP payload that a path is probed for."""
 
 MTU_PROBES: Final = 3
@@ -83,10 +83,10 @@ SUSPICIOUS_LOSSES: Final = 2
 BLACK_HOLE_LOSSES: Final = 6
 """Lost large packets after which a check may lower the packet size to that of the largest probe that arrived."""
 
-CHECK_RUNGS: Final = (1252, 1200, 972, 772, 548)
+CHECK_RUNGS = (1252, 1200, 972, 772, 548)
 """Packet sizes that a check probes all at once, if below the present one; the search finds those in between."""
 
-CHECK_BACKOFF: Final = (5.0, 60.0)
+CHECK_BACKOFF = (5.0, 60.0)
 """Seconds after a check that found nothing in which BLACK_HOLE_LOSSES are needed for another: at first, and at most."""
 
 CHECK_EXTRAS: Final = 16
@@ -125,7 +125,7 @@ MIN_PTO_VARIANCE: Final = 0.010
 PTO_BACKOFF_CAP: Final = 0.25
 """Longest probe interval early in a silence, in seconds: a link that returns is used again at once."""
 
-PTO_BACKOFF_AGES: Final = (20.0, 60.0)
+PTO_BACKOFF_AGES = (20.0, 60.0)
 """Seconds of silence after which the probe interval rises to PTO_RARE, and after which it rises to PTO_RAREST."""
 
 PTO_RARE: Final = 1.0
@@ -209,6 +209,9 @@ SEND_AHEAD: Final = 64 << 10
 MAX_SEND_AHEAD: Final = 512 << 10
 """Unsent bytes that a stream may buffer where it sends SEND_AHEAD at once, so that its buffer runs dry in each turn."""
 
+SMALL_DATA: Final = 1000
+"""Bytes of stream data, written or received at once, for which somebody may wait: a key press, its echo, a request."""
+
 INTERACTIVE_FIRST: Final = 16 << 10
 """Bytes at the start of a stream that are always interactive: someone waits for them, whatever comes after."""
 
@@ -227,7 +230,7 @@ SEEN_BACKLOG: Final = 8 << 20
 SEEN_SHARE: Final = 4
 """Divisor for the backlog outside a stream's buffer: assumed to be this part of what the stream has sent so far."""
 
-MAX_STREAM_WINDOW: Final = SESSION_BUFFER
+MAX_STREAM_WINDOW = SESSION_BUFFER
 """Largest receive window of one stream."""
 
 MAX_STREAMS: Final = 2048

@@ -65,7 +65,7 @@ class Victim:
     def receive_datagram(self, data: bytes, *, path_id: int = 0, source: str = "peer") -> None:
         """Any bytes, from any address."""
         self.received_from[source] += len(data)
-        self.connection.receive_datagram(path_id, data, now=self.now, source=source)
+        self.connection.receive_packets(path_id, split_datagram(data), now=self.now, source=source)
         self._send()
 
     def update_peer_keys(self) -> None:

@@ -142,6 +142,8 @@ class LinkKeeper:
         receive = self._endpoint.receive_datagram
         for data in batch:
             receive(path_id, data, now=now)
+        if self._endpoint.has_small_data:
+            self._turns.wake(hurries=True)
         # Packets that the server sends without being asked do not show that our packets arrive.
         if is_answer and link.search.is_answered(unacknowledged=self._unacknowledged(path_id, now=now)):
             link.on_answer(now=now)

@@ -172,6 +172,8 @@ class ServerDriver(TurnTaker):
         receive, now = self.endpoint.receive_datagram, self.now()
         for data in batch:
             receive(data, source=source, now=now)
+        if self.endpoint.has_small_data:
+            self.wake(hurries=True)
         while (stray := self.endpoint.next_stray()) is not None:
             if self._on_stray is not None and isinstance(stray.source, Source | Carrier):
                 self._on_stray(stray.slot, stray.source, stray.data)
@@ -224,9 +226,9 @@ class ServerDriver(TurnTaker):
         return any_event
 
     def _start(self, session: ClientSession) -> None:
-        def wake() -> None:
+        def wake(*, hurries: bool = False) -> None:
             self.endpoint.touch(session)
-            self.wake()
+            self.wake(hurries=hurries)
 
         self._sessions[session] = SessionStreams(session.connection, wake, lambda stream: self._accept(session, stream))
         session.connection.set_quantum(self.quantum)

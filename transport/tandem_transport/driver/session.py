@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import Callable
 
-from tandem_transport.driver.stream import Stream
+from tandem_transport.driver.stream import Stream, Wake
 from tandem_transport.errors import SessionClosed
 from tandem_transport.events import (
     ConnectionTerminated,
@@ -24,9 +24,7 @@ from tandem_transport.session.connection import Connection
 class SessionStreams:
     """The streams of one session."""
 
-    def __init__(
-        self, connection: Connection, wake: Callable[[], None], accept: Callable[[Stream], None] | None = None
-    ) -> None:
+    def __init__(self, connection: Connection, wake: Wake, accept: Callable[[Stream], None] | None = None) -> None:
         """`accept` takes the streams that the peer opens; without it they are reset."""
         self.connection = connection
         self._wake = wake

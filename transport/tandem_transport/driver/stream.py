@@ -4,14 +4,22 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable
+from typing import Protocol
 
 from tandem_transport.errors import ErrorCode, LocalProtocolError, SessionClosed, StreamReset, TransportError
+from tandem_transport.parameters import SMALL_DATA
 from tandem_transport.session.connection import Connection
 
 log = logging.getLogger("tandem.transport")
 
 _READ_LIMIT = 256 << 10
 """Maximum number of bytes that one `read` returns."""
+
+
+class Wake(Protocol):
+    """Requests a turn for the session, as `TurnTaker.wake` does."""
+
+    def __call__(self, *, hurries: bool = False) -> None: ...
 
 
 class Stream:
@@ -21,7 +29,7 @@ class Stream:
         self,
         stream_id: int,
         connection: Connection,
-        wake: Callable[[], None],
+        wake: Wake,
         on_over: "Callable[[Stream], None]",
     ) -> None:
         """`on_over` is called when nothing more can happen to the stream."""
@@ -97,7 +105,7 @@ class Stream:
             except LocalProtocolError as error:
                 self._is_reset_below = True
                 raise StreamReset(ErrorCode.STREAM_CANCELLED) from error
-            self._wake()
+            self._wake(hurries=len(data) <= SMALL_DATA)
             view = view[size:]
 
     def finish(self) -> None:

@@ -3,19 +3,23 @@
 The clock is read once in a turn of the event loop: everything that was received together
 has one time, read as early as possible, and all decisions of a turn agree.
 
-A turn costs more than a packet. Packets that come one by one and fast share turns: one every two milliseconds.
+A turn costs more than a packet. Packets that come one by one and fast share turns: one every four milliseconds, or two
+where somebody may wait for what has come.
 """
 
 import asyncio
 import time
 from abc import ABC, abstractmethod
 
-from tandem_transport.parameters import GRANULARITY, MAX_PACER_QUANTUM, PACER_QUANTUM
+from tandem_transport.parameters import GRANULARITY, MAX_PACER_QUANTUM
 
-TURN_GAP = 0.002
+TURN_GAP = 0.004
 """Seconds between two turns of a busy endpoint."""
 
-TURN_BURST = 0.032
+SHORT_GAP = 0.002
+"""Seconds between two turns where the second one hurries."""
+
+TURN_BURST = 0.064
 """Maximum seconds of TURN_GAP that an idle endpoint saves up for later turns without a gap, so that a key press, or the
 setup of a TCP connection, does not wait."""
 
@@ -29,9 +33,11 @@ class TurnTaker(ABC):
     def __init__(self) -> None:
         self._now: float | None = None
         self._is_scheduled = self._is_stopped = False
-        self._is_put_off = False
-        """The scheduled turn is delayed: what arrives before it does not have the time of that turn."""
-        self._next_turn_at = 0.0
+        self._is_put_off = self._hurries = False
+        """The scheduled turn is delayed: what arrives before it does not have the time of that turn. If it hurries, it
+        is delayed less."""
+        self._scheduled: asyncio.Handle | None = None
+        self._next_turn_at = self._last_turn_at = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
         self._deadline: float | None = None
@@ -48,18 +54,25 @@ class TurnTaker(ABC):
             self._now = now
         return now
 
-    def wake(self) -> None:
-        """Requests a turn, because something was received or a command was given."""
-        if self._is_scheduled or self._is_stopped:
+    def wake(self, *, hurries: bool = False) -> None:
+        """Requests a turn, because something was received or a command was given.
+
+        It hurries where somebody may wait for what has come: a key press, or its echo.
+        """
+        is_better = hurries and self._is_put_off and not self._hurries
+        if self._is_stopped or (self._is_scheduled and not is_better):
             return
+        self._schedule(min(self._next_turn_at, self._last_turn_at + SHORT_GAP) if hurries else self._next_turn_at)
+        self._hurries = hurries
+
+    def _schedule(self, at: float) -> None:
         loop = asyncio.get_running_loop()  # first: without one nothing is scheduled
+        if self._scheduled is not None:
+            self._scheduled.cancel()
         self._is_scheduled = True
-        early = self._next_turn_at - time.monotonic()
+        early = at - time.monotonic()
         self._is_put_off = early > 0
-        if self._is_put_off:
-            loop.call_later(early, self._turn)
-        else:
-            loop.call_soon(self._turn)
+        self._scheduled = loop.call_later(early, self._turn) if self._is_put_off else loop.call_soon(self._turn)
 
     def stop_turns(self) -> None:
         """Stops all further turns."""
@@ -70,7 +83,7 @@ class TurnTaker(ABC):
     @property
     def quantum(self) -> float:
         """Seconds that a pacer may catch up: the usual lateness of turns, within limits."""
-        return min(max(PACER_QUANTUM, self._lateness), MAX_PACER_QUANTUM)
+        return min(max(2 * TURN_GAP, self._lateness), MAX_PACER_QUANTUM)
 
     # --- what the endpoint does ---
 
@@ -94,8 +107,12 @@ class TurnTaker(ABC):
         if self._is_stopped:
             return
         now = self._now = self.now()
-        self._is_scheduled = self._is_put_off = False
-        self._next_turn_at = max(self._next_turn_at, now - TURN_BURST) + TURN_GAP
+        if self._scheduled is not None:
+            self._scheduled.cancel()
+            self._scheduled = None
+        self._is_scheduled = self._is_put_off = self._hurries = False
+        self._last_turn_at = now
+        self._next_turn_at = min(max(self._next_turn_at, now - TURN_BURST), now) + TURN_GAP
         try:
             self._take_turn(now)
         finally:
@@ -126,5 +143,4 @@ class TurnTaker(ABC):
     def _on_timer(self) -> None:
         self._timer = None
         self._lateness += (max(0.0, self.now() - self._timer_at) - self._lateness) / 8
-        if not self._is_scheduled:
-            self._turn()
+        self._turn()  # a turn that was put off comes now, too

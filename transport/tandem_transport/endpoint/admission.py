@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
-from typing import Final
 
 from tandem_transport.crypto.handshake import Refusal
 
@@ -23,7 +22,7 @@ class Pending(Enum):
     PENDING = 0
 
 
-PENDING: Final = Pending.PENDING
+PENDING = Pending.PENDING
 """The key is being looked up. The owner calls `on_client_found` of the endpoint when it knows."""
 
 Lookup = Callable[[bytes], str | Denial | Pending | None]

@@ -92,6 +92,11 @@ class ClientEndpoint:
         """The current session, None while there is none."""
         return self._connection
 
+    @property
+    def has_small_data(self) -> bool:
+        """A small piece of a stream has arrived since `datagrams_to_send`: somebody may wait for it."""
+        return self._connection is not None and self._connection.has_small_data
+
     # --- input ---
 
     def receive_datagram(self, path_id: int, data: bytes, *, now: float, source: Hashable = None) -> None:

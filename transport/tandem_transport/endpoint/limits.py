@@ -37,5 +37,5 @@ class ServerTerms:
     placement: Placement = _ALONE
 
 
-DEFAULT_TERMS: Final = ServerTerms()
+DEFAULT_TERMS = ServerTerms()
 """The terms of a server that is one process."""

@@ -74,7 +74,8 @@ class ServerEndpoint:
         self._events: deque[ServerEvent] = deque()
         self._timeouts = Timeouts()
         self._touched: dict[bytes, ClientSession] = {}
-        self._is_closing = False
+        self._is_closing = self.has_small_data = False
+        """A small piece of a stream has arrived since `datagrams_to_send`: somebody may wait for it."""
 
     @property
     def sessions(self) -> list[ClientSession]:
@@ -165,6 +166,7 @@ class ServerEndpoint:
 
     def datagrams_to_send(self, *, now: float) -> Iterator[Transmit]:
         """All datagrams that may leave now."""
+        self.has_small_data = False
         while self._outgoing:
             yield self._outgoing.popleft()
         touched, self._touched = self._touched, {}
@@ -197,6 +199,7 @@ class ServerEndpoint:
             self._send(self._resets.answer(packet, source, now=now))
             return
         session.connection.receive_packets(packet.path_id, packets, now=now, source=source)
+        self.has_small_data = self.has_small_data or session.connection.has_small_data
         if connection_id not in self._sessions:
             if not session.connection.is_confirmed:
                 return

@@ -31,16 +31,16 @@ from tandem_transport.recovery.sent_packet import SentPacket
 from tandem_transport.wire.frames import FrameType
 from tandem_transport.wire.packets import OVERHEAD
 
-COMPANION: Final = bytes([FrameType.PING, FrameType.PADDING])
+COMPANION = bytes([FrameType.PING, FrameType.PADDING])
 """Frames of the small packet that follows each probe: its acknowledgement shows when the probe is lost. No other packet
 consists of these frames, so the receiver knows that a packet missing directly before it is a probe."""
 
-COMPANION_SIZE: Final = OVERHEAD + len(COMPANION)
+COMPANION_SIZE: Final = OVERHEAD + 2
 
-_SIZES: Final = (*DATAGRAM_SIZES, BASE_DATAGRAM_SIZE, *SMALL_DATAGRAM_SIZES)
+_SIZES = (*DATAGRAM_SIZES, BASE_DATAGRAM_SIZE, *SMALL_DATAGRAM_SIZES)
 """All sizes that are ever probed, largest first."""
 
-_CLASSES: Final = tuple(reversed(_SIZES))
+_CLASSES = tuple(reversed(_SIZES))
 """The sizes, smallest first. A packet's class is the index of the smallest size that holds it; class 0 always fits."""
 
 _MIN_TOPS, _MAX_TOPS = 2, 9

@@ -1,12 +1,11 @@
 """PATH_POLICY: the client decides how both ends use the paths."""
 
 from collections.abc import Mapping
-from typing import Final
 
 from tandem_transport.path.path import Path
 from tandem_transport.wire.frames import Mode, PathPolicyFrame, PathPreference, PathUse
 
-_MODES: Final = frozenset(Mode)
+_MODES = frozenset(Mode)
 
 
 class Policy:

@@ -1,13 +1,12 @@
 """What packet numbers show about a path: how far they advance, what was overtaken, which losses belong together."""
 
 from collections.abc import Iterable
-from typing import Final
 
 from tandem_transport.path.mtu import COMPANION_SIZE
 from tandem_transport.recovery.acknowledgement import ReceivedPackets
 from tandem_transport.recovery.sent_packet import SentPacket
 
-_REORDERING: Final = (0.02, 0.10)
+_REORDERING = (0.02, 0.10)
 """Limits for the share of ACKs that report overtaken packets: below the first one a path no longer counts as one that
 reorders, above the second one it does."""
 

@@ -119,13 +119,14 @@ class Recovery:
     def outstanding_after(self, number: int) -> Iterator[SentPacket]:
         """The outstanding packets with numbers above `number`."""
         sent = self._sent
-        if number < next(iter(sent), 0):
-            yield from sent.values()
+        if self.next_number - number > len(sent):
+            for packet in sent.values():
+                if packet.number > number:
+                    yield packet
             return
         for later in range(number + 1, self.next_number):
-            packet = sent.get(later)
-            if packet is not None:
-                yield packet
+            if later in sent:
+                yield sent[later]
 
     def outstanding_packet(self, number: int) -> SentPacket:
         """The outstanding packet with this number."""

@@ -19,7 +19,7 @@ from tandem_transport.streams.turns import SendTurns
 from tandem_transport.wire.frames import FrameType, Mode, PathUse
 from tandem_transport.wire.packets import OVERHEAD, Transmit
 
-_PING: Final = bytes([FrameType.PING])
+_PING = bytes([FrameType.PING])
 _ACK_ROOM: Final = 300
 """Bytes that ACK frames must leave for data in a packet; larger ones travel alone."""
 

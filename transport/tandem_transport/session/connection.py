@@ -41,21 +41,21 @@ from tandem_transport.wire.frames import (
     PathPreference,
     StreamFrame,
 )
-from tandem_transport.wire.packets import PacketType, PacketView, Transmit, split_datagram
+from tandem_transport.wire.packets import PacketType, PacketView, Transmit
 
 
 class Connection:
     """One end of an established session.
 
-    - input: `receive_datagram` or `receive_packets`, `handle_timeout`, and what the driver learns of its links and
-      machine: `add_path`, `on_rebound`, `set_carrier`, `set_link_error`, `set_quantum`, `on_wake`, `on_forgotten`;
+    - input: `receive_packets`, `handle_timeout`, and what the driver learns of its links and machine: `add_path`,
+      `on_rebound`, `set_carrier`, `set_link_error`, `set_quantum`, `on_wake`, `on_forgotten`;
     - commands of the application: `open_stream`, `send_stream_data`, `consume`, `reset_stream`, `send_datagram_frame`,
       `set_policy`, `set_mode`, `update_keys`, `go_away`, `close`;
     - output: after any input or command, `next_event` and `datagrams_to_send` until neither has anything left, because
       handling an event may queue something to send; then `next_timeout`;
     - questions: `send_capacity`, `datagram_room`, `stats`, `carried_bytes`, `peer_load`, `goes_away`, `silence`,
-      `mode`, `is_open`, `is_closed`, `is_confirmed`, `is_out`, `version`, `last_received_at`, `packets_dropped`,
-      `is_client`, `connection_id`.
+      `mode`, `is_open`, `is_closed`, `is_confirmed`, `is_out`, `has_small_data`, `version`, `last_received_at`,
+      `packets_dropped`, `is_client`, `connection_id`.
 
     `now` is seconds of a monotonic clock with any origin and never goes back. No received data
     raises an exception: packets that are not authentic are counted and dropped, and if the peer
@@ -92,14 +92,10 @@ class Connection:
 
     # --- input ---
 
-    def receive_datagram(self, path_id: int, data: bytes, *, now: float, source: Hashable = None) -> None:
-        """A datagram has arrived on a path, from an address that only the driver understands."""
-        self.receive_packets(path_id, split_datagram(data), now=now, source=source)
-
     def receive_packets(
         self, path_id: int, packets: Iterable[PacketView], *, now: float, source: Hashable = None
     ) -> None:
-        """The packets of a datagram have arrived; for an owner that has split it to see whose it is."""
+        """The packets of a datagram have arrived on a path, from an address that only the driver understands."""
         self._now = now
         self._note_lateness()
         for packet in packets:
@@ -256,6 +252,7 @@ class Connection:
     def datagrams_to_send(self, *, now: float) -> Iterator[Transmit]:
         """All datagrams that may leave now."""
         self._now = now
+        self._receiver.has_small_data = False
         if not self._is_terminated:
             self._protection.update_if_due(now=now)
             self._paths.note_rtt()
@@ -283,9 +280,7 @@ class Connection:
         """The next event, None where none is left."""
         if not self._events and not self._is_terminated:
             self._guard(lambda: self._events.extend(self._streams.events()))
-        if not self._events:
-            return None
-        return self._events.popleft()
+        return self._events.popleft() if self._events else None
 
     # --- questions ---
 
@@ -293,6 +288,11 @@ class Connection:
     def is_client(self) -> bool:
         """This end is the client."""
         return self._paths.is_client
+
+    @property
+    def has_small_data(self) -> bool:
+        """A small piece of a stream has arrived since `datagrams_to_send`: somebody may wait for it."""
+        return self._receiver.has_small_data
 
     @property
     def is_closed(self) -> bool:

@@ -5,6 +5,7 @@ from typing import assert_never
 
 from tandem_transport.errors import ErrorCode, PeerError
 from tandem_transport.events import Event, GoAwayReceived
+from tandem_transport.parameters import SMALL_DATA
 from tandem_transport.path.path import Path
 from tandem_transport.path.policy import Policy
 from tandem_transport.path.table import PathTable
@@ -58,6 +59,8 @@ class Receiver:
         self._emit = emit
         self.goes_away = False
         """GO_AWAY has arrived."""
+        self.has_small_data = False
+        """A small piece of a stream has arrived since this was set to False: somebody may wait for it."""
         self.stream_bytes = 0
         """Bytes of stream data received, each counted once."""
 
@@ -113,6 +116,8 @@ class Receiver:
     def _on_stream(self, frame: StreamFrame, path: Path, rtt: float, now: float) -> None:
         if self._streams.on_stream_frame(frame, rtt=rtt, now=now):
             self.stream_bytes += len(frame.data)
+            if len(frame.data) <= SMALL_DATA:
+                self.has_small_data = True
             path.counters.on_won(now=now)
             self._liveness.on_activity(now=now)
 

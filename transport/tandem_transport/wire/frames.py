@@ -5,7 +5,7 @@ which matters at ten thousand packets a second.
 """
 
 from enum import IntEnum
-from typing import Final, NamedTuple, final
+from typing import NamedTuple, final
 
 from tandem_transport.parameters import MAX_REASON_SIZE
 from tandem_transport.wire.varint import encode_varint
@@ -312,7 +312,7 @@ Frame = (
     | DatagramFrame
 )
 
-NOT_ACK_ELICITING: Final = (AckFrame, ConnectionCloseFrame)
+NOT_ACK_ELICITING = (AckFrame, ConnectionCloseFrame)
 """Frames that do not ask for an acknowledgement, besides PADDING, which decoding skips (RFC 9002 section 2)."""
 
 

@@ -19,8 +19,8 @@ from tandem_transport.parameters import MAX_PACKETS_PER_DATAGRAM, TAG_SIZE
 _PREFIX: Final = Struct(">B16sBH")
 _TRANSPORT: Final = Struct(">B16sBHHI")
 
-PREFIX_SIZE: Final = _PREFIX.size
-HEADER_SIZE: Final = _TRANSPORT.size
+PREFIX_SIZE: Final = 20
+HEADER_SIZE: Final = 26
 OVERHEAD: Final = HEADER_SIZE + TAG_SIZE
 """Bytes of a transport packet that are not payload."""
 
