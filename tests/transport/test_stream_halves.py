@@ -238,7 +238,7 @@ def test_a_stream_is_ahead_by_what_is_on_its_way_or_a_fixed_amount() -> None:
 
 def test_a_stream_whose_buffer_runs_dry_while_its_writer_waits_is_further_ahead_the_next_time() -> None:
     stream = SendStream(4, 1 << 30)
-    for ahead in (SEND_AHEAD, 2 * SEND_AHEAD, 4 * SEND_AHEAD, MAX_SEND_AHEAD, MAX_SEND_AHEAD):
+    for ahead in (SEND_AHEAD, 2 * SEND_AHEAD, 4 * SEND_AHEAD, 8 * SEND_AHEAD, MAX_SEND_AHEAD, MAX_SEND_AHEAD):
         assert stream.ahead == ahead
         stream.write(bytes(ahead), end_stream=False)
         cut(stream, 1 << 30, credit=1 << 30)
@@ -248,7 +248,7 @@ def test_a_stream_whose_buffer_runs_dry_while_its_writer_waits_is_further_ahead_
     stream.on_awaited()
     assert stream.ahead + stream.unsent == MAX_SEND_AHEAD, "little is left: neither dry nor too much"
     stream.write(b"x", end_stream=False)
-    for ahead in (MAX_SEND_AHEAD // 2, MAX_SEND_AHEAD // 4, SEND_AHEAD, SEND_AHEAD):
+    for ahead in (8 * SEND_AHEAD, 4 * SEND_AHEAD, 2 * SEND_AHEAD, SEND_AHEAD, SEND_AHEAD):
         stream.on_awaited()
         assert stream.ahead + stream.unsent == ahead, "the link has become slower"
 

@@ -206,7 +206,7 @@ INITIAL_STREAM_WINDOW: Final = 64 << 10
 SEND_AHEAD: Final = 64 << 10
 """Unsent bytes that a stream buffers, or as many as it has in flight if more: a longer buffer only adds delay."""
 
-MAX_SEND_AHEAD: Final = 512 << 10
+MAX_SEND_AHEAD: Final = 1 << 20
 """Unsent bytes that a stream may buffer where it sends SEND_AHEAD at once, so that its buffer runs dry in each turn."""
 
 SMALL_DATA: Final = 1000

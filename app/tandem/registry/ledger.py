@@ -2,13 +2,17 @@
 
 import time
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, bindparam, delete, select, update
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects import sqlite
 
 from tandem.registry.database import Database
 from tandem.registry.schema import clients, usage
 from tandem.registry.source import Traffic
+
+if TYPE_CHECKING:
+    from sqlalchemy.dialects import postgresql
 
 ONLINE_TIME = 25
 """Seconds for which a client counts as online after its server has said so: more than between two tellings."""
@@ -49,11 +53,19 @@ def _ids(connection: Connection, keys: list[str]) -> dict[str, int]:
     return found
 
 
+def _insert_usage(database: Database) -> "sqlite.Insert | postgresql.Insert":
+    """Both databases have this statement, but SQLAlchemy has it under each one's name."""
+    if database.is_sqlite:
+        return sqlite.insert(usage)
+    from sqlalchemy.dialects import postgresql  # 2 MB, for servers that need it
+
+    return postgresql.insert(usage)
+
+
 def _add_bytes(database: Database, connection: Connection, day: str, sizes: list[tuple[int, int]]) -> None:
     if not sizes:
         return
-    # Both databases have this statement, but SQLAlchemy has it under each one's name.
-    made = sqlite.insert(usage) if database.is_sqlite else postgresql.insert(usage)
+    made = _insert_usage(database)
     added = made.on_conflict_do_update(
         index_elements=[usage.c.client_id, usage.c.day], set_={"bytes": usage.c.bytes + made.excluded.bytes}
     )
