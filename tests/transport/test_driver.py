@@ -190,7 +190,11 @@ async def test_a_batch_arrives_whole_and_in_order(
     assert bytes(received) == b"".join(sent)
 
 
-async def test_what_arrives_together_is_handed_on_by_source_in_its_order() -> None:
+@pytest.mark.parametrize("loop_tells", [True, False])
+async def test_what_arrives_together_is_handed_on_by_source_in_its_order(
+    loop_tells: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sockets, "_LOOP_TELLS", loop_tells)
     far = await UdpSocket.open("127.0.0.1", 0)
     senders = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(2)]
     for number, data in zip([0, 0, 1, 0], [b"a", b"bb", b"c", b"d"], strict=True):
@@ -211,7 +215,10 @@ async def test_what_arrives_together_is_handed_on_by_source_in_its_order() -> No
     for sender in senders:
         sender.close()
     await asyncio.gather(task, return_exceptions=True)
-    assert received == [(0, [b"a", b"bb"]), (1, [b"c"]), (0, [b"d"])]
+    if loop_tells:
+        assert received == [(0, [b"a", b"bb"]), (1, [b"c"]), (0, [b"d"])]
+    each = [(number, data) for number, batch in received for data in batch]
+    assert each == [(0, b"a"), (0, b"bb"), (1, b"c"), (0, b"d")]
 
 
 async def test_an_error_of_ours_costs_what_came_with_it_and_no_more(caplog: pytest.LogCaptureFixture) -> None:
@@ -225,12 +232,14 @@ async def test_an_error_of_ours_costs_what_came_with_it_and_no_more(caplog: pyte
         received.extend(batch)
         done.set()
 
+    senders = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(2)]
+    for sender, data in zip(senders, (b"bad", b"good"), strict=True):
+        sender.sendto(data, far.local)
     task = asyncio.create_task(far.receive(handle))
-    for data in (b"bad", b"good"):
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
-            sender.sendto(data, far.local)
     async with asyncio.timeout(30):
         await done.wait()
+    for sender in senders:
+        sender.close()
     far.close()
     await asyncio.gather(task, return_exceptions=True)
     assert received == [b"good"]

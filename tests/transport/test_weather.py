@@ -159,7 +159,7 @@ def test_a_throttled_link_does_not_stop_the_other(rate: float, queue: float, lin
 
 @pytest.mark.sampled
 @pytest.mark.parametrize(("before", "after"), [(100, 5), (100, 1), (50, 5)])
-@pytest.mark.parametrize("delay", [0.0002, 0.010])
+@pytest.mark.parametrize("delay", [0.0002, 0.0003, 0.0005, 0.010])
 def test_links_that_become_much_slower_together_are_not_flooded(before: float, after: float, delay: float) -> None:
     network, traffic = start(*[Impairment(delay=delay, rate=mbit(before), queue=0.1)] * 2)
     traffic.download(int(mbit(before))).finish()

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from strategies import FRAME, INTEGER
 from tandem_transport.crypto.connection_id import ConnectionIdIssuer
 from tandem_transport.errors import DecodeError
+from tandem_transport.parameters import MIN_DATAGRAM_SIZE, SMALL_DATAGRAM_SIZES
 from tandem_transport.path.mtu import COMPANION, COMPANION_SIZE
 from tandem_transport.wire import frames
 from tandem_transport.wire.decoding import decode_frames
@@ -133,6 +134,7 @@ def test_the_sizes_of_headers() -> None:
     assert len(message(PacketType.REFUSED, bytes(16), b"")) == PREFIX_SIZE
     assert len(transport_header(0, bytes(16), 0, 0, 0)) == HEADER_SIZE
     assert len(COMPANION) + OVERHEAD == COMPANION_SIZE
+    assert SMALL_DATAGRAM_SIZES[-1] == MIN_DATAGRAM_SIZE
 
 
 def test_a_datagram_may_hold_several_packets() -> None:

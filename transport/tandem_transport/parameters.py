@@ -174,7 +174,8 @@ MIN_WINDOW: Final = 8 * BASE_DATAGRAM_SIZE
 """Minimum congestion window of a path, in bytes."""
 
 PACER_QUANTUM: Final = 0.004
-"""Seconds of sending that a pacer may catch up; a driver raises this to the lateness of its turns."""
+"""Seconds of sending that a pacer may catch up; a driver raises this to two gaps between its turns, or to their
+lateness if that is longer."""
 
 PACKET_TIME: Final = 5e-6
 """Seconds that a pacer counts for a packet at least. No packet costs the sender less; where there is no bottleneck, and
@@ -204,7 +205,8 @@ INITIAL_STREAM_WINDOW: Final = 64 << 10
 """Receive window of a new stream. Covers INITIAL_WINDOW; grows as needed (docs/decisions/0003)."""
 
 SEND_AHEAD: Final = 64 << 10
-"""Unsent bytes that a stream buffers, or as many as it has in flight if more: a longer buffer only adds delay."""
+"""Unsent bytes that a stream buffers, or as many as it has in flight if more. A longer buffer adds delay, and nothing
+else where this much lasts until the next turn."""
 
 MAX_SEND_AHEAD: Final = 1 << 20
 """Unsent bytes that a stream may buffer where it sends SEND_AHEAD at once, so that its buffer runs dry in each turn."""

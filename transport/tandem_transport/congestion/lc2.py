@@ -81,7 +81,7 @@ class Phase(IntEnum):
 
 
 _BELOW_CAPACITY: Final = frozenset({Phase.DOWN, Phase.DEEP, Phase.DRAIN})
-_FOLLOWING: Final = frozenset({Phase.CRUISE, Phase.UP, Phase.DOWN})
+_FOLLOWING: Final = frozenset({Phase.CRUISE, Phase.UP, Phase.DOWN, Phase.DEEP})
 """Phases in which a path that became much slower is followed at once; the others already send little, or begin."""
 _FULL_RATE: Final = frozenset({Phase.CRUISE, Phase.UP, Phase.DOWN, Phase.DEEP})
 """Phases in which packets sent at full rate may be acknowledged; without start-up, because that overshoots."""

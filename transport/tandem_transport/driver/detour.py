@@ -203,7 +203,9 @@ async def _read(pipe: TlsPipe, remote: UdpAddress, receive: "Receive") -> None:
     reader = FrameReader()
     try:
         while (data := await pipe.read()) and not reader.is_broken:
-            receive(list(reader.datagrams(data)), remote)
+            batch = list(reader.datagrams(data))
+            if batch:  # bytes that are no datagram are no answer of the server
+                receive(batch, remote)
     except (OSError, ValueError) as error:
         log.debug("tls %s: %s", format_address(remote), error)
     except Exception:  # a bug of ours must cost one connection, not the link

@@ -159,8 +159,7 @@ class Link:
 
     def on_received(self, batch: Sequence[bytes]) -> None:
         """Datagrams have arrived; the kernel may have merged several to one."""
-        size = sum(map(len, batch))
-        self._count(size + _HEADERS * max(len(batch), size // _FULL))
+        self._count(sum(map(len, batch)) + _HEADERS * sum(len(data) // _FULL or 1 for data in batch))
 
     @property
     def awaits_answer(self) -> bool:

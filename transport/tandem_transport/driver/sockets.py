@@ -266,12 +266,17 @@ class UdpSocket:
             except OSError as error:
                 self._errors.report(error, format_address(self.local))
                 continue
-            self._hand_on([data], address, handle)
+            batch, source = [data], address
             for _ in range(min(queue.qsize(), _BATCH)):
                 another, address = queue.get_nowait()
                 if another is None:  # the end marker of asyncio-dgram
+                    self._hand_on(batch, source, handle)
                     return
-                self._hand_on([another], address, handle)
+                if address != source:
+                    self._hand_on(batch, source, handle)
+                    batch, source = [], address
+                batch.append(another)
+            self._hand_on(batch, source, handle)
             for _ in range(queue.qsize() - _DROP_DEPTH):
                 queue.get_nowait()
             await asyncio.sleep(0)

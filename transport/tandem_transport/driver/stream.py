@@ -115,7 +115,7 @@ class Stream:
             # The session may already know about a reset, whose event only comes with the next turn.
             with contextlib.suppress(LocalProtocolError):
                 self._connection.send_stream_data(self.stream_id, b"", end_stream=True)
-            self._wake()
+            self._wake(hurries=True)
             self._check_over()
 
     def reset(self, code: int = ErrorCode.STREAM_CANCELLED) -> None:
@@ -123,7 +123,7 @@ class Stream:
         if self._error is None:
             self._fail(StreamReset(code), is_remote=False)
             self._connection.reset_stream(self.stream_id, code)
-            self._wake()
+            self._wake(hurries=True)
 
     def send_datagram_frame(self, data: bytes) -> bool:
         """Sends a DATAGRAM frame for this stream (as in RFC 9297), copied on all links and never retransmitted.
@@ -132,7 +132,7 @@ class Stream:
         """
         if self._error is not None:
             return False
-        self._wake()
+        self._wake(hurries=True)
         try:
             return self._connection.send_datagram_frame(self.stream_id, data)
         except LocalProtocolError:  # closed; its event comes with the next turn

@@ -3,8 +3,9 @@
 The clock is read once in a turn of the event loop: everything that was received together
 has one time, read as early as possible, and all decisions of a turn agree.
 
-A turn costs more than a packet. Packets that come one by one and fast share turns: one every four milliseconds, or two
-where somebody may wait for what has come.
+A turn costs more than a packet. Packets that come one by one and fast share turns: one every four milliseconds. A turn
+that hurries, because somebody may wait for what has come or because a timer is due, comes two milliseconds after the
+last one.
 """
 
 import asyncio
@@ -67,16 +68,22 @@ class TurnTaker(ABC):
 
     def _schedule(self, at: float) -> None:
         loop = asyncio.get_running_loop()  # first: without one nothing is scheduled
-        if self._scheduled is not None:
-            self._scheduled.cancel()
+        self._cancel_scheduled()
         self._is_scheduled = True
         early = at - time.monotonic()
         self._is_put_off = early > 0
-        self._scheduled = loop.call_later(early, self._turn) if self._is_put_off else loop.call_soon(self._turn)
+        begin = self._begin_turn
+        self._scheduled = loop.call_later(early, begin) if self._is_put_off else loop.call_soon(begin)
+
+    def _cancel_scheduled(self) -> None:
+        if self._scheduled is not None:
+            self._scheduled.cancel()
+            self._scheduled = None
 
     def stop_turns(self) -> None:
         """Stops all further turns."""
         self._is_stopped = True
+        self._cancel_scheduled()
         if self._timer is not None:
             self._timer.cancel()
 
@@ -103,13 +110,15 @@ class TurnTaker(ABC):
 
     # --- the turn ---
 
+    def _begin_turn(self) -> None:
+        self._scheduled = None  # it is this one
+        self._turn()
+
     def _turn(self) -> None:
         if self._is_stopped:
             return
         now = self._now = self.now()
-        if self._scheduled is not None:
-            self._scheduled.cancel()
-            self._scheduled = None
+        self._cancel_scheduled()
         self._is_scheduled = self._is_put_off = self._hurries = False
         self._last_turn_at = now
         self._next_turn_at = min(max(self._next_turn_at, now - TURN_BURST), now) + TURN_GAP
@@ -142,5 +151,10 @@ class TurnTaker(ABC):
 
     def _on_timer(self) -> None:
         self._timer = None
-        self._lateness += (max(0.0, self.now() - self._timer_at) - self._lateness) / 8
-        self._turn()  # a turn that was put off comes now, too
+        now = self.now()
+        self._lateness += (max(0.0, now - self._timer_at) - self._lateness) / 8
+        # A turn that was put off comes now, too. But timers of a hundred sessions must not bring one each millisecond.
+        if now >= min(self._next_turn_at, self._last_turn_at + SHORT_GAP):
+            self._turn()
+        else:
+            self.wake(hurries=True)

@@ -71,10 +71,10 @@ class ServerEndpoint:
         self._reception = Reception(identity, self._sessions, self.counters, networks_of=networks_of, now=now)
         self._resets = Resets(ids, self.counters, host_of=host_of, per_second=terms.limits.resets, now=now)
         self._outgoing: deque[Transmit] = deque(maxlen=MAX_EMBRYOS)
-        self._events: deque[ServerEvent] = deque()
-        self._timeouts = Timeouts()
+        self._events, self._timeouts = deque[ServerEvent](), Timeouts()
         self._touched: dict[bytes, ClientSession] = {}
-        self._is_closing = self.has_small_data = False
+        self._is_closing = False
+        self.has_small_data = False
         """A small piece of a stream has arrived since `datagrams_to_send`: somebody may wait for it."""
 
     @property

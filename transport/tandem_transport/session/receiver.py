@@ -60,7 +60,7 @@ class Receiver:
         self.goes_away = False
         """GO_AWAY has arrived."""
         self.has_small_data = False
-        """A small piece of a stream has arrived since this was set to False: somebody may wait for it."""
+        """A small piece of a stream or a DATAGRAM frame has come since this was set to False: somebody may wait."""
         self.stream_bytes = 0
         """Bytes of stream data received, each counted once."""
 
@@ -96,6 +96,7 @@ class Receiver:
                 streams.on_stop_sending_frame(frame)
             case DatagramFrame():
                 self._twins.receive(frame)
+                self.has_small_data = True
             case StatsFrame():
                 self._reports.take(frame, self._paths.by_id)
             case PathLimitsFrame():

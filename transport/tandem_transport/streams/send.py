@@ -64,7 +64,10 @@ class SendStream(Origin):
 
     @property
     def ahead(self) -> int:
-        """Bytes that may be written now: up to as many unsent bytes as are unacknowledged, or SEND_AHEAD if more."""
+        """Bytes that may be written now: up to as many unsent bytes as are unacknowledged, or SEND_AHEAD if more.
+
+        On a fast link it is more than SEND_AHEAD (`on_awaited`).
+        """
         return max(self._ahead, self.unacked) - len(self._buffer)
 
     @property
@@ -117,7 +120,7 @@ class SendStream(Origin):
 
     def on_awaited(self) -> None:
         """The writer has waited until now. Where the buffer has run dry meanwhile, it may write more ahead."""
-        if not self._buffer:
+        if not self._buffer and self.unacked <= self._ahead:
             self._ahead = min(2 * self._ahead, MAX_SEND_AHEAD)
         elif len(self._buffer) >= SEND_AHEAD // 2:
             self._ahead = max(self._ahead // 2, SEND_AHEAD)
