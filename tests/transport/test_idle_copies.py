@@ -64,10 +64,8 @@ def test_while_new_data_waits_nothing_is_idle() -> None:
     (source, work), paths = idle_with(bulk()), pair()
     source.has(paths[0], paths, now=2.0)
     assert source.has(paths[0], paths, now=3.0)
-    assert source.next_timeout(paths, now=1.0) is not None
     work.write(100)
     assert not source.has(paths[0], paths, now=3.0)
-    assert source.next_timeout(paths, now=1.0) is None
 
 
 def test_paths_that_cost_money_are_slow_or_have_a_queue_carry_no_idle_copies() -> None:

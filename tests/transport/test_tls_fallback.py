@@ -8,10 +8,12 @@ import subprocess
 import time
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import pytest
 
 from one_path import client_path, prove, server_path
+from tandem_transport.driver.detour import Detour
 from tandem_transport.driver.fallback import (
     ASK_AFTER,
     CONNECT_AGAIN,
@@ -22,6 +24,7 @@ from tandem_transport.driver.fallback import (
 )
 from tandem_transport.driver.framing import FrameReader, framed
 from tandem_transport.driver.link import Link, LocalAddress
+from tandem_transport.driver.names import Names
 from tandem_transport.driver.tls import MAX_WAITING, TlsPipe, client_context
 from tandem_transport.parameters import MAX_FRAME_SIZE
 from tandem_transport.path.carrier import Carrier
@@ -44,6 +47,38 @@ def test_one_transport_alone_is_never_left() -> None:
     assert tls.should_connect(silence=0.0, now=0.0)
     tls.on_connected(now=0.0)
     assert not tls.is_question_due(now=1e6)
+
+
+class Spoken:
+    """A connection whose other end says these things, and then hangs up."""
+
+    def __init__(self, *said: bytes) -> None:
+        self._said = list(said)
+        self.on_room: object = None
+        self.is_closed = False
+
+    async def read(self) -> bytes:
+        return self._said.pop(0) if self._said else b""
+
+    def close(self) -> None:
+        self.is_closed = True
+
+
+async def heard(pipe: Any) -> list[list[bytes]]:
+    """What a link gets of what it is told through TLS, until the other end hangs up."""
+    batches: list[list[bytes]] = []
+    ended = asyncio.Event()
+    detour = Detour("a", [("127.0.0.1", 443)], Transport.AUTO, Names())
+    detour.use(pipe, ("127.0.0.1", 443), lambda batch, _: batches.append(list(batch)), ended.set)
+    async with asyncio.timeout(30):
+        await ended.wait()
+    return batches
+
+
+async def test_what_is_no_datagram_is_no_answer_of_the_server() -> None:
+    assert await heard(Spoken(b"HTTP/1.1 400 Bad Request\r\n")) == []
+    whole = framed([b"one", b"another"])
+    assert await heard(Spoken(whole[:3], whole[3:])) == [[b"one", b"another"]]
 
 
 def test_failed_attempts_become_rarer() -> None:

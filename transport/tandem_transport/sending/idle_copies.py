@@ -49,9 +49,7 @@ class IdleCopies(Source):
 
     def next_timeout(self, paths: Sequence[Path], *, now: float) -> float | None:
         """When the session may have become idle."""
-        if not self._unacked or self._turns.has_data():
-            return None
-        if self._idle_seen_at >= now and not all(path.is_window_limited() for path in paths):
+        if self._unacked and self._idle_seen_at >= now and not all(path.is_window_limited() for path in paths):
             return max(self._idle_at, now + GRANULARITY)
         return None
 
