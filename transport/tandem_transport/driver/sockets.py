@@ -16,6 +16,8 @@ import logging
 import socket
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from itertools import groupby
+from operator import itemgetter
 from struct import Struct
 from typing import cast
 
@@ -53,6 +55,8 @@ _MEMINFO = Struct("=9I")
 
 UdpAddress = tuple[str, int] | tuple[str, int, int, int]
 """An address in the format of the socket module, for IPv4 or IPv6."""
+
+_Arrived = tuple[bytes, UdpAddress]
 
 Handle = Callable[[Sequence[bytes], UdpAddress], None]
 """Is called with the datagrams that have arrived one after the other from one source address, and this address."""
@@ -231,22 +235,15 @@ class UdpSocket:
                 self._stop_reading()
 
     def _read(self, handle: Handle) -> None:
-        receive = self._udp.recvfrom
-        batch: list[bytes] = []
-        source: UdpAddress = ("", 0)
+        receive, arrived = self._udp.recvfrom, list[_Arrived]()
         try:
             for _ in range(_BATCH):
-                data, address = receive(_LARGEST)
-                if address != source:
-                    self._hand_on(batch, source, handle)
-                    batch, source = [], address
-                batch.append(data)
+                arrived.append(receive(_LARGEST))
         except BlockingIOError:
             pass
         except OSError as error:  # an ICMP error about an earlier datagram: the socket still works
-            if not self._is_closed:
-                self._errors.report(error, format_address(self.local))
-        self._hand_on(batch, source, handle)
+            self._errors.report(error, format_address(self.local))
+        self._hand_on(arrived, handle)
 
     def _stop_reading(self) -> None:
         reading, self._reading = self._reading, None
@@ -266,29 +263,29 @@ class UdpSocket:
             except OSError as error:
                 self._errors.report(error, format_address(self.local))
                 continue
-            batch, source = [data], address
+            arrived, is_over = [(data, address)], False
             for _ in range(min(queue.qsize(), _BATCH)):
                 another, address = queue.get_nowait()
                 if another is None:  # the end marker of asyncio-dgram
-                    self._hand_on(batch, source, handle)
-                    return
-                if address != source:
-                    self._hand_on(batch, source, handle)
-                    batch, source = [], address
-                batch.append(another)
-            self._hand_on(batch, source, handle)
+                    is_over = True
+                    break
+                arrived.append((another, address))
+            self._hand_on(arrived, handle)
+            if is_over:
+                return
             for _ in range(queue.qsize() - _DROP_DEPTH):
                 queue.get_nowait()
             await asyncio.sleep(0)
 
-    def _hand_on(self, batch: Sequence[bytes], address: UdpAddress, handle: Handle) -> None:
-        if not batch or not address[1] or self._is_closed:  # port 0 cannot be answered
-            return
-        try:
-            handle(batch, address)
-        except Exception:
-            # A bug of ours must cost one peer's datagrams, not the socket that serves all peers.
-            log.exception("%s: datagrams from %s", format_address(self.local), format_address(address))
+    def _hand_on(self, arrived: Sequence[_Arrived], handle: Handle) -> None:
+        for source, group in groupby(arrived, itemgetter(1)):
+            if not source[1] or self._is_closed:  # port 0 cannot be answered
+                continue
+            try:
+                handle([data for data, _ in group], source)
+            except Exception:
+                # A bug of ours must cost one peer's datagrams, not the socket that serves all peers.
+                log.exception("%s: datagrams from %s", format_address(self.local), format_address(source))
 
     def close(self) -> None:
         """Closes the socket; `receive` returns."""

@@ -33,11 +33,11 @@ class TurnTaker(ABC):
 
     def __init__(self) -> None:
         self._now: float | None = None
-        self._is_scheduled = self._is_stopped = False
-        self._is_put_off = self._hurries = False
+        self._is_stopped = self._is_put_off = self._hurries = False
         """The scheduled turn is delayed: what arrives before it does not have the time of that turn. If it hurries, it
         is delayed less."""
         self._scheduled: asyncio.Handle | None = None
+        """The turn that was requested; None where none was."""
         self._next_turn_at = self._last_turn_at = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
@@ -51,7 +51,7 @@ class TurnTaker(ABC):
         if self._now is not None:
             return self._now
         now = time.monotonic()
-        if self._is_scheduled and not self._is_put_off:
+        if self._scheduled is not None and not self._is_put_off:
             self._now = now
         return now
 
@@ -61,7 +61,7 @@ class TurnTaker(ABC):
         It hurries where somebody may wait for what has come: a key press, or its echo.
         """
         is_better = hurries and self._is_put_off and not self._hurries
-        if self._is_stopped or (self._is_scheduled and not is_better):
+        if self._is_stopped or (self._scheduled is not None and not is_better):
             return
         self._schedule(min(self._next_turn_at, self._last_turn_at + SHORT_GAP) if hurries else self._next_turn_at)
         self._hurries = hurries
@@ -69,7 +69,6 @@ class TurnTaker(ABC):
     def _schedule(self, at: float) -> None:
         loop = asyncio.get_running_loop()  # first: without one nothing is scheduled
         self._cancel_scheduled()
-        self._is_scheduled = True
         early = at - time.monotonic()
         self._is_put_off = early > 0
         begin = self._begin_turn
@@ -119,7 +118,7 @@ class TurnTaker(ABC):
             return
         now = self._now = self.now()
         self._cancel_scheduled()
-        self._is_scheduled = self._is_put_off = self._hurries = False
+        self._is_put_off = self._hurries = False
         self._last_turn_at = now
         self._next_turn_at = min(max(self._next_turn_at, now - TURN_BURST), now) + TURN_GAP
         try:
