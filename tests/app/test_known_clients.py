@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
 import pytest_asyncio
@@ -29,6 +30,7 @@ class Book:
     changes: list[Changes] = field(default_factory=list[Changes])
     memory: float = float("inf")
     place: str = "the book"
+    file: Path | None = None
     is_away: bool = False
     questions: int = 0
     told: list[Mapping[bytes, Traffic]] = field(default_factory=list[Mapping[bytes, Traffic]])

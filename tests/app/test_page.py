@@ -16,7 +16,7 @@ from loopback import free_port
 from tandem.admin import admin_client, live
 from tandem.admin.actions import Actions
 from tandem.admin.endpoint import AdminEndpoint
-from tandem.admin.history import SAMPLES, StatusHistory
+from tandem.admin.history import SAMPLES, LinkSample, StatusHistory
 from tandem.admin.public_status import public_status
 from tandem.admin.status import ClientStatus, ServerSessionStatus, ServerStatus
 from tandem.base.errors import TandemError
@@ -351,10 +351,10 @@ def test_the_token_of_this_machine_is_sent_to_no_other(monkeypatch: pytest.Monke
 
 def test_an_hour_is_kept_and_links_may_come_late() -> None:
     history = StatusHistory()
-    later = client_status()
-    later.links.append(later.links[0].model_copy(update={"name": "mobile"}))
+    sample = LinkSample(1.0, 0.0, None, 1000, 2000)
     for number in range(SAMPLES + 10):
-        history.note(client_status() if number < SAMPLES else later, at=1000.0 + 5 * number)
+        links = {"wifi": sample} if number < SAMPLES else {"wifi": sample, "mobile": sample}
+        history.note(links, at=1000.0 + 5 * number)
     told = history.told()
     assert len(told["links"]["wifi"]["up_bps"]) == SAMPLES
     assert told["links"]["mobile"]["rtt_ms"] == [None] * (SAMPLES - 10) + [1.0] * 10

@@ -38,6 +38,19 @@ def test_what_is_no_rate_says_what_is() -> None:
             LinkConfig(name="a", bind="x", max_rate=text if "GB" not in text else "5 XB/s")
 
 
+def test_what_an_idle_link_carries_is_saved_rarely(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, now = tmp_path / "usage.json", 0.0
+    monkeypatch.setattr("tandem.client.usage.time.monotonic", lambda: now)
+    book = UsageBook(path, date=lambda: "2026-11-29")
+    saved: list[float] = []
+    for now in range(0, 1300, 5):
+        book.count("wifi", 60 if now > 100 else 20_000)
+        path.unlink(missing_ok=True)
+        book.save_if_due()
+        saved += [now] * path.exists()
+    assert saved == [30, 60, 90, 690, 1290]
+
+
 def test_sizes_are_told_with_three_digits() -> None:
     assert [format_size(count) for count in (0, 999, 1234, 1.5e9, 2e12)] == [
         "0 B",

@@ -6,7 +6,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from importlib import import_module
 from inspect import isawaitable
@@ -15,12 +15,13 @@ from pydantic import BaseModel, ConfigDict
 
 from tandem.admin.actions import Actions, parse
 from tandem.admin.admission import Admission
-from tandem.admin.history import SAMPLE_INTERVAL, StatusHistory
+from tandem.admin.history import SAMPLE_INTERVAL, LinkSample, StatusHistory
 from tandem.admin.live import LiveStatus, Mark
-from tandem.admin.status import ClientStatus, Status
+from tandem.admin.status import Status
 from tandem.base.addresses import format_host_port, parse_host_port
 from tandem.base.errors import TandemError, os_error_text
 from tandem.base.tasks import TaskSet
+from tandem.base.waking import until_multiple
 from tandem.config.config import AdminConfig
 from tandem.process import runtime
 from tandem.web.files import HEADERS, page_file
@@ -100,9 +101,9 @@ class AdminEndpoint:
             raise TandemError(f"admin endpoint {place}: {os_error_text(error)}", hint) from error
         self._publish_token()
 
-    def keep_history(self) -> None:
-        """Begins to keep the last hour of a client's links."""
-        self._tasks.begin(self._keep_history())
+    def keep_history(self, samples: Callable[[], Mapping[str, LinkSample]]) -> None:
+        """Begins to keep the last hour of a client's links; `samples` tells what they do now, by name."""
+        self._tasks.begin(self._keep_history(samples))
 
     async def close(self) -> None:
         """Stops serving, and deletes the token that was created."""
@@ -211,15 +212,13 @@ class AdminEndpoint:
         found = self._status()
         return await found if isawaitable(found) else found
 
-    async def _keep_history(self) -> None:
+    async def _keep_history(self, samples: Callable[[], Mapping[str, LinkSample]]) -> None:
         while True:
             try:
-                status = await self._present()
-                if isinstance(status, ClientStatus):
-                    self._history.note(status, at=time.time())
+                self._history.note(samples(), at=time.time())
             except Exception:
                 log.exception("a sample for the charts is missing")
-            await asyncio.sleep(SAMPLE_INTERVAL)
+            await asyncio.sleep(until_multiple(SAMPLE_INTERVAL))  # as the checks of the links do
 
 
 def _unknown() -> Answer:

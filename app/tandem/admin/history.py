@@ -2,10 +2,8 @@
 
 import json
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple, TypedDict
-
-from tandem.admin.status import ClientStatus, LinkStatus
 
 SAMPLE_INTERVAL = 5.0
 """Seconds between two samples."""
@@ -40,13 +38,13 @@ class StatusHistory:
     """Samples of all links, SAMPLES at most: about a quarter of a megabyte for each link."""
 
     def __init__(self) -> None:
-        self._samples: deque[tuple[float, dict[str, LinkSample]]] = deque(maxlen=SAMPLES)
+        self._samples: deque[tuple[float, Mapping[str, LinkSample]]] = deque(maxlen=SAMPLES)
         self._encoded: bytes | None = None
 
-    def note(self, status: ClientStatus, *, at: float) -> None:
-        """Keeps what a status says of the links; `at`: seconds since 1970."""
+    def note(self, links: Mapping[str, LinkSample], *, at: float) -> None:
+        """Keeps samples of the links, by name; `at`: seconds since 1970."""
         self._encoded = None
-        self._samples.append((round(at, 1), {link.name: _sample(link) for link in status.links}))
+        self._samples.append((round(at, 1), links))
 
     def encoded(self) -> bytes:
         """The history as JSON, which is made once for each sample."""
@@ -77,8 +75,3 @@ class StatusHistory:
             "up_bps": column(lambda sample: sample.up_bps),
             "down_bps": column(lambda sample: sample.down_bps),
         }
-
-
-def _sample(link: LinkStatus) -> LinkSample:
-    rates = (round(link.rate_up_bps), round(link.rate_down_bps))
-    return LinkSample(link.rtt_ms.smoothed, link.loss_up, link.loss_down, *rates)

@@ -2,9 +2,10 @@
 
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import asdict
 
+from tandem.admin.history import LinkSample
 from tandem.admin.status import (
     ClientStatus,
     LinkStatus,
@@ -75,6 +76,21 @@ def client_status(driver: ClientDriver, started_at: float) -> ClientStatus:
         links=links,
         udp_drops=driver.unread,
     )
+
+
+def link_samples(driver: ClientDriver, hidden: Container[int]) -> dict[str, LinkSample]:
+    """What a client's links do now, by name, without those whose path ids are hidden: a small part of the status."""
+    connection = driver.endpoint.connection
+    stats = connection.stats(now=time.monotonic()) if connection is not None else None
+    paths = {path.path_id: path for path in stats.paths} if stats else {}
+    return {link.name: _sample(paths.get(i)) for i, link in enumerate(driver.links) if i not in hidden}
+
+
+def _sample(path: PathStats | None) -> LinkSample:
+    if path is None:
+        return LinkSample(None, None, None, 0, 0)
+    loss = (_round(path.loss_sent), _round(path.loss_received))
+    return LinkSample(_milliseconds(path.rtt_smoothed), *loss, round(path.rate_sent * 8), round(path.rate_received * 8))
 
 
 def server_status(driver: ServerDriver, started_at: float, clients: int, link_names: LinkNames) -> ServerStatus:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from tandem import __version__
 from tandem.admin.actions import Actions, ModeRequest, parse
 from tandem.admin.endpoint import AdminEndpoint
-from tandem.admin.snapshots import client_status
+from tandem.admin.snapshots import client_status, link_samples
 from tandem.admin.status import ClientStatus
 from tandem.base.addresses import format_host_port, parse_host_port
 from tandem.base.errors import TandemError
@@ -86,7 +86,7 @@ class Client:
             await self.close()
             raise
         self._is_started = True
-        self._admin.keep_history()
+        self._admin.keep_history(lambda: link_samples(self.driver, self.links.hidden()))
         self._records.events.add("started", cause=f"version {__version__}")
         self.driver.start()
         self._exits.start()
@@ -115,6 +115,7 @@ class Client:
         await self._admin.close()
         await asyncio.gather(self.driver.close(), self._exits.close())
         if self._is_started:  # a client that found its port taken must not change the files of the other one
+            self.links.book_usage()
             self._records.usage.save()
             self._records.events.add("stopped")
 
@@ -291,6 +292,7 @@ class Client:
     async def _keep_usage(self) -> None:
         while True:
             await self.driver.next_beat()
+            self.links.book_usage()
             self._records.usage.save_if_due()
 
     async def _follow_interfaces(self) -> None:

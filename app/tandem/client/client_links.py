@@ -137,6 +137,11 @@ class ClientLinks:
         """Path ids of the links that are not shown: gone ones, except for the MAX_DEAD_LINKS that were there last."""
         return set(self._dead()[:-MAX_DEAD_LINKS])
 
+    def book_usage(self) -> None:
+        """Enters what all links have carried by now into the usage book."""
+        for each in self._links:
+            each.cap.usage()
+
     def add(self, found: LinkConfig, driver: ClientDriver, invite: Invite) -> None:
         """Adds a link on a new path, or in place of the link gone for longest: paths and screen lines are few."""
         dead = self._dead()

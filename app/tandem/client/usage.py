@@ -21,6 +21,12 @@ WARN_AT = 0.75
 SAVE_INTERVAL = 30.0
 """Seconds between two saves of the usage; a crash loses what was counted since the last one."""
 
+LITTLE = 64 << 10
+"""Bytes that are not worth a save of their own: an idle session must not keep a disk awake."""
+
+RESTING_SAVE_INTERVAL = 600.0
+"""Seconds between two saves where no more than LITTLE was carried."""
+
 Today = Callable[[], str]
 """A function that returns the local date, such as 2026-11-25."""
 
@@ -59,6 +65,8 @@ class UsageBook:
         self._date = date
         self._usage = _load(path) if path is not None else {}
         self._saved_at = time.monotonic()
+        self._unsaved = 0
+        """Bytes that were counted since the last save."""
 
     def usage(self, name: str) -> LinkUsage:
         """The usage of one link, up to date."""
@@ -68,6 +76,7 @@ class UsageBook:
 
     def count(self, name: str, more: int) -> None:
         """Adds bytes that a link has carried."""
+        self._unsaved += more
         self.usage(name).add(more, self._date())
 
     def problem(self, link: LinkConfig) -> str:
@@ -91,13 +100,14 @@ class UsageBook:
         return math.ceil(min(marks, default=sys.maxsize))
 
     def save_if_due(self) -> None:
-        """Saves the usage where SAVE_INTERVAL has passed."""
-        if time.monotonic() - self._saved_at >= SAVE_INTERVAL:
+        """Saves the usage where SAVE_INTERVAL has passed, or RESTING_SAVE_INTERVAL where little has changed."""
+        interval = SAVE_INTERVAL if self._unsaved > LITTLE else RESTING_SAVE_INTERVAL
+        if time.monotonic() - self._saved_at >= interval:
             self.save()
 
     def save(self) -> None:
         """Saves the usage; where that fails, the old file stays whole."""
-        self._saved_at = time.monotonic()
+        self._saved_at, self._unsaved = time.monotonic(), 0
         if self._path is None:
             return
         record = {

@@ -8,6 +8,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Mapping
 from http.client import HTTPException
+from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
@@ -82,6 +83,11 @@ class Hook:
     def memory(self) -> float:
         """REFRESH: the service does not tell of changes."""
         return REFRESH
+
+    @property
+    def file(self) -> Path | None:
+        """None: the service is elsewhere."""
+        return None
 
     def close(self) -> None:
         """Does nothing: no connection stays open."""

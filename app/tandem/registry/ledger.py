@@ -14,7 +14,10 @@ from tandem.registry.source import Traffic
 if TYPE_CHECKING:
     from sqlalchemy.dialects import postgresql
 
-ONLINE_TIME = 25
+ONLINE_RENEWAL = 60.0
+"""Seconds after which a server says again that a client is online which carries nothing: each time is a write."""
+
+ONLINE_TIME = 150
 """Seconds for which a client counts as online after its server has said so: more than between two tellings."""
 
 DAYS_KEPT = 400

@@ -4,7 +4,6 @@ from pathlib import Path
 
 from tandem.base.errors import UsageError
 from tandem.config.server_sections import RegistryConfig
-from tandem.registry.hook import Hook
 from tandem.registry.registry import Registry
 from tandem.registry.source import ClientSource
 from tandem.registry.takeover import has_files, take_over_files
@@ -26,6 +25,8 @@ def is_local(section: RegistryConfig) -> bool:
 def open_source(section: RegistryConfig, state: Path) -> ClientSource:
     """The registry that a server asks. Raises TandemError where it cannot be opened."""
     if is_hook(section):
+        from tandem.registry.hook import Hook  # an HTTP client costs memory, and few servers have a service to ask
+
         token = section.token.get_secret_value() if section.token is not None else None
         return Hook(_url(section, state), token)
     return open_registry(section, state)

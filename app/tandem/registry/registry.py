@@ -3,6 +3,7 @@
 import base64
 import time
 from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, RowMapping, Select, case, delete, func, insert, literal, select, update
@@ -49,6 +50,11 @@ class Registry:
     def memory(self) -> float:
         """Infinite: a server learns of each change."""
         return float("inf")
+
+    @property
+    def file(self) -> Path | None:
+        """The file of SQLite, None for PostgreSQL."""
+        return self._database.file
 
     def close(self) -> None:
         """Closes all connections."""

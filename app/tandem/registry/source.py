@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 from tandem.registry.registration import Registration
@@ -44,6 +45,11 @@ class ClientSource(Protocol):
     @property
     def memory(self) -> float:
         """Seconds for which a server may remember a registration without asking; infinite where it tells of changes."""
+        ...
+
+    @property
+    def file(self) -> Path | None:
+        """The file that is written whenever the registry changes; None where it has to be asked."""
         ...
 
     def find(self, public: bytes) -> Registration | None:

@@ -1,5 +1,6 @@
 """What each client has carried and not been told to the registry yet."""
 
+import math
 from collections import Counter
 from collections.abc import Mapping
 
@@ -10,7 +11,11 @@ from tandem_transport import ClientSession
 class Accounting:
     """Counts the bytes of sessions, by the public key of their client. Only registered clients have sessions."""
 
-    def __init__(self) -> None:
+    def __init__(self, renewal: float) -> None:
+        """`renewal`: seconds after which the registry is told again of a client that only keeps its session."""
+        self._renewal = renewal
+        self._told_at: dict[bytes, float] = {}
+        """When the registry was last told of each client that has a session."""
         self._counted: dict[ClientSession, int] = {}
         """Bytes of each open session that are counted already."""
         self._untold: Counter[bytes] = Counter()
@@ -39,11 +44,22 @@ class Accounting:
         """Bytes of a client that the registry does not know of."""
         return self._untold.get(public, 0)
 
-    def take(self, *, everything: bool) -> Mapping[bytes, Traffic]:
-        """What the registry is to be told of those who have come or left, or of all who have a session as well."""
+    @property
+    def is_idle(self) -> bool:
+        """Whether there is nothing to tell: nobody has come, left, or carried anything."""
+        return not self._news and not any(self._untold.values())
+
+    def take(self, *, everything: bool, now: float) -> Mapping[bytes, Traffic]:
+        """What the registry is to be told of those who have come or left.
+
+        `everything`: and of those who have carried something, or of whom it was not told for the time of a renewal.
+        """
         online = self.online()
-        about = online | self._news if everything else self._news
+        about = self._news | {public for public in online if everything and self._is_due(public, now)}
         taken = {public: Traffic(self._untold.pop(public, 0), public in online) for public in about}
+        self._told_at |= dict.fromkeys(taken, now)
+        for public in self._told_at.keys() - online:
+            del self._told_at[public]
         self._news = set()
         return taken
 
@@ -56,3 +72,6 @@ class Accounting:
     def online(self) -> set[bytes]:
         """The clients that have a session."""
         return {session.client_public for session in self._counted}
+
+    def _is_due(self, public: bytes, now: float) -> bool:
+        return bool(self._untold.get(public)) or now - self._told_at.get(public, -math.inf) >= self._renewal

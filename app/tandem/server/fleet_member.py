@@ -39,7 +39,7 @@ class FleetMember:
     async def run(self, public_key: bytes) -> None:
         """Enters the server again and again, until it is cancelled."""
         self._public_key = public_key
-        while True:
+        while isinstance(self._source, Registry) and self._endpoints:
             try:
                 await self._enter()
             except Exception:  # any error: the loop must go on

@@ -6,8 +6,9 @@ is not known waits until it can be asked.
 
 import asyncio
 import logging
+import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -40,8 +41,8 @@ ANSWER_TIMEOUT = 15.0
 _SLICE = 500
 """Changes that are looked at in one piece; then other things have their turn."""
 
-_LOOK_EVERY = 10
-"""Number of looks of which one asks the registry even where its files show no change."""
+_ASK_INTERVAL = 60.0
+"""Seconds after which the registry is asked even where its file shows no change."""
 
 T = TypeVar("T")
 
@@ -82,7 +83,8 @@ class KnownClients:
         self._following = Threads(1)
         """A thread of its own: the questions of strangers must not hold up a revocation."""
         self._revision: int | None = None
-        self._looks = 0
+        self._asked_at = -math.inf
+        """When the registry was last asked what has changed, by `time.monotonic`."""
         self.count: int | None = None
         """Number of registered clients, None where the registry does not tell."""
         self.problem = ""
@@ -151,9 +153,10 @@ class KnownClients:
 
     async def follow(self, online: frozenset[bytes]) -> None:
         """Asks what has changed, and applies it to these clients, which have sessions. Never raises TandemError."""
-        self._looks += 1
-        if self._looks % _LOOK_EVERY and not self.problem and self._source.is_quiet():
+        now = time.monotonic()
+        if now - self._asked_at < _ASK_INTERVAL and not self.problem and self._source.is_quiet():
             return
+        self._asked_at = now
         try:
             changes = await self._run(lambda: self._source.changes_since(self._revision))
             asked = changes.changed if changes.is_complete else online | changes.changed
@@ -195,6 +198,12 @@ class KnownClients:
             if registration is None:
                 self._on_removed(public)
         return True
+
+    def first_end(self, publics: Iterable[bytes]) -> float:
+        """When the first of these clients' time runs out, in seconds since 1970; infinite where none has an end."""
+        known = (self._known.get(public) for public in publics)
+        ends = (one.registration.terms.expires_at for one in known if one is not None)
+        return min((end for end in ends if end is not None), default=math.inf)
 
     def end_denied(self, public: bytes) -> None:
         """Ends the sessions of a client whose time or quota has run out, or that was disabled."""

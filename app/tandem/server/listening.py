@@ -5,12 +5,13 @@ import contextlib
 import logging
 from collections.abc import Awaitable, Callable
 
-from tandem.base.addresses import expand_wildcards, format_host_port
+from tandem.base.addresses import WILDCARDS, expand_wildcards, format_host_port
 from tandem.base.errors import TandemError, os_error_text
+from tandem.base.waking import until_multiple
 
 log = logging.getLogger("tandem.server")
 
-_SCAN_INTERVAL = 5.0
+_SCAN_INTERVAL = 10.0
 """Seconds between two scans of this machine's addresses."""
 
 HostPort = tuple[str, int]
@@ -29,9 +30,9 @@ def cannot_listen_tls(host: str, port: int, error: OSError) -> TandemError:
 
 
 async def follow_addresses(listen: list[HostPort], apply: Callable[[list[HostPort]], Awaitable[None]]) -> None:
-    """Applies the addresses that the configured ones stand for, again and again, until it is cancelled."""
-    while True:
-        await asyncio.sleep(_SCAN_INTERVAL)
+    """Applies the addresses that wildcards stand for, again and again, until it is cancelled; returns where none is."""
+    while any(host in WILDCARDS for host, _ in listen):
+        await asyncio.sleep(until_multiple(_SCAN_INTERVAL))
         try:
             with contextlib.suppress(OSError):  # an address that is not ready yet; the next scan tries again
                 await apply(expand_wildcards(listen))

@@ -200,9 +200,11 @@ class Server:
     # --- streams ---
 
     def _open_stream(self, session: ClientSession) -> Stream:
+        self._membership.stop_resting()
         return self.driver.open_stream(session)
 
     def _accept(self, session: ClientSession, stream: Stream) -> None:
+        self._membership.stop_resting()
         if self._is_draining:
             self._serving.begin(self._streams.refuse(stream, "the server shuts down"))
         else:

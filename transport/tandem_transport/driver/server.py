@@ -116,6 +116,11 @@ class ServerDriver(TurnTaker):
         self.wake()
         self.endpoint.close_client(public, reason, now=self.now())
 
+    @property
+    def has_streams(self) -> bool:
+        """Whether any session has an open stream."""
+        return any(driven.streams_open for driven in self._sessions.values())
+
     def go_away(self) -> None:
         """Begins no session any more, and tells all clients to open their next streams elsewhere; streams go on."""
         self.wake()
