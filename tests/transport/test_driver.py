@@ -9,6 +9,7 @@ import pytest
 from tandem_transport.driver import Link, LocalAddress, sockets
 from tandem_transport.driver import sleep as sleep_module
 from tandem_transport.driver.batches import batches, equal_runs
+from tandem_transport.driver.deferral import Deferrable
 from tandem_transport.driver.names import Names
 from tandem_transport.driver.search import Step
 from tandem_transport.driver.sleep import SleepWatch
@@ -297,3 +298,37 @@ async def test_a_datagram_that_is_too_large_costs_no_other() -> None:
         far.close()
         await asyncio.gather(task, return_exceptions=True)
     assert received == [b"small"]
+
+
+# --- sockets that are read later ---
+
+
+async def test_a_deferred_socket_is_read_when_told_to_until_it_is_watched_again() -> None:
+    far = await UdpSocket.open("127.0.0.1", 0)
+    received: list[bytes] = []
+    offered: asyncio.Queue[int] = asyncio.Queue()
+
+    def defer(sock: Deferrable, size: int) -> bool:
+        assert sock is far
+        offered.put_nowait(size)
+        return True
+
+    task = asyncio.create_task(far.receive(lambda batch, _: received.extend(batch), defer))
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+        async with asyncio.timeout(30):
+            for number in range(3):
+                sender.sendto(b"watched", far.local)
+                assert await offered.get() == len(b"watched")
+                sender.sendto(b"deferred%d" % number, far.local)
+                await asyncio.sleep(0.01)
+                assert received[-1] == b"watched", "nobody watches it"
+                assert far.read_now() == len(b"deferred0")
+                assert received[-1] == b"deferred%d" % number
+                assert far.read_now() == 0
+                far.watch()
+        sender.sendto(b"too late", far.local)
+    far.close()
+    assert far.read_now() == 0
+    far.watch()
+    await asyncio.gather(task, return_exceptions=True)
+    assert received[-1] == b"deferred2"

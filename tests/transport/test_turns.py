@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from tandem_transport.driver import turns
+from tandem_transport.driver.deferral import DEFERRED_GAP, EMPTY_READS, MAX_READ, MAX_SENT, PATIENCE
 from tandem_transport.driver.turns import SHORT_GAP, TURN_BURST, TURN_GAP, TurnTaker
 
 
@@ -19,6 +20,8 @@ class Counting(TurnTaker):
         self.times: list[float] = []
         self.had_turn = asyncio.Event()
         self.timeout: float | None = None
+        self.sent: list[int] = []
+        """How much each attempt of the next turn to transmit sends, the last first."""
 
     def _handle_timeout(self, now: float) -> None:
         pass
@@ -26,10 +29,11 @@ class Counting(TurnTaker):
     def _handle_events(self) -> bool:
         return False
 
-    def _transmit(self, now: float) -> bool:
-        self.times.append(now)
+    def _transmit(self, now: float) -> int:
+        if not self.times or self.times[-1] != now:
+            self.times.append(now)
         self.had_turn.set()
-        return False
+        return self.sent.pop() if self.sent else 0
 
     def _next_timeout(self) -> float | None:
         return self.timeout
@@ -168,3 +172,150 @@ async def test_no_turn_comes_after_the_end() -> None:
     taker.stop_turns()
     await asyncio.sleep(2 * TURN_GAP)
     assert taker.times == []
+
+
+# --- sockets that turns read ---
+
+
+class Sock:
+    """A socket: what has come to it, and when turns have read it."""
+
+    def __init__(self, taker: Counting, clock: Clock) -> None:
+        self._taker, self._clock = taker, clock
+        self.arrived = 0
+        """Bytes that have come and were not read."""
+        self.read_at: list[float] = []
+        self.is_watched = True
+
+    def arrive(self, size: int = 1200) -> None:
+        """Bytes come, and the event loop says so where it watches the socket."""
+        self.arrived += size
+        if self.is_watched:
+            self.is_watched = not self._taker.defer(self, self._take())
+
+    def read_now(self) -> int:
+        self.read_at.append(self._clock.now)
+        return self._take()
+
+    def watch(self) -> None:
+        self.is_watched = True
+
+    def _take(self) -> int:
+        if self.arrived:
+            self._taker.wake()
+        size, self.arrived = self.arrived, 0
+        return size
+
+
+async def deferred(clock: Clock) -> tuple[Counting, Sock]:
+    """An endpoint that reads its socket itself."""
+    taker = await exhausted(clock)
+    await clock.advance(TURN_GAP / 2)
+    sock = Sock(taker, clock)
+    sock.arrive()
+    assert not sock.is_watched
+    return taker, sock
+
+
+async def test_packets_that_come_one_by_one_are_read_by_turns_and_wake_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock(monkeypatch)
+    taker, sock = await deferred(clock)
+    had = len(taker.times)
+    for _ in range(100):
+        sock.arrive()
+        await clock.advance(0.001)
+    spent = len(taker.times) - had
+    assert 0.1 / DEFERRED_GAP - 2 <= spent <= 0.1 / DEFERRED_GAP + 2
+    assert sock.read_at == taker.times[had:]
+    assert taker.quantum == 2 * DEFERRED_GAP
+    await clock.advance(1.0)
+    assert sock.is_watched, "nothing came any more"
+    assert len(taker.times) - had <= spent + EMPTY_READS + 1
+    assert taker.quantum == 2 * TURN_GAP
+
+
+async def test_a_socket_at_rest_is_watched(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock(monkeypatch)
+    taker = await exhausted(clock)
+    sock = Sock(taker, clock)
+    for _ in range(20):
+        await clock.advance(0.1)
+        sock.arrive()
+        assert sock.is_watched
+
+
+async def test_sockets_are_watched_where_somebody_may_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock(monkeypatch)
+    taker, sock = await deferred(clock)
+    sock.arrive()
+    taker.wake(hurries=True)
+    asked_at = clock.now
+    await clock.advance(SHORT_GAP)
+    assert asked_at <= sock.read_at[-1] <= asked_at + SHORT_GAP, "what has come goes with the turn that hurries"
+    while clock.now < asked_at + PATIENCE - 0.001:
+        assert sock.is_watched
+        sock.arrive()
+        await clock.advance(0.001)
+    for _ in range(10):
+        sock.arrive()
+        await clock.advance(0.001)
+    assert not sock.is_watched
+
+
+async def test_a_due_timer_is_nobody_who_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock(monkeypatch)
+    taker, sock = await deferred(clock)
+    had = len(taker.times)
+    for _ in range(100):
+        sock.arrive()
+        taker.timeout = clock.now + 0.0005
+        await clock.advance(0.001)
+    assert len(taker.times) - had <= 0.1 / DEFERRED_GAP + 2
+
+
+async def test_where_much_comes_or_is_sent_sockets_are_watched(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock(monkeypatch)
+    taker, sock = await deferred(clock)
+    others = [Sock(taker, clock) for _ in range(2)]
+    others[0].arrive(MAX_READ)
+    assert not others[0].is_watched
+    others[1].arrive(MAX_READ + 1)
+    assert others[1].is_watched
+    await clock.advance(2 * DEFERRED_GAP)
+    assert sock.is_watched
+    await clock.advance(PATIENCE)
+    for _ in range(10):
+        sock.arrive()
+        await clock.advance(0.001)
+    assert not sock.is_watched
+    taker.sent = [MAX_SENT // 2, MAX_SENT // 2 + 1]
+    sock.arrive()
+    await clock.advance(2 * DEFERRED_GAP)
+    sock.arrive()
+    assert sock.is_watched
+
+
+async def test_sockets_are_read_again_after_a_turn_that_failed(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock(monkeypatch)
+    taker, sock = await deferred(clock)
+
+    def fail() -> float | None:
+        raise RuntimeError("a fault of ours")
+
+    monkeypatch.setattr(taker, "_next_timeout", fail)
+    reported: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: reported.append(context["exception"]))
+    for _ in range(20):
+        sock.arrive()
+        await clock.advance(0.002)
+    assert len(sock.read_at) >= 0.04 / DEFERRED_GAP - 1
+    assert reported
+
+
+async def test_after_the_end_no_socket_is_left_to_a_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock(monkeypatch)
+    taker, sock = await deferred(clock)
+    taker.stop_turns()
+    assert not taker.defer(Sock(taker, clock), 1)
+    await clock.advance(1.0)
+    assert sock.read_at == []

@@ -147,18 +147,18 @@ class ClientDriver(TurnTaker):
     def _next_timeout(self) -> float | None:
         return self.endpoint.next_timeout()
 
-    def _transmit(self, now: float) -> bool:
-        any_sent = False
+    def _transmit(self, now: float) -> int:
+        sent = 0
         connection = self.endpoint.connection
         if connection is not None:
             connection.set_quantum(self.quantum)
         for first, batch in batches(self.endpoint.datagrams_to_send(now=now)):
-            any_sent = True
+            sent += len(batch)
             link = self.links[first.path_id]
             if self.endpoint.connection is None:
                 link.initiation = batch[-1]
             self._keeper.send(link, batch, first.path_id, now=now)
-        return any_sent
+        return sent
 
     def _handle_events(self) -> bool:
         any_event = False

@@ -14,7 +14,7 @@ from tandem_transport.driver.fallback import Transport
 from tandem_transport.driver.names import Names
 from tandem_transport.driver.search import Homing, Search, Step
 from tandem_transport.driver.send_errors import SendErrors
-from tandem_transport.driver.sockets import UdpAddress, UdpSocket, bind, family_of, format_address
+from tandem_transport.driver.sockets import Defer, UdpAddress, UdpSocket, bind, family_of, format_address
 from tandem_transport.driver.targets import Endpoint, Targets, family
 
 log = logging.getLogger("tandem.client")
@@ -108,6 +108,8 @@ class Link:
     """Asked at each check of the link whether the link is shut; None for a link that is never shut."""
     _is_gate_due: bool = False
     """The gate should be asked now."""
+    defer: Defer | None = field(default=None, repr=False)
+    """Who may read its sockets later; None: they are read when something arrives."""
     initiation: bytes = field(default=b"", repr=False)
     """The last datagram that was sent to get a session."""
     targets: Targets = field(init=False, repr=False)
@@ -330,7 +332,7 @@ class Link:
         is_known = local == self._measured_on
         self._close_socket()
         self.sock, self._bound = sock, local
-        self._receiver = asyncio.create_task(sock.receive(receive))
+        self._receiver = asyncio.create_task(sock.receive(receive, self.defer))
         level = logging.DEBUG if is_known else logging.INFO
         log.log(level, "link %s: bound to %s", self.name, format_address(sock.local))
 

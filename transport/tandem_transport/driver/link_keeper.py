@@ -103,6 +103,7 @@ class LinkKeeper:
 
     async def _maintain(self, path_id: int, link: Link) -> None:
         """Checks a link at each beat, and sooner when there is a reason."""
+        link.defer = self._turns.defer
 
         def receive(batch: Sequence[bytes], source: UdpAddress) -> None:
             if link.arrive is None:

@@ -80,7 +80,7 @@ class ServerDriver(TurnTaker):
         self._accept = accept
         self._on_event, self._on_started, self._on_stray = on_event, on_started, on_stray
         self._on_far_send, self._placement = on_far_send, terms.placement
-        self.sockets = ServerSockets(self._receive)
+        self.sockets = ServerSockets(self._receive, self.defer)
         self.tls = TlsServer(self._receive_by_tls, self._on_room)
         self._sessions: dict[ClientSession, SessionStreams] = {}
         self.send: Callable[[Source, bytes], bool] | None = None
@@ -196,15 +196,15 @@ class ServerDriver(TurnTaker):
     def _next_timeout(self) -> float | None:
         return self.endpoint.next_timeout()
 
-    def _transmit(self, now: float) -> bool:
-        any_sent = False
+    def _transmit(self, now: float) -> int:
+        sent = 0
         for first, batch in batches(self.endpoint.datagrams_to_send(now=now)):
-            any_sent = True
+            sent += len(batch)
             if isinstance(first.address, Carrier):
                 self._send_by_tls(first.address, batch)
             elif isinstance(first.address, Source):
                 self._send(first.address, batch)
-        return any_sent
+        return sent
 
     def _send_by_tls(self, carrier: Carrier, batch: list[bytes]) -> None:
         if self.tls.is_here(carrier) or self._on_far_send is None:

@@ -10,7 +10,7 @@ import socket
 from collections.abc import Callable, Hashable, Sequence
 from typing import NamedTuple
 
-from tandem_transport.driver.sockets import UdpAddress, UdpSocket, all_unread, format_address
+from tandem_transport.driver.sockets import Defer, UdpAddress, UdpSocket, all_unread, format_address
 from tandem_transport.path.carrier import Carrier
 
 log = logging.getLogger("tandem.server")
@@ -35,9 +35,9 @@ def source_of_address(address: Hashable) -> Source | None:
 class ServerSockets:
     """The sockets of one server process."""
 
-    def __init__(self, handle: Callable[[Source, Sequence[bytes]], None]) -> None:
-        """`handle` takes what arrives from one source."""
-        self._handle = handle
+    def __init__(self, handle: Callable[[Source, Sequence[bytes]], None], defer: Defer) -> None:
+        """`handle` takes what arrives from one source. `defer` may read the sockets later."""
+        self._handle, self._defer = handle, defer
         self._sockets: dict[tuple[str, int], tuple[UdpSocket, asyncio.Task[None]]] = {}
 
     @property
@@ -100,4 +100,4 @@ class ServerSockets:
         def handle(batch: Sequence[bytes], remote: UdpAddress) -> None:
             self._handle(Source(address, remote), batch)
 
-        self._sockets[address] = (sock, asyncio.create_task(sock.receive(handle)))
+        self._sockets[address] = (sock, asyncio.create_task(sock.receive(handle, self._defer)))

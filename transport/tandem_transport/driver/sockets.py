@@ -24,6 +24,7 @@ from typing import cast
 import asyncio_dgram
 
 from tandem_transport.driver.batches import equal_runs
+from tandem_transport.driver.deferral import Deferrable
 from tandem_transport.driver.send_errors import SendErrors
 
 log = logging.getLogger("tandem.udp")
@@ -60,6 +61,10 @@ _Arrived = tuple[bytes, UdpAddress]
 
 Handle = Callable[[Sequence[bytes], UdpAddress], None]
 """Is called with the datagrams that have arrived one after the other from one source address, and this address."""
+
+
+Defer = Callable[[Deferrable, int], bool]
+"""Is offered a socket that had so many bytes; tells whether it reads the socket from now on (`TurnTaker.defer`)."""
 
 
 def family_of(host: str) -> socket.AddressFamily:
@@ -154,6 +159,8 @@ class UdpSocket:
         self._is_closed = False
         self._reading: asyncio.Future[None] | None = None
         """Done when reading ends; None while the event loop does not watch the socket."""
+        self._handle: Handle | None = None
+        self._defer: Defer | None = None
         self._segments = _enable_offload(udp)
         """Whether the kernel makes datagrams out of a larger buffer (UDP_SEGMENT)."""
 
@@ -221,20 +228,36 @@ class UdpSocket:
             self._errors.on_success()
         return 0
 
-    async def receive(self, handle: Handle) -> None:
-        """Passes every datagram on to `handle`, until the socket is closed."""
+    async def receive(self, handle: Handle, defer: Defer | None = None) -> None:
+        """Passes every datagram on to `handle`, until the socket is closed.
+
+        It is read when something comes; after that `defer` may take it, and reads it instead.
+        """
+        self._handle, self._defer = handle, defer
         if self._stream is not None:
             await self._receive_from(self._stream, handle)
         elif not self._is_closed:
-            loop = asyncio.get_running_loop()
-            self._reading = loop.create_future()
-            loop.add_reader(self._udp, self._read, handle)
+            self._reading = asyncio.get_running_loop().create_future()
+            self.watch()
             try:
                 await self._reading
             finally:
                 self._stop_reading()
 
-    def _read(self, handle: Handle) -> None:
+    def watch(self) -> None:
+        """The event loop reads the socket when something comes."""
+        if self._reading is not None:
+            self._reading.get_loop().add_reader(self._udp, self._on_readable)
+
+    def _on_readable(self) -> None:
+        size = self.read_now()
+        if self._defer is not None and self._reading is not None and self._defer(self, size):
+            self._reading.get_loop().remove_reader(self._udp)
+
+    def read_now(self) -> int:
+        """Reads what has come, and hands it on; returns its size in bytes."""
+        if self._is_closed or self._handle is None:
+            return 0
         receive, arrived = self._udp.recvfrom, list[_Arrived]()
         try:
             for _ in range(_BATCH):
@@ -243,7 +266,8 @@ class UdpSocket:
             pass
         except OSError as error:  # an ICMP error about an earlier datagram: the socket still works
             self._errors.report(error, format_address(self.local))
-        self._hand_on(arrived, handle)
+        self._hand_on(arrived, self._handle)
+        return sum([len(data) for data, _ in arrived])
 
     def _stop_reading(self) -> None:
         reading, self._reading = self._reading, None

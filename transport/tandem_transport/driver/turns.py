@@ -5,13 +5,14 @@ has one time, read as early as possible, and all decisions of a turn agree.
 
 A turn costs more than a packet. Packets that come one by one and fast share turns: one every four milliseconds. A turn
 that hurries, because somebody may wait for what has come or because a timer is due, comes two milliseconds after the
-last one.
+last one. Where nobody has waited for a second, turns come every eight milliseconds and read the sockets themselves.
 """
 
 import asyncio
 import time
 from abc import ABC, abstractmethod
 
+from tandem_transport.driver.deferral import DEFERRED_GAP, MAX_SENT, Deferrable, Deferral
 from tandem_transport.parameters import GRANULARITY, MAX_PACER_QUANTUM
 
 TURN_GAP = 0.004
@@ -45,6 +46,7 @@ class TurnTaker(ABC):
         """The next timeout of the endpoint, as of the end of the last turn. What has arrived since then does not change
         it: it only adds data for the next turn's datagrams, or deadlines in the future."""
         self._lateness = 0.0
+        self._deferral = Deferral()
 
     def now(self) -> float:
         """The time of this turn, or the current time where no turn is due."""
@@ -60,6 +62,17 @@ class TurnTaker(ABC):
 
         It hurries where somebody may wait for what has come: a key press, or its echo.
         """
+        if hurries:
+            self._deferral.suspend(now=self.now())
+        self._request(hurries=hurries)
+
+    def defer(self, sock: Deferrable, size: int) -> bool:
+        """Leaves a socket that had `size` bytes to turns, where these come often; tells whether it does."""
+        now = self.now()
+        is_busy = now < self._last_turn_at + 2 * DEFERRED_GAP and not self._is_stopped
+        return is_busy and self._deferral.accept(sock, size, now=now)
+
+    def _request(self, *, hurries: bool) -> None:
         is_better = hurries and self._is_put_off and not self._hurries
         if self._is_stopped or (self._scheduled is not None and not is_better):
             return
@@ -82,6 +95,7 @@ class TurnTaker(ABC):
     def stop_turns(self) -> None:
         """Stops all further turns."""
         self._is_stopped = True
+        self._deferral.clear()
         self._cancel_scheduled()
         if self._timer is not None:
             self._timer.cancel()
@@ -89,7 +103,11 @@ class TurnTaker(ABC):
     @property
     def quantum(self) -> float:
         """Seconds that a pacer may catch up: the usual lateness of turns, within limits."""
-        return min(max(2 * TURN_GAP, self._lateness), MAX_PACER_QUANTUM)
+        return min(max(2 * self._gap, self._lateness), MAX_PACER_QUANTUM)
+
+    @property
+    def _gap(self) -> float:
+        return DEFERRED_GAP if self._deferral else TURN_GAP
 
     # --- what the endpoint does ---
 
@@ -101,8 +119,8 @@ class TurnTaker(ABC):
         """Handles all events; tells whether there were any."""
 
     @abstractmethod
-    def _transmit(self, now: float) -> bool:
-        """Sends all datagrams; tells whether there were any."""
+    def _transmit(self, now: float) -> int:
+        """Sends all datagrams; returns their number."""
 
     @abstractmethod
     def _next_timeout(self) -> float | None: ...
@@ -120,23 +138,31 @@ class TurnTaker(ABC):
         self._cancel_scheduled()
         self._is_put_off = self._hurries = False
         self._last_turn_at = now
-        self._next_turn_at = min(max(self._next_turn_at, now - TURN_BURST), now) + TURN_GAP
+        self._next_turn_at = min(max(self._next_turn_at, now - TURN_BURST), now) + self._gap
         try:
             self._take_turn(now)
         finally:
-            self._now = None  # even after an error, the next turn must read the clock again
+            self._now = None  # even after an error, the next turn must read the clock again, and the sockets
+            if self._deferral:
+                self.wake()
 
     def _take_turn(self, now: float) -> None:
+        self._deferral.read(now=now)
         if self._deadline is not None and self._deadline <= now:
             self._handle_timeout(now)
+        sent = 0
         for _ in range(_MAX_ROUNDS):
-            had_events = self._handle_events()
-            if not self._transmit(now) and not had_events:
+            had_events, more = self._handle_events(), self._transmit(now)
+            sent += more
+            if not more and not had_events:
                 break
-        self._arm(now)
+        if sent > MAX_SENT:
+            self._deferral.suspend(now=now)
+        self._deadline = self._next_timeout()
+        # A turn that reads sockets is soon enough for any timer.
+        self._arm(now, None if self._deferral else self._deadline)
 
-    def _arm(self, now: float) -> None:
-        timeout = self._deadline = self._next_timeout()
+    def _arm(self, now: float, timeout: float | None) -> None:
         if self._timer is not None:
             if timeout is not None and abs(timeout - self._timer_at) < GRANULARITY / 2:
                 return
@@ -156,4 +182,4 @@ class TurnTaker(ABC):
         if now >= min(self._next_turn_at, self._last_turn_at + SHORT_GAP):
             self._turn()
         else:
-            self.wake(hurries=True)
+            self._request(hurries=True)
