@@ -128,6 +128,24 @@ def test_a_loss_that_comes_and_goes_is_no_policer() -> None:
         assert not loss.is_policed or i < 4
 
 
+@pytest.mark.parametrize("chance", [0.05, 0.1, 0.2])
+@pytest.mark.parametrize("low", [30, 50, 80, 150])
+def test_a_few_packets_that_were_lucky_are_no_sign_of_a_policer(chance: float, low: int) -> None:
+    """What was sent at a low rate are often a few packets, some of which by luck lose little."""
+    random, found = Random(low), 0
+    for _ in range(1000):
+        loss = RandomLoss()
+        lost = sum(random.random() < chance for _ in range(low))
+        loss.count_low(low - lost, lost)
+        for _ in range(9):
+            lost = sum(random.random() < chance for _ in range(40))
+            loss.count_full(40 - lost, lost)
+            loss.end_round()
+        loss.compare()
+        found += loss.is_policed
+    assert found <= 5
+
+
 def test_random_loss_is_no_policer() -> None:
     loss, random = RandomLoss(), Random(1)
     for _ in range(100):

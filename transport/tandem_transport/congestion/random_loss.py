@@ -10,8 +10,8 @@ LOSS_MIN_PACKETS: Final = 30
 """Packets that must be counted before a loss rate is used."""
 POLICED_MIN: Final = 0.03
 """Minimum share by which the loss at full rate must exceed the loss at a low rate before a policer is assumed."""
-POLICED_DEVIATIONS: Final = 4.0
-"""Standard deviations by which the loss at full rate must exceed that at a low rate: loss in bursts varies more."""
+POLICED_DEVIATIONS: Final = 3.0
+"""Standard deviations of their difference by which the loss at full rate must exceed that at a low rate."""
 
 POLICED_SPAN: Final = 16
 """Minimum packets in a span: packets sent at full rate whose loss is evaluated together."""
@@ -47,13 +47,9 @@ class LossCounter:
         """Share of packets lost; None while fewer than `minimum` are counted."""
         return self._lost / self._counted if self._counted >= minimum else None
 
-    @property
-    def deviation(self) -> float:
-        """Standard deviation of the loss rate."""
-        if not self._counted:
-            return 1.0
-        rate = max(self._lost, 1.0) / max(self._counted, 1.0)
-        return float((rate * max(0.0, 1 - rate) / self._counted) ** 0.5)
+    def variance(self, rate: float) -> float:
+        """Variance of the share of packets lost, where each is lost by a chance of `rate`; 1 where none is counted."""
+        return rate * (1 - rate) / self._counted if self._counted else 1.0
 
 
 class RandomLoss:
@@ -114,7 +110,8 @@ class RandomLoss:
         full, low = self._at_full_rate.rate, self._at_low_rate.rate
         if full is None or low is None:
             return
-        spread = self._at_full_rate.deviation + self._at_low_rate.deviation
-        margin = max(POLICED_MIN, POLICED_DEVIATIONS * spread / 2)
+        # As if both were lost by one chance: a few packets at a low rate, of which by luck none was lost, prove little.
+        variance = self._at_full_rate.variance(full) + self._at_low_rate.variance(full)
+        margin = max(POLICED_MIN, POLICED_DEVIATIONS * variance**0.5)
         is_lasting = (self._spans.share(1) or 0.0) >= POLICED_SPANS
         self.is_policed = is_lasting and full - low > (margin / 2 if self.is_policed else margin)
