@@ -168,7 +168,7 @@ def test_a_client_that_carries_nothing_is_told_of_rarely_and_one_that_does_each_
         taken = accounting.take(everything=True, now=now)
         assert taken[b"b"] == Traffic(5, True)
         told += [now] * (b"i" in taken)
-    assert told == [30, 60]
+    assert told == [10, 40]
     accounting.end(cast("Any", idle))
     assert accounting.take(everything=False, now=61) == {b"i": Traffic(0, False)}
 

@@ -1,9 +1,11 @@
 """When the core gets its turn: at once, or with others where packets come one by one and fast."""
 
 import asyncio
+import itertools
 import time
 from collections.abc import Callable
 from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
@@ -232,6 +234,45 @@ async def test_packets_that_come_one_by_one_are_read_by_turns_and_wake_nobody(mo
     assert sock.is_watched, "nothing came any more"
     assert len(taker.times) - had <= spent + EMPTY_READS + 1
     assert taker.quantum == 2 * TURN_GAP
+
+
+async def test_a_socket_is_read_though_what_it_had_was_dropped_and_caused_no_turn(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Such as datagrams of port 0, which a stranger may send."""
+    clock = Clock(monkeypatch)
+    taker = await exhausted(clock)
+    await clock.advance(2 * TURN_GAP)
+    sock = Sock(taker, clock)
+    assert not taker.defer(sock, 0), "nothing was there"
+    assert taker.defer(sock, 1024)
+    sock.is_watched = False
+    await clock.advance(0.0)
+    await clock.advance(1.0)
+    assert sock.is_watched
+    assert [later - at for at, later in itertools.pairwise(sock.read_at)] == [pytest.approx(DEFERRED_GAP)] * 3
+
+
+async def test_deferred_turns_leave_the_saved_up_ones_to_those_who_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock(monkeypatch)
+    taker = Counting()
+    taker.wake()
+    await clock.advance(0.001)
+    sock = Sock(taker, clock)
+    sock.arrive()
+    had = len(taker.times)
+    await clock.advance(0.030)
+    assert len(taker.times) - had <= 0.030 / DEFERRED_GAP + 2
+
+
+async def test_behind_a_policer_turns_are_not_deferred(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock(monkeypatch)
+    taker, sock = await deferred(clock)
+    for least, is_watched in ((DEFERRED_GAP, False), (0.003, True)):
+        taker._apply_quantum(cast("Any", SimpleNamespace(set_quantum=lambda _, least=least: least)))  # pyright: ignore[reportPrivateUsage]
+        sock.arrive()
+        await clock.advance(DEFERRED_GAP)
+        assert sock.is_watched is is_watched
 
 
 async def test_a_socket_at_rest_is_watched(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -107,7 +107,7 @@ class UsageBook:
 
     def save(self) -> None:
         """Saves the usage; where that fails, the old file stays whole."""
-        self._saved_at, self._unsaved = time.monotonic(), 0
+        self._saved_at = time.monotonic()
         if self._path is None:
             return
         record = {
@@ -116,6 +116,7 @@ class UsageBook:
         }
         try:
             write_private(self._path, json.dumps(record, indent=1).encode() + b"\n")
+            self._unsaved = 0
         except OSError as error:
             log.warning("%s: %s; what the links carry is not kept", self._path, error.strerror)
 

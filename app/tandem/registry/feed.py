@@ -14,8 +14,9 @@ from tandem.registry.source import Changes
 
 Stamp = tuple[int, int, int, int, int]
 
-_CLOCK_TICK = 50_000_000
-"""Nanoseconds in which two changes of a file may have the same time."""
+_SETTLED = 900_000_000
+"""Nanoseconds after which a file that was written has changed for good: another change may come within the same tick of
+its clock, and what was written to the log is visible to others only after it was synchronized."""
 
 
 class Feed:
@@ -38,7 +39,7 @@ class Feed:
         self._stamp = None
         stamp = self._present_stamp()  # before reading: what is written meanwhile must be seen next time
         found = self._changes_since(revision)
-        if stamp is not None and time.time_ns() - max(stamp[2], stamp[4]) > _CLOCK_TICK:
+        if stamp is not None and time.time_ns() - max(stamp[2], stamp[4]) > _SETTLED:
             self._stamp = stamp
         return found
 

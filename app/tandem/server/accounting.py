@@ -55,9 +55,10 @@ class Accounting:
         `everything`: and of those who have carried something, or of whom it was not told for the time of a renewal.
         """
         online = self.online()
-        about = self._news | {public for public in online if everything and self._is_due(public, now)}
+        about = self._news | ({public for public in online if self._is_due(public, now)} if everything else set())
         taken = {public: Traffic(self._untold.pop(public, 0), public in online) for public in about}
-        self._told_at |= dict.fromkeys(taken, now)
+        # Who has just come is told of once more soon: the server that it came from may say later that it has left.
+        self._told_at |= {public: -math.inf if public in self._news else now for public in taken}
         for public in self._told_at.keys() - online:
             del self._told_at[public]
         self._news = set()

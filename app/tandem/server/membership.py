@@ -117,16 +117,18 @@ class Membership:
 
     async def _follow(self) -> None:
         while True:
-            await self._rest()
             try:
+                await self._rest()
                 await self.follow()
             except Exception:  # any error: the loop must go on, because revocation depends on it
                 log.exception("following the registry has failed")
+                await asyncio.sleep(FOLLOW_INTERVAL)
 
     async def _rest(self) -> None:
         """Waits for the next look: FOLLOW_INTERVAL at least, RESTING_INTERVAL at most."""
         clock = asyncio.get_running_loop().time
         next_look = clock() + FOLLOW_INTERVAL
+        await self._count()  # also what was carried during the last look
         if self._watch is not None and self._is_idle() and self._watch.arm() and self.source.is_quiet():
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(until_multiple(RESTING_INTERVAL)):

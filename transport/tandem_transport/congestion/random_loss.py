@@ -47,9 +47,13 @@ class LossCounter:
         """Share of packets lost; None while fewer than `minimum` are counted."""
         return self._lost / self._counted if self._counted >= minimum else None
 
-    def variance(self, rate: float) -> float:
-        """Variance of the share of packets lost, where each is lost by a chance of `rate`; 1 where none is counted."""
-        return rate * (1 - rate) / self._counted if self._counted else 1.0
+    def share_with(self, other: "LossCounter") -> float:
+        """Share of packets lost among those of both counters, of which one must have counted some."""
+        return (self._lost + other._lost) / (self._counted + other._counted)
+
+    def variance(self, chance: float) -> float:
+        """Variance of the share of packets lost, where each is lost by a chance, among packets that were counted."""
+        return chance * (1 - chance) / self._counted
 
 
 class RandomLoss:
@@ -110,8 +114,9 @@ class RandomLoss:
         full, low = self._at_full_rate.rate, self._at_low_rate.rate
         if full is None or low is None:
             return
-        # As if both were lost by one chance: a few packets at a low rate, of which by luck none was lost, prove little.
-        variance = self._at_full_rate.variance(full) + self._at_low_rate.variance(full)
+        # As if one chance had lost both: a few packets at a low rate, of which by luck none was lost, prove little.
+        chance = self._at_full_rate.share_with(self._at_low_rate)
+        variance = self._at_full_rate.variance(chance) + self._at_low_rate.variance(chance)
         margin = max(POLICED_MIN, POLICED_DEVIATIONS * variance**0.5)
         is_lasting = (self._spans.share(1) or 0.0) >= POLICED_SPANS
         self.is_policed = is_lasting and full - low > (margin / 2 if self.is_policed else margin)

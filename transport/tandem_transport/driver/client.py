@@ -151,7 +151,7 @@ class ClientDriver(TurnTaker):
         sent = 0
         connection = self.endpoint.connection
         if connection is not None:
-            connection.set_quantum(self.quantum)
+            self._apply_quantum(connection)
         for first, batch in batches(self.endpoint.datagrams_to_send(now=now)):
             sent += len(batch)
             link = self.links[first.path_id]

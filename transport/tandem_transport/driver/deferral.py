@@ -14,8 +14,8 @@ PATIENCE = 1.0
 """Seconds for which sockets are watched after somebody has waited for an answer, or much was carried."""
 
 MAX_READ = 64 << 10
-"""Maximum bytes that a turn finds at a socket which the next one shall read, too: the kernel's buffer, where nobody has
-raised it 208 KB, must never fill meanwhile."""
+"""Maximum bytes of the kernel's buffer that a turn finds used at a socket which the next one shall read, too: that has
+208 KB where nobody has raised it, and what comes may double in a round trip."""
 
 MAX_SENT = 128
 """Maximum datagrams that such a turn sends: a faster sender needs more turns."""
@@ -28,7 +28,7 @@ class Deferrable(Protocol):
     """A socket that can be left unwatched."""
 
     def read_now(self) -> int:
-        """Reads what has come, and hands it on; returns its size in bytes."""
+        """Reads what has come, and hands it on; returns how many bytes of the kernel's buffer it used, about."""
         ...
 
     def watch(self) -> None:
@@ -53,10 +53,10 @@ class Deferral:
         self._patient_at = now + PATIENCE
 
     def accept(self, sock: Deferrable, size: int, *, now: float) -> bool:
-        """Takes a socket that had `size` bytes; tells whether it does. It need not be watched then."""
+        """Takes a socket whose last read returned `size`; tells whether it does. It need not be watched then."""
         if size > MAX_READ:
             self.suspend(now=now)
-        if now < self._patient_at:
+        if now < self._patient_at or not size:
             return False
         self._empty_reads[sock] = 0
         return True

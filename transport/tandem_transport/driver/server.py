@@ -236,7 +236,7 @@ class ServerDriver(TurnTaker):
             self.wake(hurries=hurries)
 
         self._sessions[session] = SessionStreams(session.connection, wake, lambda stream: self._accept(session, stream))
-        session.connection.set_quantum(self.quantum)
+        self._apply_quantum(session.connection)
         if self._on_started is not None:
             self._on_started(session)
 
@@ -245,7 +245,7 @@ class ServerDriver(TurnTaker):
         if driven is None:
             return
         driven.handle(event)
-        session.connection.set_quantum(self.quantum)
+        self._apply_quantum(session.connection)
         self.endpoint.touch(session)
         if self._on_event is not None:
             self._on_event(session, event)

@@ -35,6 +35,9 @@ BUFFER_SIZE = 4 << 20
 _BATCH = 256
 """Maximum number of datagrams received before other work gets a turn."""
 
+_LEAST_BUFFER = 1 << 10
+"""Bytes of the kernel's buffer that a datagram uses, however small it is."""
+
 _LARGEST = 65_535
 """Maximum bytes of a datagram, or of several that the kernel has merged."""
 
@@ -64,7 +67,7 @@ Handle = Callable[[Sequence[bytes], UdpAddress], None]
 
 
 Defer = Callable[[Deferrable, int], bool]
-"""Is offered a socket that had so many bytes; tells whether it reads the socket from now on (`TurnTaker.defer`)."""
+"""Is offered a socket, and what its last read returned; tells whether it reads the socket from now on."""
 
 
 def family_of(host: str) -> socket.AddressFamily:
@@ -255,7 +258,7 @@ class UdpSocket:
             self._reading.get_loop().remove_reader(self._udp)
 
     def read_now(self) -> int:
-        """Reads what has come, and hands it on; returns its size in bytes."""
+        """Reads what has come, and hands it on; returns how many bytes of the kernel's buffer it used, about."""
         if self._is_closed or self._handle is None:
             return 0
         receive, arrived = self._udp.recvfrom, list[_Arrived]()
@@ -267,7 +270,7 @@ class UdpSocket:
         except OSError as error:  # an ICMP error about an earlier datagram: the socket still works
             self._errors.report(error, format_address(self.local))
         self._hand_on(arrived, self._handle)
-        return sum([len(data) for data, _ in arrived])
+        return sum([max(len(data), _LEAST_BUFFER) for data, _ in arrived])
 
     def _stop_reading(self) -> None:
         reading, self._reading = self._reading, None

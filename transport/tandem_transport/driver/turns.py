@@ -14,6 +14,7 @@ from abc import ABC, abstractmethod
 
 from tandem_transport.driver.deferral import DEFERRED_GAP, MAX_SENT, Deferrable, Deferral
 from tandem_transport.parameters import GRANULARITY, MAX_PACER_QUANTUM
+from tandem_transport.session.connection import Connection
 
 TURN_GAP = 0.004
 """Seconds between two turns of a busy endpoint."""
@@ -70,13 +71,18 @@ class TurnTaker(ABC):
         """Leaves a socket that had `size` bytes to turns, where these come often; tells whether it does."""
         now = self.now()
         is_busy = now < self._last_turn_at + 2 * DEFERRED_GAP and not self._is_stopped
-        return is_busy and self._deferral.accept(sock, size, now=now)
+        if not (is_busy and self._deferral.accept(sock, size, now=now)):
+            return False
+        self._request(hurries=False)  # what it had may have been dropped, and have caused no turn
+        return True
 
     def _request(self, *, hurries: bool) -> None:
         is_better = hurries and self._is_put_off and not self._hurries
         if self._is_stopped or (self._scheduled is not None and not is_better):
             return
-        self._schedule(min(self._next_turn_at, self._last_turn_at + SHORT_GAP) if hurries else self._next_turn_at)
+        # A turn that reads sockets uses up no turn without a gap: nobody waits for it.
+        usual = max(self._next_turn_at, self._last_turn_at + DEFERRED_GAP) if self._deferral else self._next_turn_at
+        self._schedule(min(usual, self._last_turn_at + SHORT_GAP) if hurries else usual)
         self._hurries = hurries
 
     def _schedule(self, at: float) -> None:
@@ -104,6 +110,11 @@ class TurnTaker(ABC):
     def quantum(self) -> float:
         """Seconds that a pacer may catch up: the usual lateness of turns, within limits."""
         return min(max(2 * self._gap, self._lateness), MAX_PACER_QUANTUM)
+
+    def _apply_quantum(self, connection: Connection) -> None:
+        """Tells a session how late turns are. Where a path may not catch that up (behind a policer), none may wait."""
+        if connection.set_quantum(self.quantum) < DEFERRED_GAP:
+            self._deferral.suspend(now=self.now())
 
     @property
     def _gap(self) -> float:

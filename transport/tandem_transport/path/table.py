@@ -70,10 +70,11 @@ class PathTable:
         for path in in_order(self.all):
             path.datagram_frames.append(frame)
 
-    def set_quantum(self, quantum: float) -> None:
-        """Sets the time, in seconds, that all pacers may catch up."""
+    def set_quantum(self, quantum: float) -> float:
+        """Sets the time, in seconds, that all pacers may catch up at most; returns the least that one may."""
         for path in self.all:
             path.pacer.set_quantum(quantum, path.network.congestion, path.network.queue.queue_delay)
+        return min([path.pacer.quantum for path in self.all], default=quantum)
 
     # --- questions ---
 

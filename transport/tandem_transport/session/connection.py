@@ -329,9 +329,9 @@ class Connection:
         since = self._paths.by_id[path_id].recovery.unanswered_since
         return now - since if since is not None else 0.0
 
-    def set_quantum(self, quantum: float) -> None:
-        """Sets how late the driver's turns are, in seconds: the time that pacers may catch up."""
-        self._paths.set_quantum(quantum)
+    def set_quantum(self, quantum: float) -> float:
+        """Sets how late turns are, in seconds: the most that pacers may catch up. Returns the least that one may."""
+        return self._paths.set_quantum(quantum)
 
     @property
     def goes_away(self) -> bool:
