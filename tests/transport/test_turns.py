@@ -268,8 +268,13 @@ async def test_deferred_turns_leave_the_saved_up_ones_to_those_who_wait(monkeypa
 async def test_behind_a_policer_turns_are_not_deferred(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = Clock(monkeypatch)
     taker, sock = await deferred(clock)
-    for least, is_watched in ((DEFERRED_GAP, False), (0.003, True)):
-        taker._apply_quantum(cast("Any", SimpleNamespace(set_quantum=lambda _, least=least: least)))  # pyright: ignore[reportPrivateUsage]
+    quanta = [0.003, DEFERRED_GAP]
+
+    def set_quantum(quantum: float) -> float:
+        return min(quantum, quanta.pop())
+
+    for is_watched in (False, True):
+        taker._apply_quantum(cast("Any", SimpleNamespace(set_quantum=set_quantum)))  # pyright: ignore[reportPrivateUsage]
         sock.arrive()
         await clock.advance(DEFERRED_GAP)
         assert sock.is_watched is is_watched

@@ -55,7 +55,8 @@ class Accounting:
         `everything`: and of those who have carried something, or of whom it was not told for the time of a renewal.
         """
         online = self.online()
-        about = self._news | ({public for public in online if self._is_due(public, now)} if everything else set())
+        due = {public for public in online if self._is_due(public, now)} if everything else set[bytes]()
+        about = self._news | due
         taken = {public: Traffic(self._untold.pop(public, 0), public in online) for public in about}
         # Who has just come is told of once more soon: the server that it came from may say later that it has left.
         self._told_at |= {public: -math.inf if public in self._news else now for public in taken}
