@@ -91,6 +91,12 @@ class Clock:
         """Lets time pass until something comes that was asked to come later."""
         await self.advance(min(when for when, _ in self._later) - self.now)
 
+    async def advance_late(self, lateness: float) -> None:
+        """What comes next comes late, as on a busy machine."""
+        late = min(when for when, _ in self._later) + lateness
+        self._later = [(max(when, late), handle) for when, handle in self._later]
+        await self.advance(late - self.now)
+
     async def advance(self, seconds: float) -> None:
         """Lets time pass."""
         end = self.now + seconds
@@ -278,6 +284,16 @@ async def test_behind_a_policer_turns_are_not_deferred(monkeypatch: pytest.Monke
         sock.arrive()
         await clock.advance(DEFERRED_GAP)
         assert sock.is_watched is is_watched
+
+
+async def test_a_late_machine_is_noticed_while_turns_read_sockets(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock(monkeypatch)
+    taker, sock = await deferred(clock)
+    for _ in range(40):
+        sock.arrive()
+        await clock.advance_late(0.030)
+    assert not sock.is_watched
+    assert taker.quantum == pytest.approx(0.030, rel=0.1)
 
 
 async def test_a_socket_at_rest_is_watched(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -40,7 +40,7 @@ class TurnTaker(ABC):
         is delayed less."""
         self._scheduled: asyncio.Handle | None = None
         """The turn that was requested; None where none was."""
-        self._next_turn_at = self._last_turn_at = 0.0
+        self._next_turn_at = self._last_turn_at = self._scheduled_at = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
         self._deadline: float | None = None
@@ -88,6 +88,7 @@ class TurnTaker(ABC):
     def _schedule(self, at: float) -> None:
         loop = asyncio.get_running_loop()  # first: without one nothing is scheduled
         self._cancel_scheduled()
+        self._scheduled_at = at
         early = at - time.monotonic()
         self._is_put_off = early > 0
         begin = self._begin_turn
@@ -139,8 +140,14 @@ class TurnTaker(ABC):
     # --- the turn ---
 
     def _begin_turn(self) -> None:
+        if self._is_put_off:
+            self._note_lateness(self._scheduled_at)
         self._scheduled = None  # it is this one
         self._turn()
+
+    def _note_lateness(self, due: float) -> None:
+        """Something that the event loop should have done at a time is done now: how late turns usually are."""
+        self._lateness += (max(0.0, self.now() - due) - self._lateness) / 8
 
     def _turn(self) -> None:
         if self._is_stopped:
@@ -188,7 +195,7 @@ class TurnTaker(ABC):
     def _on_timer(self) -> None:
         self._timer = None
         now = self.now()
-        self._lateness += (max(0.0, now - self._timer_at) - self._lateness) / 8
+        self._note_lateness(self._timer_at)
         # A turn that was put off comes now, too. But timers of a hundred sessions must not bring one each millisecond.
         if now >= min(self._next_turn_at, self._last_turn_at + SHORT_GAP):
             self._turn()
