@@ -201,6 +201,12 @@ class Sock:
         if self.is_watched:
             self.is_watched = not self._taker.defer(self, self._take())
 
+    async def carry(self, milliseconds: int) -> None:
+        """A packet comes each millisecond."""
+        for _ in range(milliseconds):
+            self.arrive()
+            await self._clock.advance(0.001)
+
     def read_now(self) -> int:
         self.read_at.append(self._clock.now)
         return self._take()
@@ -229,9 +235,7 @@ async def test_packets_that_come_one_by_one_are_read_by_turns_and_wake_nobody(mo
     clock = Clock(monkeypatch)
     taker, sock = await deferred(clock)
     had = len(taker.times)
-    for _ in range(100):
-        sock.arrive()
-        await clock.advance(0.001)
+    await sock.carry(100)
     spent = len(taker.times) - had
     assert 0.1 / DEFERRED_GAP - 2 <= spent <= 0.1 / DEFERRED_GAP + 2
     assert sock.read_at == taker.times[had:]
@@ -318,9 +322,7 @@ async def test_sockets_are_watched_where_somebody_may_wait(monkeypatch: pytest.M
         assert sock.is_watched
         sock.arrive()
         await clock.advance(0.001)
-    for _ in range(10):
-        sock.arrive()
-        await clock.advance(0.001)
+    await sock.carry(10)
     assert not sock.is_watched
 
 
@@ -346,9 +348,7 @@ async def test_where_much_comes_or_is_sent_sockets_are_watched(monkeypatch: pyte
     await clock.advance(2 * DEFERRED_GAP)
     assert sock.is_watched
     await clock.advance(PATIENCE)
-    for _ in range(10):
-        sock.arrive()
-        await clock.advance(0.001)
+    await sock.carry(10)
     assert not sock.is_watched
     taker.sent = [MAX_SENT // 2, MAX_SENT // 2 + 1]
     sock.arrive()

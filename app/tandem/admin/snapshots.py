@@ -63,9 +63,8 @@ def full_reason(link: Link, state: str, reason: str) -> str:
 def client_status(driver: ClientDriver, started_at: float) -> ClientStatus:
     """The present status of a client."""
     now = time.monotonic()
-    connection = driver.endpoint.connection
-    stats = connection.stats(now=now) if connection is not None else None
-    paths = {path.path_id: path for path in stats.paths} if stats else {}
+    stats = _client_stats(driver, now=now)
+    paths = _by_id(stats)
     waiting = refusal_text(driver.refused) if driver.refused is not None else "no session yet"
     links = [_client_link(i, link, paths.get(i), waiting) for i, link in enumerate(driver.links)]
     server = next((link.remote for link in links if link.remote), None)
@@ -80,10 +79,17 @@ def client_status(driver: ClientDriver, started_at: float) -> ClientStatus:
 
 def link_samples(driver: ClientDriver, hidden: Container[int]) -> dict[str, LinkSample]:
     """What a client's links do now, by name, without those whose path ids are hidden: a small part of the status."""
-    connection = driver.endpoint.connection
-    stats = connection.stats(now=time.monotonic()) if connection is not None else None
-    paths = {path.path_id: path for path in stats.paths} if stats else {}
+    paths = _by_id(_client_stats(driver, now=time.monotonic()))
     return {link.name: _sample(paths.get(i)) for i, link in enumerate(driver.links) if i not in hidden}
+
+
+def _client_stats(driver: ClientDriver, *, now: float) -> ConnectionStats | None:
+    connection = driver.endpoint.connection
+    return connection.stats(now=now) if connection is not None else None
+
+
+def _by_id(stats: ConnectionStats | None) -> dict[int, PathStats]:
+    return {path.path_id: path for path in stats.paths} if stats is not None else {}
 
 
 def _sample(path: PathStats | None) -> LinkSample:

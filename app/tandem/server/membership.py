@@ -128,8 +128,7 @@ class Membership:
         """Waits for the next look: FOLLOW_INTERVAL at least, RESTING_INTERVAL at most."""
         clock = asyncio.get_running_loop().time
         next_look = clock() + FOLLOW_INTERVAL
-        await self._count()  # also what was carried during the last look
-        if self._watch is not None and self._is_idle() and self._watch.arm() and self.source.is_quiet():
+        if self._watch is not None and await self._is_idle() and self._watch.arm() and self.source.is_quiet():
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(until_multiple(RESTING_INTERVAL)):
                     await self._woken.wait()
@@ -137,9 +136,12 @@ class Membership:
         await asyncio.sleep(next_look - clock())
         self._woken.clear()
 
-    def _is_idle(self) -> bool:
+    async def _is_idle(self) -> bool:
         """Whether no client carries anything, and none's time runs out before the next look."""
-        if self.known.problem or self._driver.has_streams or not self._accounting.is_idle:
+        if self.known.problem or self._driver.has_streams:
+            return False
+        await self._count()  # also what was carried during the last look
+        if not self._accounting.is_idle or self._driver.has_streams:
             return False
         return self.known.first_end(self._accounting.online()) > time.time() + RESTING_INTERVAL
 

@@ -54,8 +54,7 @@ class Deferral:
 
     def accept(self, sock: Deferrable, size: int, *, now: float) -> bool:
         """Takes a socket whose last read returned `size`; tells whether it does. It need not be watched then."""
-        if size > MAX_READ:
-            self.suspend(now=now)
+        self._suspend_if_much(size, now)
         if now < self._patient_at or not size:
             return False
         self._empty_reads[sock] = 0
@@ -65,13 +64,16 @@ class Deferral:
         """Reads all deferred sockets. Those that are not to be deferred any longer are watched."""
         for sock in list(self._empty_reads):
             size = sock.read_now()
-            if size > MAX_READ:
-                self.suspend(now=now)
+            self._suspend_if_much(size, now)
             self._empty_reads[sock] = 0 if size else self._empty_reads[sock] + 1
         for sock, count in list(self._empty_reads.items()):
             if count >= EMPTY_READS or now < self._patient_at:
                 del self._empty_reads[sock]
                 sock.watch()
+
+    def _suspend_if_much(self, size: int, now: float) -> None:
+        if size > MAX_READ:
+            self.suspend(now=now)
 
     def clear(self) -> None:
         """Forgets all sockets: nobody reads them any more."""
